@@ -1,0 +1,301 @@
+"""Everything that can go wrong, as a tree.
+
+    BulkVerifyError
+    ├── UsageError                    the call itself can't be right; nothing was sent (also a ValueError)
+    ├── TransportError                no usable answer
+    │   ├── ConnectionFailedError       the connection could not be made, or broke
+    │   ├── RequestTimeoutError         the service took too long (also a TimeoutError)
+    │   ├── ProtocolError               the answer is not what the contract says; `.path` names the field
+    │   │   ├── UnreadableAnswerError     not JSON at all: most likely a page from a proxy in between
+    │   │   └── UnexpectedRedirectError   the service wants us elsewhere; never followed
+    │   ├── IncompleteDownloadError     fewer rows arrived than the list has
+    │   ├── UploadUncertainError        sent, but the answer was lost: the list may or may not be there
+    │   ├── StartUncertainError         the same for a start; asking again is safe
+    │   ├── VerifyUncertainError        the same for a single address
+    │   └── ClientClosedError           the client was closed
+    ├── ServiceError                  the service said no; `.status` and `.text` are what it said
+    │   ├── AuthenticationError         401, the key is wrong
+    │   ├── InsufficientCreditsError    402, not enough credits
+    │   ├── AccountRestrictedError      the account is under review
+    │   ├── JobNotFoundError            no such list
+    │   ├── InvalidListError            the list itself is unusable, or too large
+    │   ├── InvalidRequestError         a parameter was not understood
+    │   ├── ListLimitError              too many lists on the account
+    │   ├── NotReadyError               the job is not yet where this call needs it
+    │   ├── AlreadyStartedError         the verification has been started before
+    │   ├── RateLimitedError            429, too many requests; `.retry_after` in seconds
+    │   └── ServerError                 5xx, the service or something before it is broken
+    └── LifecycleError                the job went elsewhere; `.job_id` and `.snapshot` tell where
+        ├── JobFailedError
+        ├── JobCancelledError
+        ├── JobNotStartedError          it is ready, and nobody starts it
+        ├── UnreachableStatusError      it ended well, but the caller waited for something else
+        ├── IllegalTransitionError      the service reports a step that no job can take
+        └── WaitTimeoutError            the deadline came first (also a TimeoutError)
+
+Every extra is keyword-only and has a default, so that each error survives pickling: workers and
+process pools send errors around that way. No message, attribute or chained exception holds the API key.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # errors stand below lifecycle and models, and only name their types
+    from bulkverify.lifecycle import JobStatus
+    from bulkverify.models import JobSnapshot
+
+
+class BulkVerifyError(Exception):
+    """The root of everything that bulkverify raises on purpose."""
+
+
+class UsageError(BulkVerifyError, ValueError):
+    """The call can't be right as it is, and nothing was sent: the message says what to change."""
+
+
+class TransportError(BulkVerifyError):
+    """No usable answer came back."""
+
+
+class ConnectionFailedError(TransportError):
+    """The connection could not be made, or it broke.
+
+    `sent` is `False` only when the request provably never left this machine.
+    """
+
+    def __init__(self, message: str = "", *, sent: bool = True) -> None:
+        """Say what broke, and whether the request may have arrived."""
+        super().__init__(message)
+        self.sent = sent
+
+
+class RequestTimeoutError(TransportError, TimeoutError):
+    """The service did not answer one request in time.
+
+    `sent` is `False` only when the request provably never left this machine.
+    """
+
+    def __init__(self, message: str = "", *, sent: bool = True) -> None:
+        """Say what took too long, and whether the request may have arrived."""
+        super().__init__(message)
+        self.sent = sent
+
+
+class ProtocolError(TransportError):
+    """An answer that is not what the contract says.
+
+    `path` names the field (`results.unknown`), `status` is the HTTP status of the answer.
+    """
+
+    def __init__(
+        self, message: str = "", *, path: str | None = None, status: int | None = None
+    ) -> None:
+        """Say what does not fit, and where."""
+        super().__init__(message)
+        self.path = path
+        self.status = status
+
+
+class UnreadableAnswerError(ProtocolError):
+    """An answer that is not JSON at all, most likely a page from a proxy in between."""
+
+
+class UnexpectedRedirectError(ProtocolError):
+    """The service answered with a redirect.
+
+    It is never followed, because the key would travel along; correct the base URL instead.
+    """
+
+
+class IncompleteDownloadError(TransportError):
+    """The results were cut off: `received` of `expected` rows arrived. The file was not written."""
+
+    def __init__(
+        self, message: str = "", *, received: int | None = None, expected: int | None = None
+    ) -> None:
+        """Say how much is missing."""
+        super().__init__(message)
+        self.received = received
+        self.expected = expected
+
+
+class UploadUncertainError(TransportError):
+    """An upload was sent and its answer was lost, so the list may or may not be on the service.
+
+    It was not sent again, because each copy of a list can be charged for. `auto_verify` tells
+    whether a copy that did arrive is being verified, and paid for, right now.
+    """
+
+    def __init__(self, message: str = "", *, auto_verify: bool = False) -> None:
+        """Say what was uploaded and what to look at before uploading again."""
+        super().__init__(message)
+        self.auto_verify = auto_verify
+
+
+class StartUncertainError(TransportError):
+    """A start was sent and no answer told whether it arrived; starting `job_id` again is safe."""
+
+    def __init__(self, message: str = "", *, job_id: str | None = None) -> None:
+        """Say which job it is."""
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class VerifyUncertainError(TransportError):
+    """The answer for a single address was lost after it was asked for; it may have cost a credit."""
+
+
+class ClientClosedError(TransportError):
+    """The client was closed before or during the call."""
+
+
+class ServiceError(BulkVerifyError):
+    """The service said no.
+
+    `status` is the HTTP status, or `None` when the same rule was checked here before sending;
+    `text` is what the service said, in its own words.
+    """
+
+    def __init__(self, message: str = "", *, status: int | None = None, text: str = "") -> None:
+        """Say what was refused, and in which words."""
+        super().__init__(message)
+        self.status = status
+        self.text = text
+
+
+class AuthenticationError(ServiceError):
+    """The API key is wrong (401)."""
+
+
+class InsufficientCreditsError(ServiceError):
+    """The account has fewer credits than the call costs (402)."""
+
+
+class AccountRestrictedError(ServiceError):
+    """The account is under review and may not do this."""
+
+
+class JobNotFoundError(ServiceError):
+    """The account has no list of this id, or no longer."""
+
+
+class InvalidListError(ServiceError):
+    """The list is unusable, or larger than the service takes."""
+
+
+class InvalidRequestError(ServiceError):
+    """The service did not understand a parameter."""
+
+
+class ListLimitError(ServiceError):
+    """The account has reached 500 lists not yet verified, or 100 lists being verified."""
+
+
+class NotReadyError(ServiceError):
+    """The job is not yet, or no longer, where this call needs it."""
+
+
+class AlreadyStartedError(ServiceError):
+    """The verification of this list has been started before; nothing was paid again."""
+
+
+class RateLimitedError(ServiceError):
+    """Too many requests (429); `retry_after` is the pause in seconds that the service asked for, if any."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        text: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        """Say how long to pause."""
+        super().__init__(message, status=status, text=text)
+        self.retry_after = retry_after
+
+
+class ServerError(ServiceError):
+    """The service, or a proxy before it, is broken (5xx); `retry_after` as in `RateLimitedError`."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        text: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        """Say what the server answered."""
+        super().__init__(message, status=status, text=text)
+        self.retry_after = retry_after
+
+
+class LifecycleError(BulkVerifyError):
+    """The job went elsewhere; `snapshot` is the last that was seen of it."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        job_id: str | None = None,
+        snapshot: "JobSnapshot | None" = None,
+    ) -> None:
+        """Say which job, and what was last seen of it."""
+        super().__init__(message)
+        self.job_id = job_id
+        self.snapshot = snapshot
+
+
+class JobFailedError(LifecycleError):
+    """The service could not use the list."""
+
+
+class JobCancelledError(LifecycleError):
+    """The job was ended from outside; the API itself has no way to do so."""
+
+
+class JobNotStartedError(LifecycleError):
+    """The job is ready, the caller waits for more, and nobody has started it."""
+
+
+class UnreachableStatusError(LifecycleError):
+    """The job has ended where the awaited status can no longer come."""
+
+
+class IllegalTransitionError(LifecycleError):
+    """The service keeps reporting a step that no job can take, from `known` to `seen`."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        job_id: str | None = None,
+        snapshot: "JobSnapshot | None" = None,
+        known: "JobStatus | None" = None,
+        seen: "JobStatus | None" = None,
+    ) -> None:
+        """Say from where to where."""
+        super().__init__(message, job_id=job_id, snapshot=snapshot)
+        self.known = known
+        self.seen = seen
+
+
+class WaitTimeoutError(LifecycleError, TimeoutError):
+    """The deadline of a wait came before the awaited status; the job itself goes on.
+
+    `polls` answers were received for this wait, and `last_error` is the latest failure to get one.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        job_id: str | None = None,
+        snapshot: "JobSnapshot | None" = None,
+        polls: int = 0,
+        last_error: BulkVerifyError | None = None,
+    ) -> None:
+        """Say how far the job was, and how to go on."""
+        super().__init__(message, job_id=job_id, snapshot=snapshot)
+        self.polls = polls
+        self.last_error = last_error
