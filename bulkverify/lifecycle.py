@@ -120,5 +120,5 @@ def can_reach(seen: JobStatus, target: JobStatus) -> bool:
 
 
 def _enumerate(statuses: Iterable[JobStatus]) -> str:
-    order = list(TRANSITIONS)
-    return ", ".join(sorted(statuses, key=order.index))
+    chosen = frozenset(statuses)
+    return ", ".join(status for status in TRANSITIONS if status in chosen)

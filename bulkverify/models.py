@@ -5,16 +5,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, NewType
+from typing import Final
 
 import attrs
 from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.json import make_converter
 
 from bulkverify.lifecycle import TERMINAL, JobStatus
-
-Flag = NewType("Flag", bool)
-"""A yes or no that the service spells `0`/`1`, `true`/`false` or `Y`/`N`."""
 
 
 class Verdict(StrEnum):
@@ -114,10 +111,10 @@ class AddressVerdict:
     user: str = ""
     domain: str = ""
     accept_all: bool | None = None
-    role: Flag = Flag(False)
-    free_email: Flag = Flag(False)
-    disposable: Flag = Flag(False)
-    spamtrap: Flag = Flag(False)
+    role: bool = False
+    free_email: bool = False
+    disposable: bool = False
+    spamtrap: bool = False
     message: str = ""
 
 
@@ -224,15 +221,15 @@ def _structure_timestamp(value: object, _: type) -> datetime:
 
 def _structure_status(value: object, _: type) -> JobStatus:
     try:
-        return JobStatus(value)
-    except ValueError:
+        return JobStatus(_structure_text(value, str))
+    except (TypeError, ValueError):
         raise ValueError(_not_a("job status that this version knows", value)) from None
 
 
 def _structure_verdict(value: object, _: type) -> Verdict:
     try:
         return parse_verdict(_structure_text(value, str))
-    except ValueError:
+    except (TypeError, ValueError):
         raise ValueError(_not_a("verdict that this version knows", value)) from None
 
 
@@ -245,7 +242,9 @@ def _structure_flag(value: object, _: type) -> bool:
 
 def _structure_tristate(value: object, _: type) -> bool | None:
     # `accept_all` of a single address is 0, 1, or 2 where it was not found out.
-    return None if value is None or str(value).strip() in {"2", ""} else _structure_flag(value, bool)
+    return (
+        None if value is None or str(value).strip() in {"2", ""} else _structure_flag(value, bool)
+    )
 
 
 def _not_a(kind: str, value: object) -> str:
@@ -260,7 +259,7 @@ converter.register_structure_hook(str, _structure_text)
 converter.register_structure_hook(datetime, _structure_timestamp)
 converter.register_structure_hook(JobStatus, _structure_status)
 converter.register_structure_hook(Verdict, _structure_verdict)
-converter.register_structure_hook(Flag, _structure_flag)
+converter.register_structure_hook(bool, _structure_flag)
 converter.register_structure_hook(
     AddressVerdict,
     make_dict_structure_fn(
@@ -271,5 +270,6 @@ converter.register_structure_hook(
     ),
 )
 converter.register_structure_hook(
-    Credits, make_dict_structure_fn(Credits, converter, remaining=override(rename="credits_remaining"))
+    Credits,
+    make_dict_structure_fn(Credits, converter, remaining=override(rename="credits_remaining")),
 )

@@ -1,0 +1,220 @@
+"""What an answer says: yes, with a JSON object, or which of our errors. Nothing in here does any I/O.
+
+The service classifies its errors by status code and text; the text stands under `result` or
+`message`, and the same error comes in several spellings.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Final
+
+import attrs
+
+from bulkverify.errors import (
+    AccountRestrictedError,
+    AlreadyStartedError,
+    AuthenticationError,
+    BulkVerifyError,
+    InsufficientCreditsError,
+    InvalidListError,
+    InvalidRequestError,
+    JobNotFoundError,
+    ListLimitError,
+    NotReadyError,
+    ProtocolError,
+    RateLimitedError,
+    ServerError,
+    ServiceError,
+    UnexpectedRedirectError,
+    UnreadableAnswerError,
+)
+from bulkverify.models import Verdict
+
+_EXCERPT_CHARACTERS: Final = 200
+
+
+class Endpoint(StrEnum):
+    """The service's calls; its limit of 120 requests a minute applies to each by itself."""
+
+    UPLOAD = "upload"
+    STATUS = "status"
+    START = "start"
+    DOWNLOAD = "download"
+    DELETE = "delete"
+    VERIFY = "verify"
+    CREDITS = "credits"
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """An HTTP answer as it came: the status code, the headers (any case) and the whole body."""
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    body: bytes = attrs.field(default=b"", repr=False)
+
+
+def accepted(answer: Answer, endpoint: Endpoint, job_id: str | None = None) -> dict[str, Any]:
+    """Return the JSON object of an answer that says yes; raise what any other answer means."""
+    payload: object = None
+    readable = True
+    try:
+        payload = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        readable = False
+    if (
+        HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES
+        and isinstance(payload, dict)
+        and not _says_no(payload.get("success"))
+    ):
+        # A null is how some serialisers write a field that is not there.
+        return {name: value for name, value in payload.items() if value is not None}
+    raise _refusal(answer, endpoint, job_id, payload, readable=readable)
+
+
+def _says_no(success: object) -> bool:
+    return success is False or (isinstance(success, str) and success.strip().lower() == "false")
+
+
+def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
+    """Read the pause in seconds that a `Retry-After` asks for, in either of its two forms."""
+    text = next(
+        (value for name, value in headers.items() if name.lower() == "retry-after"), ""
+    ).strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+
+
+_BY_STATUS: Final[Mapping[int, tuple[type[ServiceError], str]]] = {
+    HTTPStatus.UNAUTHORIZED: (
+        AuthenticationError,
+        "Check the key: it is given as `api_key` or in BULKVERIFY_API_KEY, and belongs to one vendor's base URL.",
+    ),
+    HTTPStatus.PAYMENT_REQUIRED: (
+        InsufficientCreditsError,
+        "Nothing was spent; order credits, then start the job again.",
+    ),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (InvalidListError, "Split the list into smaller ones."),
+}
+
+# Compared without regard to case, spacing and a final full stop; the first that the text begins with wins.
+_BY_TEXT: Final[tuple[tuple[str, type[ServiceError], str], ...]] = (
+    ("invalid api key", *_BY_STATUS[HTTPStatus.UNAUTHORIZED]),
+    ("insufficient verification credits", *_BY_STATUS[HTTPStatus.PAYMENT_REQUIRED]),
+    ("insufficient credits", *_BY_STATUS[HTTPStatus.PAYMENT_REQUIRED]),
+    ("job not found", JobNotFoundError, "Check the id; a deleted list is gone for good."),
+    ("list not found", JobNotFoundError, "It may have been deleted before."),
+    (
+        "invalid file data",
+        InvalidListError,
+        "Upload a CSV text file that has a column of addresses.",
+    ),
+    ("list cannot be downloaded", InvalidListError, "The job has failed; upload a corrected list."),
+    (
+        "the maximum number of",
+        ListLimitError,
+        "Wait until other lists are verified, or delete some.",
+    ),
+    (
+        "verify restricted",
+        AccountRestrictedError,
+        "Ask the vendor's support to release the account.",
+    ),
+    (
+        "download-restricted",
+        AccountRestrictedError,
+        "Ask the vendor's support to release the account.",
+    ),
+    ("verification has already started", AlreadyStartedError, "Wait for it to complete."),
+    (
+        "job is not ready for verification",
+        NotReadyError,
+        'Wait until it is: `wait_until(job, "ready")`.',
+    ),
+    (
+        "job is being prepared",
+        NotReadyError,
+        "Wait until it is ready, start it, and wait until it completes.",
+    ),
+    ("job is ready for verification", NotReadyError, "Start it, and wait until it completes."),
+    (
+        "job is being verified",
+        NotReadyError,
+        'Wait until it completes: `wait_until(job, "completed")`.',
+    ),
+    ("list is being processed", NotReadyError, "Only ready and completed lists can be deleted."),
+    ("invalid filterresult", InvalidRequestError, f"The verdicts are {', '.join(Verdict)}."),
+    ("invalid request", InvalidRequestError, "Check the call's arguments."),
+)
+
+
+def _refusal(
+    answer: Answer, endpoint: Endpoint, job_id: str | None, payload: object, *, readable: bool
+) -> BulkVerifyError:
+    """Say what an answer means that is not a yes."""
+    code = answer.status
+    text = _text_of(payload) or excerpt(answer.body)
+    call = f"the {endpoint} call" + (f" for job {job_id}" if job_id else "")
+    said = f"{code} {text}".strip()
+    if code == HTTPStatus.TOO_MANY_REQUESTS or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        pause = retry_after(answer.headers)
+        if code == HTTPStatus.TOO_MANY_REQUESTS:
+            message = f"The service throttles {call}: {said}. It allows 120 requests a minute and endpoint for all that uses this key; wait, or send less."
+            return RateLimitedError(message, status=code, text=text, retry_after=pause)
+        message = f"The service could not answer {call}: {said}. Try again later."
+        return ServerError(message, status=code, text=text, retry_after=pause)
+    if HTTPStatus.MULTIPLE_CHOICES <= code < HTTPStatus.BAD_REQUEST:
+        return UnexpectedRedirectError(
+            f"The service answered {call} with a redirect ({code}), which is never followed because "
+            "the key would travel along. Correct the base URL.",
+            status=code,
+        )
+    if not readable and code not in _BY_STATUS:
+        return UnreadableAnswerError(
+            f"The answer to {call} is not JSON but {said!r}: most likely a page of a proxy in between. "
+            "Check the base URL, or try again later.",
+            status=code,
+        )
+    if readable and not isinstance(payload, dict) and code not in _BY_STATUS:
+        return ProtocolError(
+            f"The answer to {call} is JSON but no object: {text!r}.", path="$", status=code
+        )
+    kind, hint = _classify(code, text)
+    return kind(f"The service refused {call}: {said}. {hint}".rstrip(), status=code, text=text)
+
+
+def _classify(code: int, text: str) -> tuple[type[ServiceError], str]:
+    if code in _BY_STATUS:
+        return _BY_STATUS[HTTPStatus(code)]
+    folded = " ".join(text.lower().split())
+    for beginning, kind, hint in _BY_TEXT:
+        if folded.startswith(beginning):
+            return kind, hint
+    return ServiceError, ""
+
+
+def _text_of(payload: object) -> str:
+    if not isinstance(payload, dict):
+        return ""
+    texts = (payload.get(name) for name in ("result", "message", "error"))
+    return next(
+        (text[:_EXCERPT_CHARACTERS] for text in texts if isinstance(text, str) and text), ""
+    )
+
+
+def excerpt(body: bytes) -> str:
+    """Return the beginning of a body as one line of text, for a message."""
+    text = body[: 4 * _EXCERPT_CHARACTERS].decode("utf-8", "replace")
+    return " ".join(text.split())[:_EXCERPT_CHARACTERS]

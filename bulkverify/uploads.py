@@ -1,0 +1,131 @@
+"""What may be uploaded: a caller's list, read and checked before anything is sent."""
+
+import asyncio
+import csv
+import os
+from collections.abc import Iterable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from bulkverify import wire
+from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.models import Acknowledgement
+
+LARGEST_LIST_BYTES: Final = 10 * 1024 * 1024
+"""The service takes a CSV file of at most 10 MB."""
+
+LONGEST_LIST_ROWS: Final = 500_000
+"""The service takes at most 500,000 addresses a list."""
+
+UploadSource: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | Iterable[str] | Iterable[Mapping[str, object]]
+)
+"""A path, the content of a CSV file, addresses, or rows that have their address under `email`."""
+
+_DEFAULT_NAME: Final = "list.csv"
+
+
+async def prepare(
+    source: UploadSource, *, auto_verify: bool, title: str | None
+) -> wire.Call[Acknowledgement]:
+    """Read a list and make the upload of it; files are read in a thread.
+
+    Raises:
+        UsageError: the source is nothing that can be a list.
+        InvalidListError: the list is empty, binary, or larger than the service takes.
+        OSError: the file can't be read.
+    """
+    if isinstance(source, str) and ("\n" in source or "\r" in source):
+        raise UsageError(
+            "A str is the path of a list. Pass the content of a CSV file as bytes: `text.encode()`."
+        )
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        content = await asyncio.to_thread(_read_file, path)
+        name = _as_csv(title or path.name)
+        return wire.upload_file(content, name, auto_verify=auto_verify)
+    if isinstance(source, bytes | bytearray):
+        content = bytes(source)
+        await asyncio.to_thread(check_content, content, title or "The list")
+        return wire.upload_file(content, _as_csv(title or _DEFAULT_NAME), auto_verify=auto_verify)
+    return wire.upload_rows(_rows(source), auto_verify=auto_verify, title=title)
+
+
+def check_content(content: bytes, name: str) -> None:
+    """Check the content of a CSV file against what the service takes.
+
+    Raises:
+        InvalidListError: it is empty, binary, over 10 MB or over 500,000 rows.
+    """
+    if not content.strip(b"\xef\xbb\xbf \t\r\n"):
+        raise InvalidListError(f"{name} is empty: a list needs at least one address.")
+    _check_size(len(content), name)
+    if b"\0" in content[:4096]:
+        raise InvalidListError(
+            f"{name} is no text file. Save a spreadsheet as CSV (UTF-8), and upload that."
+        )
+    if content.count(b"\n") + content.count(b"\r") > LONGEST_LIST_ROWS:
+        _check_rows(_count_rows(content), name)
+
+
+def _read_file(path: Path) -> bytes:
+    _check_size(path.stat().st_size, str(path))  # before a file of any size is read into memory
+    content = path.read_bytes()
+    check_content(content, str(path))
+    return content
+
+
+def _count_rows(content: bytes) -> int:
+    """Count the rows of a list; quoted cells may hold line ends, and a header is no row."""
+    # latin-1 decodes any bytes and leaves commas, quotes and line ends where they are.
+    records = csv.reader(StringIO(content.decode("latin-1"), newline=""))
+    try:
+        header = next((record for record in records if record), [])
+        count = sum(1 for record in records if record)
+    except csv.Error:
+        return 0  # the service may read it all the same, and says so if it can't
+    return count + any("@" in cell for cell in header)
+
+
+def _rows(source: Iterable[str] | Iterable[Mapping[str, object]]) -> list[Mapping[str, object]]:
+    if isinstance(source, Mapping) or not isinstance(source, Iterable):
+        raise UsageError(
+            f"A list is a path, bytes, or an iterable of addresses or of mappings, not {type(source).__name__}."
+        )
+    rows: list[Mapping[str, object]] = []
+    size = 0
+    for number, item in enumerate(source, start=1):
+        row = {"email": item} if isinstance(item, str) else item
+        if not isinstance(row, Mapping) or not isinstance(row.get("email"), str):
+            raise UsageError(
+                f"Row {number} of the list is neither an address nor a mapping with its address under 'email'."
+            )
+        rows.append(row)
+        size += sum(len(str(value).encode(errors="replace")) + 1 for value in row.values())
+    if not rows:
+        raise InvalidListError("The list is empty: a list needs at least one address.")
+    _check_rows(len(rows), "The list")
+    _check_size(size, "The list, as CSV,")
+    return rows
+
+
+def _check_size(size: int, name: str) -> None:
+    if size > LARGEST_LIST_BYTES:
+        raise InvalidListError(
+            f"{name} has {size:,} bytes, and the service takes 10 MB ({LARGEST_LIST_BYTES:,} bytes) a list. "
+            "Split it, or leave columns out."
+        )
+
+
+def _check_rows(count: int, name: str) -> None:
+    if count > LONGEST_LIST_ROWS:
+        raise InvalidListError(
+            f"{name} has {count:,} rows, and the service takes {LONGEST_LIST_ROWS:,} a list. Split it."
+        )
+
+
+def _as_csv(name: str) -> str:
+    """Name the file as the service wants it; its suffix is all that the service goes by."""
+    name = " ".join(name.split())
+    return name if name.lower().endswith(".csv") else f"{name}.csv"

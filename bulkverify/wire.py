@@ -1,0 +1,322 @@
+"""Which request to send for each call, and what its answer means. Nothing in here does any I/O.
+
+The facts come from the vendors' documentation and from programs that use the service: the job id
+stands in the path, errors carry their text under `result` or `message`, and the same error comes in
+several spellings. The API key is not known here; the transport adds it.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+from cattrs import transform_error
+
+from bulkverify.answers import Answer, Endpoint, accepted, excerpt
+from bulkverify.errors import ProtocolError, UsageError
+from bulkverify.models import (
+    Acknowledgement,
+    AddressVerdict,
+    Credits,
+    JobSnapshot,
+    Verdict,
+    converter,
+    parse_verdict,
+)
+
+T = TypeVar("T")
+ModelT = TypeVar("ModelT")
+
+LARGEST_ANSWER_BYTES: Final = 1024 * 1024
+"""No answer but a download comes near this; a larger one is not read to its end."""
+
+VERIFY_TIMEOUT_RANGE: Final = (30.0, 180.0)
+"""How many seconds the service may be given for one address."""
+
+_JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+@attrs.frozen(kw_only=True)
+class FilePart:
+    """A list as a file of a multipart form."""
+
+    filename: str
+    content: bytes = attrs.field(repr=False)
+    fields: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Call(Generic[T]):
+    """A request, and how to read its answer.
+
+    `path` and `query` are relative to the base URL and lack the key. `repeatable` says that sending
+    it twice does no harm, so a lost answer may be retried. `read_timeout` is the time in seconds that
+    the service may stay silent, where it differs from the client's.
+    """
+
+    endpoint: Endpoint
+    method: str
+    path: str
+    parse: Callable[[Answer], T] = attrs.field(repr=False)
+    query: Mapping[str, str] = attrs.field(factory=dict)
+    json: bytes | None = attrs.field(default=None, repr=False)
+    file: FilePart | None = None
+    repeatable: bool = True
+    read_timeout: float | None = None
+
+
+def upload_file(content: bytes, filename: str, *, auto_verify: bool) -> Call[Acknowledgement]:
+    """Upload a list as a CSV file."""
+    fields = {"auto_verify": "true"} if auto_verify else {}
+    return Call(
+        endpoint=Endpoint.UPLOAD,
+        method="POST",
+        path="bulk",
+        file=FilePart(filename=filename, content=content, fields=fields),
+        parse=_parse_upload,
+        repeatable=False,
+    )
+
+
+def upload_rows(
+    rows: Iterable[Mapping[str, object]], *, auto_verify: bool, title: str | None
+) -> Call[Acknowledgement]:
+    """Upload a list as rows, each of which has its address under `email`.
+
+    Raises:
+        UsageError: a value can't be written as JSON.
+    """
+    body: dict[str, object] = {"emails": list(rows)}
+    if auto_verify:  # left out otherwise: a service that takes any text for yes would spend credits
+        body["auto_verify"] = "true"
+    if title is not None:
+        body["title"] = title
+    return Call(
+        endpoint=Endpoint.UPLOAD,
+        method="POST",
+        path="bulk",
+        json=_to_json(body),
+        parse=_parse_upload,
+        repeatable=False,
+    )
+
+
+def status(job_id: str) -> Call[JobSnapshot]:
+    """Ask how a job is doing."""
+
+    def parse(answer: Answer) -> JobSnapshot:
+        payload = accepted(answer, Endpoint.STATUS, job_id)
+        payload.setdefault("job_id", job_id)
+        snapshot = _structure(payload, JobSnapshot, Endpoint.STATUS, answer)
+        _require_same_job(snapshot.job_id, job_id, answer)
+        return snapshot
+
+    return Call(endpoint=Endpoint.STATUS, method="GET", path=_job_path(job_id), parse=parse)
+
+
+def start(job_id: str) -> Call[Acknowledgement]:
+    """Start the verification of a job that is ready: this spends the credits."""
+    return Call(
+        endpoint=Endpoint.START,
+        method="PATCH",
+        path=_job_path(job_id),
+        json=b'{"action": "start"}',
+        parse=_acknowledgement_of(job_id, Endpoint.START),
+        repeatable=False,
+    )
+
+
+def download(job_id: str, verdicts: Iterable[Verdict | str] | None = None) -> Call[None]:
+    """Ask for a job's results as CSV text; `parse` is for answers that are something else.
+
+    Args:
+        job_id: the job.
+        verdicts: only rows of these; all when `None`.
+
+    Raises:
+        UsageError: a verdict is none of the four, or there is none at all.
+    """
+
+    def parse(answer: Answer) -> None:
+        accepted(answer, Endpoint.DOWNLOAD, job_id)
+        raise ProtocolError(
+            f"The download of job {job_id} was answered with JSON instead of a CSV file: "
+            f"{excerpt(answer.body)!r}",
+            status=answer.status,
+        )
+
+    _job_path(job_id)
+    return Call(
+        endpoint=Endpoint.DOWNLOAD,
+        method="POST",
+        path="download",
+        query={"jobId": job_id},
+        json=None if verdicts is None else _to_json({"filterResult": _verdict_names(verdicts)}),
+        parse=parse,
+    )
+
+
+def delete(job_id: str) -> Call[Acknowledgement]:
+    """Delete a list from the service; only ready and completed ones can go."""
+    return Call(
+        endpoint=Endpoint.DELETE,
+        method="DELETE",
+        path=_job_path(job_id),
+        parse=_acknowledgement_of(job_id, Endpoint.DELETE),
+    )
+
+
+def verify(address: str, *, timeout: float | None = None) -> Call[AddressVerdict]:
+    """Verify one address, which costs one credit.
+
+    Args:
+        address: the address.
+        timeout: the seconds the service may take, 30 to 180; its own default is 180.
+
+    Raises:
+        UsageError: the address is empty, or the timeout is out of range.
+    """
+
+    def parse(answer: Answer) -> AddressVerdict:
+        payload = accepted(answer, Endpoint.VERIFY)
+        payload.setdefault("email", address)
+        return _structure(payload, AddressVerdict, Endpoint.VERIFY, answer)
+
+    if not address.strip():
+        raise UsageError("There is no address to verify: give one such as 'someone@example.com'.")
+    shortest, longest = VERIFY_TIMEOUT_RANGE
+    query = {"email": address.strip()}
+    if timeout is not None:
+        if not shortest <= timeout <= longest:
+            raise UsageError(
+                f"The service takes a timeout of {shortest:g} to {longest:g} seconds for one address, not {timeout:g}."
+            )
+        query["timeout"] = str(round(timeout * 1000))
+    return Call(
+        endpoint=Endpoint.VERIFY,
+        method="GET",
+        path="verify",
+        query=query,
+        parse=parse,
+        repeatable=False,
+        read_timeout=(timeout or longest) + 15,
+    )
+
+
+def credits_left() -> Call[Credits]:
+    """Ask what the account can still spend."""
+
+    def parse(answer: Answer) -> Credits:
+        payload = accepted(answer, Endpoint.CREDITS)
+        info = payload.get("credits_info")
+        if not isinstance(info, dict):
+            raise _misfit("credits_info", "required field missing", Endpoint.CREDITS, answer)
+        return _structure(info, Credits, Endpoint.CREDITS, answer, prefix="credits_info")
+
+    return Call(endpoint=Endpoint.CREDITS, method="GET", path="info", parse=parse)
+
+
+def is_results(answer_status: int, content_type: str, beginning: bytes) -> bool:
+    """Tell from its status, content type and first bytes whether an answer is a results file."""
+    kind = content_type.partition(";")[0].strip().lower()
+    start_of_text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()[:9].lower()
+    return (
+        HTTPStatus.OK <= answer_status < HTTPStatus.MULTIPLE_CHOICES
+        and kind not in {"application/json", "text/html"}
+        and not start_of_text.startswith((b"{", b"<!doctype", b"<html"))
+    )
+
+
+def _parse_upload(answer: Answer) -> Acknowledgement:
+    payload = accepted(answer, Endpoint.UPLOAD)
+    acknowledgement = _structure(payload, Acknowledgement, Endpoint.UPLOAD, answer)
+    if not _JOB_ID.fullmatch(acknowledgement.job_id):
+        raise _misfit("job_id", "not the form of a job id", Endpoint.UPLOAD, answer)
+    return acknowledgement
+
+
+def _acknowledgement_of(job_id: str, endpoint: Endpoint) -> Callable[[Answer], Acknowledgement]:
+    def parse(answer: Answer) -> Acknowledgement:
+        payload = accepted(answer, endpoint, job_id)
+        payload.setdefault("job_id", job_id)
+        acknowledgement = _structure(payload, Acknowledgement, endpoint, answer)
+        _require_same_job(acknowledgement.job_id, job_id, answer)
+        return acknowledgement
+
+    return parse
+
+
+def _job_path(job_id: str) -> str:
+    if not _JOB_ID.fullmatch(job_id):
+        raise UsageError(
+            f"{job_id[:60]!r} is no job id: it consists of letters, digits, '-' and '_'. "
+            "It is the `id` of the job that an upload returned."
+        )
+    return f"bulk/{job_id}"
+
+
+def _verdict_names(verdicts: Iterable[Verdict | str]) -> list[str]:
+    try:
+        names = [parse_verdict(verdict).value for verdict in verdicts]
+    except ValueError as error:
+        raise UsageError(f"{error}; the four are {', '.join(Verdict)}.") from None
+    if not names:
+        raise UsageError("A download of no verdicts at all is empty: leave `verdicts` out for all.")
+    return names
+
+
+def _to_json(value: object) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = str(error)
+    raise UsageError(
+        f"The rows can't be sent as JSON: {problem}. Turn such values into text first."
+    )
+
+
+def _structure(
+    payload: dict[str, Any],
+    model: type[ModelT],
+    endpoint: Endpoint,
+    answer: Answer,
+    prefix: str = "",
+) -> ModelT:
+    try:
+        return converter.structure(payload, model)
+    except Exception as error:  # noqa: BLE001 - cattrs raises groups of whatever its hooks raise
+        problems = transform_error(error, path=prefix or "$")
+    # Raised outside of the handler, so that no payload hangs on to the error as its context.
+    problem, _, path = problems[0].partition(" @ ")
+    path = path.removeprefix("$.")
+    value = _value_at(payload, path.removeprefix(f"{prefix}."))
+    if value is not None:
+        problem = f"{repr(value)[:60]} does not fit ({problem})"
+    raise _misfit(path, problem, endpoint, answer)
+
+
+def _value_at(payload: object, path: str) -> object:
+    for name in path.split("."):
+        payload = payload.get(name) if isinstance(payload, dict) else None
+    return payload
+
+
+def _misfit(path: str, problem: str, endpoint: Endpoint, answer: Answer) -> ProtocolError:
+    return ProtocolError(
+        f"The answer to the {endpoint} call does not have the form this version knows, at `{path}`: {problem}. "
+        "Upgrade bulkverify, or report this if there is no newer version.",
+        path=path,
+        status=answer.status,
+    )
+
+
+def _require_same_job(answered: str, asked: str, answer: Answer) -> None:
+    if answered != asked:
+        raise ProtocolError(
+            f"The service was asked about job {asked} and answered about {answered[:60]!r}; "
+            "the answer was not used. A cache in between would explain it.",
+            path="job_id",
+            status=answer.status,
+        )
