@@ -1,0 +1,206 @@
+"""The account at the service: its lists, its credits, its limits, and what may be done when."""
+
+import random
+import re
+import string
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from itertools import count
+from typing import Final
+
+import attrs
+
+from bulkverify.lifecycle import TERMINAL, JobStatus
+from bulkverify.models import JobSnapshot, Verdict
+from bulkverify.sandbox import answers
+from bulkverify.sandbox.answers import Refusal, RefusedError
+from bulkverify.sandbox.clock import Clock
+from bulkverify.sandbox.jobs import Job, Timings
+from bulkverify.sandbox.ledger import Ledger, Upload
+from bulkverify.sandbox.reading import AddressList
+from bulkverify.sandbox.verdicts import Flag, judge, normalise
+
+_JOB_ID: Final = re.compile(r"[A-Za-z0-9]{36}")
+_JOB_ID_LETTERS: Final = string.ascii_lowercase + string.digits
+_JOB_ID_LENGTH: Final = 36
+
+
+@attrs.define(kw_only=True, eq=False)
+class Account:
+    """Everything the service knows of its only customer.
+
+    Each method does what one endpoint is asked for, or raises `RefusedError`. Lists with
+    `auto_verify` start by themselves, so everything begins with `settle`, which catches up.
+    """
+
+    clock: Clock
+    ledger: Ledger
+    timings: Timings
+    credits: int
+    max_lists: int
+    max_verifying: int
+    ids: random.Random
+    restricted: bool = False
+    _jobs: dict[str, Job] = attrs.field(factory=dict)
+    _open: dict[str, Job] = attrs.field(factory=dict)
+    _automatic: list[tuple[float, int, Job]] = attrs.field(factory=list)
+    _order: Iterator[int] = attrs.field(factory=count)
+
+    def settle(self) -> float:
+        """Start the `auto_verify` lists that have become ready meanwhile, and tell the time."""
+        now = self.clock.now()
+        while self._automatic and self._automatic[0][0] <= now:
+            moment, _, job = heappop(self._automatic)
+            if job.status(now) is JobStatus.READY:
+                job.automatic = False
+                if not self.restricted and self.credits >= job.total:
+                    self._spend_on(job, moment)
+        return now
+
+    def upload(
+        self,
+        addresses: AddressList,
+        *,
+        auto_verify: bool,
+        filename: str | None = None,
+        title: str | None = None,
+    ) -> Job:
+        """Take a list in."""
+        now = self.settle()
+        if self._count_open(now) >= self.max_lists:
+            raise RefusedError(answers.TOO_MANY_LISTS)
+        if auto_verify and self._count_active(now) >= self.max_verifying:
+            raise RefusedError(answers.TOO_MANY_ACTIVE)
+        job = Job(
+            job_id="".join(self.ids.choices(_JOB_ID_LETTERS, k=_JOB_ID_LENGTH)),
+            addresses=addresses,
+            created=now,
+            created_at=self.clock.at(now),
+            timings=self.timings,
+            automatic=auto_verify and addresses.usable,
+        )
+        self._jobs[job.job_id] = self._open[job.job_id] = job
+        if job.automatic:
+            heappush(self._automatic, (job.prepared, next(self._order), job))
+        self.ledger.uploads.append(
+            Upload(
+                job_id=job.job_id,
+                total=job.total,
+                filename=filename,
+                title=title,
+                time=job.created_at,
+            )
+        )
+        return job
+
+    def status(self, job_id: str, *, stale: bool = False) -> JobSnapshot:
+        """Tell how a list is doing."""
+        now, job = self._find(job_id)
+        return job.stale_snapshot(now) if stale else job.snapshot(now)
+
+    def start(self, job_id: str) -> None:
+        """Begin to verify a list, and take the credits for it."""
+        now, job = self._find(job_id)
+        status = job.status(now)
+        if status is JobStatus.PREPARING:
+            raise RefusedError(answers.NOT_READY)
+        if status in TERMINAL and status is not JobStatus.COMPLETED:
+            raise RefusedError(Refusal(answers.MESSAGES[status]))
+        if job.started is not None:
+            raise RefusedError(answers.ALREADY_STARTED)
+        if self.restricted:
+            raise RefusedError(answers.VERIFY_RESTRICTED)
+        if self._count_active(now) >= self.max_verifying:
+            raise RefusedError(answers.TOO_MANY_ACTIVE)
+        if self.credits < job.total:
+            raise RefusedError(answers.NO_CREDITS)
+        self._spend_on(job, now)
+
+    def download(self, job_id: str) -> Job:
+        """Hand out a list's results."""
+        now, job = self._find(job_id)
+        if self.restricted:
+            raise RefusedError(answers.DOWNLOAD_RESTRICTED)
+        status = job.status(now)
+        if status in answers.NO_DOWNLOAD:
+            raise RefusedError(answers.NO_DOWNLOAD[status])
+        self.ledger.downloads.append(job_id)
+        return job
+
+    def delete(self, job_id: str) -> None:
+        """Forget a list; one that has been started stays until it is completed."""
+        now, job = self._find(job_id, unknown=answers.ALREADY_DELETED)
+        status = job.status(now)
+        waiting = status is JobStatus.READY and job.started is None
+        if not waiting and status is not JobStatus.COMPLETED:
+            raise RefusedError(answers.NOT_DELETABLE)
+        del self._jobs[job_id]
+        self._open.pop(job_id, None)
+        self.ledger.deletes.append(job_id)
+
+    def verify(self, address: str) -> dict[str, object]:
+        """Verify a single address, for a credit."""
+        self.settle()
+        if not address.strip():
+            raise RefusedError(answers.EMAIL_REQUIRED)
+        if self.credits < 1:
+            raise RefusedError(answers.NO_CREDITS)
+        normal = normalise(address)
+        self.credits -= 1
+        self.ledger.note_address(address, normal)
+        verdict, flags = judge(address)
+        user, _, domain = normal.rpartition("@")
+        return {
+            "result": verdict,
+            "message": answers.VERDICT_MESSAGES[verdict],
+            "email": address,
+            "user": user,
+            "domain": domain,
+            "accept_all": _ACCEPTS_ALL[verdict],
+            "role": int(Flag.ROLE in flags),
+            "free_email": int(Flag.ISP in flags),
+            "disposable": int(Flag.DISPOSABLE in flags),
+            "spamtrap": int(Flag.TRAP in flags),
+            "success": True,
+        }
+
+    def end(self, job_id: str, status: JobStatus) -> None:
+        """End a list from outside; what was paid for it stays paid.
+
+        Raises:
+            KeyError: there is no such list.
+            IllegalTransitionError: it has already come to another end.
+        """
+        now = self.settle()
+        self._jobs[job_id].end(status, now)
+
+    def _find(self, job_id: str, *, unknown: Refusal = answers.JOB_NOT_FOUND) -> tuple[float, Job]:
+        now = self.settle()
+        if not _JOB_ID.fullmatch(job_id):
+            raise RefusedError(answers.INVALID_JOB_ID)
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise RefusedError(unknown)
+        return now, job
+
+    def _spend_on(self, job: Job, moment: float) -> None:
+        job.start(moment)
+        self.credits -= job.total
+        self.ledger.note_start(job.job_id, job.total, job.addresses.addresses)
+
+    def _count_open(self, now: float) -> int:
+        # Ended lists stay ended, so they need not be looked at again.
+        self._open = {job_id: job for job_id, job in self._open.items() if job.is_open(now)}
+        return len(self._open)
+
+    def _count_active(self, now: float) -> int:
+        self._count_open(now)
+        return sum(job.is_active(now) for job in self._open.values())
+
+
+_ACCEPTS_ALL: Final = {
+    Verdict.DELIVERABLE: 0,
+    Verdict.UNDELIVERABLE: 0,
+    Verdict.ACCEPT_ALL: 1,
+    Verdict.UNKNOWN: 2,
+}

@@ -1,0 +1,61 @@
+"""The sandbox's own time: it can run faster than ours, stand still, and be moved on by hand."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import attrs
+
+
+@attrs.define(kw_only=True, eq=False)
+class Clock:
+    """Seconds since the sandbox was made, as the service it plays would count them.
+
+    The clock stands still until `run` gives it something to follow. Moved on by hand it can be at
+    any time, also while it follows.
+    """
+
+    speed: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
+    epoch: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+    _source: Callable[[], float] | None = attrs.field(default=None, init=False)
+    _since: float = attrs.field(default=0.0, init=False)
+    _elapsed: float = attrs.field(default=0.0, init=False)
+
+    def run(self, source: Callable[[], float]) -> None:
+        """Follow `source`, which counts seconds; `speed` sandbox seconds pass for each of them."""
+        self._source, self._since = source, source()
+
+    def halt(self) -> None:
+        """Stand still from now on."""
+        self._elapsed = self.now()
+        self._source = None
+
+    def now(self) -> float:
+        """The seconds passed so far."""
+        if self._source is None or not self.speed:
+            return self._elapsed
+        return self._elapsed + self.speed * (self._source() - self._since)
+
+    def advance(self, seconds: float) -> None:
+        """Jump ahead.
+
+        Raises:
+            ValueError: `seconds` is negative, and time goes one way only.
+        """
+        if seconds < 0:
+            raise ValueError(f"The clock cannot go back by {-seconds:g} seconds")
+        self._elapsed += seconds
+
+    def at(self, moment: float) -> datetime:
+        """The date and time at `moment`, aware and in UTC."""
+        return self.epoch + timedelta(seconds=moment)
+
+
+def us_text(moment: datetime) -> str:
+    """Write a time the way the service does: US style, no zone, no leading zero in the hour."""
+    hour = moment.hour % 12 or 12
+    return f"{moment:%m/%d/%Y}, {hour}:{moment:%M:%S} {'AM' if moment.hour < 12 else 'PM'}"  # noqa: PLR2004 - noon
+
+
+def iso_text(moment: datetime) -> str:
+    """Write a time the way the results do: ISO 8601 with milliseconds and a Z."""
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"

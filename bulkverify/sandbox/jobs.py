@@ -1,0 +1,160 @@
+"""One list on its way: where it is at a given moment, computed whenever somebody asks."""
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+
+import attrs
+
+from bulkverify.lifecycle import INITIAL, MAIN_LINE, TERMINAL, JobStatus, observe
+from bulkverify.models import JobSnapshot
+from bulkverify.sandbox.answers import MESSAGES
+from bulkverify.sandbox.reading import AddressList
+
+
+@attrs.frozen(kw_only=True)
+class Timings:
+    """How long the service takes, in seconds of the sandbox's clock; what ends in `per_address` comes on top.
+
+    The start delay is how long a started list still shows `ready`, and finishing is how long one
+    shows `verifying` with nothing pending.
+    """
+
+    preparing: float = attrs.field(default=2.0, validator=attrs.validators.ge(0))
+    preparing_per_address: float = attrs.field(default=20e-6, validator=attrs.validators.ge(0))
+    start_delay: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
+    verifying: float = attrs.field(default=10.0, validator=attrs.validators.ge(0))
+    verifying_per_address: float = attrs.field(default=0.02, validator=attrs.validators.ge(0))
+    finishing: float = attrs.field(default=2.0, validator=attrs.validators.ge(0))
+
+
+@attrs.frozen
+class Step:
+    """A status, and the moment since which the list has it."""
+
+    status: JobStatus
+    since: float
+
+
+@attrs.define(kw_only=True, eq=False)
+class Job:
+    """An uploaded list and what has been done to it; moments are seconds of the sandbox's clock."""
+
+    job_id: str
+    addresses: AddressList
+    created: float
+    created_at: datetime
+    timings: Timings
+    automatic: bool = False
+    started: float | None = None
+    _ending: Step | None = None
+    _known: JobStatus | None = None
+
+    @property
+    def total(self) -> int:
+        """The number of rows, which is what a start costs."""
+        return self.addresses.total
+
+    @property
+    def prepared(self) -> float:
+        """The moment at which the list has been read."""
+        timings = self.timings
+        return self.created + timings.preparing + timings.preparing_per_address * self.total
+
+    def status(self, now: float) -> JobStatus:
+        """Where the list is; nothing is ever seen that the lifecycle does not allow."""
+        self._known = observe(self._known, self.history(now)[-1].status, job_id=self.job_id)
+        return self._known
+
+    def is_open(self, now: float) -> bool:
+        """Whether the list still counts as not yet verified."""
+        return self.status(now) not in TERMINAL
+
+    def is_active(self, now: float) -> bool:
+        """Whether the list is being verified, or certain to be without anybody's doing."""
+        return (self.started is not None or self.automatic) and self.is_open(now)
+
+    def start(self, moment: float) -> None:
+        """Begin to verify; the status follows after the start delay."""
+        self.started = moment
+
+    def end(self, status: JobStatus, now: float) -> None:
+        """End the list from outside.
+
+        Raises:
+            IllegalTransitionError: it has already come to another end.
+        """
+        if observe(self.status(now), status, job_id=self.job_id) is not self._known:
+            self._ending = Step(status, now)
+
+    def history(self, now: float) -> list[Step]:
+        """The statuses so far, with the moment of each."""
+        ending = self._ending
+        last = now if ending is None else ending.since
+        steps = [step for step in self._way() if step.since <= last]
+        return steps if ending is None else [*steps, ending]
+
+    def snapshot(self, now: float) -> JobSnapshot:
+        """What the service tells about the list."""
+        return self._describe(self.status(now), now)
+
+    def stale_snapshot(self, now: float) -> JobSnapshot:
+        """The same as a replica would tell it that has not yet heard of the latest step."""
+        history = self.history(now)
+        if len(history) == 1:
+            return self.snapshot(now)
+        return self._describe(history[-2].status, math.nextafter(history[-1].since, -math.inf))
+
+    def verified_at(self, place: int) -> float:
+        """The moment at which the row at `place` gets its verdict, once the list has been started."""
+        begin, end = self._verifying()
+        return begin + (end - begin) * (place + 1) / self.total
+
+    def _way(self) -> Iterator[Step]:
+        """Every step that is certain as things stand, also those to come."""
+        if not self.addresses.usable:
+            yield Step(INITIAL, self.created)
+            yield Step(JobStatus.FAILED, self.prepared)
+            return
+        moments = [self.created, self.prepared]
+        if self.started is not None:
+            begin, end = self._verifying()
+            moments += [begin, end + self.timings.finishing]
+        for status, moment in zip(MAIN_LINE, moments, strict=False):
+            yield Step(status, moment)
+
+    def _verifying(self) -> tuple[float, float]:
+        timings = self.timings
+        begin = (self.started or 0.0) + timings.start_delay
+        return begin, begin + timings.verifying + timings.verifying_per_address * self.total
+
+    def _verified(self, now: float) -> int:
+        begin, end = self._verifying()
+        if now >= end or begin == end:
+            return self.total
+        return max(0, int(self.total * (now - begin) / (end - begin)))
+
+    def _describe(self, status: JobStatus, now: float) -> JobSnapshot:
+        snapshot = JobSnapshot(
+            job_id=self.job_id,
+            status=status,
+            created_at=self.created_at,
+            message=MESSAGES[status],
+        )
+        match status:
+            case JobStatus.PREPARING:
+                return snapshot
+            case JobStatus.FAILED:
+                return attrs.evolve(snapshot, total=0)
+            case JobStatus.CANCELLED:
+                return attrs.evolve(snapshot, total=self.total)
+        snapshot = attrs.evolve(snapshot, total=self.total, analysis=self.addresses.analysis)
+        if status is JobStatus.READY:
+            return snapshot
+        verified = self._verified(now)
+        return attrs.evolve(
+            snapshot,
+            verified=verified,
+            pending=self.total - verified,
+            results=self.addresses.count(verified),
+        )

@@ -1,0 +1,204 @@
+"""Reading an uploaded list: its rows, its columns, and what is found out about each address."""
+
+import asyncio
+import csv
+import io
+import json
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+import attrs
+
+from bulkverify.models import Analysis, Verdict, VerdictCounts
+from bulkverify.sandbox.verdicts import Flag, judge, normalise
+
+LARGEST_FILE_BYTES: Final = 10 * 1024 * 1024
+LARGEST_LIST: Final = 500_000
+
+_ADDRESS_NAMES: Final = frozenset(
+    {"email", "emails", "emailaddress", "emailaddresses", "emailid", "mail", "mailaddress"}
+)
+_VERDICTS: Final = tuple(Verdict)
+_PLACE: Final = {verdict: place for place, verdict in enumerate(_VERDICTS)}
+# Between two slices of this many rows everything else on the event loop gets its turn. No thread:
+# the work holds the interpreter lock anyway, and there is nothing to wait for on closing.
+_SLICE: Final = 500
+
+
+class UnusableListError(ValueError):
+    """What was uploaded is no list at all."""
+
+
+@attrs.frozen(kw_only=True)
+class AddressList:
+    """A list that has been read.
+
+    The cells stay in the text they came in, because half a million rows of Python strings would
+    weigh hundreds of megabytes; the findings are a byte a row.
+    """
+
+    text: bytes
+    has_header: bool
+    header: tuple[str, ...]
+    column: int | None
+    total: int
+    verdicts: bytes
+    flags: bytes
+    analysis: Analysis
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is any address in it; the service fails a list without."""
+        return self.column is not None
+
+    def rows(self) -> Iterator[list[str]]:
+        """The data rows, one by one, each as wide as the header."""
+        width = len(self.header)
+        rows = _rows(self.text)
+        for row in islice(rows, int(self.has_header), None):
+            yield row if len(row) == width else row + [""] * (width - len(row))
+
+    def addresses(self) -> Iterator[str]:
+        """The address of each data row, normalised, repeated as often as it occurs."""
+        column = self.column
+        if column is not None:
+            yield from (normalise(row[column]) for row in self.rows())
+
+    def findings(self) -> Iterator[tuple[Verdict, Flag]]:
+        """The verdict and the flags of each data row."""
+        for verdict, flags in zip(self.verdicts, self.flags, strict=True):
+            yield _VERDICTS[verdict], Flag(flags)
+
+    def count(self, verified: int) -> VerdictCounts:
+        """Count the verdicts of the first `verified` rows."""
+        counts = {
+            str(verdict): self.verdicts.count(place, 0, verified)
+            for place, verdict in enumerate(_VERDICTS)
+        }
+        return VerdictCounts(**counts)
+
+
+async def read_file(data: bytes) -> AddressList:
+    """Read an uploaded file.
+
+    Raises:
+        UnusableListError: it is empty, too large, or not text.
+    """
+    if len(data) > LARGEST_FILE_BYTES:
+        raise UnusableListError("larger than 10 MiB")
+    try:
+        text = data.decode("utf-8-sig").encode()
+    except UnicodeDecodeError:
+        raise UnusableListError("not UTF-8") from None
+    if b"\0" in text or not text.strip():
+        raise UnusableListError("binary, or empty")
+    return await _read(text)
+
+
+async def read_rows(entries: Sequence[object]) -> AddressList:
+    """Read the rows of a JSON upload; the columns are the keys, in the order of first appearance.
+
+    Raises:
+        UnusableListError: there are none, too many, or one is not a mapping.
+    """
+    if not entries or len(entries) > LARGEST_LIST:
+        raise UnusableListError("empty, or too long")
+    names: dict[str, None] = {}
+    for entry in entries:
+        if not isinstance(entry, Mapping):
+            raise UnusableListError("a row that is no object")
+        names |= dict.fromkeys(entry)
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(
+        [_cell(entry.get(name)) for name in names]
+        for entry in entries
+        if isinstance(entry, Mapping)
+    )
+    return await _read(text.getvalue().encode(errors="replace"), has_header=True)
+
+
+async def _read(text: bytes, *, has_header: bool | None = None) -> AddressList:
+    first = next(_rows(text), [])
+    if has_header is None:
+        has_header = not any("@" in cell for cell in first)
+    names = first if has_header else []
+    column = _named_column(names)
+    if column is None:
+        column = await _column_with_addresses(text)
+    verdicts, flags = bytearray(), bytearray()
+    width, has_addresses = len(first), False
+    async for rows in _slices(islice(_rows(text), int(has_header), None)):
+        for row in rows:
+            address = row[column] if column is not None and column < len(row) else ""
+            verdict, flag = judge(address)
+            verdicts.append(_PLACE[verdict])
+            flags.append(flag)
+            has_addresses = has_addresses or "@" in address
+            width = max(width, len(row))
+        if len(verdicts) > LARGEST_LIST:
+            raise UnusableListError("more than 500,000 rows")
+    return AddressList(
+        text=text,
+        has_header=has_header,
+        header=(*names, *(f"col{place}" for place in range(len(names), width))),
+        column=column if has_addresses else None,
+        total=len(verdicts),
+        verdicts=bytes(verdicts),
+        flags=bytes(flags),
+        analysis=_analyse(bytes(flags)),
+    )
+
+
+def _analyse(flags: bytes) -> Analysis:
+    def bearing(flag: Flag) -> int:
+        return sum(flags.count(value) for value in range(2 * Flag.TRAP) if value & flag)
+
+    return Analysis(
+        common_isp=bearing(Flag.ISP),
+        role_based=bearing(Flag.ROLE),
+        disposable=bearing(Flag.DISPOSABLE),
+        spamtrap=bearing(Flag.TRAP),
+        syntax_error=bearing(Flag.SYNTAX_ERROR),
+    )
+
+
+def _rows(text: bytes) -> Iterator[list[str]]:
+    """Every row but the empty ones, the header included."""
+    lines = io.TextIOWrapper(io.BytesIO(text), encoding="utf-8", newline="")
+    try:
+        yield from (row for row in csv.reader(lines) if len(row) > 1 or (row and row[0].strip()))
+    except csv.Error:
+        raise UnusableListError("not CSV") from None
+
+
+async def _slices(rows: Iterable[list[str]]) -> AsyncIterator[list[list[str]]]:
+    iterator = iter(rows)
+    while part := list(islice(iterator, _SLICE)):
+        yield part
+        await asyncio.sleep(0)
+
+
+def _named_column(names: Sequence[str]) -> int | None:
+    for place, name in enumerate(names):
+        if re.sub(r"[\W_]+", "", name).casefold() in _ADDRESS_NAMES:
+            return place
+    return None
+
+
+async def _column_with_addresses(text: bytes) -> int | None:
+    async for rows in _slices(_rows(text)):
+        for row in rows:
+            for place, cell in enumerate(row):
+                if "@" in cell:
+                    return place
+    return None
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,81 @@
+"""The results of a list as the service's CSV: the list's own columns, then what was found out."""
+
+import csv
+import io
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from types import MappingProxyType
+from typing import Final, Literal
+
+from bulkverify.models import Verdict
+from bulkverify.sandbox.clock import iso_text
+from bulkverify.sandbox.jobs import Job
+from bulkverify.sandbox.verdicts import Flag
+
+Vendor = Literal["bouncify", "validto"]
+"""Whose order of columns to follow."""
+
+_FLAGS: Final = (
+    ("Syntax Error", Flag.SYNTAX_ERROR),
+    ("ISP", Flag.ISP),
+    ("Role", Flag.ROLE),
+    ("Disposable", Flag.DISPOSABLE),
+    ("Trap", Flag.TRAP),
+)
+_FLAG_NAMES: Final = tuple(name for name, _ in _FLAGS)
+
+COLUMNS: Final[Mapping[Vendor, tuple[str, ...]]] = MappingProxyType(
+    {
+        "bouncify": ("Verification Result", *_FLAG_NAMES, "Verified At"),
+        "validto": ("Verification Result", "Verified At", *_FLAG_NAMES),
+    }
+)
+"""The service's own columns, in the order of each vendor."""
+
+ROWS_PER_CHUNK: Final = 1000
+_CELLS: Final = {
+    value: tuple("Y" if flag & value else "N" for _, flag in _FLAGS)
+    for value in range(2 * Flag.TRAP)
+}
+
+
+def result_chunks(
+    job: Job,
+    *,
+    vendor: Vendor,
+    at: Callable[[float], datetime],
+    wanted: Collection[Verdict],
+    share: float = 1.0,
+) -> Iterator[bytes]:
+    """Write the results, a thousand rows at a time, the header with the first of them.
+
+    Args:
+        job: the list, completed.
+        vendor: whose order of columns to follow.
+        at: tells the date and time of a moment.
+        wanted: the verdicts whose rows are wanted.
+        share: how much of the list to give; less than all of it is a fault.
+    """
+    found = _rows(job, vendor=vendor, at=at)
+    rows = (row for verdict, row in islice(found, int(job.total * share)) if verdict in wanted)
+    part = [[*job.addresses.header, *COLUMNS[vendor]], *islice(rows, ROWS_PER_CHUNK)]
+    while part:
+        text = io.StringIO(newline="")
+        csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(part)
+        yield text.getvalue().encode()
+        part = list(islice(rows, ROWS_PER_CHUNK))
+
+
+def _rows(
+    job: Job, *, vendor: Vendor, at: Callable[[float], datetime]
+) -> Iterator[tuple[Verdict, list[str]]]:
+    findings = job.addresses.findings()
+    for place, (row, (verdict, flags)) in enumerate(
+        zip(job.addresses.rows(), findings, strict=True)
+    ):
+        spelled = verdict.replace("_", "-")
+        when = iso_text(at(job.verified_at(place)))
+        cells = _CELLS[flags]
+        own = (spelled, *cells, when) if vendor == "bouncify" else (spelled, when, *cells)
+        yield verdict, [*row, *own]
