@@ -283,7 +283,7 @@ class IllegalTransitionError(LifecycleError):
 class WaitTimeoutError(LifecycleError, TimeoutError):
     """The deadline of a wait came before the awaited status; the job itself goes on.
 
-    `polls` answers were received for this wait, and `last_error` is the latest failure to get one.
+    `polls` is how often the job was asked about, `last_error` the latest of those that got no answer.
     """
 
     def __init__(

@@ -6,6 +6,7 @@ import aiohttp
 
 from bulkverify.errors import (
     ConnectionFailedError,
+    IncompleteDownloadError,
     RateLimitedError,
     RequestTimeoutError,
     ServerError,
@@ -32,7 +33,7 @@ def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
         return patient and (repeatable or isinstance(error, RateLimitedError))
     if isinstance(error, ConnectionFailedError | RequestTimeoutError):
         return repeatable or not error.sent
-    return False
+    return repeatable and isinstance(error, IncompleteDownloadError)
 
 
 # The most specific class wins: for an error of several of these, the first row that fits.

@@ -82,7 +82,7 @@ class RowReader:
             column = "Verification Result"
             verdict = parse_verdict(record[self._verdict])
             flags: dict[str, bool | None] = {}
-            for column, index in self._flags:  # noqa: B007 - named in the error
+            for column, index in self._flags:
                 flags[column] = None if index is None else parse_flag(record[index])
             column = "Verified At"
             moment = parse_timestamp(verified_at) if verified_at else None

@@ -7,8 +7,7 @@ touch aiohttp, and raised by those that do not.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from io import BytesIO
 from typing import Final, TypeVar
 from urllib.parse import urlencode
@@ -27,15 +26,12 @@ from yarl import URL
 
 from bulkverify._version import __version__
 from bulkverify.access import Secret
-from bulkverify.answers import Answer
+from bulkverify.answers import Answer, Endpoint
 from bulkverify.budget import Budget
 from bulkverify.errors import (
     BulkVerifyError,
     ClientClosedError,
-    ConnectionFailedError,
     RateLimitedError,
-    RequestTimeoutError,
-    ServerError,
     TransportError,
     UnreadableAnswerError,
 )
@@ -48,6 +44,7 @@ _log: Final = logging.getLogger(__name__)
 READ_TIMEOUT: Final = 60.0
 # An upload's body is written without any sign of life from the other side, so its time grows with it.
 _SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
+_USER_AGENT: Final = f"bulkverify/{__version__}"
 _BACKOFF: Final = wait_exponential_jitter(initial=0.5, max=20.0, jitter=0.5)
 
 
@@ -56,14 +53,6 @@ class Failure:
     """What became of a request that got no answer; `error` is not yet raised."""
 
     error: TransportError
-
-
-@attrs.frozen(kw_only=True)
-class _Stream:
-    """An answer whose body is read by whoever asked for it."""
-
-    response: aiohttp.ClientResponse = attrs.field(repr=False)
-    beginning: bytes = attrs.field(repr=False)
 
 
 class Transport:
@@ -109,12 +98,7 @@ class Transport:
         outcome = await self._exchange(call)
         if isinstance(outcome, Failure):
             raise self._redacted(outcome.error)
-        try:
-            return call.parse(outcome)
-        except BulkVerifyError as error:
-            refusal = self._redacted(error)
-        self._heed(call, refusal)
-        raise refusal
+        return self._parse(call, outcome)
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
         """Make attempts until one succeeds, fails for good, or there have been enough.
@@ -149,165 +133,37 @@ class Transport:
         )
         return await retrying(replay_then_attempt)
 
-    @asynccontextmanager
-    async def stream(self, call: Call[None]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send a request whose answer is a file, and give its body in pieces.
+    async def open(self, call: Call[None]) -> "Body":
+        """Send a request whose answer is a file exactly once, and return its body unread.
 
         Raises:
-            TransportError: no usable answer, also while the body is read.
+            TransportError: no usable answer.
             ServiceError: the service said no.
         """
+        outcome = await self._open(call)
+        if isinstance(outcome, Failure):
+            raise self._redacted(outcome.error)
+        if isinstance(outcome, Answer):
+            self._parse(call, outcome)
+        assert isinstance(outcome, tuple)  # noqa: S101 - `parse` always raises for a download
+        return Body(self, *outcome)
 
-        async def attempt() -> _Stream:
-            outcome = await self._open(call)
-            if isinstance(outcome, _Stream):
-                return outcome
-            if isinstance(outcome, Failure):
-                raise self._redacted(outcome.error)
-            try:
-                call.parse(outcome)
-            except BulkVerifyError as error:
-                refusal = self._redacted(error)
-            self._heed(call, refusal)
-            raise refusal
+    async def read(self, response: aiohttp.ClientResponse) -> bytes:
+        """Read the next piece of a body; nothing at its end."""
+        piece = await _read_piece(response)
+        if isinstance(piece, Failure):
+            raise self._redacted(piece.error)
+        return piece
 
-        stream = await self.retrying(attempt, repeatable=call.repeatable)
+    def _parse(self, call: Call[T], answer: Answer) -> T:
         try:
-            yield self._pieces(stream)
-        finally:
-            # Closed rather than released: a body that was not read to its end can't be reused.
-            stream.response.close()
-
-    async def _pieces(self, stream: _Stream) -> AsyncIterator[bytes]:
-        yield stream.beginning
-        while True:
-            piece = await self._read(stream.response, limit=None)
-            if isinstance(piece, Failure):
-                raise self._redacted(piece.error)
-            if not piece:
-                return
-            yield piece
-
-    # The three functions below touch aiohttp: they return failures and never raise one.
-
-    async def _exchange(self, call: Call[T]) -> Answer | Failure:
-        opened = await self._send(call)
-        if isinstance(opened, Failure):
-            return opened
-        try:
-            body = await self._read(opened, limit=LARGEST_ANSWER_BYTES)
-            if isinstance(body, Failure):
-                return body
-            return Answer(status=opened.status, headers=opened.headers, body=body)
-        finally:
-            opened.release()
-
-    async def _open(self, call: Call[None]) -> _Stream | Answer | Failure:
-        opened = await self._send(call)
-        if isinstance(opened, Failure):
-            return opened
-        beginning = await self._read(opened, limit=None)
-        if isinstance(beginning, Failure):
-            opened.close()
-            return beginning
-        if is_results(opened.status, opened.headers.get("Content-Type", ""), beginning):
-            return _Stream(response=opened, beginning=beginning)
-        try:
-            rest = await self._read(opened, limit=LARGEST_ANSWER_BYTES)
-        finally:
-            opened.close()
-        if isinstance(rest, Failure):
-            return rest
-        return Answer(status=opened.status, headers=opened.headers, body=beginning + rest)
-
-    async def _send(self, call: Call[T]) -> aiohttp.ClientResponse | Failure:
-        session = self._open_session()
-        if isinstance(session, Failure):
-            return session
-        await self._budget.spend(call.endpoint)
-        data: aiohttp.FormData | bytes | None = call.json
-        headers = {
-            "User-Agent": f"bulkverify/{__version__}",
-            "Accept": "application/json, text/csv",
-        }
-        read_timeout = call.read_timeout or READ_TIMEOUT
-        total = None if call.endpoint == "download" else CONNECT_TIMEOUT + read_timeout
-        if call.json is not None:
-            headers["Content-Type"] = "application/json"
-        if call.file is not None:  # built anew for every attempt: aiohttp closes what it has sent
-            data = aiohttp.FormData(call.file.fields)
-            data.add_field(
-                "local_file",
-                BytesIO(call.file.content),
-                filename=call.file.filename,
-                content_type="text/csv",
-            )
-        if total is not None:
-            payload_bytes = len(call.json or b"") + len(call.file.content if call.file else b"")
-            total += payload_bytes / _SLOWEST_UPLOAD_BYTES_PER_SECOND
-        try:
-            return await session.request(
-                call.method,
-                self._url(call),
-                data=data,
-                headers=headers,
-                allow_redirects=False,
-                raise_for_status=False,
-                middlewares=(send_once,),
-                timeout=aiohttp.ClientTimeout(
-                    total=total, sock_connect=CONNECT_TIMEOUT, sock_read=read_timeout
-                ),
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return Failure(error=translate(error, endpoint=call.endpoint))
-        except RuntimeError:
-            if session.closed:
-                return Failure(error=_closed_error())
-            raise
-
-    async def _read(
-        self, response: aiohttp.ClientResponse, *, limit: int | None
-    ) -> bytes | Failure:
-        """Read the next piece of a body, or with a limit all of it."""
-        try:
-            if limit is None:
-                return await response.content.readany()
-            pieces: list[bytes] = []
-            size = 0
-            while piece := await response.content.readany():
-                pieces.append(piece)
-                size += len(piece)
-                if size > limit:
-                    return Failure(
-                        error=UnreadableAnswerError(
-                            f"An answer of the service is larger than {limit:,} bytes and was not read.",
-                            status=response.status,
-                        )
-                    )
-            return b"".join(pieces)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return Failure(error=translate(error, endpoint="answer to a"))
-
-    def _open_session(self) -> aiohttp.ClientSession | Failure:
-        if self._closed:
-            return Failure(error=_closed_error())
-        if self._session is None:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        return self._session
-
-    def _url(self, call: Call[T]) -> URL:
-        query = f"{urlencode(call.query)}&" if call.query else ""
-        return URL(f"{self._base_url}/{call.path}?{query}{self._secret.query()}", encoded=True)
-
-    def _heed(self, call: Call[T], refusal: BulkVerifyError) -> None:
-        """Keep everybody off an endpoint for as long as the service asks."""
+            return call.parse(answer)
+        except BulkVerifyError as error:
+            refusal = self._redacted(error)
         if isinstance(refusal, RateLimitedError) and refusal.retry_after:
+            # Everybody keeps off the endpoint for as long as the service asks.
             self._budget.pause(call.endpoint, min(refusal.retry_after, LONGEST_PAUSE))
-
-    def _pause(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = getattr(error, "retry_after", None) or 0.0
-        return max(asked, self._backoff(state))
+        raise refusal
 
     def _redacted(self, error: BulkVerifyError) -> BulkVerifyError:
         """Take the key out of every text of an error: the service may have echoed the URL."""
@@ -318,6 +174,150 @@ class Transport:
             if isinstance(value, str):
                 setattr(error, name, self._secret.redact(value))
         return error
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = getattr(error, "retry_after", None) or 0.0
+        return max(asked, self._backoff(state))
+
+    # From here on aiohttp is touched: failures are returned, and never raised.
+
+    async def _exchange(self, call: Call[T]) -> Answer | Failure:
+        response = await self._send(call)
+        if isinstance(response, Failure):
+            return response
+        try:
+            return await _read_answer(response)
+        finally:
+            response.release()
+
+    async def _open(
+        self, call: Call[None]
+    ) -> tuple[aiohttp.ClientResponse, bytes] | Answer | Failure:
+        response = await self._send(call)
+        if isinstance(response, Failure):
+            return response
+        outcome: tuple[aiohttp.ClientResponse, bytes] | Answer | Failure | None = None
+        try:
+            beginning = await _read_piece(response)
+            if isinstance(beginning, Failure):
+                outcome = beginning
+            elif is_results(response.status, response.headers.get("Content-Type", ""), beginning):
+                outcome = response, beginning
+            else:
+                outcome = await _read_answer(response, beginning)
+        finally:
+            if not isinstance(outcome, tuple):
+                response.close()
+        return outcome
+
+    async def _send(self, call: Call[T]) -> aiohttp.ClientResponse | Failure:
+        if self._closed:
+            return Failure(error=_closed_error())
+        await self._budget.spend(call.endpoint)
+        if self._session is None:
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        headers = {"User-Agent": _USER_AGENT, "Accept": "application/json, text/csv"}
+        if call.json is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            return await self._session.request(
+                call.method,
+                self._url(call),
+                data=_body_of(call),
+                headers=headers,
+                allow_redirects=False,
+                raise_for_status=False,
+                middlewares=(send_once,),
+                timeout=_timeout_of(call),
+            )
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return Failure(error=translate(error, endpoint=call.endpoint))
+        except RuntimeError:
+            if self._session.closed:
+                return Failure(error=_closed_error())
+            raise
+
+    def _url(self, call: Call[T]) -> URL:
+        query = f"{urlencode(call.query)}&" if call.query else ""
+        return URL(f"{self._base_url}/{call.path}?{query}{self._secret.query()}", encoded=True)
+
+
+class Body:
+    """The body of a file that is being downloaded."""
+
+    def __init__(
+        self, transport: Transport, response: aiohttp.ClientResponse, beginning: bytes
+    ) -> None:
+        """Take over an answer, of which the beginning has been read."""
+        self._transport = transport
+        self._response = response
+        self._beginning = beginning
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """Give the body piece by piece, as it arrives.
+
+        Raises:
+            TransportError: it broke off.
+        """
+        yield self._beginning
+        while piece := await self._transport.read(self._response):
+            yield piece
+
+    def close(self) -> None:
+        """Let go of the connection; one that was not read to its end can't be used again."""
+        self._response.close()
+
+
+def _body_of(call: Call[T]) -> aiohttp.FormData | BytesIO | None:
+    """Make the body of one attempt: aiohttp closes what it has sent."""
+    if call.file is None:
+        return None if call.json is None else BytesIO(call.json)
+    form = aiohttp.FormData(call.file.fields)
+    form.add_field(
+        "local_file",
+        BytesIO(call.file.content),
+        filename=call.file.filename,
+        content_type="text/csv",
+    )
+    return form
+
+
+def _timeout_of(call: Call[T]) -> aiohttp.ClientTimeout:
+    """Bound each step, and the whole where its size is known: a download may take as long as it flows."""
+    silence = call.read_timeout or READ_TIMEOUT
+    total = None
+    if call.endpoint is not Endpoint.DOWNLOAD:
+        size = len(call.json or b"") + len(call.file.content if call.file else b"")
+        total = CONNECT_TIMEOUT + silence + size / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT, sock_read=silence)
+
+
+async def _read_piece(response: aiohttp.ClientResponse) -> bytes | Failure:
+    try:
+        return await response.content.readany()
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return Failure(error=translate(error, endpoint="answer to the"))
+
+
+async def _read_answer(
+    response: aiohttp.ClientResponse, beginning: bytes = b""
+) -> Answer | Failure:
+    pieces = [beginning]
+    size = len(beginning)
+    while piece := await _read_piece(response):
+        if isinstance(piece, Failure):
+            return piece
+        pieces.append(piece)
+        size += len(piece)
+        if size > LARGEST_ANSWER_BYTES:
+            return Failure(
+                error=UnreadableAnswerError(
+                    f"An answer of the service has more than {LARGEST_ANSWER_BYTES:,} bytes and was not read.",
+                    status=response.status,
+                )
+            )
+    return Answer(status=response.status, headers=response.headers, body=b"".join(pieces))
 
 
 def _closed_error() -> ClientClosedError:

@@ -1,0 +1,397 @@
+"""The calls a user makes: `Client` for the account, `Job` for one list."""
+
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from types import TracebackType
+from typing import Final, Protocol, Self, TypeVar, cast
+from weakref import WeakValueDictionary
+
+import aiohttp
+from tenacity.wait import wait_base
+
+from bulkverify import money, uploads, wire
+from bulkverify.access import parse_base_url
+from bulkverify.downloads import save_results, stream_rows
+from bulkverify.errors import UsageError
+from bulkverify.lifecycle import JobStatus, can_follow
+from bulkverify.models import (
+    Acknowledgement,
+    AddressVerdict,
+    Credits,
+    JobSnapshot,
+    ResultRow,
+    Verdict,
+)
+from bulkverify.transport import Transport
+from bulkverify.uploads import UploadSource
+
+DEFAULT_BASE_URL: Final = "https://api.bouncify.io/v1"
+REQUESTS_PER_MINUTE: Final = 120
+"""What the service allows for each endpoint, for everything that uses one key."""
+
+SETTLING_SECONDS: Final = 30.0
+"""For so long after an upload, "job not found" can mean that a replica has not heard of it yet."""
+
+
+class Attachment(Protocol):
+    """Something that serves one client for as long as that is open, such as the waiter's scheduler."""
+
+    async def close(self) -> None:
+        """End its work; called before the client's session is closed."""
+
+
+AttachmentT = TypeVar("AttachmentT", bound=Attachment)
+
+
+class Client:
+    """One account of a verification service.
+
+    Use it as `async with Client() as client:`, or call `close` when done. One client serves any
+    number of tasks of one event loop.
+
+    Args:
+        api_key: the account's key; else BULKVERIFY_API_KEY.
+        base_url: of the service; else BULKVERIFY_BASE_URL, else Bouncify's.
+        session: the caller's own session, used and never closed.
+        attempts: how often at most a request is sent that failed and can be repeated without harm.
+        backoff: a tenacity wait strategy for the time between attempts; it never undercuts what the
+            service asks for in `Retry-After`.
+        requests_per_minute: the budget of each endpoint; the account has 120 and shares them among
+            all who use its key. `None` is for services without a limit.
+        allow_http: send the key unencrypted to a host that is not this machine.
+
+    Raises:
+        UsageError: there is no key, or the base URL can't be right.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        session: aiohttp.ClientSession | None = None,
+        attempts: int = 4,
+        backoff: wait_base | None = None,
+        requests_per_minute: int | None = REQUESTS_PER_MINUTE,
+        allow_http: bool = False,
+    ) -> None:
+        """Keep the settings; nothing is opened or sent yet."""
+        key = (os.environ.get("BULKVERIFY_API_KEY", "") if api_key is None else api_key).strip()
+        if not key:
+            raise UsageError(
+                "There is no API key: pass `api_key`, or set the environment variable BULKVERIFY_API_KEY."
+            )
+        if attempts < 1 or (requests_per_minute is not None and requests_per_minute < 1):
+            raise UsageError("`attempts` and `requests_per_minute` must be at least 1.")
+        url = base_url or os.environ.get("BULKVERIFY_BASE_URL") or DEFAULT_BASE_URL
+        self._base_url = parse_base_url(url, allow_http=allow_http)
+        self._transport = Transport(
+            api_key=key,
+            base_url=self._base_url,
+            session=session,
+            attempts=attempts,
+            backoff=backoff,
+            requests_per_minute=requests_per_minute,
+        )
+        self._jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()
+        self._started: set[str] = set()
+        self._uploaded_at: dict[str, float] = {}
+        self._attachments: dict[Callable[[Client], Attachment], Attachment] = {}
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._base_url}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End every wait with `ClientClosedError`, and close the session unless it is the caller's."""
+        for attachment in self._attachments.values():
+            await attachment.close()
+        await self._transport.close()
+
+    def attached(self, kind: "Callable[[Client], AttachmentT]") -> AttachmentT:
+        """Return this client's one object of a kind, made at the first call and closed with the client."""
+        attachment = self._attachments.get(kind)
+        if attachment is None:
+            attachment = self._attachments[kind] = kind(self)
+        return cast("AttachmentT", attachment)
+
+    def job(self, job_id: str) -> "Job":
+        """Return the handle of a job by its id, without a request; the same one while it is in use.
+
+        Raises:
+            UsageError: the id can't be one.
+        """
+        wire.status(job_id)
+        job = self._jobs.get(job_id)
+        if job is None:
+            job = self._jobs[job_id] = Job(self, job_id)
+        return job
+
+    async def upload(
+        self, source: UploadSource, *, auto_verify: bool = False, title: str | None = None
+    ) -> "Job":
+        """Upload a list, which costs nothing until it is started.
+
+        Args:
+            source: the path of a CSV file, its content as bytes, an iterable of addresses, or an
+                iterable of mappings that have their address under `email`.
+            auto_verify: start it as soon as it is ready, which spends one credit an address. Without
+                it, an upload whose answer is lost costs nothing.
+            title: names the list; a file is named by its file name otherwise.
+
+        Raises:
+            UsageError: the source can't be a list.
+            InvalidListError: the list is empty, not text, over 10 MB or over 500,000 addresses.
+            UploadUncertainError: the answer was lost, and the upload is not repeated.
+            ListLimitError: the account has 500 lists that are not verified yet.
+            ServiceError: any other refusal.
+            TransportError: nothing was sent, for the reason given.
+            OSError: the file can't be read.
+        """
+        call = await uploads.prepare(source, auto_verify=auto_verify, title=title)
+        acknowledgement = await money.upload(self._transport, call, auto_verify=auto_verify)
+        now = time.monotonic()
+        self._uploaded_at = {
+            job_id: at for job_id, at in self._uploaded_at.items() if now - at < SETTLING_SECONDS
+        } | {acknowledgement.job_id: now}
+        if auto_verify:
+            self._started.add(acknowledgement.job_id)
+        return self.job(acknowledgement.job_id)
+
+    async def status(self, job_id: str) -> JobSnapshot:
+        """Ask how a job is doing.
+
+        Raises:
+            JobNotFoundError: the account has no such list.
+            ServiceError: any other refusal.
+            TransportError: no usable answer.
+        """
+        return self._note(await self._transport.call(wire.status(job_id)))
+
+    async def poll(self, job_id: str) -> JobSnapshot:
+        """Ask like `status`, but exactly once: whoever waits for a job has a pace of its own."""
+        return self._note(await self._transport.once(wire.status(job_id)))
+
+    async def start(self, job_id: str) -> Acknowledgement:
+        """Start the verification of a job that is ready, which spends one credit an address, once.
+
+        A start whose answer was lost is looked up before it is repeated, so it never pays twice.
+
+        Raises:
+            NotReadyError: the list is still being prepared.
+            AlreadyStartedError: somebody else has started it.
+            InsufficientCreditsError: nothing was started and nothing spent.
+            ListLimitError: 100 lists are being verified already.
+            AccountRestrictedError: the account is under review.
+            StartUncertainError: no answer told whether it arrived; call it again.
+            ServiceError: any other refusal.
+            TransportError: nothing was sent, for the reason given.
+        """
+        acknowledgement = await money.start(self._transport, job_id, lambda: self.poll(job_id))
+        self._started.add(job_id)
+        return acknowledgement
+
+    async def download(
+        self,
+        job_id: str,
+        destination: str | os.PathLike[str],
+        *,
+        verdicts: Iterable[Verdict | str] | None = None,
+    ) -> int:
+        """Download the results of a completed job into a file, and return how many rows it has.
+
+        The file appears under its name only when it is complete, with the rows and the bytes that
+        the service sent; an existing one is replaced. Only its owner can read it.
+
+        Args:
+            job_id: the job.
+            destination: the path of the file.
+            verdicts: only rows of these; all when left out.
+
+        Raises:
+            IncompleteDownloadError: fewer rows came than the list has; no file was written.
+            NotReadyError: the job has not completed.
+            ServiceError: any other refusal.
+            TransportError: no usable answer.
+            OSError: the file can't be written, for example because the disk is full.
+        """
+        chosen = None if verdicts is None else list(verdicts)
+        expected = await self._expected_rows(job_id, chosen)
+        call = wire.download(job_id, chosen)
+        return await self._transport.retrying(
+            lambda: save_results(self._transport, call, destination, expected), repeatable=True
+        )
+
+    def rows(
+        self,
+        job_id: str,
+        *,
+        verdicts: Iterable[Verdict | str] | None = None,
+        encoding: str = "utf-8-sig",
+    ) -> AsyncGenerator[ResultRow]:
+        """Give the results of a completed job as typed rows, while they arrive.
+
+        Leave it early within `contextlib.aclosing`, which ends the download at once.
+
+        Args:
+            job_id: the job.
+            verdicts: only rows of these; all when left out.
+            encoding: of the list as it was uploaded.
+
+        Raises:
+            IncompleteDownloadError: fewer rows came than the list has; those that came are right.
+            ProtocolError: the results can't be read; `download` keeps them as they are.
+            NotReadyError: the job has not completed.
+            ServiceError: any other refusal.
+            TransportError: no usable answer.
+        """
+        chosen = None if verdicts is None else list(verdicts)
+        return stream_rows(
+            self._transport,
+            wire.download(job_id, chosen),
+            expected=lambda: self._expected_rows(job_id, chosen),
+            encoding=encoding,
+        )
+
+    async def delete(self, job_id: str) -> Acknowledgement:
+        """Delete a list from the service, results and all; only ready and completed ones can go.
+
+        Raises:
+            NotReadyError: the list is being processed.
+            JobNotFoundError: there is none, or no longer.
+            ServiceError: any other refusal.
+            TransportError: no usable answer.
+        """
+        acknowledgement = await money.delete(self._transport, job_id)
+        self._started.discard(job_id)
+        return acknowledgement
+
+    async def verify(self, address: str, *, timeout: float | None = None) -> AddressVerdict:
+        """Verify one address, which costs one credit.
+
+        Args:
+            address: the address.
+            timeout: the seconds the service may take, 30 to 180; 180 when left out.
+
+        Raises:
+            VerifyUncertainError: the answer was lost; asking again costs another credit.
+            InsufficientCreditsError: nothing was spent.
+            ServiceError: any other refusal.
+            TransportError: nothing was sent, for the reason given.
+        """
+        return await money.verify(self._transport, wire.verify(address, timeout=timeout))
+
+    async def credits(self) -> Credits:
+        """Ask what the account can still spend.
+
+        Raises:
+            ServiceError: a refusal.
+            TransportError: no usable answer.
+        """
+        return await self._transport.call(wire.credits_left())
+
+    def was_started(self, job_id: str) -> bool:
+        """Tell whether this client has started a job that has not ended since."""
+        return job_id in self._started
+
+    def is_settling(self, job_id: str) -> bool:
+        """Tell whether this client uploaded a list so recently that not all of the service may know it."""
+        uploaded_at = self._uploaded_at.get(job_id)
+        return uploaded_at is not None and time.monotonic() - uploaded_at < SETTLING_SECONDS
+
+    def _note(self, snapshot: JobSnapshot) -> JobSnapshot:
+        if snapshot.ended:
+            self._started.discard(snapshot.job_id)
+        job = self._jobs.get(snapshot.job_id)
+        if job is not None:
+            job.note(snapshot)
+        return snapshot
+
+    async def _expected_rows(self, job_id: str, verdicts: list[Verdict | str] | None) -> int | None:
+        """Say how many rows a download of all verdicts must have, asking for it where need be."""
+        if verdicts is not None and {*map(str, verdicts)} != {*map(str, Verdict)}:
+            return None
+        job = self._jobs.get(job_id)
+        if job is not None and job.snapshot is not None and job.snapshot.ended:
+            return job.snapshot.total
+        snapshot = await self.status(job_id)
+        return snapshot.total if snapshot.status is JobStatus.COMPLETED else None
+
+
+class Job:
+    """A list on the service; made by `Client.upload` and `Client.job`.
+
+    `snapshot` is the furthest that has been seen of it, or `None` before the first answer.
+    """
+
+    __slots__ = ("__weakref__", "_client", "_id", "_snapshot")
+
+    def __init__(self, client: Client, job_id: str) -> None:
+        """Hold on to the client; `Client.job` makes sure that there is one handle a job."""
+        self._client = client
+        self._id = job_id
+        self._snapshot: JobSnapshot | None = None
+
+    def __repr__(self) -> str:
+        return f"<Job {self._id}: {self._snapshot.status if self._snapshot else 'not asked yet'}>"
+
+    @property
+    def id(self) -> str:
+        """The service's id of the list: with it, `Client.job` finds it again from anywhere."""
+        return self._id
+
+    @property
+    def client(self) -> Client:
+        """The client that this job belongs to."""
+        return self._client
+
+    @property
+    def snapshot(self) -> JobSnapshot | None:
+        """The furthest that has been seen of the job; no answer from a lagging replica sets it back."""
+        return self._snapshot
+
+    def note(self, snapshot: JobSnapshot) -> None:
+        """Keep a snapshot, unless the job was further on before."""
+        if self._snapshot is None or can_follow(self._snapshot.status, snapshot.status):
+            self._snapshot = snapshot
+
+    async def status(self) -> JobSnapshot:
+        """Ask how the job is doing; see `Client.status`."""
+        return await self._client.status(self._id)
+
+    async def start(self) -> Acknowledgement:
+        """Start the verification, which spends the credits; see `Client.start`."""
+        return await self._client.start(self._id)
+
+    async def download(
+        self,
+        destination: str | os.PathLike[str],
+        *,
+        verdicts: Iterable[Verdict | str] | None = None,
+    ) -> int:
+        """Download the results into a file; see `Client.download`."""
+        return await self._client.download(self._id, destination, verdicts=verdicts)
+
+    def rows(
+        self,
+        *,
+        verdicts: Iterable[Verdict | str] | None = None,
+        encoding: str = "utf-8-sig",
+    ) -> AsyncGenerator[ResultRow]:
+        """Give the results as typed rows; see `Client.rows`."""
+        return self._client.rows(self._id, verdicts=verdicts, encoding=encoding)
+
+    async def delete(self) -> Acknowledgement:
+        """Delete the list from the service; see `Client.delete`."""
+        return await self._client.delete(self._id)

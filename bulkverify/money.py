@@ -1,0 +1,174 @@
+"""The calls that cost credits or can't be undone, and what becomes of them when an answer is lost.
+
+An upload or a single address is never sent again once it may have arrived, because the service
+charges for each. A start or a deletion is: the service knows the second from the first.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from bulkverify import wire
+from bulkverify.errors import (
+    AlreadyStartedError,
+    ConnectionFailedError,
+    JobNotFoundError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+    ServiceError,
+    StartUncertainError,
+    TransportError,
+    UnexpectedRedirectError,
+    UploadUncertainError,
+    VerifyUncertainError,
+)
+from bulkverify.lifecycle import JobStatus, satisfies
+from bulkverify.models import Acknowledgement, AddressVerdict, JobSnapshot
+from bulkverify.transport import Transport
+from bulkverify.wire import Call
+
+T = TypeVar("T")
+
+
+def may_have_arrived(error: TransportError | ServiceError) -> bool:
+    """Tell whether a request that ended in `error` can have had an effect on the service.
+
+    It can't where it never left, and where the service itself said no.
+    """
+    if isinstance(error, ConnectionFailedError | RequestTimeoutError):
+        return error.sent
+    if isinstance(error, ServiceError):
+        return isinstance(error, ServerError)
+    return not isinstance(error, UnexpectedRedirectError)
+
+
+async def upload(
+    transport: Transport, call: Call[Acknowledgement], *, auto_verify: bool
+) -> Acknowledgement:
+    """Upload a list, again only while it provably never arrived.
+
+    Raises:
+        UploadUncertainError: it may have arrived, and the answer was lost.
+    """
+    try:
+        return await transport.call(call)
+    except (TransportError, ServiceError) as error:
+        if not may_have_arrived(error):
+            raise
+        what = f"of '{call.file.filename}'" if call.file else "of rows"
+        consequence = (
+            "With auto_verify, a list that arrived is being verified and paid for right now"
+            if auto_verify
+            else "A list that arrived costs nothing until it is started"
+        )
+        raise UploadUncertainError(
+            f"The answer to the upload {what} was lost: {error} The list may or may not be on the "
+            f"service, and it was not sent again. {consequence}; look for it among your lists there "
+            "before you upload it again.",
+            auto_verify=auto_verify,
+        ) from error
+
+
+async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVerdict:
+    """Verify one address, again only while the request provably never arrived.
+
+    Raises:
+        VerifyUncertainError: it may have arrived, and the answer was lost.
+    """
+    try:
+        return await transport.call(call)
+    except (TransportError, ServiceError) as error:
+        if not may_have_arrived(error):
+            raise
+        raise VerifyUncertainError(
+            f"The answer for one address was lost: {error} It was not asked for again, because each "
+            "time costs a credit."
+        ) from error
+
+
+async def start(
+    transport: Transport, job_id: str, poll: Callable[[], Awaitable[JobSnapshot]]
+) -> Acknowledgement:
+    """Start a job; where the answer was lost, look it up before trying again.
+
+    Args:
+        transport: sends it.
+        job_id: the job.
+        poll: asks for the job's status, once.
+
+    Raises:
+        StartUncertainError: no answer told whether it arrived.
+    """
+
+    async def already_verifying() -> Acknowledgement | None:
+        # `ready` proves nothing: the status may stay there for a while after a start.
+        snapshot = await poll()
+        if satisfies(snapshot.status, JobStatus.VERIFYING):
+            return Acknowledgement(job_id=job_id, message=snapshot.message)
+        return None
+
+    try:
+        return await _repeat(
+            transport, wire.start(job_id), done=AlreadyStartedError, look_up=already_verifying
+        )
+    except _LostError as lost:
+        error = lost.error
+    raise StartUncertainError(
+        f"No answer told whether the start of job {job_id} arrived: {error} Start it again: if the "
+        "first did arrive, the service says so and charges nothing.",
+        job_id=job_id,
+    ) from error
+
+
+async def delete(transport: Transport, job_id: str) -> Acknowledgement:
+    """Delete a list; where the answer was lost, that it is gone is what was asked for."""
+    try:
+        return await _repeat(transport, wire.delete(job_id), done=JobNotFoundError)
+    except _LostError as lost:
+        error = lost.error
+    raise error
+
+
+class _LostError(Exception):
+    """Every attempt failed, and at least one of them may have arrived."""
+
+    def __init__(self, error: TransportError | ServiceError) -> None:
+        super().__init__()
+        self.error = error
+
+
+async def _repeat(
+    transport: Transport,
+    call: Call[Acknowledgement],
+    *,
+    done: type[ServiceError],
+    look_up: Callable[[], Awaitable[Acknowledgement | None]] | None = None,
+) -> Acknowledgement:
+    """Send a call until it is answered; once an answer was lost, `done` means that it had arrived."""
+    lost = False
+
+    async def attempt() -> Acknowledgement:
+        nonlocal lost
+        if lost and look_up is not None and (found := await look_up()) is not None:
+            return found
+        try:
+            return await transport.once(call)
+        except done as error:
+            if not lost:
+                raise
+            return Acknowledgement(job_id=call.path.rpartition("/")[2], message=error.text)
+        except (TransportError, ServiceError) as error:
+            lost = lost or may_have_arrived(error)
+            raise
+
+    try:
+        return await transport.retrying(attempt, repeatable=True)
+    except (TransportError, ServiceError) as error:
+        # What the service says of the job is final, whatever became of earlier attempts; that it
+        # could not be asked leaves them uncertain.
+        settled = isinstance(error, ServiceError) and not isinstance(
+            error, ServerError | RateLimitedError
+        )
+        if settled or not lost:
+            raise
+        raise _LostError(error) from error

@@ -1,0 +1,179 @@
+"""Those who wait for a job: what each snapshot means to them, and with which error a wait ends."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from tenacity.wait import wait_base
+
+from bulkverify.client import Job
+from bulkverify.errors import (
+    BulkVerifyError,
+    JobCancelledError,
+    JobFailedError,
+    JobNotStartedError,
+    LifecycleError,
+    UnreachableStatusError,
+    WaitTimeoutError,
+)
+from bulkverify.lifecycle import JobStatus, can_reach, satisfies
+from bulkverify.models import JobSnapshot
+
+
+class Waiter:
+    """Somebody who waits for a job to reach a target; `result` is the future to await."""
+
+    __slots__ = ("_on_progress", "_told", "deadline", "job", "policy", "result", "target", "timer")
+
+    def __init__(
+        self,
+        *,
+        job: Job,
+        target: JobStatus,
+        timeout: float | None,
+        policy: wait_base,
+        on_progress: Callable[[JobSnapshot], object] | None = None,
+    ) -> None:
+        """Begin to wait: the time runs from here. A timeout of 0 stands for a single poll."""
+        loop = asyncio.get_running_loop()
+        self.job = job
+        self.target = target
+        self.policy = policy
+        self.deadline = None if timeout is None else loop.time() + timeout
+        self.result: asyncio.Future[JobSnapshot] = loop.create_future()
+        self.timer: asyncio.TimerHandle | None = None
+        self._on_progress = on_progress
+        self._told: JobSnapshot | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.result.done()
+
+    def see(self, snapshot: JobSnapshot) -> None:
+        """Take a snapshot: report it, and end the wait where it decides it."""
+        if self.done:
+            return
+        if self._on_progress is not None and snapshot != self._told:
+            self._told = snapshot
+            try:
+                self._on_progress(snapshot)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is its caller's
+                self.fail(error)
+                return
+        self._decide(snapshot)
+
+    def fail(self, error: BaseException) -> None:
+        """End the wait with an error."""
+        if self.done:
+            return
+        if isinstance(error, StopIteration):  # which no future takes
+            error = RuntimeError(f"StopIteration was raised: {error}")
+        self.result.set_exception(error)
+
+    def time_out(self, *, polls: int, last_error: BulkVerifyError | None) -> None:
+        """End the wait because its deadline has come."""
+        if not self.done:
+            self.fail(_timed_out(self.job, self.target, polls, last_error))
+
+    def leave(self) -> None:
+        """Let go of the timer, and of an error that nobody will ask for any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.done and not self.result.cancelled():
+            self.result.exception()
+
+    def waits_for_start(self) -> bool:
+        """Whether a job that stays ready is something that this waiter has to be told about."""
+        return True
+
+    def _decide(self, snapshot: JobSnapshot) -> None:
+        if satisfies(snapshot.status, self.target):
+            self.result.set_result(snapshot)
+        elif not can_reach(snapshot.status, self.target):
+            self.fail(_went_elsewhere(snapshot, self.target))
+
+
+class Watcher(Waiter):
+    """Somebody who wants every change of a job until it ends."""
+
+    __slots__ = ("_changes", "_wakeup")
+
+    def __init__(self, *, job: Job, timeout: float | None, policy: wait_base) -> None:
+        """Begin to watch."""
+        self._changes: deque[JobSnapshot] = deque()
+        self._wakeup = asyncio.Event()
+        super().__init__(
+            job=job,
+            target=JobStatus.COMPLETED,
+            timeout=timeout,
+            policy=policy,
+            on_progress=self._keep,
+        )
+        self.result.add_done_callback(lambda _: self._wakeup.set())
+
+    async def next(self) -> JobSnapshot | None:
+        """Wait for the next change; `None` when the job has ended."""
+        while not self._changes:
+            if self.done:
+                self.result.result()
+                return None
+            self._wakeup.clear()
+            await self._wakeup.wait()
+        return self._changes.popleft()
+
+    def waits_for_start(self) -> bool:
+        """Whoever watches wants to see the job, started or not."""
+        return False
+
+    def _keep(self, snapshot: JobSnapshot) -> None:
+        self._changes.append(snapshot)
+        self._wakeup.set()
+
+    def _decide(self, snapshot: JobSnapshot) -> None:
+        if snapshot.ended:
+            self.result.set_result(snapshot)
+
+
+def _went_elsewhere(snapshot: JobSnapshot, target: JobStatus) -> LifecycleError:
+    job_id = snapshot.job_id
+    said = f" ({snapshot.message})" if snapshot.message else ""
+    if snapshot.status is JobStatus.FAILED:
+        message = f"Job {job_id} failed{said}. Nothing was verified; correct the list and upload it again."
+        return JobFailedError(message, job_id=job_id, snapshot=snapshot)
+    if snapshot.status is JobStatus.CANCELLED:
+        message = (
+            f"Job {job_id} was cancelled{said}, which only the vendor can do: ask its support."
+        )
+        return JobCancelledError(message, job_id=job_id, snapshot=snapshot)
+    message = f"Job {job_id} is {snapshot.status}, and can no longer be {target}."
+    return UnreachableStatusError(message, job_id=job_id, snapshot=snapshot)
+
+
+def not_started(snapshot: JobSnapshot, seconds: float) -> JobNotStartedError:
+    """Make the error for a job that stays ready."""
+    return JobNotStartedError(
+        f"Job {snapshot.job_id} has been ready for {seconds:.0f} seconds and nobody has started it. "
+        "Start it with `await job.start()`, which spends the credits, and wait again.",
+        job_id=snapshot.job_id,
+        snapshot=snapshot,
+    )
+
+
+def _timed_out(
+    job: Job, target: JobStatus, polls: int, last_error: BulkVerifyError | None
+) -> WaitTimeoutError:
+    snapshot = job.snapshot
+    seen = "was never heard of" if snapshot is None else f"is still {snapshot.status}"
+    if snapshot is not None and snapshot.verified is not None:
+        seen += f" ({snapshot.verified} of {snapshot.total} verified)"
+    failure = f" The last poll that failed: {last_error}" if last_error else ""
+    return WaitTimeoutError(
+        f"Job {job.id} {seen} at the end of the wait for {target}, after {polls} polls. "
+        f"It goes on at the service: wait for it again, also from another process, with "
+        f"`wait_until(client.job({job.id!r}), {target.value!r})`.{failure}",
+        job_id=job.id,
+        snapshot=snapshot,
+        polls=polls,
+        last_error=last_error,
+    )
