@@ -19,7 +19,8 @@ from tenacity import (
     RetryCallState,
     retry_if_exception,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 from tenacity.wait import wait_base
 from yarl import URL
@@ -45,7 +46,7 @@ READ_TIMEOUT: Final = 60.0
 # An upload's body is written without any sign of life from the other side, so its time grows with it.
 _SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 _USER_AGENT: Final = f"bulkverify/{__version__}"
-_BACKOFF: Final = wait_exponential_jitter(initial=0.5, max=20.0, jitter=0.5)
+_BACKOFF: Final = wait_exponential(multiplier=0.5, max=20.0) + wait_random(0.0, 0.5)
 
 
 @attrs.frozen(kw_only=True)
