@@ -66,10 +66,10 @@ class AddressList:
         if column is not None:
             yield from (normalise(row[column]) for row in self.rows())
 
-    def findings(self) -> Iterator[tuple[Verdict, Flag]]:
-        """The verdict and the flags of each data row."""
+    def findings(self) -> Iterator[tuple[Verdict, int]]:
+        """The verdict and the flags of each data row, the flags as the plain number that they are."""
         for verdict, flags in zip(self.verdicts, self.flags, strict=True):
-            yield _VERDICTS[verdict], Flag(flags)
+            yield _VERDICTS[verdict], flags
 
     def count(self, verified: int) -> VerdictCounts:
         """Count the verdicts of the first `verified` rows."""

@@ -31,11 +31,11 @@ class Flag(IntFlag):
     TRAP = 16
 
 
-FREE_PROVIDERS: Final = frozenset[str](whitelist)
-"""Domains where anybody gets a mailbox for nothing."""
-
 DISPOSABLE_DOMAINS: Final = frozenset[str](blocklist)
 """Domains of throw-away mailboxes."""
+
+FREE_PROVIDERS: Final = frozenset[str](whitelist) - DISPOSABLE_DOMAINS
+"""Domains where anybody gets a mailbox for nothing, and may keep it."""
 
 # RFC 2142, and what vendors of verification count as well.
 _ROLE_NAMES: Final = """
