@@ -56,6 +56,7 @@ from bulkverify.models import (
     VerdictCounts,
 )
 from bulkverify.pacing import PollState, wait_for_progress
+from bulkverify.run import RunProgress, RunReport, Stage, verify_list
 from bulkverify.waiting import wait_until, watch
 
 __all__ = [
@@ -90,8 +91,11 @@ __all__ = [
     "RateLimitedError",
     "RequestTimeoutError",
     "ResultRow",
+    "RunProgress",
+    "RunReport",
     "ServerError",
     "ServiceError",
+    "Stage",
     "StartUncertainError",
     "TransportError",
     "UnexpectedRedirectError",
@@ -104,6 +108,7 @@ __all__ = [
     "VerifyUncertainError",
     "WaitTimeoutError",
     "__version__",
+    "verify_list",
     "wait_for_progress",
     "wait_until",
     "watch",

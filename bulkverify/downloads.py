@@ -2,18 +2,20 @@
 
 import asyncio
 import os
-import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from bulkverify.csvstream import RecordReader
-from bulkverify.errors import BulkVerifyError, IncompleteDownloadError, ProtocolError
+from bulkverify.errors import IncompleteDownloadError, ProtocolError
+from bulkverify.files import flush_to_disk, replacing
 from bulkverify.models import ResultRow
-from bulkverify.results import RowReader
+from bulkverify.results import ResultsReader
 from bulkverify.transport import Body, Transport
 from bulkverify.wire import Call
+
+_PIECE_BYTES: Final = 256 * 1024
 
 
 async def save_results(
@@ -28,30 +30,12 @@ async def save_results(
         IncompleteDownloadError: it has fewer rows than `expected`; nothing is left of it.
         OSError: it can't be written; nothing is left of it.
     """
-    path = Path(destination)
     body = await transport.open(call)
     try:
-        # In the same folder, because a rename is atomic only within one file system; mkstemp lets
-        # nobody but the owner read it.
-        descriptor, partial = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".part", dir=path.parent
-        )
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                count = await _write(body, file)
-                await asyncio.to_thread(os.fsync, file.fileno())
+        with replacing(destination) as file:
+            count = await _write(body, file)
             _require(count, expected)
-            Path(partial).replace(path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(partial).unlink()
-            raise
-    except BulkVerifyError:  # some of ours are a TimeoutError, which is an OSError
-        raise
-    except OSError as error:
-        if error.filename is None:  # a full disk does not say which file it was
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+            await asyncio.to_thread(flush_to_disk, file)  # a large one takes its time
     finally:
         body.close()
     return count or 0
@@ -66,30 +50,27 @@ async def stream_rows(
 ) -> AsyncGenerator[ResultRow]:
     """Give the rows of a results file while it arrives, and check at its end that all have come."""
     total = await expected()
-    records = RecordReader(encoding)
     body = await transport.retrying(lambda: transport.open(call), repeatable=True)
-    reader: RowReader | None = None
-    count = 0
+    results = ResultsReader(encoding)
     try:
         async with aclosing(body.pieces()) as pieces:
             async for piece in pieces:
-                ready = records.feed(piece)
-                if reader is None and ready:
-                    reader = RowReader(ready.pop(0))
-                if reader is not None:
-                    for row in reader.rows(ready):
-                        count += 1
-                        yield row
-        ready = records.finish()
-        if reader is None and ready:
-            reader = RowReader(ready.pop(0))
-        if reader is not None:
-            for row in reader.rows(ready):
-                count += 1
-                yield row
-        _require(count, total)
+                for row in results.feed(piece):
+                    yield row
+        for row in results.finish():
+            yield row
+        _require(results.count, total)
     finally:
         body.close()
+
+
+def read_rows(path: Path) -> Iterator[ResultRow]:
+    """Give the rows of a results file that has been downloaded."""
+    results = ResultsReader()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield from results.feed(piece)
+    yield from results.finish()
 
 
 async def _write(body: Body, file: BinaryIO) -> int | None:
@@ -105,7 +86,6 @@ async def _write(body: Body, file: BinaryIO) -> int | None:
                     count += len(records.feed(piece))
                 except ProtocolError:  # a cell beyond csv's limit: the bytes are good all the same
                     records = None
-    file.flush()
     if records is None:
         return None
     return max(0, count + len(records.finish()))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from bulkverify.csvstream import RecordReader
 from bulkverify.errors import ProtocolError
 from bulkverify.models import ResultRow, parse_flag, parse_timestamp, parse_verdict
 
@@ -20,6 +21,35 @@ _FLAGS: Final = {
 _REDUNDANT: Final = "acceptall"
 _SAMPLE_ROWS: Final = 100
 _ADDRESS_NAMES: Final = ("email", "emailaddress", "mail", "address")
+
+
+class ResultsReader:
+    """Takes a results file in pieces of any size and gives its rows; `count` is how many so far."""
+
+    def __init__(self, encoding: str = "utf-8-sig") -> None:
+        """Start at the beginning of a file."""
+        self._records = RecordReader(encoding)
+        self._rows: RowReader | None = None
+
+    @property
+    def count(self) -> int:
+        """How many rows have been given."""
+        return self._rows.count if self._rows else 0
+
+    def feed(self, piece: bytes) -> Iterator[ResultRow]:
+        """Take the next piece and give the rows that are now complete."""
+        return self._typed(self._records.feed(piece))
+
+    def finish(self) -> Iterator[ResultRow]:
+        """Give the last row, if the file did not end with a line end."""
+        return self._typed(self._records.finish())
+
+    def _typed(self, records: list[list[str]]) -> Iterator[ResultRow]:
+        if self._rows is None:
+            if not records:
+                return iter(())
+            self._rows = RowReader(records.pop(0))
+        return self._rows.rows(records)
 
 
 class RowReader:
@@ -56,7 +86,7 @@ class RowReader:
             None,
         )
         self._width = len(header)
-        self._count = 0
+        self.count = 0
 
     def rows(self, records: Sequence[Sequence[str]]) -> Iterator[ResultRow]:
         """Give one row a record.
@@ -67,12 +97,12 @@ class RowReader:
         if self._address is None and records:
             self._address = self._find_address(records[:_SAMPLE_ROWS])
         for record in records:
-            self._count += 1
+            self.count += 1
             if len(record) != self._width:
                 raise ProtocolError(
-                    f"Row {self._count} of the results has {len(record)} cells where the header has {self._width}. "
+                    f"Row {self.count} of the results has {len(record)} cells where the header has {self._width}. "
                     "Download the file with `download` to look at it.",
-                    path=f"row {self._count}",
+                    path=f"row {self.count}",
                 )
             yield self._row(record, self._address or 0)
 
@@ -97,7 +127,7 @@ class RowReader:
                 **flags,
             )
         raise ProtocolError(
-            f"Row {self._count} of the results does not fit at `{column}`: {problem}.", path=column
+            f"Row {self.count} of the results does not fit at `{column}`: {problem}.", path=column
         )
 
     def _find_address(self, sample: Sequence[Sequence[str]]) -> int:

@@ -1,0 +1,78 @@
+"""Files that appear under their name only when they are complete."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from bulkverify.errors import BulkVerifyError
+
+
+@contextmanager
+def replacing(destination: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Give a file to write that takes the place of `destination` when the block ends well.
+
+    Until then, and for good if the block raises, whatever is there stays as it is. Only the owner
+    can read the new file. What was written has reached the disk before it gets its name.
+
+    Raises:
+        OSError: it can't be written; the error names `destination`, also where the disk is full.
+    """
+    path = Path(destination)
+    partial = None
+    try:
+        descriptor, partial = _create_beside(path)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                flush_to_disk(file)
+            Path(partial).replace(path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(partial).unlink()
+            raise
+    except BulkVerifyError:  # some of ours are a TimeoutError, which is an OSError
+        raise
+    except OSError as error:
+        if error.filename not in {
+            None,
+            partial,
+            str(path),
+        }:  # somebody else's file, inside the block
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def flush_to_disk(file: BinaryIO) -> None:
+    """Write out what is buffered, and wait until the disk has it."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def check_writable(destination: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Find out before any work is done whether `replacing` will be able to write a file.
+
+    Raises:
+        FileExistsError: it exists, and is not to be overwritten.
+        OSError: its folder does not exist, or can't be written to.
+    """
+    path = Path(destination)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not overwrite:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    descriptor, partial = _create_beside(path)
+    os.close(descriptor)
+    Path(partial).unlink()
+
+
+def _create_beside(path: Path) -> tuple[int, str]:
+    """Create a file in the same folder: a rename is atomic only within one file system."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        return os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), str(partial)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
