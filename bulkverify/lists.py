@@ -179,7 +179,7 @@ def _cells(result: ResultRow | None) -> list[str]:
         result.disposable,
         result.spamtrap,
     )
-    moment = result.verified_at.isoformat() if result.verified_at else ""
+    moment = result.verified_at.isoformat(timespec="milliseconds") if result.verified_at else ""
     return [
         result.verdict.value,
         *("" if flag is None else "Y" if flag else "N" for flag in flags),

@@ -1,0 +1,69 @@
+"""What all tests share: payloads as files, a mended aioresponses, and a check that nothing is left behind."""
+
+import asyncio
+import gc
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import aiohttp
+import aioresponses.core
+import pytest
+import pytest_asyncio
+from aioresponses import aioresponses as Aioresponses  # noqa: N812 - it is a class
+
+PAYLOADS = Path(__file__).parent / "payloads"
+
+Payload = Callable[[str], Any]
+
+
+@pytest.fixture
+def payload() -> Payload:
+    """Read one of the service's documented bodies by its name."""
+
+    def read(name: str) -> Any:  # noqa: ANN401 - it is JSON
+        path = PAYLOADS / name
+        return json.loads(path.read_bytes()) if path.suffix == ".json" else path.read_bytes()
+
+    return read
+
+
+@pytest.fixture
+def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aioresponses]:
+    """Script answers without a socket.
+
+    aioresponses 0.7.9 builds responses without an argument that aiohttp 3.14 demands; see its issue 289.
+    """
+    monkeypatch.setattr(
+        aioresponses.core, "ClientResponse", partial(aiohttp.ClientResponse, stream_writer=Mock())
+    )
+    with Aioresponses() as mock:
+        yield mock
+
+
+@pytest_asyncio.fixture
+async def _nothing_left_behind() -> AsyncIterator[None]:
+    problems: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    before = asyncio.all_tasks()
+    yield
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    gc.collect()  # a lost exception or an unreleased response speaks up only when it is collected
+    await asyncio.sleep(0)
+    assert not left, f"tasks left running: {left}"
+    assert not problems, f"the event loop was told of: {problems}"
+
+
+@pytest.fixture(autouse=True)
+def _leave_nothing_behind(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("asyncio") is not None:
+        request.getfixturevalue("_nothing_left_behind")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BULKVERIFY_API_KEY", raising=False)
+    monkeypatch.delenv("BULKVERIFY_BASE_URL", raising=False)
