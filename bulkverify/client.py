@@ -1,7 +1,7 @@
 """The calls a user makes: `Client` for the account, `Job` for one list."""
 
+import asyncio
 import os
-import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar, cast
@@ -161,7 +161,7 @@ class Client:
         """
         call = await uploads.prepare(source, auto_verify=auto_verify, title=title)
         acknowledgement = await money.upload(self._transport, call, auto_verify=auto_verify)
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         self._uploaded_at = {
             job_id: at for job_id, at in self._uploaded_at.items() if now - at < SETTLING_SECONDS
         } | {acknowledgement.job_id: now}
@@ -308,7 +308,9 @@ class Client:
     def is_settling(self, job_id: str) -> bool:
         """Tell whether this client uploaded a list so recently that not all of the service may know it."""
         uploaded_at = self._uploaded_at.get(job_id)
-        return uploaded_at is not None and time.monotonic() - uploaded_at < SETTLING_SECONDS
+        if uploaded_at is None:
+            return False
+        return asyncio.get_running_loop().time() - uploaded_at < SETTLING_SECONDS
 
     def _note(self, snapshot: JobSnapshot) -> JobSnapshot:
         if snapshot.ended:

@@ -1,0 +1,632 @@
+"""What a wait makes of each poll, on a clock that costs no time."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from tenacity import RetryCallState, wait_chain, wait_fixed
+from tenacity.wait import wait_base
+
+import bulkverify as bv
+from bulkverify import (
+    BulkVerifyError,
+    ClientClosedError,
+    ConnectionFailedError,
+    IllegalTransitionError,
+    JobCancelledError,
+    JobFailedError,
+    JobNotFoundError,
+    JobNotStartedError,
+    JobSnapshot,
+    JobStatus,
+    ProtocolError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+    UnreachableStatusError,
+    UnreadableAnswerError,
+    UsageError,
+    WaitTimeoutError,
+    wait_until,
+    watch,
+)
+from bulkverify.polling import MOST_IN_FLIGHT, Scheduler
+from tests.scripted import JOB_ID, ScriptedClient, Step, seen
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
+
+STEADY = wait_fixed(5)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def scheduler_of(client: ScriptedClient) -> Scheduler:
+    return client.attached(Scheduler)
+
+
+def assert_idle(client: ScriptedClient) -> None:
+    """Nothing is scheduled, polled or timed any more."""
+    scheduler = scheduler_of(client)
+    assert not scheduler._streams
+    assert not scheduler._heap
+    assert scheduler._timer is None
+    assert scheduler._in_flight == 0
+    assert client.in_flight == 0
+    timers = [
+        timer
+        for timer in asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+        if not timer.cancelled()
+    ]
+    assert not timers
+
+
+@pytest.mark.parametrize("target", ["preparing", "ready", "verifying", "completed"])
+async def test_a_wait_ends_with_the_first_snapshot_that_is_at_its_target(target: str) -> None:
+    order = ["preparing", "ready", "verifying", "completed"]
+    async with ScriptedClient([seen(status) for status in order]) as client:
+        client.mark_started()
+        snapshot = await wait_until(client.job(JOB_ID), target, wait=STEADY)
+        assert snapshot.status == target
+        assert len(client.polled_at) == order.index(target) + 1
+        assert_idle(client)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("preparing", "ready"),
+        ("preparing", "completed"),
+        ("ready", "verifying"),
+        ("ready", "completed"),
+        ("verifying", "completed"),
+    ],
+)
+async def test_a_wait_is_over_when_the_job_has_passed_its_target(target: str, status: str) -> None:
+    async with ScriptedClient([seen(status)]) as client:
+        snapshot = await wait_until(client.job(JOB_ID), target, wait=STEADY)
+        assert snapshot.status == status
+
+
+@pytest.mark.parametrize("before", ["preparing", "ready", "verifying"])
+@pytest.mark.parametrize(
+    ("end", "error"), [("failed", JobFailedError), ("cancelled", JobCancelledError)]
+)
+async def test_a_job_that_goes_wrong_ends_the_wait_at_once(
+    before: str, end: str, error: type[BulkVerifyError]
+) -> None:
+    async with ScriptedClient([seen(before), seen(end)]) as client:
+        with pytest.raises(error) as caught:
+            await wait_until(client.job(JOB_ID), "completed", wait=STEADY)
+        assert caught.value.job_id == JOB_ID  # type: ignore[attr-defined]
+        assert caught.value.snapshot.status == end  # type: ignore[attr-defined]
+        assert JOB_ID in str(caught.value)
+        assert len(client.polled_at) == 2
+        assert_idle(client)
+
+
+@pytest.mark.parametrize("target", ["failed", "cancelled"])
+async def test_a_wait_for_a_bad_end_is_told_when_the_job_ends_well(target: str) -> None:
+    async with ScriptedClient([seen("verifying"), seen("completed")]) as client:
+        with pytest.raises(UnreachableStatusError, match=f"no longer be {target}"):
+            await wait_until(client.job(JOB_ID), target, wait=STEADY)
+
+
+@pytest.mark.parametrize("target", ["failed", "cancelled"])
+async def test_a_bad_end_can_be_waited_for(target: str) -> None:
+    async with ScriptedClient([seen("verifying"), seen(target)]) as client:
+        assert (await wait_until(client.job(JOB_ID), target, wait=STEADY)).status == target
+
+
+async def test_a_known_end_is_answered_without_a_request() -> None:
+    async with ScriptedClient([seen("completed")]) as client:
+        job = client.job(JOB_ID)
+        first = await wait_until(job, "completed")
+        again = await wait_until(job, JobStatus.COMPLETED)
+        earlier = await wait_until(job, "ready")
+        assert first is again is earlier
+        assert len(client.polled_at) == 1
+
+
+async def test_a_known_failure_is_raised_without_a_request() -> None:
+    async with ScriptedClient([seen("failed")]) as client:
+        job = client.job(JOB_ID)
+        for _ in range(2):
+            with pytest.raises(JobFailedError):
+                await wait_until(job, "completed")
+        assert len(client.polled_at) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServerError("502", status=502),
+        RateLimitedError("429", status=429),
+        ConnectionFailedError("broke"),
+        RequestTimeoutError("slow"),
+        UnreadableAnswerError("a proxy's page"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_is_only_late_or_missing_is_waited_out(error: BulkVerifyError) -> None:
+    async with ScriptedClient([error, error, error, seen("completed")]) as client:
+        snapshot = await wait_until(client.job(JOB_ID), "completed", wait=STEADY)
+        assert snapshot.status == "completed"
+        assert len(client.polled_at) == 4
+        assert_idle(client)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        bv.AuthenticationError("401", status=401),
+        bv.InsufficientCreditsError("402", status=402),
+        bv.AccountRestrictedError("400", status=400),
+        bv.ServiceError("418", status=418),
+        JobNotFoundError("400", status=400),
+        ProtocolError("misfit", path="total"),
+        bv.UnexpectedRedirectError("302", status=302),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_time_does_not_heal_ends_the_wait_at_once(error: BulkVerifyError) -> None:
+    async with ScriptedClient([seen("verifying"), error]) as client:
+        with pytest.raises(type(error)) as caught:
+            await wait_until(client.job(JOB_ID), "completed", wait=STEADY)
+        assert str(caught.value) == str(error)
+        assert vars(caught.value) == vars(error)
+        assert len(client.polled_at) == 2
+        assert_idle(client)
+
+
+async def test_a_pause_that_the_service_asks_for_is_kept() -> None:
+    steps: list[Step] = [RateLimitedError("429", retry_after=42.0), seen("completed")]
+    async with ScriptedClient(steps) as client:
+        await wait_until(client.job(JOB_ID), "completed", wait=wait_fixed(1))
+        assert client.polled_at[1] - client.polled_at[0] == pytest.approx(42)
+
+
+async def test_a_job_just_uploaded_may_be_unknown_for_a_moment() -> None:
+    missing = JobNotFoundError("Job not found", status=400)
+    async with ScriptedClient([missing, missing, seen("ready")]) as client:
+        client.mark_uploaded()
+        snapshot = await wait_until(client.job(JOB_ID), "ready", wait=STEADY)
+        assert snapshot.status == "ready"
+
+
+async def test_a_job_uploaded_long_ago_and_unknown_is_an_error() -> None:
+    async with ScriptedClient([JobNotFoundError("Job not found", status=400)]) as client:
+        client.mark_uploaded()
+        began = now()
+        with pytest.raises(JobNotFoundError):
+            await wait_until(client.job(JOB_ID), "ready", wait=STEADY)
+        assert 30 <= now() - began <= 35
+
+
+async def test_a_step_backwards_is_ignored() -> None:
+    steps = [seen("verifying", 10), seen("ready"), seen("preparing"), seen("completed")]
+    async with ScriptedClient(steps) as client:
+        told: list[str] = []
+        await wait_until(
+            client.job(JOB_ID),
+            "completed",
+            wait=STEADY,
+            on_progress=lambda s: told.append(s.status),
+        )
+        assert told == ["verifying", "completed"]
+
+
+async def test_a_step_backwards_that_persists_is_an_error() -> None:
+    steps = [seen("verifying", 10), seen("ready")]
+    async with ScriptedClient(steps) as client:
+        client.mark_started()
+        began = now()
+        with pytest.raises(IllegalTransitionError) as caught:
+            await wait_until(client.job(JOB_ID), "completed", wait=STEADY)
+        assert 60 <= now() - began <= 75
+        assert (caught.value.known, caught.value.seen) == ("verifying", "ready")
+        assert caught.value.snapshot is not None
+        assert caught.value.snapshot.verified == 10
+
+
+async def test_one_good_answer_forgives_earlier_steps_backwards() -> None:
+    back_and_forth: list[Step] = [seen("verifying", 10), *([seen("ready")] * 10)] * 5
+    async with ScriptedClient([*back_and_forth, seen("completed")]) as client:
+        client.mark_started()
+        assert (await wait_until(client.job(JOB_ID), "completed", wait=STEADY)).ended
+
+
+async def test_a_ready_job_that_nobody_starts_is_an_error_after_a_minute() -> None:
+    async with ScriptedClient([seen("preparing"), seen("ready")]) as client:
+        began = now()
+        with pytest.raises(JobNotStartedError, match=r"job\.start\(\)") as caught:
+            await wait_until(client.job(JOB_ID), "completed", wait=STEADY)
+        assert 60 <= now() - began <= 75
+        assert caught.value.job_id == JOB_ID
+
+
+async def test_a_ready_job_that_was_started_here_is_waited_for() -> None:
+    steps: list[Step] = [*([seen("ready")] * 50), seen("completed")]
+    async with ScriptedClient(steps) as client:
+        client.mark_started()
+        assert (await wait_until(client.job(JOB_ID), "completed", wait=STEADY)).ended
+
+
+async def test_whoever_waits_for_ready_needs_no_start() -> None:
+    async with ScriptedClient([*([seen("preparing")] * 50), seen("ready")]) as client:
+        assert (await wait_until(client.job(JOB_ID), "ready", wait=STEADY)).status == "ready"
+
+
+async def test_the_deadline_carries_what_is_known() -> None:
+    steps: list[Step] = [seen("verifying", 30), ServerError("502 Bad Gateway", status=502)]
+    async with ScriptedClient(steps) as client:
+        began = now()
+        with pytest.raises(WaitTimeoutError) as caught:
+            await wait_until(client.job(JOB_ID), "completed", timeout=100, wait=wait_fixed(40))
+        assert now() - began == pytest.approx(100, abs=0.05)
+        error = caught.value
+        assert isinstance(error, TimeoutError)
+        assert error.snapshot is not None
+        assert error.snapshot.verified == 30
+        assert isinstance(error.last_error, ServerError)
+        assert error.polls == len(client.polled_at)
+        assert "30 of 100 verified" in str(error)
+        assert f"wait_until(client.job('{JOB_ID}'), 'completed')" in str(error)
+        assert_idle(client)
+
+
+async def test_the_last_sleep_is_cut_short_for_one_more_look() -> None:
+    async with ScriptedClient([seen("verifying"), seen("completed")], latency=0.1) as client:
+        snapshot = await wait_until(
+            client.job(JOB_ID), "completed", timeout=10, wait=wait_fixed(3600)
+        )
+        assert snapshot.ended
+        assert 9 < client.polled_at[1] - client.polled_at[0] < 10
+
+
+async def test_the_last_look_is_not_repeated_until_the_deadline() -> None:
+    async with ScriptedClient([seen("verifying")], latency=0.1) as client:
+        with pytest.raises(WaitTimeoutError):
+            await wait_until(client.job(JOB_ID), timeout=10, wait=wait_fixed(3600))
+        assert len(client.polled_at) == 2
+
+
+async def test_a_poll_that_never_answers_does_not_hold_up_the_deadline() -> None:
+    async with ScriptedClient([seen("ready")], latency=1e6) as client:
+        began = now()
+        with pytest.raises(WaitTimeoutError, match="never heard of"):
+            await wait_until(client.job(JOB_ID), timeout=0.2)
+        assert now() - began == pytest.approx(0.2, abs=0.05)
+        assert_idle(client)
+
+
+async def test_a_timeout_of_0_asks_once() -> None:
+    async with ScriptedClient([seen("verifying"), seen("completed")], latency=0.5) as client:
+        job = client.job(JOB_ID)
+        with pytest.raises(WaitTimeoutError) as caught:
+            await wait_until(job, "completed", timeout=0)
+        assert caught.value.polls == 1
+        assert (await wait_until(job, "completed", timeout=0)).ended
+        assert_idle(client)
+
+
+async def test_a_timeout_of_0_asks_once_beside_others_who_wait() -> None:
+    async with ScriptedClient([seen("verifying")]) as client:
+        job = client.job(JOB_ID)
+        other = asyncio.create_task(
+            wait_until(job, "completed", wait=wait_fixed(600), timeout=None)
+        )
+        await asyncio.sleep(0.5)
+        began = now()
+        with pytest.raises(WaitTimeoutError):
+            await wait_until(job, "completed", timeout=0, wait=wait_fixed(600))
+        assert now() - began < 0.1
+        other.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await other
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), -0.001])
+async def test_a_timeout_that_is_none_is_refused(timeout: float) -> None:
+    async with ScriptedClient([seen("ready")]) as client:
+        with pytest.raises(UsageError, match="timeout"):
+            await wait_until(client.job(JOB_ID), "ready", timeout=timeout)
+        assert client.polled_at == []
+
+
+@pytest.mark.parametrize("timeout", [None, float("inf")])
+async def test_there_can_be_no_timeout(timeout: float | None) -> None:
+    steps: list[Step] = [*([seen("verifying")] * 1000), seen("completed")]
+    async with ScriptedClient(steps) as client:
+        snapshot = await wait_until(client.job(JOB_ID), timeout=timeout, wait=wait_fixed(3600))
+        assert snapshot.ended
+
+
+async def test_a_status_that_does_not_exist_is_refused() -> None:
+    async with ScriptedClient([seen("ready")]) as client:
+        with pytest.raises(UsageError, match="'done' is not a job status; the six are preparing"):
+            await wait_until(client.job(JOB_ID), "done")
+
+
+async def test_a_callback_that_would_have_to_be_awaited_is_refused() -> None:
+    async def on_progress(_: JobSnapshot) -> None: ...
+
+    async with ScriptedClient([seen("ready")]) as client:
+        with pytest.raises(UsageError, match="plain function"):
+            await wait_until(client.job(JOB_ID), "ready", on_progress=on_progress)
+
+
+async def test_progress_is_told_once_for_each_change() -> None:
+    steps = [seen("ready"), seen("ready"), seen("verifying", 1), seen("verifying", 1)]
+    async with ScriptedClient([*steps, seen("verifying", 2), seen("completed")]) as client:
+        told: list[tuple[str, int | None]] = []
+        await wait_until(
+            client.job(JOB_ID),
+            wait=STEADY,
+            on_progress=lambda s: told.append((s.status.value, s.verified)),
+        )
+        assert told == [("ready", None), ("verifying", 1), ("verifying", 2), ("completed", 100)]
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), StopIteration("odd"), KeyError("k")])
+async def test_an_error_of_a_callback_ends_its_own_wait_only(error: Exception) -> None:
+    def broken(_: JobSnapshot) -> None:
+        raise error
+
+    async with ScriptedClient([seen("verifying"), seen("completed")]) as client:
+        job = client.job(JOB_ID)
+        other = asyncio.create_task(wait_until(job, wait=STEADY))
+        with pytest.raises((type(error), RuntimeError), match=str(error.args[0])):
+            await wait_until(job, wait=STEADY, on_progress=broken)
+        assert (await other).ended
+        assert_idle(client)
+
+
+async def test_an_error_of_a_policy_ends_the_waits_that_brought_it_only() -> None:
+    class broken(wait_base):  # noqa: N801 - as tenacity writes them
+        def __call__(self, retry_state: RetryCallState) -> float:
+            return 1 / (retry_state.attempt_number - 1)
+
+    async with ScriptedClient([seen("verifying"), seen("completed")]) as client:
+        job = client.job(JOB_ID)
+        other = asyncio.create_task(wait_until(job, wait=STEADY))
+        with pytest.raises(ZeroDivisionError):
+            await wait_until(job, wait=broken())
+        assert (await other).ended
+        assert_idle(client)
+
+
+async def test_a_mistake_of_the_library_leaves_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with ScriptedClient([seen("verifying")]) as client:
+
+        def broken(*_: Any) -> None:  # noqa: ANN401 - whatever it is called with
+            raise AttributeError("a mistake")
+
+        monkeypatch.setattr(scheduler_of(client), "_seen", broken)
+        with pytest.raises(AttributeError, match="a mistake"):
+            await wait_until(client.job(JOB_ID), wait=STEADY)
+        assert_idle(client)
+
+
+async def test_a_thousand_waits_for_ten_jobs_are_ten_streams_and_the_last_is_undisturbed() -> None:
+    ends_at = now() + 1000
+
+    def script(moment: float) -> Step:
+        return seen(
+            "completed" if moment >= ends_at else "verifying", 10 if moment < ends_at else 100
+        )
+
+    async with ScriptedClient(script) as client:
+        jobs = [client.job(f"job{number}") for number in range(10)]
+        tasks = [
+            asyncio.create_task(wait_until(jobs[number % 10], wait=STEADY))
+            for number in range(1000)
+        ]
+        await asyncio.sleep(101)
+        assert len(scheduler_of(client)._streams) == 10
+        assert len(client.polled_at) == 10 * 21
+        for task in tasks[:-1]:
+            task.cancel()
+        await asyncio.wait(tasks[:-1])
+        assert len(scheduler_of(client)._streams) == 1
+        before = len(client.polled_at)
+        assert (await tasks[-1]).ended
+        assert len(client.polled_at) - before == 180
+        assert_idle(client)
+
+
+async def test_waiters_of_one_job_have_their_own_targets_and_deadlines() -> None:
+    steps: list[Step] = [seen("preparing"), seen("preparing"), seen("ready"), seen("verifying")]
+    async with ScriptedClient([*steps, *[seen("verifying")] * 20, seen("completed")]) as client:
+        client.mark_started()
+        job = client.job(JOB_ID)
+        ready = asyncio.create_task(wait_until(job, "ready", wait=STEADY))
+        verifying = asyncio.create_task(wait_until(job, "verifying", wait=STEADY))
+        short = asyncio.create_task(wait_until(job, "completed", wait=STEADY, timeout=30))
+        completed = asyncio.create_task(wait_until(job, "completed", wait=STEADY))
+        assert (await ready).status == "ready"
+        assert (await verifying).status == "verifying"
+        with pytest.raises(WaitTimeoutError):
+            await short
+        assert (await completed).status == "completed"
+        assert_idle(client)
+
+
+async def test_errors_are_not_shared_between_those_who_wait() -> None:
+    async with ScriptedClient([bv.AuthenticationError("401", status=401)], latency=1) as client:
+        job = client.job(JOB_ID)
+        results = await asyncio.gather(*(wait_until(job) for _ in range(3)), return_exceptions=True)
+        assert len({id(result) for result in results}) == 3
+        assert {type(result) for result in results} == {bv.AuthenticationError}
+
+
+async def test_the_most_eager_waiter_sets_the_pace() -> None:
+    async with ScriptedClient([seen("verifying")]) as client:
+        job = client.job(JOB_ID)
+        slow = asyncio.create_task(wait_until(job, wait=wait_fixed(100), timeout=None))
+        await asyncio.sleep(1050)
+        assert len(client.polled_at) == 11
+        with pytest.raises(WaitTimeoutError):
+            await wait_until(job, wait=wait_fixed(10), timeout=100)
+        fast_polls = len(client.polled_at) - 11
+        assert 10 <= fast_polls <= 13
+        await asyncio.sleep(1000)
+        assert len(client.polled_at) - fast_polls <= 23
+        slow.cancel()
+        await asyncio.wait([slow])
+        assert_idle(client)
+
+
+async def test_any_strategy_of_tenacity_sets_the_pace() -> None:
+    chain = wait_chain(wait_fixed(1), wait_fixed(2), wait_fixed(4))
+    async with ScriptedClient([*[seen("verifying")] * 5, seen("completed")]) as client:
+        await wait_until(client.job(JOB_ID), wait=chain)
+        gaps = [b - a for a, b in zip(client.polled_at, client.polled_at[1:], strict=False)]
+        assert gaps == pytest.approx([1, 2, 4, 4, 4])
+
+
+async def test_no_more_polls_than_allowed_are_under_way_at_once() -> None:
+    count = MOST_IN_FLIGHT * 5
+    async with ScriptedClient([seen("completed")], latency=1) as client:
+        await asyncio.gather(*(wait_until(client.job(f"job{n}")) for n in range(count)))
+        assert client.most_in_flight == MOST_IN_FLIGHT
+        assert len(client.polled_at) == count
+        assert_idle(client)
+
+
+@pytest.mark.parametrize("latency", [0.0, 1e6], ids=["between polls", "during a poll"])
+async def test_a_cancelled_wait_stops_at_once_and_leaves_nothing(latency: float) -> None:
+    async with ScriptedClient([seen("verifying")], latency=latency) as client:
+        task = asyncio.create_task(wait_until(client.job(JOB_ID), wait=wait_fixed(1000)))
+        await asyncio.sleep(10)
+        began = now()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert now() == began
+        assert_idle(client)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_task_group_that_breaks_takes_its_waits_along() -> None:
+    async with ScriptedClient([seen("verifying")], latency=0.5) as client:
+
+        async def break_off() -> None:
+            await asyncio.sleep(7.2)
+            raise LookupError("elsewhere")
+
+        async def wait_for_all() -> None:
+            async with asyncio.TaskGroup() as group:
+                for number in range(100):
+                    group.create_task(wait_until(client.job(f"job{number}"), wait=STEADY))
+                group.create_task(break_off())
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await wait_for_all()
+        assert [type(error) for error in caught.value.exceptions] == [LookupError]
+        assert_idle(client)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("latency", [0.0, 1e6], ids=["between polls", "during a poll"])
+async def test_closing_the_client_wakes_everybody(latency: float) -> None:
+    client = ScriptedClient([seen("verifying")], latency=latency)
+    waits = [asyncio.create_task(wait_until(client.job(f"job{n}"))) for n in range(3)]
+    await asyncio.sleep(10)
+    await client.close()
+    results = await asyncio.gather(*waits, return_exceptions=True)
+    assert {type(result) for result in results} == {ClientClosedError}
+    assert "by its id" in str(results[0])
+    assert_idle(client)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_error_and_a_cancellation_at_the_same_moment_lose_nothing() -> None:
+    async with ScriptedClient([bv.AuthenticationError("401")], latency=1) as client:
+        task = asyncio.create_task(wait_until(client.job(JOB_ID)))
+        await asyncio.sleep(0.5)
+        scheduler = scheduler_of(client)
+        next(iter(scheduler._streams.values())).fail(bv.AuthenticationError("401"))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert_idle(client)
+
+
+async def test_watching_gives_every_change_until_the_end() -> None:
+    steps = [seen("preparing"), seen("preparing"), seen("ready"), seen("verifying", 50)]
+    async with ScriptedClient([*steps, seen("completed")]) as client:
+        changes = [s.status.value async for s in watch(client.job(JOB_ID), wait=STEADY)]
+        assert changes == ["preparing", "ready", "verifying", "completed"]
+        assert_idle(client)
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+async def test_watching_a_job_that_goes_wrong_ends_with_that_snapshot(end: str) -> None:
+    async with ScriptedClient([seen("verifying"), seen(end)]) as client:
+        changes = [s.status.value async for s in watch(client.job(JOB_ID), wait=STEADY)]
+        assert changes == ["verifying", end]
+
+
+async def test_watching_does_not_mind_a_job_that_nobody_starts() -> None:
+    async with ScriptedClient([*([seen("ready")] * 100), seen("cancelled")]) as client:
+        changes = [s.status.value async for s in watch(client.job(JOB_ID), wait=STEADY)]
+        assert changes == ["ready", "cancelled"]
+
+
+async def test_watching_a_job_whose_end_is_known_gives_that_one_snapshot() -> None:
+    async with ScriptedClient([seen("completed")]) as client:
+        job = client.job(JOB_ID)
+        last = await wait_until(job)
+        assert [snapshot async for snapshot in watch(job)] == [last]
+        assert len(client.polled_at) == 1
+
+
+async def test_a_slow_watcher_misses_no_change() -> None:
+    steps = [seen("verifying", number) for number in range(1, 6)]
+    async with ScriptedClient([*steps, seen("completed")]) as client:
+        changes = []
+        async for snapshot in watch(client.job(JOB_ID), wait=STEADY):
+            changes.append(snapshot.verified)
+            await asyncio.sleep(100)
+        assert changes == [1, 2, 3, 4, 5, 100]
+
+
+async def test_watching_ends_with_the_error_after_the_changes_before_it() -> None:
+    async with ScriptedClient([seen("verifying", 1), bv.AuthenticationError("401")]) as client:
+        changes = watch(client.job(JOB_ID), wait=STEADY)
+        assert (await anext(changes)).verified == 1
+        with pytest.raises(bv.AuthenticationError):
+            await anext(changes)
+        assert_idle(client)
+
+
+async def test_watching_has_a_deadline() -> None:
+    async with ScriptedClient([seen("verifying", 1)]) as client:
+        changes = watch(client.job(JOB_ID), wait=STEADY, timeout=20)
+        assert (await anext(changes)).verified == 1
+        with pytest.raises(WaitTimeoutError):
+            await anext(changes)
+        assert now() == pytest.approx(20, abs=0.05)
+        assert_idle(client)
+
+
+async def test_leaving_a_watch_early_ends_its_polling() -> None:
+    async with ScriptedClient([seen("verifying")]) as client:
+        async with aclosing(watch(client.job(JOB_ID), wait=STEADY)) as changes:
+            async for _ in changes:
+                break
+        assert_idle(client)
+
+
+async def test_one_handle_serves_all_who_ask_for_a_job() -> None:
+    async with ScriptedClient([seen("verifying"), seen("completed")]) as client:
+        job = client.job(JOB_ID)
+        assert client.job(JOB_ID) is job
+        await wait_until(client.job(JOB_ID), wait=STEADY)
+        assert job.snapshot is not None
+        assert job.snapshot.ended
