@@ -76,6 +76,8 @@ class Front:
             self._in_progress.add(request.task)
             try:
                 return await self._respond(endpoint, work, request)
+            except ConnectionError:  # the client has left, which is nothing to log
+                return _hang_up(request)
             finally:
                 self._in_progress.discard(request.task)
 

@@ -98,7 +98,7 @@ async def _read_part(part: BodyPartReader) -> bytes:
 async def _receive_rows(request: web.Request) -> Received:
     body = await read_json(request)
     entries = body.get("emails")
-    if not isinstance(entries, list) or (request.content_length or 0) > LARGEST_FILE_BYTES:
+    if not isinstance(entries, list) or len(await request.read()) > LARGEST_FILE_BYTES:
         raise UnusableListError("no rows, or too many")
     title = body.get("title")
     return Received(

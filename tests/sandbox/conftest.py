@@ -30,6 +30,8 @@ async def serve(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Serve]:
             }
             sandbox = await stack.enter_async_context(Sandbox(**defaults | options))
             session = await stack.enter_async_context(aiohttp.ClientSession())
+            # aiohttp repeats a GET by itself when the connection breaks.
+            session._retry_connection = False
             return Caller(sandbox, session)
 
         yield start

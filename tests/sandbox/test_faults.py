@@ -61,8 +61,7 @@ async def test_a_request_can_hang_until_its_time_is_up(caller: Caller) -> None:
 async def test_a_request_can_hang_until_the_sandbox_closes(caller: Caller) -> None:
     caller.sandbox.inject(Fault(kind=FaultKind.HANG))
     request = asyncio.ensure_future(caller.ask("GET", "/info"))
-    while not caller.sandbox.ledger.faults:
-        await asyncio.sleep(0)
+    await caller.until_asked("credits")
     await caller.sandbox.close()
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await request

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from bulkverify.lifecycle import MAIN_LINE, IllegalTransitionError
+from bulkverify.errors import IllegalTransitionError
+from bulkverify.lifecycle import MAIN_LINE
 from bulkverify.sandbox import Timings
 
 from .caller import Caller, Serve
@@ -79,29 +81,26 @@ async def test_the_id_of_a_list_may_be_in_the_path_or_a_parameter(
 
 
 @pytest.mark.parametrize("text", ["true", "True"])
-@pytest.mark.parametrize("where", ["form", "query", "json", "rows and query"])
+@pytest.mark.parametrize(
+    "where", ["form", "file and query", "json", "json boolean", "json and query"]
+)
 async def test_a_list_with_auto_verify_starts_by_itself(
     caller: Caller, where: str, text: str
 ) -> None:
+    rows = [{"email": "a@example.com"}]
     match where:
         case "form":
             answer = await caller.send_file(LIST, auto_verify=text)
-        case "query":
-            answer = await caller.ask(
-                "POST", "/bulk", {"auto_verify": text}, data={"local_file": b"a@example.com\n"}
-            )
-            assert answer.refusal == (400, "Invalid file data")  # a form, but not multipart
-            answer = await caller.ask(
-                "POST", "/bulk", {"auto_verify": text}, {"emails": [{"email": "a@example.com"}]}
-            )
+        case "file and query":
+            form = aiohttp.FormData()
+            form.add_field("local_file", LIST, filename="list.csv")
+            answer = await caller.ask("POST", "/bulk", {"auto_verify": text}, data=form)
         case "json":
-            answer = await caller.send_rows({"email": "a@example.com"}, auto_verify=text == "true")
-            if text == "True":
-                answer = await caller.send_rows({"email": "a@example.com"}, auto_verify="true")
+            answer = await caller.send_rows(*rows, auto_verify=text)
+        case "json boolean":
+            answer = await caller.send_rows(*rows, auto_verify=True)
         case _:
-            answer = await caller.ask(
-                "POST", "/bulk", {"auto_verify": text}, {"emails": [{"email": "a@example.com"}]}
-            )
+            answer = await caller.ask("POST", "/bulk", {"auto_verify": text}, {"emails": rows})
     job_id = answer.body["job_id"]
     assert answer.body == payload("uploaded_auto_verify") | {"job_id": job_id}
     assert (await caller.status(job_id))["status"] == "preparing"

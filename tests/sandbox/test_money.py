@@ -138,7 +138,7 @@ async def test_requests_are_counted_by_endpoint(caller: Caller) -> None:
 @pytest.mark.parametrize(
     ("address", "result", "accept_all", "flags"),
     [
-        ("support@bouncify.io", "deliverable", 0, {"role"}),
+        ("support@bouncify.io", "accept_all", 1, {"role"}),
         ("deliverable@gmail.com", "deliverable", 0, {"free_email"}),
         ("accept-all@example.com", "accept_all", 1, set()),
         ("unknown+1@mailinator.com", "unknown", 2, {"disposable"}),

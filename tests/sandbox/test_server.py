@@ -52,17 +52,15 @@ async def test_it_keeps_its_lists_over_an_outage(caller: Caller) -> None:
     assert (await caller.status(job_id))["status"] == "ready"
 
 
-async def test_its_clock_follows_the_loop(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    caller = await serve(speed=0)
-    await caller.sandbox.close()
+async def test_its_clock_follows_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = Sandbox(speed=60)
     loop = asyncio.get_running_loop()
-    begin = loop.time()
-    monkeypatch.setattr(loop, "time", lambda: begin)
+    moments = [loop.time()]
+    monkeypatch.setattr(loop, "time", lambda: moments[-1])
     await sandbox.start()
     assert sandbox._account.clock.now() == 0
-    monkeypatch.setattr(loop, "time", lambda: begin + 2)
-    assert sandbox._account.clock.now() == 120
+    moments.append(moments[-1] + 2)
+    assert sandbox._account.clock.now() == pytest.approx(120)
     monkeypatch.undo()
     await sandbox.close()
 
@@ -83,14 +81,15 @@ async def test_there_is_no_other_vendor() -> None:
 async def test_it_closes_at_once_whatever_is_in_progress() -> None:
     loop = asyncio.get_running_loop()
     async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+        session._retry_connection = False
         caller = Caller(sandbox, session)
         await caller.ask("GET", "/info")  # leaves an idle connection
         sandbox.inject(Fault(kind=FaultKind.HANG, times=3))
         sandbox.inject(Fault(kind=FaultKind.DELAY, delay=60, times=3))
         requests = [asyncio.ensure_future(caller.ask("GET", "/info")) for _ in range(6)]
         reading = asyncio.ensure_future(caller.send_file("a@example.com\n" * 300_000))
-        while sandbox.ledger.requests["upload"] < 1 or sandbox.ledger.requests["credits"] < 7:
-            await asyncio.sleep(0)
+        await caller.until_asked("credits", 7)
+        await caller.until_asked("upload")
         begin = loop.time()
         await sandbox.close()
         assert loop.time() - begin < 0.5
@@ -116,8 +115,7 @@ async def test_a_client_that_leaves_in_the_middle_of_an_upload_leaves_no_trace(
         await writer.drain()
         writer.close()
         await writer.wait_closed()
-    while caller.sandbox.ledger.requests["upload"] < 2:
-        await asyncio.sleep(0)
+    await caller.until_asked("upload", 2)
     assert (await caller.ask("GET", "/info")).status == 200
     assert caller.sandbox.ledger.uploads == []
 
