@@ -1,6 +1,7 @@
 """Where the service is, and the key that opens it."""
 
 import ipaddress
+import re
 from urllib.parse import quote, quote_plus, urlencode
 
 from yarl import URL
@@ -11,11 +12,14 @@ from bulkverify.errors import UsageError
 class Secret:
     """The API key, shown nowhere: `repr`, `str` and a formatted log record give asterisks."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_spellings", "_value")
 
     def __init__(self, value: str) -> None:
         """Keep the key."""
         self._value = value
+        encoded = {quote(value), quote(value, safe=""), quote_plus(value)}
+        lowered = {re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), text) for text in encoded}
+        self._spellings = sorted({value} | encoded | lowered, key=len, reverse=True)
 
     def __repr__(self) -> str:
         return "***"
@@ -26,7 +30,7 @@ class Secret:
 
     def redact(self, text: str) -> str:
         """Return the text with every spelling of the key replaced."""
-        for spelling in (self._value, quote(self._value), quote_plus(self._value)):
+        for spelling in self._spellings:
             text = text.replace(spelling, "***")
         return text
 

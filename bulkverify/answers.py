@@ -36,6 +36,7 @@ from bulkverify.errors import (
 from bulkverify.models import Verdict
 
 _EXCERPT_CHARACTERS: Final = 200
+_LONGEST_PAGE_BYTES: Final = 16 * 1024
 
 
 class Endpoint(StrEnum):
@@ -55,7 +56,7 @@ class Answer:
     """An HTTP answer as it came: the status code, the headers (any case) and the whole body."""
 
     status: int
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
 
 
@@ -216,5 +217,9 @@ def _text_of(payload: object) -> str:
 
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body as one line of text, for a message."""
-    text = body[: 4 * _EXCERPT_CHARACTERS].decode("utf-8", "replace")
+    text = body[:_LONGEST_PAGE_BYTES].decode("utf-8", "replace")
+    if text.lstrip().startswith("<"):  # of a page, what a person would read
+        text = re.sub(
+            r"<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE
+        )
     return " ".join(text.split())[:_EXCERPT_CHARACTERS]

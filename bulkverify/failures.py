@@ -33,7 +33,7 @@ def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
         return patient and (repeatable or isinstance(error, RateLimitedError))
     if isinstance(error, ConnectionFailedError | RequestTimeoutError):
         return repeatable or not error.sent
-    return repeatable and isinstance(error, IncompleteDownloadError)
+    return repeatable and isinstance(error, UnreadableAnswerError | IncompleteDownloadError)
 
 
 # The most specific class wins: for an error of several of these, the first row that fits.

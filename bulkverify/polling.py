@@ -76,6 +76,7 @@ class _Stream:
         "polls",
         "ready_since",
         "stale_since",
+        "status",
         "task",
         "waiters",
     )
@@ -94,6 +95,7 @@ class _Stream:
         self.first_progress: tuple[float, int] | None = None
         self.ready_since: float | None = None
         self.stale_since: float | None = None
+        self.status: JobStatus | None = None
 
     def fail(self, error: BaseException) -> None:
         for waiter in list(self.waiters):
@@ -244,10 +246,14 @@ class Scheduler:
     def _seen(self, stream: _Stream, snapshot: JobSnapshot, now: float) -> None:
         known = stream.job.snapshot
         stream.failures = 0
-        _log.debug("job %s is %s", snapshot.job_id, snapshot.status)
         if known is not snapshot and known is not None:
             self._seen_stale(stream, known, snapshot, now)
             return
+        if snapshot.status is stream.status:
+            _log.debug("job %s is still %s", snapshot.job_id, snapshot.status)
+        else:
+            _log.info("job %s is %s", snapshot.job_id, snapshot.status)
+            stream.status = snapshot.status
         stream.stale_since = None
         if stream.first_progress is None and snapshot.verified:
             stream.first_progress = now, snapshot.verified

@@ -160,7 +160,8 @@ class Transport:
         try:
             return call.parse(answer)
         except BulkVerifyError as error:
-            refusal = self._redacted(error)
+            # The frames below hold the answer, which may echo the URL, in their locals.
+            refusal = self._redacted(error).with_traceback(None)
         if isinstance(refusal, RateLimitedError) and refusal.retry_after:
             # Everybody keeps off the endpoint for as long as the service asks.
             self._budget.pause(call.endpoint, min(refusal.retry_after, LONGEST_PAUSE))

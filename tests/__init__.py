@@ -1,0 +1,1 @@
+"""The tests; `scripted` and `conftest` are shared by them."""

@@ -1,0 +1,245 @@
+"""Nothing is paid twice, whatever becomes of an answer: shown by the sandbox's own books."""
+
+import asyncio
+import socket
+
+import pytest
+from tenacity import wait_none
+
+from bulkverify import (
+    AlreadyStartedError,
+    Client,
+    ConnectionFailedError,
+    InsufficientCreditsError,
+    JobNotFoundError,
+    ListLimitError,
+    RateLimitedError,
+    ServerError,
+    StartUncertainError,
+    UnreadableAnswerError,
+    UploadUncertainError,
+    VerifyUncertainError,
+    wait_until,
+)
+from bulkverify.sandbox import FaultKind
+from tests.served import ADDRESSES, FAST, fault, served, uploaded
+
+pytestmark = pytest.mark.asyncio
+
+LOST = [
+    pytest.param(FaultKind.DROP_AFTER, {}, id="dropped"),
+    pytest.param(FaultKind.ANSWER_AFTER, {"status": 502}, id="502"),
+    pytest.param(FaultKind.ANSWER_AFTER, {"status": 504, "body": b""}, id="504"),
+    pytest.param(FaultKind.ANSWER_AFTER, {"status": 200}, id="a page"),
+    pytest.param(FaultKind.ANSWER_AFTER, {"status": 200, "body": b'{"succ'}, id="half an answer"),
+    pytest.param(FaultKind.ANSWER_AFTER, {"status": 200, "body": b"{}"}, id="no job id"),
+]
+NEVER_DONE = [
+    pytest.param(FaultKind.DROP, {}, id="dropped"),
+    pytest.param(FaultKind.ANSWER, {"status": 502}, id="502"),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), [*LOST, *NEVER_DONE])
+@pytest.mark.parametrize("auto_verify", [False, True])
+async def test_an_upload_whose_answer_is_lost_is_never_sent_again(
+    kind: FaultKind, options: dict[str, object], *, auto_verify: bool
+) -> None:
+    async with served() as (sandbox, client):
+        sandbox.inject(fault("upload", kind, times=None, **options))
+        with pytest.raises(UploadUncertainError, match="was not sent again") as caught:
+            await client.upload(ADDRESSES, auto_verify=auto_verify)
+        assert sandbox.ledger.requests["upload"] == 1
+        assert caught.value.auto_verify is auto_verify
+        assert ("paid for right now" in str(caught.value)) is auto_verify
+        sandbox.advance(3600)
+        arrived = kind not in {FaultKind.DROP, FaultKind.ANSWER}
+        assert len(sandbox.ledger.uploads) == arrived
+        if arrived:
+            await client.status(sandbox.ledger.uploads[0].job_id)
+        spent = len(ADDRESSES) if auto_verify and arrived else 0
+        assert sandbox.ledger.credits_spent == spent
+
+
+async def test_an_upload_from_a_file_names_it_when_its_answer_is_lost() -> None:
+    async with served() as (sandbox, client):
+        sandbox.inject(fault("upload", FaultKind.DROP_AFTER))
+        with pytest.raises(UploadUncertainError, match=r"upload of 'spring.csv'"):
+            await client.upload(b"email\na@example.com\n", title="spring")
+        assert len(sandbox.ledger.uploads) == 1
+
+
+async def test_an_upload_that_the_service_throttled_is_sent_again() -> None:
+    async with served() as (sandbox, client):
+        body = b'{"success":"false","result":"Too Many Requests"}'
+        sandbox.inject(fault("upload", FaultKind.ANSWER, status=429, body=body, times=2))
+        await client.upload(ADDRESSES)
+        assert sandbox.ledger.requests["upload"] == 3
+        assert len(sandbox.ledger.uploads) == 1
+
+
+async def test_an_upload_that_never_left_is_tried_again_and_says_so() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    async with Client(
+        "key", base_url=f"http://127.0.0.1:{port}", attempts=3, backoff=wait_none()
+    ) as client:
+        with pytest.raises(ConnectionFailedError, match="Nothing was sent") as caught:
+            await client.upload(ADDRESSES)
+        assert caught.value.sent is False
+
+
+@pytest.mark.parametrize("answer", ["max lists", "unreadable list"])
+async def test_what_the_service_refuses_is_not_uncertain(answer: str) -> None:
+    text = {
+        "max lists": (
+            b'{"success":false,"message":"The maximum number of lists has been reached."}'
+        ),
+        "unreadable list": b'{"success":false,"result":"Invalid file data"}',
+    }[answer]
+    async with served() as (sandbox, client):
+        sandbox.inject(fault("upload", FaultKind.ANSWER, status=400, body=text))
+        with pytest.raises(Exception, match="The service refused the upload call") as caught:
+            await client.upload(ADDRESSES)
+        assert not isinstance(caught.value, UploadUncertainError)
+        assert isinstance(caught.value, ListLimitError) == (answer == "max lists")
+        assert sandbox.ledger.requests["upload"] == 1
+
+
+@pytest.mark.parametrize(("kind", "options"), LOST)
+async def test_a_start_whose_answer_is_lost_spends_once_and_succeeds(
+    kind: FaultKind, options: dict[str, object]
+) -> None:
+    async with served() as (sandbox, client):
+        job = await uploaded(client)
+        sandbox.inject(fault("start", kind, **options))
+        if options.get("body") == b"{}":  # an acknowledgement needs nothing more than a yes
+            await job.start()
+        else:
+            acknowledgement = await job.start()
+            assert acknowledgement.job_id == job.id
+        await wait_until(job, "completed", wait=FAST)
+        assert sandbox.ledger.starts == [job.id]
+        assert sandbox.ledger.credits_spent == len(ADDRESSES)
+        assert set(sandbox.ledger.paid.values()) == {1}
+
+
+@pytest.mark.parametrize(("kind", "options"), NEVER_DONE)
+async def test_a_start_that_was_not_done_is_repeated(
+    kind: FaultKind, options: dict[str, object]
+) -> None:
+    async with served() as (sandbox, client):
+        job = await uploaded(client)
+        sandbox.inject(fault("start", kind, times=2, **options))
+        await job.start()
+        assert sandbox.ledger.starts == [job.id]
+        assert sandbox.ledger.credits_spent == len(ADDRESSES)
+
+
+async def test_a_start_is_looked_up_before_it_is_repeated() -> None:
+    async with served(speed=0) as (sandbox, client):
+        job = await client.upload(ADDRESSES)
+        sandbox.advance(60)
+        sandbox.inject(fault("start", FaultKind.DROP_AFTER))
+        task = asyncio.create_task(job.start())
+        while not sandbox.ledger.starts:  # noqa: ASYNC110 - the sandbox has no event for it
+            await asyncio.sleep(0.001)
+        sandbox.advance(5)
+        await task
+        assert sandbox.ledger.requests["start"] == 1
+        assert sandbox.ledger.requests["status"] == 1
+
+
+async def test_a_start_that_stays_ready_is_repeated_and_already_started_is_success() -> None:
+    async with served(speed=0) as (sandbox, client):
+        job = await client.upload(ADDRESSES)
+        sandbox.advance(60)
+        sandbox.inject(fault("start", FaultKind.DROP_AFTER))
+        acknowledgement = await job.start()
+        assert "already started" in acknowledgement.message
+        assert sandbox.ledger.requests["start"] == 2
+        assert sandbox.ledger.credits_spent == len(ADDRESSES)
+
+
+async def test_a_second_start_of_somebody_is_told() -> None:
+    async with served() as (sandbox, client):
+        job = await uploaded(client)
+        await job.start()
+        with pytest.raises(AlreadyStartedError):
+            await job.start()
+        assert sandbox.ledger.credits_spent == len(ADDRESSES)
+
+
+async def test_a_start_nobody_answers_is_uncertain_and_safe_to_repeat() -> None:
+    async with served() as (sandbox, client):
+        job = await uploaded(client)
+        sandbox.inject(fault("start", FaultKind.DROP_AFTER))
+        sandbox.inject(fault("status", FaultKind.ANSWER, status=502, times=3))
+        with pytest.raises(StartUncertainError, match="Start it again") as caught:
+            await job.start()
+        assert caught.value.job_id == job.id
+        with pytest.raises(AlreadyStartedError):
+            await job.start()
+        assert sandbox.ledger.credits_spent == len(ADDRESSES)
+
+
+async def test_a_lost_start_stays_uncertain_when_the_service_then_throttles() -> None:
+    async with served() as (sandbox, client):
+        job = await uploaded(client)
+        sandbox.inject(fault("start", FaultKind.DROP_AFTER))
+        body = b'{"success":"false","result":"Too Many Requests"}'
+        sandbox.inject(fault("status", FaultKind.ANSWER, status=429, body=body, times=3))
+        with pytest.raises(StartUncertainError) as caught:
+            await job.start()
+        assert isinstance(caught.value.__cause__, RateLimitedError)
+
+
+async def test_a_start_without_credits_spends_nothing() -> None:
+    async with served() as (sandbox, client):
+        job = await uploaded(client)
+        sandbox.credits = len(ADDRESSES) - 1
+        with pytest.raises(InsufficientCreditsError) as caught:
+            await job.start()
+        assert caught.value.status == 402
+        assert sandbox.ledger.credits_spent == 0
+        assert sandbox.ledger.requests["start"] == 1
+
+
+@pytest.mark.parametrize(("kind", "options"), [*LOST, *NEVER_DONE])
+async def test_a_single_address_is_never_asked_for_twice(
+    kind: FaultKind, options: dict[str, object]
+) -> None:
+    async with served() as (sandbox, client):
+        sandbox.inject(fault("verify", kind, times=None, **options))
+        with pytest.raises(VerifyUncertainError, match="each time costs a credit"):
+            await client.verify("deliverable@example.com")
+        assert sandbox.ledger.requests["verify"] == 1
+        assert sandbox.ledger.credits_spent <= 1
+
+
+async def test_a_deletion_whose_answer_is_lost_succeeds() -> None:
+    async with served() as (sandbox, client):
+        job = await uploaded(client)
+        sandbox.inject(fault("delete", FaultKind.DROP_AFTER))
+        assert (await job.delete()).job_id == job.id
+        assert sandbox.ledger.deletes == [job.id]
+        with pytest.raises(JobNotFoundError):
+            await job.delete()
+
+
+async def test_a_deletion_that_never_succeeds_says_why() -> None:
+    async with served() as (sandbox, client):
+        job = await uploaded(client)
+        sandbox.inject(fault("delete", FaultKind.ANSWER, times=None))
+        with pytest.raises(ServerError):
+            await job.delete()
+        assert sandbox.ledger.requests["delete"] == 4
+
+
+async def test_a_page_in_place_of_an_answer_is_told_as_the_cause() -> None:
+    async with served() as (sandbox, client):
+        sandbox.inject(fault("upload", FaultKind.ANSWER, status=403))
+        with pytest.raises(UploadUncertainError) as caught:
+            await client.upload(ADDRESSES)
+        assert isinstance(caught.value.__cause__, UnreadableAnswerError)
