@@ -147,7 +147,8 @@ class Front:
             return await _send_half(request, stream, answer.chunks)
         await stream.prepare(request)
         for chunk in answer.chunks:
-            await stream.write(chunk)
+            if chunk:
+                await stream.write(chunk)
             await asyncio.sleep(0)
         await stream.write_eof()
         return stream

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from types import MappingProxyType
@@ -34,10 +34,9 @@ COLUMNS: Final[Mapping[Vendor, tuple[str, ...]]] = MappingProxyType(
 """The service's own columns, in the order of each vendor."""
 
 ROWS_PER_CHUNK: Final = 1000
-_CELLS: Final = {
-    value: tuple("Y" if flag & value else "N" for _, flag in _FLAGS)
-    for value in range(2 * Flag.TRAP)
-}
+_CELLS: Final = tuple(
+    tuple("Y" if flag & value else "N" for _, flag in _FLAGS) for value in range(2 * Flag.TRAP)
+)
 
 
 def result_chunks(
@@ -48,7 +47,7 @@ def result_chunks(
     wanted: Collection[Verdict],
     share: float = 1.0,
 ) -> Iterator[bytes]:
-    """Write the results, a thousand rows at a time, the header with the first of them.
+    """Write the results: the header, then what is wanted of each thousand rows, if only nothing.
 
     Args:
         job: the list, completed.
@@ -57,25 +56,22 @@ def result_chunks(
         wanted: the verdicts whose rows are wanted.
         share: how much of the list to give; less than all of it is a fault.
     """
-    found = _rows(job, vendor=vendor, at=at)
-    rows = (row for verdict, row in islice(found, int(job.total * share)) if verdict in wanted)
-    part = [[*job.addresses.header, *COLUMNS[vendor]], *islice(rows, ROWS_PER_CHUNK)]
-    while part:
-        text = io.StringIO(newline="")
-        csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(part)
-        yield text.getvalue().encode()
-        part = list(islice(rows, ROWS_PER_CHUNK))
+    yield _text([[*job.addresses.header, *COLUMNS[vendor]]])
+    every = enumerate(zip(job.addresses.rows(), job.addresses.findings(), strict=True))
+    found = islice(every, int(job.total * share))
+    while part := list(islice(found, ROWS_PER_CHUNK)):
+        rows = []
+        for place, (row, (verdict, flags)) in part:
+            if verdict in wanted:
+                spelled = verdict.replace("_", "-")
+                when = iso_text(at(job.verified_at(place)))
+                cells = _CELLS[flags]
+                own = (spelled, *cells, when) if vendor == "bouncify" else (spelled, when, *cells)
+                rows.append([*row, *own])
+        yield _text(rows)
 
 
-def _rows(
-    job: Job, *, vendor: Vendor, at: Callable[[float], datetime]
-) -> Iterator[tuple[Verdict, list[str]]]:
-    findings = job.addresses.findings()
-    for place, (row, (verdict, flags)) in enumerate(
-        zip(job.addresses.rows(), findings, strict=True)
-    ):
-        spelled = verdict.replace("_", "-")
-        when = iso_text(at(job.verified_at(place)))
-        cells = _CELLS[flags]
-        own = (spelled, *cells, when) if vendor == "bouncify" else (spelled, when, *cells)
-        yield verdict, [*row, *own]
+def _text(rows: Iterable[Iterable[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
