@@ -44,7 +44,7 @@ class Front:
     account: Account
     allowance: Allowance
     faults: Faults
-    api_key: str
+    api_key: str = attrs.field(repr=False)
     vendor: Vendor
     upload_status: int
     retry_after: float | None

@@ -49,9 +49,9 @@ class Ledger:
     verified_addresses: list[str] = attrs.field(factory=list)
     faults: Counter[str] = attrs.field(factory=Counter)
     credits_spent: int = 0
-    _spent: Counter[str] = attrs.field(factory=Counter)
-    _paid: Counter[str] = attrs.field(factory=Counter)
-    _bills: list[Callable[[], Iterable[str]]] = attrs.field(factory=list)
+    _spent: Counter[str] = attrs.field(factory=Counter, repr=False)
+    _paid: Counter[str] = attrs.field(factory=Counter, repr=False)
+    _bills: list[Callable[[], Iterable[str]]] = attrs.field(factory=list, repr=False)
 
     def spent_on(self, job_id: str) -> int:
         """The credits that went into one list."""

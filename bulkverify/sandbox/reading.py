@@ -39,13 +39,13 @@ class AddressList:
     weigh hundreds of megabytes; the findings are a byte a row.
     """
 
-    text: bytes
+    text: bytes = attrs.field(repr=False)
     has_header: bool
     header: tuple[str, ...]
     column: int | None
     total: int
-    verdicts: bytes
-    flags: bytes
+    verdicts: bytes = attrs.field(repr=False)
+    flags: bytes = attrs.field(repr=False)
     analysis: Analysis
 
     @property

@@ -121,6 +121,12 @@ async def test_uploads_are_noted_with_their_names(caller: Caller) -> None:
     ]
 
 
+async def test_the_books_show_no_addresses_of_lists(caller: Caller) -> None:
+    await caller.bring("secret@example.com\n", "completed")
+    assert "secret" not in repr(caller.sandbox.ledger)
+    assert "secret" not in repr(caller.sandbox._account)
+
+
 async def test_requests_are_counted_by_endpoint(caller: Caller) -> None:
     job_id = await caller.bring(LIST, "completed")
     await caller.download(job_id)
