@@ -1,0 +1,160 @@
+"""The table of steps, against matrices written down by hand."""
+
+from itertools import product
+
+import pytest
+
+from bulkverify.errors import IllegalTransitionError
+from bulkverify.lifecycle import (
+    INITIAL,
+    MAIN_LINE,
+    REACHABLE,
+    SATISFYING,
+    TERMINAL,
+    TRANSITIONS,
+    JobStatus,
+    can_follow,
+    can_reach,
+    observe,
+    parse_status,
+    satisfies,
+)
+
+STATUSES = ["preparing", "ready", "verifying", "completed", "failed", "cancelled"]
+PAIRS = list(product(STATUSES, STATUSES))
+
+# A line for each status known, a letter for each status seen, both in the order of STATUSES.
+MAY_FOLLOW = """
+    y y y y y y
+    . y y y y y
+    . . y y y y
+    . . . y . .
+    . . . . y .
+    . . . . . y
+"""
+
+# A line for each status seen, a letter for each target.
+FULFILS = """
+    y . . . . .
+    y y . . . .
+    y y y . . .
+    y y y y . .
+    . . . . y .
+    . . . . . y
+"""
+CAN_STILL_FULFIL = """
+    y y y y y y
+    y y y y y y
+    y y y y y y
+    y y y y . .
+    . . . . y .
+    . . . . . y
+"""
+
+
+def cells(matrix: str) -> list[tuple[JobStatus, JobStatus, bool]]:
+    answers = [letter == "y" for letter in matrix.split()]
+    return [
+        (JobStatus(row), JobStatus(column), answer)
+        for (row, column), answer in zip(PAIRS, answers, strict=True)
+    ]
+
+
+def test_there_are_six_statuses_and_each_equals_its_wire_spelling() -> None:
+    assert list(JobStatus) == STATUSES
+
+
+@pytest.mark.parametrize(("known", "seen", "expected"), cells(MAY_FOLLOW))
+def test_a_poll_may_miss_steps_and_never_sees_one_back(
+    known: JobStatus, seen: JobStatus, *, expected: bool
+) -> None:
+    assert can_follow(known, seen) is expected
+
+
+@pytest.mark.parametrize(
+    ("known", "seen"), [(known, seen) for known, seen, legal in cells(MAY_FOLLOW) if legal]
+)
+def test_a_legal_observation_is_what_is_known_from_then_on(
+    known: JobStatus, seen: JobStatus
+) -> None:
+    assert observe(known, seen) is seen
+
+
+@pytest.mark.parametrize(
+    ("known", "seen"), [(known, seen) for known, seen, legal in cells(MAY_FOLLOW) if not legal]
+)
+def test_an_illegal_observation_names_the_job_and_both_statuses(
+    known: JobStatus, seen: JobStatus
+) -> None:
+    with pytest.raises(IllegalTransitionError, match=f"Job r374 was {known} .* as {seen};") as info:
+        observe(known, seen, job_id="r374")
+    assert (info.value.job_id, info.value.known, info.value.seen) == ("r374", known, seen)
+    assert info.value.snapshot is None
+
+
+@pytest.mark.parametrize(
+    ("known", "what_can_come"),
+    [("completed", "only nothing can"), ("verifying", "only completed, failed, cancelled can")],
+)
+def test_an_illegal_observation_says_what_can_come(known: str, what_can_come: str) -> None:
+    with pytest.raises(IllegalTransitionError, match=what_can_come):
+        observe(JobStatus(known), JobStatus.READY)
+
+
+@pytest.mark.parametrize("seen", JobStatus)
+def test_a_job_that_is_new_to_us_may_be_anywhere(seen: JobStatus) -> None:
+    assert observe(None, seen) is seen
+
+
+@pytest.mark.parametrize(("seen", "target", "expected"), cells(FULFILS))
+def test_a_wait_is_over_at_its_target_and_past_it(
+    seen: JobStatus, target: JobStatus, *, expected: bool
+) -> None:
+    assert satisfies(seen, target) is expected
+
+
+@pytest.mark.parametrize(("seen", "target", "expected"), cells(CAN_STILL_FULFIL))
+def test_a_wait_can_be_fulfilled_while_its_target_or_what_lies_past_it_can_come(
+    seen: JobStatus, target: JobStatus, *, expected: bool
+) -> None:
+    assert can_reach(seen, target) is expected
+
+
+def test_a_list_begins_by_being_prepared() -> None:
+    assert INITIAL is JobStatus.PREPARING
+
+
+def test_nothing_leaves_the_three_ends() -> None:
+    assert {"completed", "failed", "cancelled"} == TERMINAL
+    assert [REACHABLE[status] for status in TERMINAL] == [frozenset()] * 3
+
+
+def test_the_main_line_is_the_documented_order() -> None:
+    assert MAIN_LINE == ("preparing", "ready", "verifying", "completed")
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_every_derived_table_knows_every_status(status: JobStatus) -> None:
+    assert status in TRANSITIONS
+    assert status in REACHABLE
+    assert status in SATISFYING[status]
+
+
+@pytest.mark.parametrize("table", [TRANSITIONS, REACHABLE, SATISFYING])
+def test_the_tables_cannot_be_changed(table: dict[JobStatus, object]) -> None:
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        table[JobStatus.READY] = ()
+
+
+@pytest.mark.parametrize("text", STATUSES)
+def test_a_status_is_read_from_its_text(text: str) -> None:
+    assert parse_status(text) is JobStatus(text)
+    assert parse_status(JobStatus(text)) is JobStatus(text)
+
+
+@pytest.mark.parametrize("text", ["", "Ready", "done", "complete", " ready"])
+def test_any_other_text_is_refused_with_the_six_that_there_are(text: str) -> None:
+    with pytest.raises(ValueError, match="the six are " + ", ".join(STATUSES)) as info:
+        parse_status(text)
+    assert repr(text) in str(info.value)
+    assert info.value.__cause__ is None
