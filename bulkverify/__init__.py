@@ -57,7 +57,8 @@ from bulkverify.models import (
 )
 from bulkverify.pacing import PollState, wait_for_progress
 from bulkverify.run import RunProgress, RunReport, Stage, verify_list
-from bulkverify.waiting import wait_until, watch
+from bulkverify.stats import Stats
+from bulkverify.waiting import as_completed, wait_all, wait_until, watch
 
 __all__ = [
     "AccountRestrictedError",
@@ -97,6 +98,7 @@ __all__ = [
     "ServiceError",
     "Stage",
     "StartUncertainError",
+    "Stats",
     "TransportError",
     "UnexpectedRedirectError",
     "UnreachableStatusError",
@@ -108,7 +110,9 @@ __all__ = [
     "VerifyUncertainError",
     "WaitTimeoutError",
     "__version__",
+    "as_completed",
     "verify_list",
+    "wait_all",
     "wait_for_progress",
     "wait_until",
     "watch",

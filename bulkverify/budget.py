@@ -11,42 +11,119 @@ PERIOD: Final = 60.0
 # without a margin, an evenly spent budget would now and then arrive as one request too many.
 _MARGIN: Final = 1.0
 
+# A twentieth of the limit is left to callers, who then seldom wait. Polls may come in bursts of as
+# much, and otherwise evenly: were they to take a whole minute's worth at once, every list would go
+# unseen for the rest of that minute.
+_CALLERS_SHARE: Final = 0.05
+_BURST_SHARE: Final = 0.05
+
+# Other processes may use the same key, and nobody tells us. So a 429 halves the pace of the polls,
+# and it grows back evenly: clients that do so end up with like shares without knowing of each other.
+_SMALLEST_SHARE: Final = 1 / 32
+_RECOVERY_SECONDS: Final = 3600.0
+_ONE_STORM_SECONDS: Final = 5.0
+
+# A wait shorter than the clock can tell would be waited again and again.
+_ROUNDING: Final = 1e-6
+
+
+class _Lane:
+    """The requests of one endpoint."""
+
+    __slots__ = ("departures", "paused_until", "share", "share_at", "tokens", "tokens_at")
+
+    def __init__(self) -> None:
+        self.departures: deque[float] = deque()
+        self.paused_until = 0.0
+        self.share = 1.0
+        self.share_at = 0.0
+        self.tokens: float | None = None
+        self.tokens_at = 0.0
+
 
 class Budget:
-    """Lets at most `limit` requests an endpoint go in any `PERIOD` seconds, first come, first served.
+    """Lets at most `limit` requests an endpoint go in any `PERIOD` seconds.
 
     A sliding window, not a bucket: a leaky bucket of 120 a minute lets 240 through in its first
-    minute. `None` as the limit lets everything go at once.
+    minute. A caller's request has its turn in the order of asking, and goes before any poll; polls
+    take what is left, evenly. `None` as the limit lets everything go at once.
     """
 
     def __init__(self, limit: int | None) -> None:
         """Start with the whole budget unspent."""
         self._limit = limit
-        self._departures: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._paused_until: dict[str, float] = {}
+        self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
 
     async def spend(self, endpoint: str) -> None:
-        """Wait for one request's turn; cancelled while it waits, the turn goes back."""
+        """Wait for the turn of a caller's request; cancelled while it waits, the turn goes back."""
+        lane = self._lanes[endpoint]
         now = asyncio.get_running_loop().time()
-        turn = max(now, self._paused_until.get(endpoint, now))
-        departures = self._departures[endpoint]
+        turn = self._next_turn(lane, now)
         if self._limit is not None:
-            while len(departures) >= self._limit and departures[0] + PERIOD + _MARGIN <= now:
-                departures.popleft()
-            if len(departures) >= self._limit:
-                turn = max(turn, departures[-self._limit] + PERIOD + _MARGIN)
-            if departures:
-                turn = max(turn, departures[-1])
-            departures.append(turn)
+            lane.departures.append(turn)
+        if turn <= now:
+            return
         try:
-            if turn > now:
-                await asyncio.sleep(turn - now)
+            await asyncio.sleep(turn - now)
         except asyncio.CancelledError:
             if self._limit is not None:
-                departures.remove(turn)
+                lane.departures.remove(turn)
             raise
 
-    def pause(self, endpoint: str, seconds: float) -> None:
-        """Let nothing more go to `endpoint` for that long: the service has asked for it."""
-        until = asyncio.get_running_loop().time() + seconds
-        self._paused_until[endpoint] = max(until, self._paused_until.get(endpoint, until))
+    def take_for_poll(self, endpoint: str) -> float:
+        """Take a turn for a poll if there is one now, and return 0; else the seconds until asking again."""
+        lane = self._lanes[endpoint]
+        now = asyncio.get_running_loop().time()
+        reserve = int((self._limit or 0) * _CALLERS_SHARE)
+        turn = self._next_turn(lane, now, reserve)
+        if turn > now + _ROUNDING:
+            return turn - now
+        if self._limit is None:
+            return 0.0
+        allowed = (self._limit - reserve) * self._share(lane, now)
+        burst = max(1.0, allowed * _BURST_SHARE)
+        rate = max(allowed - burst, allowed / 2) / (PERIOD + _MARGIN)
+        earned = (now - lane.tokens_at) * rate
+        tokens = burst if lane.tokens is None else min(burst, lane.tokens + earned)
+        lane.tokens_at = now
+        if tokens < 1.0 - _ROUNDING:
+            lane.tokens = tokens
+            return (1.0 - tokens) / rate
+        lane.tokens = max(0.0, tokens - 1.0)
+        lane.departures.append(now)
+        return 0.0
+
+    def throttled(self, endpoint: str, retry_after: float | None) -> None:
+        """Take note of a 429: halve the pace of the polls, and let nothing go while the service asks for it."""
+        lane = self._lanes[endpoint]
+        now = asyncio.get_running_loop().time()
+        if retry_after:
+            lane.paused_until = max(lane.paused_until, now + retry_after)
+        share = self._share(lane, now)
+        # What was under way at the same time is refused for the same reason.
+        if lane.share == 1.0 or now - lane.share_at >= _ONE_STORM_SECONDS:
+            lane.share = max(_SMALLEST_SHARE, share / 2)
+            lane.share_at = now
+            lane.tokens = 0.0
+            lane.tokens_at = now
+
+    def _next_turn(self, lane: _Lane, now: float, reserve: int = 0) -> float:
+        """Say when the next request may go, after all that already have their turn.
+
+        With a reserve, so many of the window's requests are left for others.
+        """
+        turn = max(now, lane.paused_until)
+        departures, limit = lane.departures, self._limit
+        if limit is None or not departures:
+            return turn
+        while len(departures) > limit and departures[0] + PERIOD + _MARGIN <= now:
+            departures.popleft()
+        free_for_all = limit - reserve
+        if len(departures) >= free_for_all:
+            turn = max(turn, departures[-free_for_all] + PERIOD + _MARGIN)
+        return max(turn, departures[-1])
+
+    @staticmethod
+    def _share(lane: _Lane, now: float) -> float:
+        """Say which share of the limit the polls may have by now."""
+        return min(1.0, lane.share + (now - lane.share_at) / _RECOVERY_SECONDS)

@@ -23,6 +23,7 @@ from bulkverify.models import (
     ResultRow,
     Verdict,
 )
+from bulkverify.stats import Stats
 from bulkverify.transport import Transport
 from bulkverify.uploads import UploadSource
 
@@ -180,8 +181,15 @@ class Client:
         return self._note(await self._transport.call(wire.status(job_id)))
 
     async def poll(self, job_id: str) -> JobSnapshot:
-        """Ask like `status`, but exactly once: whoever waits for a job has a pace of its own."""
-        return self._note(await self._transport.once(wire.status(job_id)))
+        """Ask like `status`, but exactly once, and with a turn that `take_turn` has taken.
+
+        For the scheduler of the waits, which has a pace of its own.
+        """
+        return self._note(await self._transport.once(wire.status(job_id), turn_taken=True))
+
+    def take_turn(self) -> float:
+        """Take a turn in the budget for a poll, and return 0; else the seconds until asking again."""
+        return self._transport.take_for_poll()
 
     async def start(self, job_id: str) -> Acknowledgement:
         """Start the verification of a job that is ready, which spends one credit an address, once.
@@ -198,7 +206,7 @@ class Client:
             ServiceError: any other refusal.
             TransportError: nothing was sent, for the reason given.
         """
-        acknowledgement = await money.start(self._transport, job_id, lambda: self.poll(job_id))
+        acknowledgement = await money.start(self._transport, job_id)
         self._started.add(job_id)
         return acknowledgement
 
@@ -300,6 +308,11 @@ class Client:
             TransportError: no usable answer.
         """
         return await self._transport.call(wire.credits_left())
+
+    @property
+    def stats(self) -> Stats:
+        """What this client has done so far."""
+        return self._transport.stats
 
     def was_started(self, job_id: str) -> bool:
         """Tell whether this client has started a job that has not ended since."""

@@ -23,7 +23,7 @@ from bulkverify.errors import (
     VerifyUncertainError,
 )
 from bulkverify.lifecycle import JobStatus, satisfies
-from bulkverify.models import Acknowledgement, AddressVerdict, JobSnapshot
+from bulkverify.models import Acknowledgement, AddressVerdict
 from bulkverify.transport import Transport
 from bulkverify.wire import Call
 
@@ -86,15 +86,8 @@ async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVer
         ) from error
 
 
-async def start(
-    transport: Transport, job_id: str, poll: Callable[[], Awaitable[JobSnapshot]]
-) -> Acknowledgement:
+async def start(transport: Transport, job_id: str) -> Acknowledgement:
     """Start a job; where the answer was lost, look it up before trying again.
-
-    Args:
-        transport: sends it.
-        job_id: the job.
-        poll: asks for the job's status, once.
 
     Raises:
         StartUncertainError: no answer told whether it arrived.
@@ -102,7 +95,7 @@ async def start(
 
     async def already_verifying() -> Acknowledgement | None:
         # `ready` proves nothing: the status may stay there for a while after a start.
-        snapshot = await poll()
+        snapshot = await transport.once(wire.status(job_id))
         if satisfies(snapshot.status, JobStatus.VERIFYING):
             return Acknowledgement(job_id=job_id, message=snapshot.message)
         return None

@@ -116,6 +116,7 @@ class Scheduler:
         self._heap: list[tuple[float, int, _Stream]] = []
         self._sequence = 0
         self._in_flight = 0
+        self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
@@ -132,6 +133,7 @@ class Scheduler:
 
     def join(self, waiter: Waiter) -> None:
         """Take in a waiter: what is known already may end its wait, or else the job is asked about."""
+        self._client.stats.waits += 1
         known = waiter.job.snapshot
         if known is not None:
             waiter.see(known)
@@ -141,6 +143,7 @@ class Scheduler:
         stream = self._streams.get(waiter.job.id)
         if stream is None:
             stream = self._streams[waiter.job.id] = _Stream(waiter.job)
+            self._client.stats.jobs += 1
         stream.waiters[waiter] = None
         pace = stream.paces.setdefault(waiter.policy, _Pace())
         pace.users += 1
@@ -184,38 +187,43 @@ class Scheduler:
         self._arm()
 
     def _arm(self) -> None:
-        """Set the timer to the earliest poll that is still wanted."""
-        while self._heap and self._heap[0][2].due != self._heap[0][0]:
-            heapq.heappop(self._heap)
+        """Set the timer to the earliest poll that is still wanted, or to when the budget allows it."""
+        heap = self._heap
+        while heap and heap[0][2].due != heap[0][0]:
+            heapq.heappop(heap)
+        wanted = None
+        if heap and self._in_flight < MOST_IN_FLIGHT:
+            wanted = max(heap[0][0], self._held_until)
         if self._timer is not None:
-            if (
-                self._heap
-                and self._timer.when() == self._heap[0][0]
-                and not self._timer.cancelled()
-            ):
+            if self._timer.when() == wanted:
                 return
             self._timer.cancel()
             self._timer = None
-        if self._heap and self._in_flight < MOST_IN_FLIGHT:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._heap[0][0], self._release)
+        if wanted is not None:
+            self._timer = asyncio.get_running_loop().call_at(wanted, self._release)
 
     def _release(self) -> None:
-        """Send the polls that are due, as far as there is room for them."""
+        """Send the polls that are due, the most overdue first, as far as budget and room go."""
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
         while self._heap and self._heap[0][0] <= now and self._in_flight < MOST_IN_FLIGHT:
-            due, _, stream = heapq.heappop(self._heap)
+            due, _, stream = self._heap[0]
             if stream.due == due:
+                held = self._client.take_turn()
+                if held > 0:
+                    self._held_until = now + held
+                    break
                 stream.due = None
                 self._in_flight += 1
                 stream.task = loop.create_task(
                     self._poll(stream), name=f"bulkverify poll of {stream.job.id}"
                 )
+            heapq.heappop(self._heap)
         self._arm()
 
     async def _poll(self, stream: _Stream) -> None:
+        self._client.stats.polls += 1
         clock = asyncio.get_running_loop().time
         sent_at = clock()
         outcome: JobSnapshot | BulkVerifyError | None = None

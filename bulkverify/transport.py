@@ -37,6 +37,7 @@ from bulkverify.errors import (
     UnreadableAnswerError,
 )
 from bulkverify.failures import CONNECT_TIMEOUT, LONGEST_PAUSE, may_repeat, send_once, translate
+from bulkverify.stats import Stats
 from bulkverify.wire import LARGEST_ANSWER_BYTES, Call, is_results
 
 T = TypeVar("T")
@@ -78,6 +79,7 @@ class Transport:
         self._backoff = backoff or _BACKOFF
         self._budget = Budget(requests_per_minute)
         self._closed = False
+        self.stats = Stats()
 
     async def close(self) -> None:
         """Close the session unless it is the caller's; every later request is refused."""
@@ -94,12 +96,23 @@ class Transport:
         """
         return await self.retrying(lambda: self.once(call), repeatable=call.repeatable)
 
-    async def once(self, call: Call[T]) -> T:
-        """Send a request exactly once, and return what its answer means."""
+    async def once(self, call: Call[T], *, turn_taken: bool = False) -> T:
+        """Send a request exactly once, and return what its answer means.
+
+        Args:
+            call: the request.
+            turn_taken: its turn in the budget has been taken by `take_for_poll`.
+        """
+        if not turn_taken:
+            await self._budget.spend(call.endpoint)
         outcome = await self._exchange(call)
         if isinstance(outcome, Failure):
             raise self._redacted(outcome.error)
         return self._parse(call, outcome)
+
+    def take_for_poll(self) -> float:
+        """Take a turn in the budget for a poll, and return 0; else the seconds until asking again."""
+        return self._budget.take_for_poll(Endpoint.STATUS)
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
         """Make attempts until one succeeds, fails for good, or there have been enough.
@@ -123,6 +136,7 @@ class Transport:
             if failure is not None:
                 known, failure = failure, None
                 raise known
+            self.stats.retries += 1
             return await attempt()
 
         retrying = AsyncRetrying(
@@ -141,6 +155,7 @@ class Transport:
             TransportError: no usable answer.
             ServiceError: the service said no.
         """
+        await self._budget.spend(call.endpoint)
         outcome = await self._open(call)
         if isinstance(outcome, Failure):
             raise self._redacted(outcome.error)
@@ -162,9 +177,10 @@ class Transport:
         except BulkVerifyError as error:
             # The frames below hold the answer, which may echo the URL, in their locals.
             refusal = self._redacted(error).with_traceback(None)
-        if isinstance(refusal, RateLimitedError) and refusal.retry_after:
-            # Everybody keeps off the endpoint for as long as the service asks.
-            self._budget.pause(call.endpoint, min(refusal.retry_after, LONGEST_PAUSE))
+        if isinstance(refusal, RateLimitedError):
+            self.stats.throttles += 1
+            pause = refusal.retry_after and min(refusal.retry_after, LONGEST_PAUSE)
+            self._budget.throttled(call.endpoint, pause)
         raise refusal
 
     def _redacted(self, error: BulkVerifyError) -> BulkVerifyError:
@@ -216,7 +232,7 @@ class Transport:
     async def _send(self, call: Call[T]) -> aiohttp.ClientResponse | Failure:
         if self._closed:
             return Failure(error=_closed_error())
-        await self._budget.spend(call.endpoint)
+        self.stats.requests += 1
         if self._session is None:
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         headers = {"User-Agent": _USER_AGENT, "Accept": "application/json, text/csv"}

@@ -1,14 +1,15 @@
 """Waiting for jobs: one poll stream a job, shared by everyone who waits for it."""
 
+import asyncio
 import inspect
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Final
 
 from tenacity.wait import wait_base
 
 from bulkverify.client import Job
-from bulkverify.errors import UsageError
+from bulkverify.errors import BulkVerifyError, UsageError
 from bulkverify.lifecycle import parse_status
 from bulkverify.models import JobSnapshot
 from bulkverify.pacing import wait_for_progress
@@ -55,25 +56,77 @@ async def wait_until(
         ProtocolError: an answer that this version can't read.
         UsageError: an argument can't be right.
     """
-    try:
-        target = parse_status(status)
-    except ValueError as error:
-        raise UsageError(f"{error}.") from None
-    if inspect.iscoroutinefunction(on_progress):
-        raise UsageError("`on_progress` is called, not awaited: give a plain function.")
-    waiter = Waiter(
-        job=job,
-        target=target,
-        timeout=_check_timeout(timeout),
-        policy=wait or _DEFAULT_WAIT,
-        on_progress=on_progress,
-    )
+    waiter = _waiters([job], status, timeout, wait, on_progress)[0]
     scheduler = job.client.attached(Scheduler)
     scheduler.join(waiter)
     try:
         return await waiter.result
     finally:
         await scheduler.leave(waiter)
+
+
+async def wait_all(
+    jobs: Iterable[Job],
+    status: str = "completed",
+    *,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    wait: wait_base | None = None,
+    on_progress: Callable[[JobSnapshot], object] | None = None,
+) -> list[JobSnapshot]:
+    """Wait for many jobs like `wait_until` for one, and return their snapshots in the same order.
+
+    The first error ends the wait for all of them, and is raised; the jobs go on. To see each job to
+    its own end, take `as_completed`. The timeout is for all together.
+    """
+    waiters = _waiters(jobs, status, timeout, wait, on_progress)
+    try:
+        for waiter in waiters:
+            waiter.job.client.attached(Scheduler).join(waiter)
+        if waiters:
+            results = [waiter.result for waiter in waiters]
+            await asyncio.wait(results, return_when=asyncio.FIRST_EXCEPTION)
+            for result in results:
+                if result.done():
+                    result.result()
+        return [waiter.result.result() for waiter in waiters]
+    finally:
+        await _leave_all(waiters)
+
+
+async def as_completed(
+    jobs: Iterable[Job],
+    status: str = "completed",
+    *,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    wait: wait_base | None = None,
+    on_progress: Callable[[JobSnapshot], object] | None = None,
+) -> AsyncGenerator[tuple[Job, JobSnapshot | BulkVerifyError]]:
+    """Wait for many jobs like `wait_until` for one, and give each as soon as its wait is over.
+
+    With each job comes its snapshot, or the error that `wait_until` would have raised: one job that
+    fails does not keep the others from being seen. The timeout is for all together. Leave the
+    iteration early within `contextlib.aclosing`, which ends all polling at once.
+
+    Raises:
+        UsageError: an argument can't be right.
+    """
+    waiters = _waiters(jobs, status, timeout, wait, on_progress)
+    over: asyncio.Queue[Waiter] = asyncio.Queue()
+    try:
+        for waiter in waiters:
+            waiter.result.add_done_callback(lambda _, waiter=waiter: over.put_nowait(waiter))
+            waiter.job.client.attached(Scheduler).join(waiter)
+        for _ in waiters:
+            waiter = await over.get()
+            error = waiter.result.exception()
+            if error is None:
+                yield waiter.job, waiter.result.result()
+            elif isinstance(error, BulkVerifyError):
+                yield waiter.job, error
+            else:
+                raise error
+    finally:
+        await _leave_all(waiters)
 
 
 async def watch(
@@ -105,6 +158,37 @@ async def watch(
             yield snapshot
     finally:
         await scheduler.leave(watcher)
+
+
+def _waiters(
+    jobs: Iterable[Job],
+    status: str,
+    timeout: float | None,
+    wait: wait_base | None,
+    on_progress: Callable[[JobSnapshot], object] | None,
+) -> list[Waiter]:
+    try:
+        target = parse_status(status)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
+    if inspect.iscoroutinefunction(on_progress):
+        raise UsageError("`on_progress` is called, not awaited: give a plain function.")
+    timeout = _check_timeout(timeout)
+    return [
+        Waiter(
+            job=job,
+            target=target,
+            timeout=timeout,
+            policy=wait or _DEFAULT_WAIT,
+            on_progress=on_progress,
+        )
+        for job in jobs
+    ]
+
+
+async def _leave_all(waiters: Iterable[Waiter]) -> None:
+    for waiter in waiters:
+        await waiter.job.client.attached(Scheduler).leave(waiter)
 
 
 def _check_timeout(timeout: float | None) -> float | None:

@@ -35,6 +35,9 @@ LARGEST_ANSWER_BYTES: Final = 1024 * 1024
 VERIFY_TIMEOUT_RANGE: Final = (30.0, 180.0)
 """How many seconds the service may be given for one address."""
 
+# The fields that our models call otherwise than the service does.
+_SERVICE_NAMES: Final = {"verdict": "result", "remaining": "credits_remaining"}
+
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -212,7 +215,10 @@ def credits_left() -> Call[Credits]:
         payload = accepted(answer, Endpoint.CREDITS)
         info = payload.get("credits_info")
         if not isinstance(info, dict):
-            raise _misfit("credits_info", "required field missing", Endpoint.CREDITS, answer)
+            problem = (
+                "required field missing" if info is None else f"{repr(info)[:60]} does not fit"
+            )
+            raise _misfit("credits_info", problem, Endpoint.CREDITS, answer)
         return _structure(info, Credits, Endpoint.CREDITS, answer, prefix="credits_info")
 
     return Call(endpoint=Endpoint.CREDITS, method="GET", path="info", parse=parse)
@@ -287,20 +293,25 @@ def _structure(
     try:
         return converter.structure(payload, model)
     except Exception as error:  # noqa: BLE001 - cattrs raises groups of whatever its hooks raise
-        problems = transform_error(error, path=prefix or "$")
+        problems = transform_error(error, path="$")
     # Raised outside of the handler, so that no payload hangs on to the error as its context.
-    problem, _, path = problems[0].partition(" @ ")
-    path = path.removeprefix("$.")
-    value = _value_at(payload, path.removeprefix(f"{prefix}."))
-    if value is not None:
-        problem = f"{repr(value)[:60]} does not fit ({problem})"
-    raise _misfit(path, problem, endpoint, answer)
+    problem, _, path = problems[0].rpartition(" @ ")
+    raise _misfit(*_locate(payload, path, problem, prefix), endpoint, answer)
 
 
-def _value_at(payload: object, path: str) -> object:
-    for name in path.split("."):
-        payload = payload.get(name) if isinstance(payload, dict) else None
-    return payload
+def _locate(payload: object, path: str, problem: str, prefix: str) -> tuple[str, str]:
+    """Name the field that does not fit, as the service spells it, and say what stands there."""
+    found = [prefix] if prefix else []
+    for name in path.split(".")[1:]:
+        if not isinstance(payload, dict):
+            problem = "expected an object"
+            break
+        spelled = _SERVICE_NAMES.get(name, name)
+        found.append(spelled)
+        if spelled not in payload:
+            return ".".join(found), problem
+        payload = payload[spelled]
+    return ".".join(found), f"{repr(payload)[:60]} does not fit ({problem})"
 
 
 def _misfit(path: str, problem: str, endpoint: Endpoint, answer: Answer) -> ProtocolError:

@@ -44,6 +44,14 @@ def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aioresponses]:
         yield mock
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _a_clean_slate() -> None:
+    # looptime's plugin leaves a loop behind that nobody closes, and a later test would be blamed.
+    asyncio.set_event_loop(None)
+    gc.collect()
+    gc.freeze()  # what was imported stays: without it every collection looks at all of that again
+
+
 @pytest_asyncio.fixture
 async def _nothing_left_behind() -> AsyncIterator[None]:
     problems: list[dict[str, Any]] = []

@@ -17,8 +17,14 @@ Script: TypeAlias = Callable[[float], Step]
 class ScriptedClient(Client):
     """Answers each poll from a script, after `latency` seconds; keeps when each was sent."""
 
-    def __init__(self, script: Script | Sequence[Step], *, latency: float = 0.0) -> None:
-        super().__init__("scripted-key")
+    def __init__(
+        self,
+        script: Script | Sequence[Step],
+        *,
+        latency: float = 0.0,
+        requests_per_minute: int | None = None,
+    ) -> None:
+        super().__init__("scripted-key", requests_per_minute=requests_per_minute)
         self._script = script
         self._steps: Iterator[Step] = iter(()) if callable(script) else iter(script)
         self._last: Step | None = None

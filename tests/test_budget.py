@@ -1,6 +1,7 @@
 """The request budget, on a clock that costs no time."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -66,11 +67,99 @@ async def test_a_turn_given_up_goes_to_somebody_else() -> None:
 @pytest.mark.parametrize("limit", [None, 120])
 async def test_a_pause_holds_everybody_back(limit: int | None) -> None:
     budget = Budget(limit)
-    budget.pause("status", 30)
-    budget.pause("status", 10)
+    budget.throttled("status", 30)
+    budget.throttled("status", 10)
+    assert budget.take_for_poll("status") == 30
     assert await departures(budget, 3) == [30.0] * 3
     await budget.spend("start")
     assert now() == 30
+
+
+async def polls(budget: Budget, seconds: float) -> list[float]:
+    """Poll as often as the budget allows, for so long."""
+    moments = []
+    until = now() + seconds
+    while now() < until:
+        held = budget.take_for_poll("status")
+        if held:
+            await asyncio.sleep(held)
+        else:
+            moments.append(now())
+    return moments
+
+
+def busiest_minute(moments: list[float]) -> int:
+    return max(sum(a <= b < a + PERIOD for b in moments) for a in moments)
+
+
+async def test_polls_stay_below_the_limit_and_come_evenly() -> None:
+    moments = await polls(Budget(120), 600)
+    assert busiest_minute(moments) <= 120
+    assert len(moments) > 0.88 * 1200
+    gaps = [b - a for a, b in itertools.pairwise(moments[20:])]
+    assert max(gaps) < 1
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 10])
+async def test_small_limits_let_polls_through_too(limit: int) -> None:
+    moments = await polls(Budget(limit), 1200)
+    assert busiest_minute(moments) <= limit
+    assert len(moments) >= limit * 20 * 0.45
+
+
+async def test_callers_and_polls_together_stay_below_the_limit_and_callers_go_first() -> None:
+    budget = Budget(120)
+    waits: list[float] = []
+    moments: list[float] = []
+
+    async def call() -> None:
+        began = now()
+        await budget.spend("status")
+        moments.append(now())
+        waits.append(now() - began)
+
+    async def callers() -> None:
+        for _ in range(100):
+            await asyncio.sleep(3)
+            await call()
+
+    polling = asyncio.create_task(polls(budget, 300))
+    await callers()
+    moments += await polling
+    assert busiest_minute(moments) <= 120
+    assert max(waits) < 2
+
+
+async def test_a_429_halves_the_pace_of_the_polls_once_a_storm() -> None:
+    budget = Budget(120)
+    await polls(budget, 120)
+    for _ in range(5):
+        budget.throttled("status", None)
+    halved = await polls(budget, 60)
+    assert 45 <= len(halved) <= 60
+    await asyncio.sleep(10)
+    budget.throttled("status", None)
+    assert 20 <= len(await polls(budget, 60)) <= 35
+
+
+async def test_the_pace_grows_back_evenly() -> None:
+    budget = Budget(120)
+    budget.throttled("status", None)
+    begun = len(await polls(budget, 60))
+    await asyncio.sleep(840)
+    middle = len(await polls(budget, 60))
+    await asyncio.sleep(1000)
+    end = len(await polls(budget, 60))
+    assert begun < middle < end
+    assert end >= 105
+
+
+async def test_the_pace_never_ends() -> None:
+    budget = Budget(120)
+    for _ in range(100):
+        budget.throttled("status", None)
+        await asyncio.sleep(6)
+    assert len(await polls(budget, 120)) >= 4
 
 
 async def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:

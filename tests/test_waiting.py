@@ -28,6 +28,8 @@ from bulkverify import (
     UnreadableAnswerError,
     UsageError,
     WaitTimeoutError,
+    as_completed,
+    wait_all,
     wait_until,
     watch,
 )
@@ -630,3 +632,84 @@ async def test_one_handle_serves_all_who_ask_for_a_job() -> None:
         await wait_until(client.job(JOB_ID), wait=STEADY)
         assert job.snapshot is not None
         assert job.snapshot.ended
+
+
+def steps_by_job(now_at: float, job_id: str) -> Step:
+    """Let job N complete after 10 N seconds, but let job 3 fail."""
+    number = int(job_id.removeprefix("job"))
+    if now_at < 10 * number:
+        return seen("verifying", 1)
+    return seen("failed" if number == 3 else "completed")
+
+
+class ManyJobs(ScriptedClient):
+    async def poll(self, job_id: str) -> JobSnapshot:
+        self._script = lambda moment: steps_by_job(moment, job_id)
+        return await super().poll(job_id)
+
+
+async def test_waiting_for_all_returns_the_snapshots_in_their_order() -> None:
+    async with ManyJobs(lambda _: seen("ready")) as client:
+        jobs = [client.job(f"job{number}") for number in (5, 1, 4, 2)]
+        snapshots = await wait_all(jobs, wait=wait_fixed(1))
+        assert [s.job_id for s in snapshots] == ["job5", "job1", "job4", "job2"]
+        assert now() == pytest.approx(50, abs=1)
+        assert await wait_all([]) == []
+        assert client.stats.jobs == client.stats.waits == 4
+        assert client.stats.polls == len(client.polled_at)
+        assert_idle(client)
+
+
+async def test_waiting_for_all_ends_with_the_first_error() -> None:
+    async with ManyJobs(lambda _: seen("ready")) as client:
+        with pytest.raises(JobFailedError):
+            await wait_all([client.job(f"job{n}") for n in range(1, 6)], wait=wait_fixed(1))
+        assert now() == pytest.approx(30, abs=1)
+        assert_idle(client)
+
+
+async def test_jobs_come_as_they_complete_and_a_failed_one_is_among_them() -> None:
+    async with ManyJobs(lambda _: seen("ready")) as client:
+        jobs = [client.job(f"job{number}") for number in (5, 3, 1)]
+        came = [
+            (job.id, type(result).__name__, round(now()))
+            async for job, result in as_completed(jobs, wait=wait_fixed(1))
+        ]
+        assert came == [
+            ("job1", "JobSnapshot", 10),
+            ("job3", "JobFailedError", 30),
+            ("job5", "JobSnapshot", 50),
+        ]
+        assert_idle(client)
+
+
+async def test_a_timeout_is_for_all_jobs_together() -> None:
+    async with ManyJobs(lambda _: seen("ready")) as client:
+        jobs = [client.job(f"job{number}") for number in (1, 4, 5)]
+        results = [r async for _, r in as_completed(jobs, timeout=25, wait=wait_fixed(1))]
+        assert [type(result).__name__ for result in results] == [
+            "JobSnapshot",
+            "WaitTimeoutError",
+            "WaitTimeoutError",
+        ]
+        assert now() == pytest.approx(25, abs=0.1)
+
+
+async def test_leaving_early_and_errors_of_callbacks_end_all_the_waits() -> None:
+    def broken(_: JobSnapshot) -> None:
+        raise LookupError("mine")
+
+    async with ManyJobs(lambda _: seen("ready")) as client:
+        jobs = [client.job(f"job{number}") for number in range(1, 6)]
+        async with aclosing(as_completed(jobs, wait=STEADY)) as results:
+            await anext(results)
+        assert_idle(client)
+        with pytest.raises(LookupError):
+            await anext(as_completed(jobs[1:], wait=STEADY, on_progress=broken))
+        await asyncio.sleep(0)
+        task = asyncio.create_task(wait_all(jobs[1:], wait=STEADY))
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert_idle(client)
