@@ -91,7 +91,7 @@ def upload_rows(
     Raises:
         UsageError: a value can't be written as JSON.
     """
-    body: dict[str, object] = {"emails": list(rows)}
+    body: dict[str, object] = {"emails": [dict(row) for row in rows]}  # json knows no other mapping
     if auto_verify:  # left out otherwise: a service that takes any text for yes would spend credits
         body["auto_verify"] = "true"
     if title is not None:

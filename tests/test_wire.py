@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -138,6 +139,13 @@ def test_rows_say_only_what_was_asked_for(
     assert json.loads(call.json or b"") == {"emails": rows, **extras}
     assert "ä".encode() in (call.json or b"")
     assert call.file is None
+
+
+def test_rows_may_be_any_mappings() -> None:
+    call = wire.upload_rows(
+        [MappingProxyType({"email": "a@example.com"})], auto_verify=False, title=None
+    )
+    assert json.loads(call.json or b"") == {"emails": [{"email": "a@example.com"}]}
 
 
 @pytest.mark.parametrize(
