@@ -7,7 +7,7 @@ from io import StringIO
 from itertools import chain
 from typing import Final
 
-from bulkverify.errors import IncompleteDownloadError, ProtocolError
+from bulkverify.errors import IncompleteDownloadError, ProtocolError, UsageError
 
 LARGEST_RECORD_CHARACTERS: Final = 4 * 1024 * 1024
 """A record that is longer than this is refused rather than gathered in memory."""
@@ -26,9 +26,18 @@ class RecordReader:
 
         Args:
             encoding: of the bytes; the default is UTF-8 with or without a byte order mark.
+
+        Raises:
+            UsageError: there is no such encoding of text.
         """
+        try:
+            "".encode(encoding)  # a codec that is none of text, such as hex, is found out here
+            self._decoder = codecs.getincrementaldecoder(encoding)()
+        except LookupError:
+            raise UsageError(
+                f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'."
+            ) from None
         self._encoding = encoding
-        self._decoder = codecs.getincrementaldecoder(encoding)()
         self._rest = ""
 
     def feed(self, piece: bytes) -> list[list[str]]:
@@ -64,6 +73,8 @@ class RecordReader:
             return self._decoder.decode(piece, final)
         except UnicodeDecodeError as error:
             problem = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
+        except UnicodeError as error:  # as UTF-16 without its byte order mark
+            problem = str(error)
         raise ProtocolError(
             f"The results are not {self._encoding} text ({problem}). Name the encoding of the "
             'list that was uploaded, as in `rows(encoding="cp1252")`.'

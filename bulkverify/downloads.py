@@ -49,9 +49,11 @@ async def stream_rows(
     encoding: str,
 ) -> AsyncGenerator[ResultRow]:
     """Give the rows of a results file while it arrives, and check at its end that all have come."""
+    results = ResultsReader(
+        encoding
+    )  # refuses an encoding that there is not before anything is sent
     total = await expected()
     body = await transport.retrying(lambda: transport.open(call), repeatable=True)
-    results = ResultsReader(encoding)
     try:
         async with aclosing(body.pieces()) as pieces:
             async for piece in pieces:
