@@ -1,0 +1,16 @@
+"""What one writes without any library: a task a job, that sleeps between two requests."""
+
+import asyncio
+
+from benchmarks.peers import AnswerT, Ask, Wait, completed
+
+
+def waiting(ask: Ask, interval: float) -> Wait:
+    """Return a loop that sleeps."""
+
+    async def wait(job_id: str) -> AnswerT:
+        while not completed(answer := await ask(job_id)):
+            await asyncio.sleep(interval)
+        return answer
+
+    return wait

@@ -1,0 +1,239 @@
+"""Memory per wait and the start of many waits, without any HTTP: every answer is made up on the spot.
+
+`memory` parses an answer of its own for every job, so that each snapshot is as large as in reality;
+`start` copies one, so that parsing does not stand for half of the time.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from time import perf_counter, process_time, thread_time
+from typing import Final
+
+import attrs
+from tenacity import wait_fixed
+
+from benchmarks import peers
+from benchmarks.server import body, job_id
+from bulkverify import Client, JobSnapshot, wait_until
+from bulkverify.answers import Answer
+from bulkverify.wire import status
+
+_INTERVAL: Final = 3600.0
+_BATCH: Final = 500
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_HEARTBEAT: Final = 0.001
+
+Look = Callable[[str], JobSnapshot]
+
+
+class _Asked:
+    """An operation without a request, that counts and says when all have asked once."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._left = 0
+        self.all = asyncio.Event()
+
+    def expect(self, waits: int) -> None:
+        self._left = waits
+        self.all.clear()
+
+    def look(self, identity: str) -> JobSnapshot:
+        snapshot = self._look(identity)
+        self._left -= 1
+        if not self._left:
+            self.all.set()
+        return snapshot
+
+    async def ask(self, identity: str) -> JobSnapshot:
+        return self.look(identity)
+
+
+class _ScriptedClient(Client):
+    """Asks the operation above instead of the service."""
+
+    def __init__(self, asked: _Asked) -> None:
+        super().__init__("benchmark", base_url="http://127.0.0.1:1/v1", requests_per_minute=None)
+        self._asked = asked
+
+    async def poll(self, job_id: str) -> JobSnapshot:
+        return self._note(self._asked.look(job_id))
+
+
+def _parse(identity: str) -> JobSnapshot:
+    return status(identity).parse(Answer(status=200, body=body(identity, share=0.4)))
+
+
+_PARSED: Final = _parse(job_id(0))
+
+
+def _copy(identity: str) -> JobSnapshot:
+    return attrs.evolve(_PARSED, job_id=identity)
+
+
+def _load_json(identity: str) -> peers.AnswerT:
+    answer: dict[str, object] = json.loads(body(identity, share=0.4))
+    return answer
+
+
+def _waiting(name: str, asked: _Asked) -> peers.Wait:
+    if name == "bare":
+        return _bare(asked)
+    if name == "bulkverify":
+        return _ours(asked)
+    if name == "aiohttp, json":
+
+        async def ask(identity: str) -> peers.AnswerT:
+            await asked.ask(identity)
+            return _load_json(identity)
+
+        return peers.load("aiohttp").waiting(ask, _INTERVAL)
+    return peers.load(name).waiting(asked.ask, _INTERVAL)
+
+
+def _ours(asked: _Asked) -> peers.Wait:
+    client = _ScriptedClient(asked)
+    policy = wait_fixed(_INTERVAL)  # nobody is asked twice here
+
+    def wait(identity: str) -> Coroutine[object, object, object]:
+        return wait_until(client.job(identity), "completed", wait=policy)
+
+    return wait
+
+
+def _bare(asked: _Asked) -> peers.Wait:
+    """Return what is the caller's own in every wait: a task that awaits a future."""
+    loop = asyncio.get_running_loop()
+
+    async def wait(future: asyncio.Future[None]) -> None:
+        asked.look("")
+        await future
+
+    return lambda _: wait(loop.create_future())
+
+
+def _resident() -> int:
+    gc.collect()
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
+
+
+async def _start(wait: peers.Wait, asked: _Asked, numbers: range, batch: int) -> list[object]:
+    """Begin to wait, giving way after each batch, until everybody has asked once."""
+    asked.expect(len(numbers))
+    tasks: list[object] = []
+    for number in numbers:
+        tasks.append(asyncio.create_task(wait(job_id(number))))
+        if len(tasks) % batch == 0:
+            await asyncio.sleep(0)
+    await asked.all.wait()
+    await asyncio.sleep(0)  # so that the last one has gone back to waiting
+    return tasks
+
+
+async def memory(name: str, waits: int) -> dict[str, float]:
+    """Measure what a wait holds that has asked once; the ids are part of it."""
+    asked = _Asked((lambda _: _PARSED) if name.startswith(("bare", "aiohttp, json")) else _parse)
+    wait = _waiting(name, asked)
+    warm = await _start(wait, asked, range(waits, waits + 100), _BATCH)
+    before = _resident()
+    tasks = await _start(wait, asked, range(waits), _BATCH)
+    await asyncio.sleep(0.1)
+    result = {"bytes": (_resident() - before) / waits}
+    assert len(warm) + len(tasks) == waits + 100  # noqa: S101 - they have to be alive until here
+    return result
+
+
+class _Heart:
+    """Beats every millisecond, and keeps the longest that it could not: by the clock, and of CPU time."""
+
+    def __init__(self) -> None:
+        self.longest_s = self.longest_cpu_s = 0.0
+        self._task = asyncio.create_task(self._beat())
+
+    async def _beat(self) -> None:
+        while True:
+            began, used = perf_counter(), thread_time()
+            await asyncio.sleep(_HEARTBEAT)
+            self.longest_s = max(self.longest_s, perf_counter() - began - _HEARTBEAT)
+            self.longest_cpu_s = max(self.longest_cpu_s, thread_time() - used)
+
+    async def stop(self) -> None:
+        await asyncio.sleep(2 * _HEARTBEAT)
+        self._task.cancel()
+
+
+class _Collections:
+    """How long the garbage collector took at the most, and altogether, of CPU time."""
+
+    def __init__(self) -> None:
+        self.longest_s = self.total_s = 0.0
+        self._began = 0.0
+        gc.callbacks.append(self._note)
+
+    def _note(self, phase: str, _: object) -> None:
+        if phase == "start":
+            self._began = thread_time()
+        else:
+            took = thread_time() - self._began
+            self.longest_s = max(self.longest_s, took)
+            self.total_s += took
+
+    def stop(self) -> None:
+        gc.callbacks.remove(self._note)
+
+
+async def start(name: str, waits: int, manner: str) -> dict[str, float]:
+    """Measure how long it takes until everybody has asked once, and how long nobody else could run.
+
+    Args:
+        name: the peer.
+        waits: how many.
+        manner: `batches` gives way after each 500, `at once` never does, `frozen` is batches
+            with a collector that does not look at what there is (a caller's choice, not ours).
+    """
+    asked = _Asked(_copy)
+    wait = _waiting(name, asked)
+    if name == "bare":
+        asked = _Asked(lambda _: _PARSED)
+        wait = _bare(asked)
+    warm = await _start(wait, asked, range(waits, waits + 100), _BATCH)
+    gc.collect()
+    if manner == "frozen":
+        gc.disable()
+    heart, collections = _Heart(), _Collections()
+    await asyncio.sleep(5 * _HEARTBEAT)
+    began, used = perf_counter(), process_time()
+    tasks = await _start(wait, asked, range(waits), waits + 1 if manner == "at once" else _BATCH)
+    result = {"s": perf_counter() - began, "cpu_s": process_time() - used}
+    await heart.stop()
+    collections.stop()
+    assert len(warm) + len(tasks) == waits + 100  # noqa: S101 - they have to be alive until here
+    return result | {
+        "blocked_ms": heart.longest_s * 1e3,
+        "blocked_cpu_ms": heart.longest_cpu_s * 1e3,
+        "longest_gc_ms": collections.longest_s * 1e3,
+        "gc_s": collections.total_s,
+    }
+
+
+def main(what: str, name: str, waits: int, *manner: str) -> None:
+    """Measure one of them in this process, print what came out as JSON, and leave at once."""
+    measured: Awaitable[dict[str, float]]
+    measured = memory(name, waits) if what == "memory" else start(name, waits, *manner)
+
+    async def run() -> None:
+        sys.stdout.write(json.dumps(await measured))
+        sys.stdout.flush()
+        os._exit(0)  # to cancel 100,000 waits would take longer than to measure them
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:])
