@@ -85,7 +85,7 @@ class RowReader:
             (index for name in _ADDRESS_NAMES for index in own if _fold(header[index]) == name),
             None,
         )
-        self._width = len(header)
+        self._names = tuple(header)
         self.count = 0
 
     def rows(self, records: Sequence[Sequence[str]]) -> Iterator[ResultRow]:
@@ -98,9 +98,9 @@ class RowReader:
             self._address = self._find_address(records[:_SAMPLE_ROWS])
         for record in records:
             self.count += 1
-            if len(record) != self._width:
+            if len(record) != len(self._names):
                 raise ProtocolError(
-                    f"Row {self.count} of the results has {len(record)} cells where the header has {self._width}. "
+                    f"Row {self.count} of the results has {len(record)} cells where the header has {len(self._names)}. "
                     "Download the file with `download` to look at it.",
                     path=f"row {self.count}",
                 )
@@ -112,8 +112,12 @@ class RowReader:
             column = "Verification Result"
             verdict = parse_verdict(record[self._verdict])
             flags: dict[str, bool | None] = {}
-            for column, index in self._flags:
-                flags[column] = None if index is None else parse_flag(record[index])
+            for name, index in self._flags:
+                if index is None:
+                    flags[name] = None
+                else:
+                    column = self._names[index]
+                    flags[name] = parse_flag(record[index])
             column = "Verified At"
             moment = parse_timestamp(verified_at) if verified_at else None
         except ValueError as error:
