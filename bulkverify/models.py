@@ -176,7 +176,11 @@ def parse_verdict(text: str) -> Verdict:
     Raises:
         ValueError: it is none of the four.
     """
-    return Verdict(re.sub(r"[\s_-]+", "_", text.strip().lower()))
+    try:
+        return Verdict(re.sub(r"[\s_-]+", "_", text.strip().lower()))
+    except ValueError:
+        message = f"{text[:40]!r} is no verdict"
+        raise ValueError(message) from None
 
 
 @lru_cache(maxsize=64)

@@ -273,6 +273,12 @@ def test_a_cell_that_does_not_fit_is_named_by_its_row_and_column(
     assert repr(cell) in str(error)
 
 
+@pytest.mark.parametrize("place", range(len(BOUNCIFY)))
+def test_a_huge_cell_that_does_not_fit_is_not_repeated_in_full(place: int) -> None:
+    cells = [*GOOD[:place], "x" * 100_000, *GOOD[place + 1 :]]
+    assert len(str(misfit(["Email", *BOUNCIFY], ["a@x", *cells]))) < 300
+
+
 def test_the_rows_before_a_bad_one_are_given() -> None:
     reader = ResultsReader()
     rows = reader.feed(table(["Email", "Verification Result"], ["a@x", "unknown"], ["b@x", "?"]))

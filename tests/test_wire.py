@@ -210,7 +210,7 @@ def test_a_download_names_its_verdicts_as_the_service_spells_them(
 @pytest.mark.parametrize(
     ("verdicts", "message"),
     [
-        (["risky"], "'risky' is not a valid Verdict; the four are deliverable, undeliverable"),
+        (["risky"], "'risky' is no verdict; the four are deliverable, undeliverable"),
         ([], "A download of no verdicts at all is empty"),
     ],
 )
