@@ -1,0 +1,126 @@
+"""What went wrong, as it is told: one line and how to go on, or a JSON document."""
+
+from collections.abc import Sequence
+
+import attrs
+from cyclopts import CycloptsError
+
+from bulkverify.cli.exits import Exit, exit_of
+from bulkverify.cli.standing import Standing, command
+from bulkverify.errors import (
+    AuthenticationError,
+    BulkVerifyError,
+    JobCancelledError,
+    JobFailedError,
+    JobNotFoundError,
+    JobNotStartedError,
+    NotReadyError,
+    StartUncertainError,
+    UsageError,
+    WaitTimeoutError,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """An error as it is told; `status` is what the service answered over HTTP, where that was it."""
+
+    type: str
+    message: str
+    job_id: str | None
+    status: int | None
+    hint: str
+    resume: tuple[str, ...]
+    exit: Exit = attrs.field(metadata={"told": False})
+
+    def as_json(self) -> dict[str, object]:
+        """Give the document that `--json` writes."""
+        told = attrs.asdict(self, filter=lambda field, _: field.metadata.get("told", True))
+        return {"error": told | {"resume": list(self.resume)}}
+
+    def as_text(self, *, quiet: bool) -> str:
+        """Give the lines for stderr; the first alone where it has to be quiet."""
+        interrupted = self.exit in {Exit.INTERRUPTED, Exit.TERMINATED}
+        lines = [f"bulkverify: {'' if interrupted else 'error: '}{self.message}"]
+        if not quiet:
+            lines += [f"  {self.hint}"] if self.hint else []
+            lines += ["  Go on with:"] if self.resume else []
+            lines += [f"    {line}" for line in self.resume]
+        return "\n".join(lines)
+
+
+def describe(error: BaseException, standing: Standing) -> Failure:
+    """Say what an error means to whoever typed the command."""
+    job_id = getattr(error, "job_id", None) or standing.job_id
+    status = getattr(error, "status", None)
+    hint, resume = _advise(error, standing, job_id)
+    return Failure(
+        type=type(error).__name__,
+        message=_message(error),
+        job_id=job_id,
+        status=status if isinstance(status, int) else None,
+        hint=hint,
+        resume=tuple(resume),
+        exit=exit_of(error),
+    )
+
+
+def _message(error: BaseException) -> str:
+    """Say what happened; where the SDK's text speaks of Python calls, say it without them."""
+    match error:
+        case WaitTimeoutError():
+            text = _timed_out(error)
+        case JobNotStartedError():
+            text = f"Job {error.job_id} is ready, and nobody has started it."
+        case KeyboardInterrupt():
+            text = "ended by SIGTERM" if exit_of(error) is Exit.TERMINATED else "interrupted"
+        case BulkVerifyError() | CycloptsError():
+            text = str(error)
+        case FileExistsError(filename=name) if name:
+            text = f"{name} exists already."
+        case OSError(strerror=str(reason), filename=name) if name:
+            text = f"{name}: {reason}."
+        case OSError():
+            text = error.strerror or str(error)
+        case _:
+            text = f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
+def _timed_out(error: WaitTimeoutError) -> str:
+    seen = "has not been heard of"
+    if error.snapshot is not None:
+        seen = f"is still {error.snapshot.status}"
+        if error.snapshot.verified is not None:
+            seen += f" ({error.snapshot.verified} of {error.snapshot.total} verified)"
+    cause = f" The last poll that failed: {error.last_error}" if error.last_error else ""
+    return f"The time to wait is over: job {error.job_id} {seen}.{cause}"
+
+
+def _advise(
+    error: BaseException, standing: Standing, job_id: str | None
+) -> tuple[str, Sequence[str]]:
+    """Say what to do next: a hint, and commands."""
+    hint, resume = "", list[str]()
+    match error:
+        case AuthenticationError():
+            hint = (
+                "Check BULKVERIFY_API_KEY, or name a file that holds the key with --api-key-file."
+            )
+        case FileExistsError():
+            hint = "--force replaces it."
+        case JobNotStartedError() if job_id:
+            hint, resume = "To start it spends its credits.", [command("start", job_id)]
+        case StartUncertainError() if job_id and not standing.resume:
+            hint, resume = "To start it again is safe.", [command("start", job_id)]
+        case NotReadyError() if job_id and not standing.resume:
+            resume = [command("status", job_id)]
+        case JobFailedError() | JobCancelledError() | JobNotFoundError() | UsageError():
+            pass
+        case CycloptsError():
+            hint = "bulkverify --help lists the commands, COMMAND --help its options."
+        case BulkVerifyError() | OSError() | KeyboardInterrupt():
+            hint, resume = standing.state, list(standing.resume)
+        case _:
+            hint = "This is a defect of bulkverify itself: please report it, with what -vv shows."
+    return hint, resume

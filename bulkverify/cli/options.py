@@ -1,0 +1,124 @@
+"""Options that several commands share: the account, and how long to wait."""
+
+import getpass
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import attrs
+from cyclopts import Group, Parameter, Token
+
+from bulkverify.cli.interrupts import interrupting_at_once
+from bulkverify.client import REQUESTS_PER_MINUTE, Client
+from bulkverify.errors import UsageError
+from bulkverify.waiting import DEFAULT_TIMEOUT
+
+_GROUP: Final = Group("Account", sort_key=10)
+_UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@Parameter(name="*", group=_GROUP)
+@attrs.frozen(kw_only=True)
+class Account:
+    """Which account of which service."""
+
+    base_url: Annotated[str | None, Parameter(metavar="URL")] = None
+    """The service; else BULKVERIFY_BASE_URL, else Bouncify's."""
+
+    api_key_file: Annotated[str | None, Parameter(metavar="PATH")] = None
+    """Holds the key, - for stdin; else BULKVERIFY_API_KEY, else a prompt."""
+
+    requests_per_minute: Annotated[int, Parameter(metavar="N")] = REQUESTS_PER_MINUTE
+    """For each endpoint; 0 for a service without a limit."""
+
+    def open(self) -> Client:
+        """Make the client, to be used with `async with`.
+
+        Raises:
+            UsageError: there is no key, or a setting can't be right.
+            OSError: the key's file can't be read.
+        """
+        return Client(
+            self._key(),
+            base_url=self.base_url,
+            requests_per_minute=budget(self.requests_per_minute),
+        )
+
+    def _key(self) -> str:
+        if self.api_key_file is not None:
+            return _read_key(self.api_key_file)
+        key = os.environ.get("BULKVERIFY_API_KEY", "").strip()
+        if not key and sys.stdin.isatty() and sys.stderr.isatty():
+            key = _ask_key()
+        if not key:
+            raise UsageError(
+                "There is no API key: set BULKVERIFY_API_KEY, or name a file that holds it with --api-key-file."
+            )
+        return key
+
+
+ACCOUNT: Final = Account()
+
+
+def budget(requests_per_minute: int) -> int | None:
+    """Read the option: 0 stands for no limit."""
+    if requests_per_minute < 0:
+        raise UsageError("--requests-per-minute is a number from 1 on, or 0 for no limit.")
+    return requests_per_minute or None
+
+
+def parse_duration(text: str) -> float:
+    """Read a time such as 90, 90s, 15m or 6h, in seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text.strip().lower(), re.ASCII)
+    if match is None:
+        raise ValueError(f"{text!r} is no time such as 90, 90s, 15m or 6h.")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def show_duration(seconds: float) -> str:
+    """Write a time as `parse_duration` reads it, in the largest unit that makes it whole."""
+    for unit in ("h", "m"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{seconds / _UNITS[unit]:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+def _convert_duration(_: object, tokens: Sequence[Token]) -> float:
+    return parse_duration(tokens[0].value)
+
+
+Timeout = Annotated[
+    float,
+    Parameter(converter=_convert_duration, metavar="SECONDS", show_default=show_duration),
+]
+"""A number of seconds to wait, also written as 90s, 15m or 6h; 0 asks once."""
+
+TIMEOUT: Final = DEFAULT_TIMEOUT
+
+
+def _read_key(path: str) -> str:
+    try:
+        with interrupting_at_once():
+            text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\n"
+    key = text.strip()
+    if not key or len(key.split()) > 1:
+        where = "stdin" if path == "-" else path
+        raise UsageError(f"{where} must hold the API key and nothing else.")
+    return key
+
+
+def _ask_key() -> str:
+    try:
+        with interrupting_at_once():
+            return getpass.getpass("API key: ").strip()
+    except EOFError:
+        return ""

@@ -1,0 +1,88 @@
+"""Progress for somebody who watches: one line on stderr, gone when the work is done.
+
+This module brings rich with it, so it is imported only where stderr is a terminal.
+"""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+from bulkverify.cli.forecast import Forecast, clock
+from bulkverify.models import JobSnapshot
+
+
+class _Numbers(ProgressColumn):
+    """Percent, how many of how many, rate, time passed and time left, as far as they are known."""
+
+    def __init__(self, forecast: Forecast) -> None:
+        super().__init__()
+        self._forecast = forecast
+
+    def render(self, task: Task) -> Text:
+        passed = clock(task.elapsed)
+        if task.total is None:
+            return Text(passed, style="progress.elapsed")
+        done, total = int(task.completed), int(task.total)
+        rate = self._forecast.rate
+        pace = "" if rate is None else f"  {rate:,.{0 if rate >= 10 else 1}f}/s"  # noqa: PLR2004 - a digit
+        left = clock(self._forecast.left(task.get_time(), total))
+        return Text.assemble(
+            (f"{task.percentage:>3.0f}%", "progress.percentage"),
+            f"  {done:,}/{total:,}{pace}  ",
+            (passed, "progress.elapsed"),
+            (f", {left} left", "progress.remaining"),
+        )
+
+
+class Bar:
+    """One line of progress, shown from entering to leaving."""
+
+    def __init__(self) -> None:
+        """Prepare it; nothing is shown yet."""
+        self._forecast = Forecast()
+        self._progress = Progress(
+            TextColumn("{task.description:<11}"),
+            BarColumn(bar_width=None),
+            _Numbers(self._forecast),
+            console=Console(stderr=True),
+            expand=True,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        """Show it."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take it away."""
+        self._progress.stop()
+
+    def show(self, stage: str, snapshot: JobSnapshot | None = None) -> None:
+        """Say what is going on; counts are shown while a list verifies."""
+        total = completed = None
+        if snapshot is not None and snapshot.verified is not None and stage == "verifying":
+            total, completed = snapshot.total, snapshot.verified
+            self._forecast.see(self._progress.get_time(), snapshot.verified)
+        task = self._progress.tasks[0]
+        if total is None and task.total is not None:
+            self._progress.remove_task(task.id)
+            started = task.start_time
+            self._task = self._progress.add_task("", total=None)
+            self._progress.tasks[0].start_time = started
+        self._progress.update(
+            self._task,
+            description=stage.capitalize(),
+            total=total,
+            completed=completed,
+            refresh=True,
+        )

@@ -1,0 +1,82 @@
+"""The command that serves the sandbox, for programs that are to talk to it."""
+
+import asyncio
+import ipaddress
+import shlex
+from typing import Annotated
+
+from cyclopts import Parameter
+from yarl import URL
+
+from bulkverify.cli.options import budget
+from bulkverify.cli.output import SHOW, Show
+from bulkverify.errors import UsageError
+
+
+async def sandbox(
+    *,
+    port: int = 8000,
+    host: str = "127.0.0.1",
+    speed: Annotated[float, Parameter(metavar="N")] = 1.0,
+    credits_: Annotated[int, Parameter(name="--credits", metavar="N")] = 1_000_000,
+    api_key: Annotated[str, Parameter(metavar="TEXT")] = "sandbox",
+    requests_per_minute: Annotated[int, Parameter(metavar="N")] = 120,
+    show: Show = SHOW,
+) -> None:
+    """Serve the sandbox until Ctrl-C: the service on this machine, without a credit being spent.
+
+    Args:
+        port: the port to listen on; 0 takes a free one.
+        host: the address to listen on.
+        speed: how many times faster than the real one it works.
+        credits_: what the account has at first.
+        api_key: the key that is accepted.
+        requests_per_minute: for each endpoint; 0 for no limit.
+        show: how to show it.
+    """
+    from bulkverify.sandbox import Sandbox  # noqa: PLC0415 - a web server, seldom needed
+
+    if speed <= 0:
+        raise UsageError("--speed is a number above 0.")
+    if not _is_loopback(host):
+        show.note(
+            f"bulkverify: warning: {host} can be reached from other machines, and the sandbox is "
+            "made for tests: it does not encrypt."
+        )
+    service = Sandbox(
+        host=host,
+        port=port,
+        api_key=api_key,
+        credits=credits_,
+        speed=speed,
+        requests_per_minute=budget(requests_per_minute),
+    )
+    async with service:
+        url = _reachable(service.url)
+        show.data({"url": url, "api_key": api_key}, _invitation(url, api_key))
+        show.note("Ctrl-C ends it, and its lists with it.")
+        await asyncio.Event().wait()
+
+
+def _invitation(url: str, api_key: str) -> str:
+    return (
+        f"URL  {url}\n"
+        f"key  {api_key}\n"
+        "\n"
+        f"export BULKVERIFY_BASE_URL={shlex.quote(url)}\n"
+        f"export BULKVERIFY_API_KEY={shlex.quote(api_key)}"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reachable(url: str) -> str:
+    """Write an address that stands for all of them as one that this machine can be asked under."""
+    wildcards = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is recognised, not bound
+    parsed = URL(url)
+    return str(parsed.with_host(wildcards.get(parsed.host or "", parsed.host or "")))

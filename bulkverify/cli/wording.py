@@ -1,0 +1,69 @@
+"""What the service tells, in words for a terminal."""
+
+from datetime import UTC, datetime
+
+import attrs
+
+from bulkverify.models import AddressVerdict, Analysis, JobSnapshot, VerdictCounts
+
+
+def snapshot_lines(snapshot: JobSnapshot) -> str:
+    """Describe a job, a line for each thing that its status tells."""
+    created = snapshot.created_at
+    facts = {
+        "job": snapshot.job_id,
+        "status": str(snapshot.status),
+        "created": None if created is None else f"{created:%Y-%m-%d %H:%M:%S} UTC",
+        "addresses": None if snapshot.total is None else f"{snapshot.total:,}",
+        "verified": _share(snapshot),
+        "results": None if snapshot.results is None else counts(snapshot.results),
+        "analysis": None if snapshot.analysis is None else counts(snapshot.analysis),
+        "message": snapshot.message,
+    }
+    return _table(facts)
+
+
+def snapshot_line(snapshot: JobSnapshot) -> str:
+    """Describe a job in one line, with the time at which that was seen."""
+    words = [f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", f"{snapshot.status:<10}", _share(snapshot)]
+    if snapshot.verified is None and snapshot.total:
+        words.append(f"{snapshot.total:,} addresses")
+    return "  ".join(filter(None, words)).rstrip()
+
+
+def address_lines(answer: AddressVerdict) -> str:
+    """Describe the answer for one address."""
+    accept_all = {True: "yes", False: "no", None: "not found out"}[answer.accept_all]
+    flags = {
+        "role": answer.role,
+        "free mailbox": answer.free_email,
+        "disposable": answer.disposable,
+        "spam trap": answer.spamtrap,
+    }
+    return _table(
+        {
+            "address": answer.email,
+            "verdict": answer.verdict.replace("_", "-"),
+            "accept-all": accept_all,
+            "flags": ", ".join(name for name, raised in flags.items() if raised) or "none",
+            "message": answer.message,
+        }
+    )
+
+
+def counts(model: VerdictCounts | Analysis) -> str:
+    """List the counts of a model by name."""
+    return ", ".join(
+        f"{count:,} {name.replace('_', '-')}" for name, count in attrs.asdict(model).items()
+    )
+
+
+def _share(snapshot: JobSnapshot) -> str | None:
+    if snapshot.verified is None or snapshot.progress is None:
+        return None
+    return f"{snapshot.verified:,} of {snapshot.total:,} ({snapshot.progress:.0%})"
+
+
+def _table(facts: dict[str, str | None]) -> str:
+    width = max(map(len, facts)) + 2
+    return "\n".join(f"{name:<{width}}{fact}" for name, fact in facts.items() if fact)
