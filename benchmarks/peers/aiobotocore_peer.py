@@ -1,7 +1,7 @@
 """aiobotocore: the waiter behind `client.get_waiter`, over an operation that is not Amazon's."""
 
-from aiobotocore.waiter import AIOWaiter
-from botocore.waiter import SingleWaiterConfig
+from aiobotocore.waiter import AIOWaiter  # type: ignore[import-untyped]
+from botocore.waiter import SingleWaiterConfig  # type: ignore[import-untyped]
 
 from benchmarks.peers import AnswerT, Ask, Wait
 

@@ -9,7 +9,7 @@ def waiting(ask: Ask, interval: float) -> Wait:
     """Return a loop that sleeps."""
 
     async def wait(job_id: str) -> AnswerT:
-        while not completed(answer := await ask(job_id)):
+        while not completed(answer := await ask(job_id)):  # noqa: ASYNC110 - what is measured
             await asyncio.sleep(interval)
         return answer
 

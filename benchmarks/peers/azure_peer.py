@@ -1,6 +1,7 @@
 """azure-core: an `AsyncLROPoller` a wait, with a polling algorithm that reads our status."""
 
 import asyncio
+import json
 from asyncio import Semaphore
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from azure.core import AsyncPipelineClient
+from azure.core.pipeline.policies import RequestIdPolicy
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.polling import AsyncLROPoller
 from azure.core.polling.async_base_polling import AsyncLROBasePolling
@@ -23,20 +25,20 @@ class _JobOperation(LongRunningOperation[Any, Any]):
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def can_poll(self, pipeline_response: Any) -> bool:  # noqa: ANN401 - as its base has it
+    def can_poll(self, pipeline_response: Any) -> bool:  # noqa: ANN401, ARG002 - as its base has it
         return True
 
     def get_polling_url(self) -> str:
         return self._url
 
-    def set_initial_status(self, pipeline_response: Any) -> str:  # noqa: ANN401 - likewise
+    def set_initial_status(self, pipeline_response: Any) -> str:  # noqa: ANN401, ARG002 - likewise
         return "InProgress"
 
     def get_status(self, pipeline_response: Any) -> str:  # noqa: ANN401 - likewise
-        answer = pipeline_response.http_response.json()
+        answer = json.loads(pipeline_response.http_response.body())
         return "Succeeded" if completed(answer) else "InProgress"
 
-    def get_final_get_url(self, pipeline_response: Any) -> None:  # noqa: ANN401 - likewise
+    def get_final_get_url(self, pipeline_response: Any) -> None:  # noqa: ANN401, ARG002 - likewise
         return None
 
 
@@ -94,9 +96,11 @@ def waiting(ask: Ask, interval: float) -> Wait:
 
 @asynccontextmanager
 async def over_http(url_of: UrlOf, interval: float, gate: Semaphore) -> AsyncGenerator[Wait]:
-    """Open a pipeline without any policy, which is the cheapest it can be."""
+    """Open a pipeline with the one policy that polling cannot do without: the cheapest it can be."""
     client: AsyncPipelineClient[Any, Any] = AsyncPipelineClient(
-        "http://127.0.0.1", policies=[], transport=AioHttpTransport(use_env_settings=False)
+        "http://127.0.0.1",
+        policies=[RequestIdPolicy()],
+        transport=AioHttpTransport(use_env_settings=False),
     )
     async with client:
 

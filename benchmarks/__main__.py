@@ -1,0 +1,200 @@
+"""`python -m benchmarks`: what waiting costs the machine, beside other ways to wait.
+
+Options: `--runs 5`, `--quick` (a tenth of everything, for trying it out), and the tables to print
+(`memory`, `polls`, `start`, `import`; all when left out). It takes half an hour.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from benchmarks.peers import PEERS
+from benchmarks.polls import IN_FLIGHT, POLLS_A_JOB
+from benchmarks.runs import Spread, ratios, rounds, spread, table
+
+_SHOWN: Final = (
+    "aiohttp",
+    "attrs",
+    "cattrs",
+    "tenacity",
+    "aiobotocore",
+    "azure-core",
+    "stamina",
+    "httpx",
+)
+_MODULES: Final = {"azure": "azure.core"}  # all others are called like their peer
+
+
+def _peers(*more: str) -> dict[str, str]:
+    names = PEERS | {name: name for name in more}
+    return {
+        name: label
+        for name, label in names.items()
+        if find_spec(_MODULES.get(name, name).partition(".")[0]) is not None
+    }
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}".replace("%", " %")
+
+
+def _with_noise(values: Spread, digits: int = 2) -> str:
+    return f"{values.median:,.{digits}f} ± {_percent(values.noise)}"
+
+
+def memory(runs: int, waits: int) -> str:
+    """Say what a wait holds, and how much of it is not the caller's own task."""
+    labels = {
+        "bare": "the caller's own: a task and a future",
+        "bulkverify": "**bulkverify** `wait_until`",
+        **_peers(),
+        "aiohttp, json": "the same, keeps what `json.loads` gave",
+    }
+    found = rounds({name: ("waits", "memory", name, waits) for name in labels}, repeat=runs)
+    own = spread(found["bare"], "bytes").median
+    rows = []
+    for name, label in labels.items():
+        held = spread(found[name], "bytes")
+        rest = "" if name == "bare" else f"{held.median - own:,.0f}"
+        rows.append([label, _with_noise(held, 0), rest])
+    head = [f"{waits:,} waits, polled once", "bytes a wait", "besides the caller's own"]
+    return table(head, rows)
+
+
+def polls(runs: int, count: int) -> str:
+    """Say what a poll costs over a bare GET."""
+    labels = {
+        "bare": "a bare aiohttp GET and `json.loads`",
+        "bulkverify": "**bulkverify** `wait_until`",
+        **_peers("httpx"),
+    }
+    if "httpx" in labels:
+        labels["httpx"] = "httpx, a task that sleeps (a tenth of the polls)"
+    jobs = {name: count // POLLS_A_JOB // (10 if name == "httpx" else 1) for name in labels}
+    found = rounds({name: ("polls", name, jobs[name]) for name in labels}, repeat=runs)
+    rows = [
+        [
+            label,
+            _with_noise(spread(found[name], "cpu_us"), 0),
+            _with_noise(ratios(found[name], found["bare"], "cpu_us")),
+        ]
+        for name, label in labels.items()
+    ]
+    head = [f"{count:,} polls, {IN_FLIGHT} in flight", "CPU µs a poll", "over the bare GET"]
+    return table(head, rows)
+
+
+def start(runs: int, waits: int) -> str:
+    """Say how long it takes to begin many waits, and for how long at most nobody else can run."""
+    manners = {"batches": "", "at once": ", all begun at once", "frozen": ", collector off"}
+    cases = {
+        (name, manner): f"{label}{manners[manner]}"
+        for name, label in {
+            "bare": "a task and a future",
+            "bulkverify": "**bulkverify** `wait_until`",
+            **_peers(),
+        }.items()
+        for manner in (manners if name in {"bare", "bulkverify"} else ["batches"])
+    }
+    found = rounds(
+        {label: ("waits", "start", name, waits, manner) for (name, manner), label in cases.items()},
+        repeat=runs,
+    )
+    rows = [
+        [
+            label,
+            *(
+                _with_noise(spread(measured, key), digits)
+                for key, digits in (("s", 2), ("cpu_s", 2), ("blocked_ms", 0))
+            ),
+            *(
+                f"{spread(measured, key).median:,.0f}"
+                for key in ("blocked_cpu_ms", "longest_gc_ms")
+            ),
+        ]
+        for label, measured in found.items()
+    ]
+    head = [
+        f"{waits:,} waits, until all have been polled once",
+        "s",
+        "CPU s",
+        "longest block, ms",
+        "of that CPU, ms",
+        "longest collection, ms",
+    ]
+    return table(head, rows)
+
+
+def imports(runs: int, pairs: int) -> str:
+    """Say what the import takes beyond that of what it needs."""
+    found = rounds({"": ("imports", pairs)}, repeat=runs)[""]
+    rows = [
+        ["aiohttp, attrs, cattrs, tenacity", _with_noise(spread(found, "needs_ms"), 1), "1.00"],
+        [
+            "**bulkverify**",
+            _with_noise(spread(found, "bulkverify_ms"), 1),
+            _with_noise(spread(found, "ratio")),
+        ],
+    ]
+    return table(["import", "CPU ms", "ratio"], rows)
+
+
+_TABLES: Final[dict[str, tuple[str, Callable[[int, int], str], int]]] = {
+    "memory": ("Memory of a wait", memory, 100_000),
+    "polls": ("CPU time of a poll", polls, 20_480),
+    "start": ("Start of many waits", start, 100_000),
+    "import": ("Import", imports, 20),
+}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return f"{distribution} {version(distribution)}"
+    except PackageNotFoundError:
+        return f"{distribution} not installed"
+
+
+def _machine() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
+    return f"{os.cpu_count()} cores ({model or platform.machine()}), {platform.system()}"
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Print the tables as Markdown, in the order of the arguments."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("tables", nargs="*", metavar="table", help=", ".join(_TABLES))
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    if unknown := set(options.tables) - set(_TABLES):
+        parser.error(f"no such table: {', '.join(sorted(unknown))}")
+    _print(
+        f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {_machine()}, "
+        f"load {os.getloadavg()[0]:.1f} at the beginning; "
+        f"{', '.join(_version(name) for name in _SHOWN)}."
+    )
+    _print(
+        f"Medians of {options.runs} runs, each in a fresh process, all cases in turns; "
+        "± is half of the distance between the lowest and the highest run."
+    )
+    for name in options.tables or _TABLES:
+        title, measure, size = _TABLES[name]
+        _print(f"## {title}")
+        _print(measure(options.runs, size // 10 if options.quick else size))
+
+
+if __name__ == "__main__":
+    main()
