@@ -1,0 +1,223 @@
+"""The public face as a type checker sees it: checked by mypy, and never run."""
+
+from collections.abc import AsyncGenerator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import assert_type
+
+import aiohttp
+from tenacity import wait_exponential, wait_fixed, wait_random
+
+import bulkverify
+from bulkverify import (
+    Acknowledgement,
+    AddressVerdict,
+    Analysis,
+    BulkVerifyError,
+    Client,
+    Credits,
+    IllegalTransitionError,
+    IncompleteDownloadError,
+    Job,
+    JobSnapshot,
+    JobStatus,
+    LifecycleError,
+    PollState,
+    ProtocolError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ResultRow,
+    RunProgress,
+    RunReport,
+    ServiceError,
+    Stage,
+    Stats,
+    UploadUncertainError,
+    Verdict,
+    VerdictCounts,
+    WaitTimeoutError,
+    as_completed,
+    verify_list,
+    wait_all,
+    wait_for_progress,
+    wait_until,
+    watch,
+)
+
+assert_type(bulkverify.__version__, str)
+
+
+def settings(session: aiohttp.ClientSession) -> None:
+    assert_type(Client(), Client)
+    assert_type(
+        Client(
+            "key",
+            base_url="https://api.validto.com/v1",
+            session=session,
+            attempts=2,
+            backoff=wait_exponential(max=10) + wait_random(0, 1),
+            requests_per_minute=None,
+            allow_http=True,
+        ),
+        Client,
+    )
+
+
+async def calls(rows: list[dict[str, int | str]]) -> None:
+    async with Client() as client:
+        assert_type(client, Client)
+        assert_type(await client.upload("contacts.csv"), Job)
+        assert_type(await client.upload(Path("contacts.csv"), auto_verify=True), Job)
+        assert_type(await client.upload(b"email\na@example.com\n", title="July"), Job)
+        assert_type(await client.upload(address for address in ("a@example.com",)), Job)
+        assert_type(await client.upload(rows), Job)
+        assert_type(client.job("r374"), Job)
+        assert_type(await client.status("r374"), JobSnapshot)
+        assert_type(await client.start("r374"), Acknowledgement)
+        assert_type(await client.download("r374", "out.csv", verdicts=["deliverable"]), int)
+        assert_type(
+            client.rows("r374", verdicts=[Verdict.UNKNOWN]), AsyncGenerator[ResultRow, None]
+        )
+        assert_type(await client.delete("r374"), Acknowledgement)
+        assert_type(await client.verify("a@example.com", timeout=60), AddressVerdict)
+        assert_type(await client.credits(), Credits)
+        assert_type(client.stats, Stats)
+        assert_type(client.stats.requests, int)
+        assert_type(await client.close(), None)
+
+
+async def a_job(job: Job) -> None:
+    assert_type(job.id, str)
+    assert_type(job.client, Client)
+    assert_type(job.snapshot, JobSnapshot | None)
+    assert_type(await job.status(), JobSnapshot)
+    assert_type(await job.start(), Acknowledgement)
+    assert_type(await job.download(Path("out.csv")), int)
+    async for row in job.rows(encoding="cp1252"):
+        assert_type(row, ResultRow)
+    assert_type(await job.delete(), Acknowledgement)
+
+
+async def waits(job: Job) -> None:
+    def show(snapshot: JobSnapshot) -> None:
+        print(snapshot.progress)  # noqa: T201 - never run
+
+    assert_type(await wait_until(job), JobSnapshot)
+    assert_type(await wait_until(job, "ready", timeout=None, on_progress=show), JobSnapshot)
+    assert_type(await wait_until(job, JobStatus.READY, wait=wait_fixed(5)), JobSnapshot)
+    assert_type(
+        await wait_until(job, wait=wait_for_progress(floor=2, ceiling=60) + wait_random(0, 1)),
+        JobSnapshot,
+    )
+    assert_type(await wait_all([job, job], timeout=60), list[JobSnapshot])
+    async for finished, outcome in as_completed({job}):
+        assert_type(finished, Job)
+        assert_type(outcome, JobSnapshot | BulkVerifyError)
+    async for snapshot in watch(job, timeout=60):
+        assert_type(snapshot, JobSnapshot)
+
+
+async def a_run(client: Client) -> None:
+    def show(progress: RunProgress) -> None:
+        assert_type(progress.stage, Stage)
+        assert_type(progress.job_id, str | None)
+        assert_type(progress.rows, int)
+        assert_type(progress.addresses, int)
+        assert_type(progress.snapshot, JobSnapshot | None)
+
+    report = await verify_list(
+        client,
+        Path("contacts.csv"),
+        "verified.csv",
+        column="Mail",
+        delimiter=";",
+        encoding="cp1252",
+        max_credits=1000,
+        job_id="r374",
+        overwrite=True,
+        delete=True,
+        timeout=None,
+        wait=wait_fixed(5),
+        on_progress=show,
+    )
+    assert_type(report, RunReport)
+    assert_type(report.job_id, str)
+    assert_type(report.verdicts, VerdictCounts)
+    assert_type(report.flags, Analysis)
+    assert_type(report.credits_spent, int)
+    assert_type(report.seconds, float)
+    assert_type(report.destination, str)
+
+
+def models(snapshot: JobSnapshot, row: ResultRow, address: AddressVerdict) -> None:
+    assert_type(snapshot.status, JobStatus)
+    assert_type(snapshot.created_at, datetime | None)
+    assert_type(snapshot.total, int | None)
+    assert_type(snapshot.verified, int | None)
+    assert_type(snapshot.pending, int | None)
+    assert_type(snapshot.analysis, Analysis | None)
+    assert_type(snapshot.results, VerdictCounts | None)
+    assert_type(snapshot.message, str)
+    assert_type(snapshot.ended, bool)
+    assert_type(snapshot.progress, float | None)
+    assert_type(row.email, str)
+    assert_type(row.verdict, Verdict)
+    assert_type(row.role_based, bool | None)
+    assert_type(row.verified_at, datetime | None)
+    assert_type(row.columns, Mapping[str, str])
+    assert_type(address.verdict, Verdict)
+    assert_type(address.accept_all, bool | None)
+    assert_type(address.free_email, bool)
+    assert_type(Credits(remaining=1).remaining, int)
+    assert_type(Acknowledgement(job_id="r374").message, str)
+
+
+def errors(error: Exception) -> None:
+    match error:
+        case RateLimitedError():
+            assert_type(error.retry_after, float | None)
+        case ServiceError():
+            assert_type(error.status, int | None)
+            assert_type(error.text, str)
+        case IncompleteDownloadError():
+            assert_type(error.received, int | None)
+            assert_type(error.expected, int | None)
+        case ProtocolError():
+            assert_type(error.path, str | None)
+        case UploadUncertainError():
+            assert_type(error.auto_verify, bool)
+        case RequestTimeoutError():
+            assert_type(error.sent, bool)
+        case IllegalTransitionError():
+            assert_type(error.known, JobStatus | None)
+            assert_type(error.seen, JobStatus | None)
+        case WaitTimeoutError():
+            assert_type(error.polls, int)
+            assert_type(error.last_error, BulkVerifyError | None)
+        case LifecycleError():
+            assert_type(error.job_id, str | None)
+            assert_type(error.snapshot, JobSnapshot | None)
+        case _:
+            pass
+
+
+def policies(state: PollState) -> None:
+    assert_type(state.snapshot, JobSnapshot | None)
+    assert_type(state.first_progress, tuple[float, int] | None)
+    assert_type(state.failures, int)
+    assert_type(wait_for_progress()(state), float)
+
+
+# What a type checker has to refuse: strict mypy complains about an ignore that is not needed.
+
+
+async def refused(client: Client, job: Job, snapshot: JobSnapshot) -> None:
+    Client(key="k")  # type: ignore[call-arg]
+    Client("k", "https://api.validto.com/v1")  # type: ignore[call-arg]
+    await client.upload(5)  # type: ignore[arg-type]
+    await client.upload("a.csv", True)  # type: ignore[call-arg]  # noqa: FBT003 - that is the point
+    await wait_until("r374")  # type: ignore[arg-type]
+    await wait_until(job, "ready", 60)  # type: ignore[call-arg]
+    await verify_list(client, b"email\n", "out.csv")  # type: ignore[arg-type]
+    snapshot.total = 5  # type: ignore[misc]
+    Credits(1)  # type: ignore[call-arg]
