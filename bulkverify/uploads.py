@@ -65,7 +65,7 @@ def check_content(content: bytes, name: str) -> None:
         raise InvalidListError(
             f"{name} is no text file. Save a spreadsheet as CSV (UTF-8), and upload that."
         )
-    if content.count(b"\n") + content.count(b"\r") > LONGEST_LIST_ROWS:
+    if content.count(b"\n") + content.count(b"\r") >= LONGEST_LIST_ROWS:  # the last may have none
         _check_rows(_count_rows(content), name)
 
 

@@ -1,0 +1,315 @@
+"""What may be uploaded, and what is refused before anything is sent."""
+
+import csv
+import json
+from collections import UserDict
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from io import StringIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.uploads import (
+    LARGEST_LIST_BYTES,
+    LONGEST_LIST_ROWS,
+    _count_rows,
+    _rows,
+    check_content,
+    prepare,
+)
+from bulkverify.wire import Call, FilePart
+
+LIST = b"email\na@example.com\n"
+
+
+async def call_for(
+    source: Any,  # noqa: ANN401 - also what is no source
+    *,
+    auto_verify: bool = False,
+    title: str | None = None,
+) -> Call[Any]:
+    return await prepare(source, auto_verify=auto_verify, title=title)
+
+
+async def file_for(source: Any, *, title: str | None = None) -> FilePart:  # noqa: ANN401
+    call = await call_for(source, title=title)
+    assert call.file is not None
+    assert call.json is None
+    return call.file
+
+
+async def rows_for(source: Any) -> Any:  # noqa: ANN401
+    call = await call_for(source)
+    assert call.file is None
+    return json.loads(call.json or b"")["emails"]
+
+
+# Sources
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", [Path, str])
+async def test_a_path_is_a_file_under_its_name(tmp_path: Path, kind: type[Path | str]) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_bytes(LIST)
+    assert await file_for(kind(path)) == FilePart(filename="contacts.csv", content=LIST)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+async def test_bytes_are_the_content_of_a_file(kind: type[bytes | bytearray]) -> None:
+    assert await file_for(kind(LIST)) == FilePart(filename="list.csv", content=LIST)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "source",
+    [
+        ["a@x", "b@x"],
+        ("a@x", "b@x"),
+        {"a@x": 1, "b@x": 2}.keys(),
+        iter(["a@x", "b@x"]),
+        [{"email": "a@x"}, "b@x"],
+        [{"email": "a@x"}, {"email": "b@x"}],
+        [MappingProxyType({"email": "a@x"}), UserDict(email="b@x")],
+    ],
+)
+async def test_addresses_and_mappings_are_rows(source: object) -> None:
+    assert await rows_for(source) == [{"email": "a@x"}, {"email": "b@x"}]
+
+
+@pytest.mark.asyncio
+async def test_a_mapping_keeps_its_other_columns() -> None:
+    row = {"name": "Ä", "email": "a@x", "age": 7, "vip": True, "note": None}
+    assert await rows_for([row]) == [row]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("source", "fields"), [(LIST, {"auto_verify": "true"}), (["a@x"], {"auto_verify": "true"})]
+)
+async def test_auto_verify_is_passed_on(source: object, fields: dict[str, str]) -> None:
+    call = await call_for(source, auto_verify=True)
+    said = call.file.fields if call.file else json.loads(call.json or b"")
+    assert said.items() >= fields.items()
+
+
+@pytest.mark.asyncio
+async def test_a_title_names_rows() -> None:
+    call = await call_for(["a@x"], title="July")
+    assert json.loads(call.json or b"")["title"] == "July"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("name", "title", "expected"),
+    [
+        ("contacts.csv", None, "contacts.csv"),
+        ("contacts.CSV", None, "contacts.CSV"),
+        ("contacts.txt", None, "contacts.txt.csv"),
+        ("contacts", None, "contacts.csv"),
+        ("contacts.csv", "", "contacts.csv"),
+        ("contacts.txt", "July", "July.csv"),
+        ("contacts.txt", "July.csv", "July.csv"),
+        ("contacts.csv", "two\r\nlines", "two lines.csv"),
+        ("Kundenä.csv", None, "Kundenä.csv"),
+    ],
+)
+async def test_a_file_is_named_as_the_service_wants_it(
+    tmp_path: Path, name: str, title: str | None, expected: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(LIST)
+    assert (await file_for(path, title=title)).filename == expected
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("title", "expected"), [("July", "July.csv"), (None, "list.csv")])
+async def test_bytes_are_named_by_their_title(title: str | None, expected: str) -> None:
+    assert (await file_for(LIST, title=title)).filename == expected
+
+
+# Refusals
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("text", ["email\na@x\n", "a@x\r"])
+async def test_text_with_line_ends_is_no_path(text: str) -> None:
+    with pytest.raises(UsageError, match="Pass the content of a CSV file as bytes"):
+        await call_for(text)
+
+
+async def no_list() -> AsyncIterator[str]:
+    yield "a@x"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (None, "NoneType"),
+        (5, "int"),
+        ({"email": "a@x"}, "dict"),
+        (MappingProxyType({"email": "a@x"}), "mappingproxy"),
+        (no_list(), "async_generator"),
+    ],
+)
+async def test_what_is_no_source_is_named(source: object, name: str) -> None:
+    with pytest.raises(UsageError, match=f"or of mappings, not {name}."):
+        await call_for(source)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"Email": "a@x"},
+        {"address": "a@x"},
+        {"email": None},
+        {"email": b"a@x"},
+        {"email": 5},
+        5,
+        None,
+        b"a@x",
+        ["a@x"],
+    ],
+)
+async def test_a_row_without_its_address_is_named_by_its_number(row: object) -> None:
+    with pytest.raises(UsageError, match="Row 2 of the list is neither an address nor a mapping"):
+        await call_for(["a@x", row])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "value", [float("nan"), {1}, b"x", Decimal(1), object(), "\ud800", Path("x")]
+)
+async def test_a_value_that_is_no_json_is_refused(value: object) -> None:
+    with pytest.raises(UsageError, match="can't be sent as JSON: .* into text first"):
+        await call_for([{"email": "a@x", "x": value}])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("source", [[], (), iter([]), {}.keys()])
+async def test_no_rows_are_no_list(source: object) -> None:
+    with pytest.raises(InvalidListError, match=r"^The list is empty: a list needs at least"):
+        await call_for(source)
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xef\xbb\xbf\r\n", b"\t"])
+def test_blanks_are_no_list(content: bytes) -> None:
+    with pytest.raises(InvalidListError, match=r"^x\.csv is empty: a list needs at least"):
+        check_content(content, "x.csv")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("content", [b"PK\x03\x04\0\0", "email\na@x\n".encode("utf-16")])
+async def test_a_binary_file_is_no_list(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(content)
+    with pytest.raises(InvalidListError, match=r"list\.csv is no text file\. Save a spreadsheet"):
+        await call_for(path)
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_is_not_there_is_pythons_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        await call_for(tmp_path / "list.csv")
+
+
+@pytest.mark.asyncio
+async def test_a_folder_is_pythons_error(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        await call_for(tmp_path)
+
+
+# Limits
+
+
+def content_of_size(size: int) -> bytes:
+    line = b"a" * 1023 + b"\n"
+    return (line * (size // len(line) + 1))[:size]
+
+
+@pytest.mark.asyncio
+async def test_a_file_may_have_10_mib(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(content_of_size(LARGEST_LIST_BYTES))
+    assert len((await file_for(path)).content) == 10 * 1024 * 1024
+
+
+@pytest.mark.asyncio
+async def test_a_file_of_a_byte_more_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(content_of_size(LARGEST_LIST_BYTES + 1))
+    monkeypatch.setattr(Path, "read_bytes", None)
+    with pytest.raises(
+        InvalidListError, match=r"list\.csv has 10,485,761 bytes, .* 10 MB \(10,485,760 bytes\)"
+    ):
+        await call_for(path)
+
+
+@pytest.mark.asyncio
+async def test_bytes_have_the_same_limit() -> None:
+    assert await call_for(content_of_size(LARGEST_LIST_BYTES))
+    with pytest.raises(InvalidListError, match=r"^July has 10,485,761 bytes"):
+        await call_for(content_of_size(LARGEST_LIST_BYTES + 1), title="July")
+
+
+def test_rows_have_the_limit_of_the_csv_that_they_would_be() -> None:
+    row = {"email": "a@x", "note": "ä" * 1024}
+    count = LARGEST_LIST_BYTES // (4 + 2049)
+    assert len(_rows([row] * count)) == count
+    with pytest.raises(InvalidListError, match=r"^The list, as CSV, has 10,4\d\d,\d\d\d bytes"):
+        _rows([row] * (count + 1))
+
+
+def test_as_many_rows_as_the_service_takes_are_sent() -> None:
+    assert len(_rows(["a@x"] * LONGEST_LIST_ROWS)) == 500_000
+    with pytest.raises(InvalidListError, match=r"^The list has 500,001 rows, .* 500,000 a list"):
+        _rows(["a@x"] * (LONGEST_LIST_ROWS + 1))
+
+
+@pytest.mark.parametrize(
+    ("header", "end"),
+    [
+        (b"", b"\n"),
+        (b"", b"\r"),
+        (b"email\n", b"\n"),
+        (b"\xef\xbb\xbfemail\r\n", b"\r\n"),
+        (b"\n\nemail\n", b"\n\n"),
+    ],
+)
+def test_a_header_and_empty_lines_are_no_rows(header: bytes, end: bytes) -> None:
+    rows = (b"a@x" + end) * LONGEST_LIST_ROWS
+    check_content(header + rows, "x.csv")
+    with pytest.raises(InvalidListError, match=r"^x\.csv has 500,001 rows"):
+        check_content(header + rows + b"b@x", "x.csv")
+
+
+def test_line_ends_in_quoted_cells_make_no_rows() -> None:
+    rows = b'a@x,"1\n2\n3"\n' * 300_000
+    check_content(b"email,note\n" + rows, "x.csv")
+
+
+def test_what_csv_cannot_read_is_left_to_the_service() -> None:
+    check_content(b"x" * (csv.field_size_limit() + 1) + b"\na@x" * 500_001, "x.csv")
+
+
+@given(
+    st.lists(
+        st.lists(st.text(alphabet='a@",\r\n ', max_size=5), min_size=2, max_size=2), min_size=1
+    )
+)
+def test_rows_are_counted_as_csv_counts_them(table: list[list[str]]) -> None:
+    text = StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([["email", "note"], *table])
+    assert _count_rows(text.getvalue().encode()) == len(table)
