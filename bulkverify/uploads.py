@@ -127,5 +127,6 @@ def _check_rows(count: int, name: str) -> None:
 
 def _as_csv(name: str) -> str:
     """Name the file as the service wants it; its suffix is all that the service goes by."""
-    name = " ".join(name.split())
+    # A file name may be any bytes; those that are no UTF-8 can't be written into a form.
+    name = " ".join(name.split()).encode(errors="replace").decode()
     return name if name.lower().endswith(".csv") else f"{name}.csv"

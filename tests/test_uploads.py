@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections import UserDict
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +135,17 @@ async def test_a_file_is_named_as_the_service_wants_it(
 @pytest.mark.parametrize(("title", "expected"), [("July", "July.csv"), (None, "list.csv")])
 async def test_bytes_are_named_by_their_title(title: str | None, expected: str) -> None:
     assert (await file_for(LIST, title=title)).filename == expected
+
+
+@pytest.mark.asyncio
+async def test_a_file_whose_name_is_no_text_can_be_sent(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    path.write_bytes(LIST)
+    part = await file_for(path)
+    form = aiohttp.FormData()
+    form.add_field("local_file", part.content, filename=part.filename)
+    assert form() is not None
+    assert part.filename == "caf?.csv"
 
 
 # Refusals
