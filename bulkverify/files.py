@@ -37,11 +37,8 @@ def replacing(destination: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BulkVerifyError:  # some of ours are a TimeoutError, which is an OSError
         raise
     except OSError as error:
-        if error.filename not in {
-            None,
-            partial,
-            str(path),
-        }:  # somebody else's file, inside the block
+        ours = error.filename in {None, partial, str(path)}
+        if not ours or error.errno is None:  # somebody else's file or own words, inside the block
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 

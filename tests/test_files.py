@@ -1,0 +1,272 @@
+"""Files that appear when they are complete: nothing of the destination is touched before."""
+
+# ruff: noqa: S603, S607 - mount and umount are wherever the system has them
+
+import errno
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bulkverify.errors import IncompleteDownloadError, RequestTimeoutError
+from bulkverify.files import check_writable, flush_to_disk, replacing
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
+not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+
+
+def write(destination: str | os.PathLike[str], content: bytes) -> None:
+    with replacing(destination) as file:
+        file.write(content)
+
+
+def fail(destination: Path, error: BaseException) -> None:
+    with replacing(destination) as file:
+        file.write(b"half of it")
+        raise error
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of a few pages, where that is possible."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small file system can't be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_appears_when_it_is_complete(tmp_path: Path, kind: type[str | Path]) -> None:
+    path = tmp_path / "out.csv"
+    with replacing(kind(path)) as file:
+        file.write(b"all of it")
+        assert not path.exists()
+    assert path.read_bytes() == b"all of it"
+    assert names(tmp_path) == ["out.csv"]
+
+
+def test_a_file_takes_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_bytes(b"before")
+    with replacing(path) as file:
+        file.write(b"after")
+        assert path.read_bytes() == b"before"
+    assert path.read_bytes() == b"after"
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_only_the_owner_can_read_it(tmp_path: Path, mask: int) -> None:
+    path = tmp_path / "out.csv"
+    path.touch(mode=0o644)
+    before = os.umask(mask)
+    try:
+        write(path, b"addresses")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_is_being_written_is_hidden_and_the_owners_only(tmp_path: Path) -> None:
+    with replacing(tmp_path / "out.csv") as file:
+        (partial,) = tmp_path.iterdir()
+        assert partial.name.startswith(".out.csv.")
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
+
+
+def test_two_may_write_the_same_file_and_the_last_one_wins(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with replacing(path) as first:
+        first.write(b"first")
+        write(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert names(tmp_path) == ["out.csv"]
+
+
+@pytest.mark.parametrize("existing", [b"before", None])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no"),
+        KeyboardInterrupt(),
+        IncompleteDownloadError("cut off", received=1, expected=2),
+        RequestTimeoutError("too late"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/elsewhere"),
+        TimeoutError("in words of its own"),
+    ],
+)
+def test_a_failure_is_passed_on_as_it_is_and_touches_nothing(
+    tmp_path: Path, error: BaseException, existing: bytes | None
+) -> None:
+    path = tmp_path / "out.csv"
+    if existing is not None:
+        path.write_bytes(existing)
+        path.chmod(0o640)
+    with pytest.raises(type(error)) as info:
+        fail(path, error)
+    assert info.value is error
+    if existing is None:
+        assert names(tmp_path) == []
+    else:
+        assert names(tmp_path) == ["out.csv"]
+        assert path.read_bytes() == existing
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_partial_file_that_somebody_removed_hides_no_error(tmp_path: Path) -> None:
+    def remove_and_fail() -> None:
+        with replacing(tmp_path / "out.csv"):
+            for partial in tmp_path.iterdir():
+                partial.unlink()
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        remove_and_fail()
+
+
+@pytest.mark.parametrize("size", [100_000, 2_000_000])
+def test_a_full_disk_leaves_what_was_there(small_disk: Path, size: int) -> None:
+    path = small_disk / "out.csv"
+    path.write_bytes(b"before")
+    with pytest.raises(OSError, match="No space left on device") as info:
+        write(path, b"x" * size)
+    assert info.value.errno == errno.ENOSPC
+    assert info.value.filename == str(path)
+    assert names(small_disk) == ["out.csv"]
+    assert path.read_bytes() == b"before"
+
+
+def test_a_disk_that_fills_up_at_the_very_end_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.csv"
+    path.write_bytes(b"before")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device") as info:
+        write(path, b"after")
+    assert info.value.filename == str(path)
+    assert names(tmp_path) == ["out.csv"]
+    assert path.read_bytes() == b"before"
+
+
+def test_the_disk_has_it_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.csv"
+    synced: list[tuple[int, bool]] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write(path, b"after")
+    assert synced == [(5, False)]
+
+
+def test_flushing_writes_out_what_is_buffered(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with path.open("wb") as file:
+        file.write(b"all of it")
+        flush_to_disk(file)
+        assert path.read_bytes() == b"all of it"
+
+
+def test_a_folder_that_is_not_there_is_named_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "out.csv"
+    with pytest.raises(FileNotFoundError) as info:
+        write(path, b"x")
+    assert info.value.filename == str(path)
+
+
+def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError) as info:
+        write(path, b"x")
+    assert info.value.filename == str(path)
+    assert names(tmp_path) == ["out.csv"]
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as info:
+        write(tmp_path / "file" / "out.csv", b"x")
+    assert info.value.filename == str(tmp_path / "file" / "out.csv")
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    yield folder
+    folder.chmod(0o755)
+
+
+@not_root
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_folder_that_cannot_be_written_to_is_told(locked: Path, *, existing: bool) -> None:
+    path = locked / "out.csv"
+    if existing:
+        locked.chmod(0o755)
+        path.touch()
+        locked.chmod(0o555)
+    with pytest.raises(PermissionError) as info:
+        check_writable(path, overwrite=True)
+    assert info.value.filename == str(path)
+
+
+@needs_root
+def test_a_disk_that_cannot_be_written_to_is_told(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    path = small_disk / "out.csv"
+    with pytest.raises(OSError, match="Read-only file system") as info:
+        check_writable(path, overwrite=False)
+    assert info.value.filename == str(path)
+
+
+# Finding out beforehand
+
+
+def test_a_check_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_writable(tmp_path / "out.csv", overwrite=False)
+    assert names(tmp_path) == []
+
+
+def test_a_check_refuses_a_file_that_exists(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_bytes(b"before")
+    with pytest.raises(FileExistsError) as info:
+        check_writable(path, overwrite=False)
+    assert info.value.filename == str(path)
+    check_writable(path, overwrite=True)
+    assert path.read_bytes() == b"before"
+    assert names(tmp_path) == ["out.csv"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_check_refuses_a_folder(tmp_path: Path, *, overwrite: bool) -> None:
+    with pytest.raises(IsADirectoryError) as info:
+        check_writable(tmp_path, overwrite=overwrite)
+    assert info.value.filename == str(tmp_path)
+
+
+def test_a_check_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "out.csv"
+    with pytest.raises(FileNotFoundError) as info:
+        check_writable(path, overwrite=False)
+    assert info.value.filename == str(path)
