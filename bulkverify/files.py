@@ -68,6 +68,8 @@ def check_writable(destination: str | os.PathLike[str], *, overwrite: bool) -> N
 
 def _create_beside(path: Path) -> tuple[int, str]:
     """Create a file in the same folder: a rename is atomic only within one file system."""
+    if not path.name:  # as of "" and "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         return os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), str(partial)

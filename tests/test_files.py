@@ -209,6 +209,12 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
     assert info.value.filename == str(tmp_path / "file" / "out.csv")
 
 
+@pytest.mark.parametrize("path", ["", ".", "/"])
+def test_what_names_no_file_is_a_folder(path: str) -> None:
+    with pytest.raises(IsADirectoryError):
+        write(path, b"x")
+
+
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "locked"
