@@ -20,8 +20,8 @@ _BURST_SHARE: Final = 0.05
 # Other processes may use the same key, and nobody tells us. So a 429 halves the pace of the polls,
 # and it grows back evenly: clients that do so end up with like shares without knowing of each other.
 _SMALLEST_SHARE: Final = 1 / 32
-_RECOVERY_SECONDS: Final = 3600.0
-_ONE_STORM_SECONDS: Final = 5.0
+_RECOVERY_SECONDS: Final = 1800.0
+_ONE_STORM_SECONDS: Final = 15.0
 
 # A wait shorter than the clock can tell would be waited again and again.
 _ROUNDING: Final = 1e-6

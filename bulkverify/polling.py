@@ -8,6 +8,7 @@ import asyncio
 import copy
 import heapq
 import logging
+from collections import deque
 from typing import Final
 
 from tenacity.wait import wait_base
@@ -40,6 +41,13 @@ UNSTARTED_SECONDS: Final = 60.0
 STALE_SECONDS: Final = 60.0
 """A lagging replica catches up sooner than this."""
 
+UNSEEN_DELAY: Final = 60.0
+"""How urgent a first poll is while the budget is short, as if the job was to be asked about so often.
+
+Many jobs at once would otherwise be looked at once each, and none of them often enough to tell when it
+ends: under the limit of one account, 100 jobs are then noticed three times as late.
+"""
+
 _FRESH_SECONDS: Final = 1.0
 _WAITED_OUT: Final = (
     RateLimitedError,
@@ -65,6 +73,7 @@ class _Stream:
     """The polling of one job."""
 
     __slots__ = (
+        "delay",
         "due",
         "failures",
         "first_progress",
@@ -86,6 +95,7 @@ class _Stream:
         self.waiters: dict[Waiter, None] = {}
         self.paces: dict[wait_base, _Pace] = {}
         self.due: float | None = None
+        self.delay = UNSEEN_DELAY
         self.task: asyncio.Task[None] | None = None
         self.polls = 0
         self.polled_at: float | None = None
@@ -96,6 +106,12 @@ class _Stream:
         self.ready_since: float | None = None
         self.stale_since: float | None = None
         self.status: JobStatus | None = None
+
+    def overdue(self, now: float) -> float:
+        """Say by how many of its own delays the next poll is late; a stream that is gone comes first."""
+        if self.due is None:
+            return float("inf")
+        return (now - self.due) / max(self.delay, 0.1)
 
     def fail(self, error: BaseException) -> None:
         for waiter in list(self.waiters):
@@ -115,6 +131,9 @@ class Scheduler:
         self._streams: dict[str, _Stream] = {}
         self._heap: list[tuple[float, int, _Stream]] = []
         self._sequence = 0
+        # Those whose time has come, but for whom there was no room or no budget yet.
+        self._ready: deque[_Stream] = deque()
+        self._scarce = False
         self._in_flight = 0
         self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -155,8 +174,10 @@ class Scheduler:
             )
         if stream.task is None:
             due = now if stream.polled_at is None else max(now, stream.polled_at + _FRESH_SECONDS)
-            if waiter.deadline is not None and waiter.deadline < due:
-                due = now
+            if waiter.deadline is not None:
+                stream.delay = min(stream.delay, (waiter.deadline - now) / 2)
+                if waiter.deadline < due:
+                    due = now
             if stream.due is None or due < stream.due:
                 self._schedule(stream, due)
 
@@ -177,6 +198,7 @@ class Scheduler:
         stream.due = None
         if not self._streams:
             self._heap.clear()
+            self._ready.clear()
         self._arm()
         await _end([stream.task])
 
@@ -192,8 +214,11 @@ class Scheduler:
         while heap and heap[0][2].due != heap[0][0]:
             heapq.heappop(heap)
         wanted = None
-        if heap and self._in_flight < MOST_IN_FLIGHT:
-            wanted = max(heap[0][0], self._held_until)
+        if self._in_flight < MOST_IN_FLIGHT:
+            if self._ready:
+                wanted = self._held_until
+            elif heap:
+                wanted = max(heap[0][0], self._held_until)
         if self._timer is not None:
             if self._timer.when() == wanted:
                 return
@@ -203,24 +228,41 @@ class Scheduler:
             self._timer = asyncio.get_running_loop().call_at(wanted, self._release)
 
     def _release(self) -> None:
-        """Send the polls that are due, the most overdue first, as far as budget and room go."""
+        """Send the polls that are due, as far as budget and room go."""
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        while self._heap and self._heap[0][0] <= now and self._in_flight < MOST_IN_FLIGHT:
-            due, _, stream = self._heap[0]
+        while self._heap and self._heap[0][0] <= now:
+            due, _, stream = heapq.heappop(self._heap)
             if stream.due == due:
-                held = self._client.take_turn()
-                if held > 0:
-                    self._held_until = now + held
-                    break
-                stream.due = None
-                self._in_flight += 1
-                stream.task = loop.create_task(
-                    self._poll(stream), name=f"bulkverify poll of {stream.job.id}"
-                )
-            heapq.heappop(self._heap)
+                self._ready.append(stream)
+        while self._in_flight < MOST_IN_FLIGHT and (ready := self._next_ready(now)) is not None:
+            held = self._client.take_turn()
+            if held > 0:
+                self._ready.appendleft(ready)
+                self._held_until = now + held
+                self._scarce = True
+                break
+            ready.due = None
+            self._in_flight += 1
+            ready.task = loop.create_task(
+                self._poll(ready), name=f"bulkverify poll of {ready.job.id}"
+            )
         self._arm()
+
+    def _next_ready(self, now: float) -> _Stream | None:
+        """Take the stream to poll next: while the budget is short, the most overdue by its own measure."""
+        while self._ready:
+            if self._scarce:
+                position = max(
+                    range(len(self._ready)), key=lambda index: self._ready[index].overdue(now)
+                )
+                self._ready.rotate(-position)
+            stream = self._ready.popleft()
+            if stream.due is not None:
+                return stream
+        self._scarce = False
+        return None
 
     async def _poll(self, stream: _Stream) -> None:
         self._client.stats.polls += 1
@@ -324,6 +366,7 @@ class Scheduler:
                 last_chance = waiter.deadline - max(0.05, 2 * stream.latency)
                 if last_chance > now:
                     due = min(due, last_chance)
+        stream.delay = due - now
         asked_for = getattr(outcome, "retry_after", None) or 0.0
         self._schedule(stream, max(due, now + asked_for))
 

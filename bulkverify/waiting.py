@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
 from typing import Final
 
 from tenacity.wait import wait_base
@@ -114,7 +115,7 @@ async def as_completed(
     over: asyncio.Queue[Waiter] = asyncio.Queue()
     try:
         for waiter in waiters:
-            waiter.result.add_done_callback(lambda _, waiter=waiter: over.put_nowait(waiter))
+            waiter.result.add_done_callback(partial(_put, over, waiter))
             waiter.job.client.attached(Scheduler).join(waiter)
         for _ in waiters:
             waiter = await over.get()
@@ -184,6 +185,10 @@ def _waiters(
         )
         for job in jobs
     ]
+
+
+def _put(queue: asyncio.Queue[Waiter], waiter: Waiter, _: asyncio.Future[JobSnapshot]) -> None:
+    queue.put_nowait(waiter)
 
 
 async def _leave_all(waiters: Iterable[Waiter]) -> None:
