@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout
 from bulkverify.cli.output import SHOW, Show
-from bulkverify.cli.standing import Standing, command
+from bulkverify.cli.standing import Standing
 from bulkverify.cli.watching import progress
 from bulkverify.cli.wording import address_lines, snapshot_line, snapshot_lines
 from bulkverify.errors import JobCancelledError, JobFailedError
@@ -59,8 +59,8 @@ async def upload(
     show.data(acknowledgement, job.id)
     show.note(
         f"Uploaded {source}. Go on with:\n"
-        f"  {command('wait', job.id, '--until', 'ready')}\n"
-        f"  {command('start', job.id)}    (spends a credit for each address)"
+        f"  {standing.other('wait', job.id, '--until', 'ready')}\n"
+        f"  {standing.other('start', job.id)}    (spends a credit for each address)"
     )
 
 
@@ -90,24 +90,36 @@ async def status(
             snapshot = await handle.status()
             show.data(snapshot, snapshot_lines(snapshot))
             return
-        _goes_on(standing, job)
+        snapshot = JobSnapshot(job_id=job, status=JobStatus.PREPARING)
+        _note(standing, snapshot)
         async with aclosing(watch(handle, timeout=timeout)) as snapshots:
             async for snapshot in snapshots:
+                _note(standing, snapshot)
                 show.data(snapshot, snapshot_line(snapshot))
         _require_success(snapshot)
 
 
-async def start(job: JobId, /, *, account: Account = ACCOUNT, show: Show = SHOW) -> None:
+async def start(
+    job: JobId,
+    /,
+    *,
+    account: Account = ACCOUNT,
+    show: Show = SHOW,
+    standing: Injected,
+) -> None:
     """Start the verification of a list, which spends one credit for each address, once.
 
     Args:
         job: the job's id; it must be ready.
         account: whose account.
         show: how to show it.
+        standing: kept up to date.
     """
     async with account.open() as client:
         acknowledgement = await client.start(job)
-    show.acknowledge(acknowledgement, f"Started {job}. Go on with:\n  {command('wait', job)}")
+    show.acknowledge(
+        acknowledgement, f"Started {job}. Go on with:\n  {standing.other('wait', job)}"
+    )
 
 
 async def wait(
@@ -130,16 +142,16 @@ async def wait(
         show: how to show it.
         standing: kept up to date.
     """
-    _goes_on(standing, job)
     async with account.open() as client:
         with progress(show) as line:
+
+            def follow(seen: JobSnapshot) -> None:
+                line.show(seen.status, seen)
+                _note(standing, seen)
+
             line.show("waiting")
-            snapshot = await wait_until(
-                client.job(job),
-                until,
-                timeout=timeout,
-                on_progress=lambda seen: line.show(seen.status, seen),
-            )
+            _note(standing, JobSnapshot(job_id=job, status=JobStatus.PREPARING))
+            snapshot = await wait_until(client.job(job), until, timeout=timeout, on_progress=follow)
     show.data(snapshot, snapshot_lines(snapshot))
 
 
@@ -215,9 +227,13 @@ async def check(
     show.data(answer, address_lines(answer))
 
 
-def _goes_on(standing: Standing, job: str) -> None:
-    standing.state = f"Job {job} goes on at the service by itself."
-    standing.resume = (standing.again(),)
+def _note(standing: Standing, seen: JobSnapshot) -> None:
+    """Keep up to date what to say if the wait does not come to its end."""
+    standing.state = f"Job {seen.job_id} goes on at the service by itself."
+    standing.resume = [standing.again()]
+    if seen.status is JobStatus.READY:
+        standing.state = f"Job {seen.job_id} is ready, and goes on once it has been started."
+        standing.resume = [standing.other("start", seen.job_id), standing.again()]
 
 
 def _require_success(snapshot: JobSnapshot) -> None:

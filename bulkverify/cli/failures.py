@@ -6,9 +6,9 @@ import attrs
 from cyclopts import CycloptsError
 
 from bulkverify.cli.exits import Exit, exit_of
-from bulkverify.cli.standing import Standing, command
+from bulkverify.cli.phrases import for_the_shell
+from bulkverify.cli.standing import Standing
 from bulkverify.errors import (
-    AuthenticationError,
     BulkVerifyError,
     JobCancelledError,
     JobFailedError,
@@ -84,7 +84,7 @@ def _message(error: BaseException) -> str:
             text = error.strerror or str(error)
         case _:
             text = f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
+    return for_the_shell(text)
 
 
 def _timed_out(error: WaitTimeoutError) -> str:
@@ -103,18 +103,14 @@ def _advise(
     """Say what to do next: a hint, and commands."""
     hint, resume = "", list[str]()
     match error:
-        case AuthenticationError():
-            hint = (
-                "Check BULKVERIFY_API_KEY, or name a file that holds the key with --api-key-file."
-            )
         case FileExistsError():
             hint = "--force replaces it."
         case JobNotStartedError() if job_id:
-            hint, resume = "To start it spends its credits.", [command("start", job_id)]
+            hint, resume = "To start it spends its credits.", [standing.other("start", job_id)]
         case StartUncertainError() if job_id and not standing.resume:
-            hint, resume = "To start it again is safe.", [command("start", job_id)]
+            hint, resume = "To start it again is safe.", [standing.other("start", job_id)]
         case NotReadyError() if job_id and not standing.resume:
-            resume = [command("status", job_id)]
+            resume = [standing.other("status", job_id)]
         case JobFailedError() | JobCancelledError() | JobNotFoundError() | UsageError():
             pass
         case CycloptsError():

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Group, Parameter, Token
 
-from bulkverify.cli.interrupts import interrupting_at_once
+from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
 from bulkverify.client import REQUESTS_PER_MINUTE, Client
 from bulkverify.errors import UsageError
 from bulkverify.waiting import DEFAULT_TIMEOUT
@@ -31,6 +31,9 @@ class Account:
     api_key_file: Annotated[str | None, Parameter(metavar="PATH")] = None
     """Holds the key, - for stdin; else BULKVERIFY_API_KEY, else a prompt."""
 
+    allow_http: bool = False
+    """Send the key unencrypted to a host that is not this machine."""
+
     requests_per_minute: Annotated[int, Parameter(metavar="N")] = REQUESTS_PER_MINUTE
     """For each endpoint; 0 for a service without a limit."""
 
@@ -45,6 +48,7 @@ class Account:
             self._key(),
             base_url=self.base_url,
             requests_per_minute=budget(self.requests_per_minute),
+            allow_http=self.allow_http,
         )
 
     def _key(self) -> str:
@@ -122,3 +126,6 @@ def _ask_key() -> str:
             return getpass.getpass("API key: ").strip()
     except EOFError:
         return ""
+    except Interrupted:
+        sys.stderr.write("\n")  # what follows does not belong behind the prompt
+        raise

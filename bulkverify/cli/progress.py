@@ -8,6 +8,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from bulkverify.cli.forecast import Forecast, clock
@@ -18,7 +19,7 @@ class _Numbers(ProgressColumn):
     """Percent, how many of how many, rate, time passed and time left, as far as they are known."""
 
     def __init__(self, forecast: Forecast) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self._forecast = forecast
 
     def render(self, task: Task) -> Text:
@@ -30,7 +31,7 @@ class _Numbers(ProgressColumn):
         pace = "" if rate is None else f"  {rate:,.{0 if rate >= 10 else 1}f}/s"  # noqa: PLR2004 - a digit
         left = clock(self._forecast.left(task.get_time(), total))
         return Text.assemble(
-            (f"{task.percentage:>3.0f}%", "progress.percentage"),
+            (f"{int(task.percentage):>3}%", "progress.percentage"),
             f"  {done:,}/{total:,}{pace}  ",
             (passed, "progress.elapsed"),
             (f", {left} left", "progress.remaining"),

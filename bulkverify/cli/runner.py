@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bulkverify.cli.app import app
-from bulkverify.cli.exits import Exit
+from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.failures import describe
 from bulkverify.cli.interrupts import run_interruptibly
 from bulkverify.cli.output import OutputClosedError, Show, give_up_stdout
@@ -38,6 +38,8 @@ def run(tokens: Sequence[str]) -> int:
         give_up_stdout()
         return Exit.BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - this is where all of them end
+        if standing.endless and exit_of(error) is Exit.INTERRUPTED:
+            return Exit.DONE
         return _tell(error, standing, show)
     return Exit.DONE
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from yarl import URL
 
+from bulkverify.cli.commands import Injected
 from bulkverify.cli.options import budget
 from bulkverify.cli.output import SHOW, Show
 from bulkverify.errors import UsageError
@@ -22,6 +23,7 @@ async def sandbox(
     api_key: Annotated[str, Parameter(metavar="TEXT")] = "sandbox",
     requests_per_minute: Annotated[int, Parameter(metavar="N")] = 120,
     show: Show = SHOW,
+    standing: Injected,
 ) -> None:
     """Serve the sandbox until Ctrl-C: the service on this machine, without a credit being spent.
 
@@ -33,6 +35,7 @@ async def sandbox(
         api_key: the key that is accepted.
         requests_per_minute: for each endpoint; 0 for no limit.
         show: how to show it.
+        standing: kept up to date.
     """
     from bulkverify.sandbox import Sandbox  # noqa: PLC0415 - a web server, seldom needed
 
@@ -52,6 +55,7 @@ async def sandbox(
         requests_per_minute=budget(requests_per_minute),
     )
     async with service:
+        standing.endless = True
         url = _reachable(service.url)
         show.data({"url": url, "api_key": api_key}, _invitation(url, api_key))
         show.note("Ctrl-C ends it, and its lists with it.")

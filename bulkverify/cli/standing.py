@@ -1,9 +1,13 @@
 """Where a command stands, for whoever has to say how to go on when it does not come to its end."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import attrs
+
+_ACCOUNT_OPTIONS: Final = {"--base-url": True, "--api-key-file": True, "--allow-http": False}
+"""What any other command about the same job needs too, and whether a value follows."""
 
 
 @attrs.define(kw_only=True)
@@ -15,27 +19,38 @@ class Standing:
         job_id: the job it is about, once there is one.
         state: a sentence about that job.
         resume: commands that go on, each ready for a shell.
+        endless: it runs until Ctrl-C, which is then a good end.
     """
 
     tokens: Sequence[str] = ()
     job_id: str | None = None
     state: str = ""
     resume: Sequence[str] = ()
+    endless: bool = False
 
-    def again(self, **options: str) -> str:
-        """Write the same command once more, with these options instead of those it may have had."""
-        kept: list[str] = []
-        skip = False
-        for token in self.tokens:
-            name, _, value = token.partition("=")
-            if skip or name.removeprefix("--") in options:
-                skip = not skip and not value
-                continue
-            kept.append(token)
-        added = (part for name, value in options.items() for part in (f"--{name}", value))
-        return shlex.join(["bulkverify", *kept, *added])
+    def again(self, *, job: str | None = None) -> str:
+        """Write the same command once more; with `job`, as one that goes on with that job."""
+        tokens = list(self.tokens)
+        if job is not None:
+            for place in sorted(_places(tokens, {"--job": True}), reverse=True):
+                del tokens[place]
+            end = tokens.index("--") if "--" in tokens else len(tokens)
+            tokens[end:end] = ["--job", job]
+        return shlex.join(["bulkverify", *tokens])
+
+    def other(self, *words: str) -> str:
+        """Write another command for the same account."""
+        account = (self.tokens[place] for place in _places(self.tokens, _ACCOUNT_OPTIONS))
+        return shlex.join(["bulkverify", *words, *account])
 
 
-def command(*tokens: str) -> str:
-    """Write a command of ours, ready for a shell."""
-    return shlex.join(["bulkverify", *tokens])
+def _places(tokens: Sequence[str], options: Mapping[str, bool]) -> Iterator[int]:
+    """Say where these options are, and the values that follow them."""
+    for place, token in enumerate(tokens):
+        if token == "--":  # noqa: S105 - it ends the options
+            return
+        name, equals, _ = token.partition("=")
+        if name in options:
+            yield place
+            if options[name] and not equals and place + 1 < len(tokens):
+                yield place + 1

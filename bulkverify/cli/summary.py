@@ -48,10 +48,10 @@ def _facts(report: RunReport) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=True)
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
-    without = f", {report.blank:,} without an address" if report.blank else ""
+    blank = f", {report.blank:,} blank" if report.blank else ""
     table.add_row(
         "rows",
-        f"{report.rows:,}: {report.addresses:,} distinct addresses, {report.duplicates:,} duplicates{without}",
+        f"{report.rows:,} ({report.addresses:,} distinct addresses, {report.duplicates:,} repeated{blank})",
     )
     flags = ", ".join(
         f"{count:,} {name.replace('_', '-')}"

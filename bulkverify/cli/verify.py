@@ -11,7 +11,7 @@ from tenacity import wait_fixed
 from bulkverify.cli.commands import Injected, Output
 from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout
 from bulkverify.cli.output import SHOW, Show
-from bulkverify.cli.standing import Standing, command
+from bulkverify.cli.standing import Standing
 from bulkverify.cli.watching import progress
 from bulkverify.client import Client
 from bulkverify.errors import UsageError
@@ -109,7 +109,7 @@ def _note(standing: Standing, seen: RunProgress) -> None:
     standing.job_id = seen.job_id
     standing.state = _STATES.get(seen.stage, "").format(job=seen.job_id)
     if seen.job_id:
-        waiting = (command("wait", seen.job_id),) if seen.stage is Stage.VERIFYING else ()
+        waiting = (standing.other("wait", seen.job_id),) if seen.stage is Stage.VERIFYING else ()
         standing.resume = (standing.again(job=seen.job_id), *waiting)
 
 

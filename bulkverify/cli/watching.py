@@ -1,11 +1,14 @@
-"""A progress line where somebody watches, and nothing where nobody does."""
+"""How far the work is: a line where somebody watches, and the log for whoever asked for it."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
 from bulkverify.cli.output import Show
 from bulkverify.models import JobSnapshot
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Line(Protocol):
@@ -15,18 +18,30 @@ class Line(Protocol):
         """Say what is going on."""
 
 
-class _Nothing:
+class _Log:
+    """Logs each stage once, and the counts of each answer; hands everything on to a line, if there is one."""
+
+    def __init__(self, line: Line | None = None) -> None:
+        self._line = line
+        self._stage = ""
+
     def show(self, stage: str, snapshot: JobSnapshot | None = None) -> None:
-        pass
+        if stage != self._stage:
+            self._stage = stage
+            _log.info("%s%s", stage, f", job {snapshot.job_id}" if snapshot else "")
+        if snapshot is not None and snapshot.verified is not None:
+            _log.debug("%s of %s verified", snapshot.verified, snapshot.total)
+        if self._line is not None:
+            self._line.show(stage, snapshot)
 
 
 @contextmanager
 def progress(show: Show) -> Iterator[Line]:
     """Give a line that lasts as long as the block."""
     if not show.on_terminal:
-        yield _Nothing()
+        yield _Log()
         return
     from bulkverify.cli.progress import Bar  # noqa: PLC0415 - brings rich along, for terminals only
 
     with Bar() as bar:
-        yield bar
+        yield _Log(bar)

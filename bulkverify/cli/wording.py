@@ -61,7 +61,7 @@ def counts(model: VerdictCounts | Analysis) -> str:
 def _share(snapshot: JobSnapshot) -> str | None:
     if snapshot.verified is None or snapshot.progress is None:
         return None
-    return f"{snapshot.verified:,} of {snapshot.total:,} ({snapshot.progress:.0%})"
+    return f"{snapshot.verified:,} of {snapshot.total:,} ({int(snapshot.progress * 100)}%)"
 
 
 def _table(facts: dict[str, str | None]) -> str:
