@@ -3,11 +3,11 @@
 import codecs
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, TextIO
 
 import attrs
 
@@ -153,9 +153,9 @@ def write_joined(
         verdicts: by `address_key`.
     """
     text = TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
-    writer = csv.writer(text, delimiter=source.delimiter, lineterminator=source.newline)
+    write = row_writer(text, delimiter=source.delimiter, newline=source.newline)
     taken = {name.strip().lower() for name in source.names}
-    writer.writerow(
+    write(
         [
             *source.names,
             *(f"bulkverify_{name}" if name in taken else name for name in _VERDICT_COLUMNS),
@@ -163,10 +163,27 @@ def write_joined(
     )
     for row in source.rows():
         result = verdicts.get(address_key(source.address(row)))
-        writer.writerow([*row, *_cells(result)])
+        write([*row, *_cells(result)])
         yield result
     text.flush()
     text.detach()
+
+
+def row_writer(
+    file: TextIO, *, delimiter: str = ",", newline: str = "\n"
+) -> Callable[[Sequence[str]], object]:
+    """Return what writes a row to a CSV file, so that it reads back cell for cell.
+
+    Up to Python 3.12 `csv` quotes a carriage return only where it is part of the line ends, and yet
+    takes it for one when it reads.
+    """
+    plain = csv.writer(file, delimiter=delimiter, lineterminator=newline)
+    quoting = csv.writer(file, delimiter=delimiter, lineterminator=newline, quoting=csv.QUOTE_ALL)
+
+    def write(row: Sequence[str]) -> object:
+        return (quoting if "\r" in "".join(row) else plain).writerow(row)
+
+    return write
 
 
 def _cells(result: ResultRow | None) -> list[str]:

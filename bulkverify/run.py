@@ -1,7 +1,6 @@
 """The whole job in one call: from a list of people's to a verdict behind every row."""
 
 import asyncio
-import csv
 import os
 import tempfile
 import time
@@ -20,7 +19,7 @@ from bulkverify.downloads import read_rows
 from bulkverify.errors import AlreadyStartedError, InsufficientCreditsError, UsageError
 from bulkverify.files import check_writable, replacing
 from bulkverify.lifecycle import JobStatus
-from bulkverify.lists import AddressList, address_key, inspect_list, write_joined
+from bulkverify.lists import AddressList, address_key, inspect_list, row_writer, write_joined
 from bulkverify.models import Analysis, JobSnapshot, ResultRow, Verdict, VerdictCounts
 from bulkverify.waiting import DEFAULT_TIMEOUT, wait_until
 
@@ -83,9 +82,10 @@ class _Contents:
     def as_csv(self) -> bytes:
         """Write the addresses as the list that is sent: nothing else leaves this machine."""
         text = StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["email"])
-        writer.writerows([address] for address in self.addresses.values())
+        write = row_writer(text)
+        write(["email"])
+        for address in self.addresses.values():
+            write([address])
         return text.getvalue().encode()
 
 
