@@ -3,7 +3,7 @@
 import codecs
 import csv
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from io import StringIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -109,11 +109,13 @@ def inspect_list(
     """
     path = Path(path)
     try:
-        codecs.lookup(encoding)
+        "".encode(encoding)  # a codec that is none of text, such as hex, is found out here
     except LookupError:
         raise UsageError(f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'.") from None
-    if delimiter is not None and len(delimiter) != 1:
-        raise UsageError(f"A delimiter is one character, not {delimiter!r}.")
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise UsageError(
+            f"A delimiter is one character, and neither a quote nor a line end, not {delimiter!r}."
+        )
     beginning = _beginning(path)
     newline = "\r\n" if b"\r\n" in beginning else "\n"
     delimiter = delimiter or _guess_delimiter(beginning.decode(encoding, "replace"))
@@ -155,18 +157,19 @@ def write_joined(
     text = TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
     write = row_writer(text, delimiter=source.delimiter, newline=source.newline)
     taken = {name.strip().lower() for name in source.names}
-    write(
-        [
-            *source.names,
-            *(f"bulkverify_{name}" if name in taken else name for name in _VERDICT_COLUMNS),
-        ]
-    )
+    write([*source.names, *(_untaken(name, taken) for name in _VERDICT_COLUMNS)])
     for row in source.rows():
         result = verdicts.get(address_key(source.address(row)))
         write([*row, *_cells(result)])
         yield result
     text.flush()
     text.detach()
+
+
+def _untaken(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name = f"bulkverify_{name}"
+    return name
 
 
 def row_writer(
@@ -233,12 +236,12 @@ def _guess_delimiter(sample: str) -> str:
 def _find_column(
     path: Path, names: Sequence[str], sample: Sequence[Sequence[str]], wanted: str | None
 ) -> int:
-    folded = [" ".join(name.lower().split()) for name in names]
+    folded = [_fold(name) for name in names]
     if wanted is not None:
         if wanted in names:
             return names.index(wanted)
-        if wanted.strip().lower() in folded:
-            return folded.index(wanted.strip().lower())
+        if _fold(wanted) in folded:
+            return folded.index(_fold(wanted))
         raise UsageError(
             f"{path} has no column {wanted!r}; it has {', '.join(map(repr, names))}. "
             "A list without a header has col0, col1, ..."
@@ -255,6 +258,10 @@ def _find_column(
             f"{path} has no column of addresses among {', '.join(map(repr, names))}. Name it with `column`."
         )
     return found.index(max(found))
+
+
+def _fold(name: str) -> str:
+    return " ".join(name.lower().split())
 
 
 class _CsvReader(Protocol):
@@ -280,6 +287,10 @@ def _checked(reader: _CsvReader, path: Path, encoding: str) -> Iterator[list[str
             raise InvalidListError(
                 f"{path} is not {encoding} text: byte 0x{byte:02x} after line {reader.line_num} ({error.reason}). "
                 'Name its encoding, for example `encoding="cp1252"`. Nothing was sent.'
+            ) from None
+        except UnicodeError as error:  # as UTF-16 without its byte order mark
+            raise InvalidListError(
+                f"{path} is not {encoding} text: {error}. Nothing was sent."
             ) from None
         except csv.Error as error:
             raise InvalidListError(

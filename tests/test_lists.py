@@ -117,7 +117,7 @@ def test_a_delimiter_can_be_named(path: Path) -> None:
     assert list(source.rows()) == [["a@x", "Anna"]]
 
 
-@pytest.mark.parametrize("delimiter", ["", ",,"])
+@pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", "\r"])
 def test_what_is_no_delimiter_is_refused(path: Path, delimiter: str) -> None:
     with pytest.raises(UsageError, match="A delimiter is one character"):
         inspected(path, "email\na@x\n", delimiter=delimiter)
@@ -137,6 +137,7 @@ def test_the_line_ends_are_noticed(path: Path, content: str, newline: str) -> No
         ("email,Backup\na@x,b@x\n", "backup", 1),
         ("email,Backup  Mail\na@x,b@x\n", " backup mail ", 1),
         ("email,Backup\na@x,b@x\n", "BACKUP\t", 1),
+        ("email,Backup  Mail\na@x,b@x\n", "Backup  mail", 1),
         ("x,X\na@x,b@x\n", "X", 1),
         ("a@x,b@x\n", "col1", 1),
         ("email,none\na@x,c\n", "none", 1),
@@ -178,7 +179,7 @@ def test_a_file_that_is_not_there_is_pythons_error(path: Path) -> None:
         inspect_list(path)
 
 
-@pytest.mark.parametrize("encoding", ["klingon", ""])
+@pytest.mark.parametrize("encoding", ["klingon", "hex", ""])
 def test_an_encoding_that_there_is_not_is_refused(path: Path, encoding: str) -> None:
     with pytest.raises(UsageError, match=f"There is no encoding {encoding!r}; try 'cp1252'"):
         inspected(path, "email\na@x\n", encoding=encoding)
@@ -191,6 +192,11 @@ def test_a_list_may_be_in_any_encoding(path: Path, encoding: str) -> None:
         content = "\ufeff".encode(encoding) + content
     source = inspected(path, content, encoding=encoding)
     assert list(source.rows()) == [["Müller", "a@x"]]
+
+
+def test_text_without_the_mark_that_its_encoding_needs_is_no_list(path: Path) -> None:
+    with pytest.raises(InvalidListError, match="is not utf-16 text"):
+        inspected(path, b"email\na@x\n", encoding="utf-16")
 
 
 # Reading its rows
@@ -299,6 +305,10 @@ def test_a_list_without_a_header_gets_one(path: Path) -> None:
         ("email,verdict", ["bulkverify_verdict", *OURS[1:]]),
         ("email, Verdict ", ["bulkverify_verdict", *OURS[1:]]),
         ("email,VERIFIED_AT", [*OURS[:-1], "bulkverify_verified_at"]),
+        (
+            "email,verdict,bulkverify_verdict",
+            ["bulkverify_bulkverify_verdict", *OURS[1:]],
+        ),
     ],
 )
 def test_a_column_of_the_list_keeps_its_name_and_ours_gives_way(
