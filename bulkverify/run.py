@@ -231,13 +231,13 @@ class _Run:
             on_progress=lambda seen: self.tell(Stage.PREPARING, seen),
         )
         cost = len(self.contents.addresses) if snapshot.total is None else snapshot.total
+        if self._resumed and cost != len(self.contents.addresses):
+            raise UsageError(
+                f"Job {self.job.id} holds {cost:,} addresses and this list has "
+                f"{len(self.contents.addresses):,}: it is not an upload of this list. Nothing was started."
+            )
         spent = 0
         if snapshot.status is JobStatus.READY:
-            if self._resumed and cost != len(self.contents.addresses):
-                raise UsageError(
-                    f"Job {self.job.id} holds {cost:,} addresses and this list has "
-                    f"{len(self.contents.addresses):,}: it is not an upload of this list. Nothing was started."
-                )
             self.tell(Stage.STARTING)
             spent = await self._start(self.job, cost)
         self.tell(Stage.VERIFYING)
