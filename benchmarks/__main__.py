@@ -18,6 +18,7 @@ from typing import Final
 from benchmarks.peers import PEERS
 from benchmarks.polls import IN_FLIGHT, POLLS_A_JOB
 from benchmarks.runs import Spread, ratios, rounds, spread, table
+from benchmarks.waits import TOGETHER
 
 _SHOWN: Final = (
     "aiohttp",
@@ -54,8 +55,9 @@ def memory(runs: int, waits: int) -> str:
     labels = {
         "bare": "the caller's own: a task and a future",
         "bulkverify": "**bulkverify** `wait_until`",
+        TOGETHER: "**bulkverify** `wait_all`, all from one task",
         **_peers(),
-        "aiohttp, json": "the same, keeps what `json.loads` gave",
+        "aiohttp, json": "aiohttp, a task that sleeps, keeps what `json.loads` gave",
     }
     found = rounds({name: ("waits", "memory", name, waits) for name in labels}, repeat=runs)
     own = spread(found["bare"], "bytes").median
@@ -99,6 +101,7 @@ def start(runs: int, waits: int) -> str:
         for name, label in {
             "bare": "a task and a future",
             "bulkverify": "**bulkverify** `wait_until`",
+            TOGETHER: "**bulkverify** `wait_all`",
             **_peers(),
         }.items()
         for manner in (manners if name in {"bare", "bulkverify"} else ["batches"])

@@ -19,7 +19,7 @@ from tenacity import wait_fixed
 
 from benchmarks import peers
 from benchmarks.server import body, job_id
-from bulkverify import Client, JobSnapshot, wait_until
+from bulkverify import Client, JobSnapshot, wait_all, wait_until
 from bulkverify.answers import Answer
 from bulkverify.wire import status
 
@@ -28,7 +28,11 @@ _BATCH: Final = 500
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _HEARTBEAT: Final = 0.001
 
+TOGETHER: Final = "bulkverify, wait_all"
+"""One call for all jobs, and so without a task of the caller's for each."""
+
 Look = Callable[[str], JobSnapshot]
+Start = Callable[[range], Coroutine[object, object, list[object]]]
 
 
 class _Asked:
@@ -106,6 +110,16 @@ def _ours(asked: _Asked) -> peers.Wait:
     return wait
 
 
+def _ours_together(asked: _Asked) -> Callable[[range], Coroutine[object, object, object]]:
+    client = _ScriptedClient(asked)
+    policy = wait_fixed(_INTERVAL)
+
+    def wait(numbers: range) -> Coroutine[object, object, object]:
+        return wait_all((client.job(job_id(number)) for number in numbers), wait=policy)
+
+    return wait
+
+
 def _bare(asked: _Asked) -> peers.Wait:
     """Return what is the caller's own in every wait: a task that awaits a future."""
     loop = asyncio.get_running_loop()
@@ -123,29 +137,44 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
 
 
-async def _start(wait: peers.Wait, asked: _Asked, numbers: range, batch: int) -> list[object]:
-    """Begin to wait, giving way after each batch, until everybody has asked once."""
-    asked.expect(len(numbers))
-    tasks: list[object] = []
-    for number in numbers:
-        tasks.append(asyncio.create_task(wait(job_id(number))))
-        if len(tasks) % batch == 0:
-            await asyncio.sleep(0)
-    await asked.all.wait()
-    await asyncio.sleep(0)  # so that the last one has gone back to waiting
-    return tasks
+def _starting(name: str, asked: _Asked, batch: int) -> Start:
+    """Return what begins to wait, giving way after each batch, until everybody has asked once."""
+
+    async def start(numbers: range) -> list[object]:
+        asked.expect(len(numbers))
+        tasks: list[object] = []
+        for number in numbers:
+            tasks.append(asyncio.create_task(wait(job_id(number))))
+            if len(tasks) % batch == 0:
+                await asyncio.sleep(0)
+        await asked.all.wait()
+        await asyncio.sleep(0)  # so that the last one has gone back to waiting
+        return tasks
+
+    async def start_together(numbers: range) -> list[object]:
+        asked.expect(len(numbers))
+        task = asyncio.create_task(together(numbers))
+        await asked.all.wait()
+        await asyncio.sleep(0)
+        return [task]
+
+    if name == TOGETHER:
+        together = _ours_together(asked)
+        return start_together
+    wait = _waiting(name, asked)
+    return start
 
 
 async def memory(name: str, waits: int) -> dict[str, float]:
     """Measure what a wait holds that has asked once; the ids are part of it."""
     asked = _Asked((lambda _: _PARSED) if name.startswith(("bare", "aiohttp, json")) else _parse)
-    wait = _waiting(name, asked)
-    warm = await _start(wait, asked, range(waits, waits + 100), _BATCH)
+    begin = _starting(name, asked, _BATCH)
+    warm = await begin(range(waits, waits + 100))
     before = _resident()
-    tasks = await _start(wait, asked, range(waits), _BATCH)
+    tasks = await begin(range(waits))
     await asyncio.sleep(0.1)
     result = {"bytes": (_resident() - before) / waits}
-    assert len(warm) + len(tasks) == waits + 100  # noqa: S101 - they have to be alive until here
+    del warm, tasks  # alive until here
     return result
 
 
@@ -197,23 +226,20 @@ async def start(name: str, waits: int, manner: str) -> dict[str, float]:
         manner: `batches` gives way after each 500, `at once` never does, `frozen` is batches
             with a collector that does not look at what there is (a caller's choice, not ours).
     """
-    asked = _Asked(_copy)
-    wait = _waiting(name, asked)
-    if name == "bare":
-        asked = _Asked(lambda _: _PARSED)
-        wait = _bare(asked)
-    warm = await _start(wait, asked, range(waits, waits + 100), _BATCH)
+    asked = _Asked((lambda _: _PARSED) if name == "bare" else _copy)
+    begin = _starting(name, asked, waits + 1 if manner == "at once" else _BATCH)
+    warm = await begin(range(waits, waits + 100))
     gc.collect()
     if manner == "frozen":
         gc.disable()
     heart, collections = _Heart(), _Collections()
     await asyncio.sleep(5 * _HEARTBEAT)
     began, used = perf_counter(), process_time()
-    tasks = await _start(wait, asked, range(waits), waits + 1 if manner == "at once" else _BATCH)
+    tasks = await begin(range(waits))
     result = {"s": perf_counter() - began, "cpu_s": process_time() - used}
     await heart.stop()
     collections.stop()
-    assert len(warm) + len(tasks) == waits + 100  # noqa: S101 - they have to be alive until here
+    del warm, tasks  # alive until here
     return result | {
         "blocked_ms": heart.longest_s * 1e3,
         "blocked_cpu_ms": heart.longest_cpu_s * 1e3,
