@@ -162,7 +162,7 @@ async def verify_list(
         run.job = await client.upload(contents.as_csv(), title=Path(source).name)
     else:
         run.job = client.job(job_id)
-    spent = await run.verify(timeout, wait)
+    spent = await run.verify(timeout, wait, max_credits)
     with tempfile.TemporaryDirectory(prefix="bulkverify-") as folder:
         results = Path(folder) / "results.csv"
         run.tell(Stage.DOWNLOADING)
@@ -218,7 +218,9 @@ class _Run:
             )
         )
 
-    async def verify(self, timeout: float | None, wait: wait_base | None) -> int:
+    async def verify(
+        self, timeout: float | None, wait: wait_base | None, max_credits: int | None
+    ) -> int:
         """See the job through to its completion, and return the credits spent on it by this run."""
         assert self.job is not None  # noqa: S101 - set before
         assert self.contents is not None  # noqa: S101 - set before
@@ -238,6 +240,11 @@ class _Run:
             )
         spent = 0
         if snapshot.status is JobStatus.READY:
+            if max_credits is not None and cost > max_credits:
+                raise UsageError(
+                    f"Job {self.job.id} would cost {cost:,} credits, more than the {max_credits:,} allowed: the "
+                    f"service counts otherwise than we do ({len(self.contents.addresses):,}). Nothing was started."
+                )
             self.tell(Stage.STARTING)
             spent = await self._start(self.job, cost)
         self.tell(Stage.VERIFYING)

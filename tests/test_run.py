@@ -1,41 +1,41 @@
-"""A list in, a verdict behind every row out: against the sandbox, by its books."""
+"""From a list to a verdict for every row, against the sandbox on a real socket."""
 
-import asyncio
 import csv
-import tempfile
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tenacity import wait_fixed
 
 from bulkverify import (
     Analysis,
-    BulkVerifyError,
     Client,
     InsufficientCreditsError,
     InvalidListError,
-    JobCancelledError,
     JobFailedError,
     JobNotFoundError,
-    NotReadyError,
+    ResultRow,
     RunProgress,
     RunReport,
-    ServerError,
     Stage,
-    UploadUncertainError,
     UsageError,
+    Verdict,
     VerdictCounts,
-    WaitTimeoutError,
     verify_list,
 )
-from bulkverify.sandbox import Sandbox
-from tests.served import fault, served
+from bulkverify import run as run_module
+from bulkverify.lists import inspect_list
+from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
 
-SOON = wait_fixed(0.01)
-VERDICT_COLUMNS = [
+FAST = wait_fixed(0.01)
+OURS = [
     "verdict",
     "syntax_error",
     "common_isp",
@@ -44,464 +44,636 @@ VERDICT_COLUMNS = [
     "spamtrap",
     "verified_at",
 ]
-BLANK = ["undeliverable", "Y", "N", "N", "N", "N", ""]
-
-
-class Desk:
-    """A folder with a list in it, and the account that it is verified with."""
-
-    def __init__(self, folder: Path, sandbox: Sandbox, client: Client) -> None:
-        self.sandbox = sandbox
-        self.client = client
-        self.scratch = folder / "scratch"
-        self.scratch.mkdir()
-        self.folder = folder / "desk"
-        self.folder.mkdir()
-        self.source = self.folder / "list.csv"
-        self.output = self.folder / "verified.csv"
-        self.progress: list[RunProgress] = []
-
-    async def verify(self, content: bytes | str | None = None, **options: object) -> RunReport:
-        if content is not None:
-            self.source.write_bytes(content.encode() if isinstance(content, str) else content)
-        options = {"wait": SOON, "on_progress": self.progress.append} | options
-        return await verify_list(self.client, self.source, self.output, **options)  # type: ignore[arg-type]
-
-    def rows(self, delimiter: str = ",") -> list[list[str]]:
-        return read(self.output.read_bytes(), delimiter)
-
-    def has_only_the_list(self) -> bool:
-        return [*self.folder.iterdir(), *self.scratch.iterdir()] == [self.source]
-
-
-def read(data: bytes, delimiter: str = ",") -> list[list[str]]:
-    return [
-        row for row in csv.reader(StringIO(data.decode(), newline=""), delimiter=delimiter) if row
-    ]
+D, U, A, K = "deliverable", "undeliverable", "accept_all", "unknown"
 
 
 @pytest_asyncio.fixture
-async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
-    async with served(attempts=2) as (sandbox, client):
-        desk = Desk(tmp_path, sandbox, client)
-        monkeypatch.setattr(tempfile, "tempdir", str(desk.scratch))
-        yield desk
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(speed=1000, requests_per_minute=None) as sandbox:
+        yield sandbox
 
 
-def at_stage(stage: Stage, act: Callable[[str], object]) -> Callable[[RunProgress], None]:
-    """Do something to the job when the run comes to a stage, once."""
-    done = False
-
-    def look(progress: RunProgress) -> None:
-        nonlocal done
-        if progress.stage is stage and not done:
-            done = True
-            act(progress.job_id or "")
-
-    return look
+@pytest_asyncio.fixture
+async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
+    async with Client(
+        sandbox.api_key, base_url=sandbox.url, requests_per_minute=None, backoff=FAST
+    ) as client:
+        yield client
 
 
-UNTIDY = (
-    '\ufeffName,Kontakt,"Größe, cm",Twitter\r\n'
-    "Anna,deliverable@example.com,170,@anna\r\n"
-    "\r\n"
-    '"Müller, Bernd",undeliverable@example.com,"1,80\r\nungefähr",@bernd\r\n'
-    '"Carla ""C"" Díaz", deliverable@EXAMPLE.com ,,@carla\r\n'
-    ",,,\r\n"
-    "Долли,info@gmail.com,165,@dolly\r\n"
-    "Emil,   ,190,@emil\r\n"
-    "Anna,deliverable@example.com,170,@anna\r\n"
-    "Fanny,no address at all,1,@fanny\r\n"
-    "\r\n"
-    "Gül,accept-all+1@example.com,2"
-)
+@pytest.fixture(autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep what is written in between where a test can look for it."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
 
 
-@pytest.mark.asyncio
-async def test_an_untidy_list_comes_back_row_for_row_with_a_verdict_behind_each(desk: Desk) -> None:
-    report = await desk.verify(UNTIDY, column="Kontakt")
-    given = read(UNTIDY.removeprefix("\ufeff").encode())
-    given[-1].append("")
-    rows = desk.rows()
-    assert [row[:4] for row in rows] == given
-    assert rows[0][4:] == VERDICT_COLUMNS
-    assert [row[4] for row in rows[1:]] == [
-        "deliverable",
-        "undeliverable",
-        "deliverable",
-        "undeliverable",
-        rows[5][4],
-        "undeliverable",
-        "deliverable",
-        "undeliverable",
-        "accept_all",
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "list.csv"
+    path.write_text(f"name,email\nAnna,{D}@x.com\nBob,{U}@x.com\nAnna,{D}@X.com\n")
+    return path
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "verified.csv"
+
+
+async def verified(client: Client, source: Path, output: Path, **options: Any) -> RunReport:  # noqa: ANN401
+    return await verify_list(client, source, output, wait=FAST, **options)
+
+
+def table(path: Path, delimiter: str = ",") -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file, delimiter=delimiter))
+
+
+def left_behind(output: Path, temporary: Path) -> list[str]:
+    others = {output.name, "list.csv"}
+    return [
+        path.name
+        for folder in (output.parent, temporary)
+        for path in folder.iterdir()
+        if path.name not in others
     ]
-    assert rows[4][4:] == rows[6][4:] == BLANK
-    assert rows[5][5:10] == ["N", "Y", "Y", "N", "N"]
-    assert rows[8][5] == "Y"
-    assert rows[1][4:] == rows[3][4:] == rows[7][4:]
-    assert desk.output.read_bytes().count(b"\r\n") == len(rows) + 1
-    assert (report.rows, report.addresses, report.duplicates, report.blank) == (9, 5, 2, 2)
-    assert report.missing == 0
 
 
-@pytest.mark.asyncio
-async def test_each_address_is_sent_and_paid_for_once(desk: Desk) -> None:
-    report = await desk.verify(UNTIDY, column="Kontakt")
-    ledger = desk.sandbox.ledger
-    assert ledger.paid == {
-        "deliverable@example.com": 1,
-        "undeliverable@example.com": 1,
-        "info@gmail.com": 1,
-        "no address at all": 1,
-        "accept-all+1@example.com": 1,
-    }
-    assert report.credits_spent == ledger.credits_spent == 5
-    assert [upload.filename for upload in ledger.uploads] == ["list.csv"]
-    assert ledger.starts == ledger.downloads == [report.job_id]
-    assert ledger.deletes == []
+def verdicts_of(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [row[-len(OURS)] for row in rows]
 
 
-ROWS = [["Müller", "deliverable@example.com"], ["a,b;c\td|e", "unknown@example.com"], ['"\n', ""]]
+# The untidy list
+
+UNTIDY_HEADER = ["Contact", "Name", "verdict", "Note"]
+UNTIDY = [
+    [f"{D}@example.com", "Müller, Anna", "guilty", "two\r\nlines"],
+    [f" {U}@example.com ", 'Bob "B"', "", ""],
+    ["", "nobody", "", "blank"],
+    [f"{D}@EXAMPLE.com", "Anna again", "", "測📬"],
+    [f"{A}@example.com", "", "", "\u2028\x0b"],
+    ["info@gmail.com", "role", "", "=1+1"],
+    ["not an address", "", "", "x"],
+    [f"{K}@example.com", "", "", ""],
+    [f"{D}@example.com", "third time", "", "same"],
+    ["   ", "blanks", "", ""],
+]
 
 
-def written(rows: list[list[str]], delimiter: str, newline: str) -> str:
+def untidy_content() -> bytes:
     text = StringIO(newline="")
-    csv.writer(text, delimiter=delimiter, lineterminator=newline).writerows(rows)
-    return text.getvalue()
+    writer = csv.writer(text)
+    writer.writerow(UNTIDY_HEADER)
+    for row in UNTIDY:
+        writer.writerow(row)
+        text.write("\r\n")
+    return text.getvalue().encode("utf-8-sig")
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-async def test_a_list_may_be_written_in_many_ways(
-    desk: Desk, delimiter: str, encoding: str, newline: str
+@pytest.mark.parametrize("vendor", ["bouncify", "validto"])
+async def test_an_untidy_list_comes_back_row_for_row(
+    tmp_path: Path,
+    output: Path,
+    vendor: Any,  # noqa: ANN401 - a literal of the sandbox's
 ) -> None:
-    rows = [["Nachname", "E-Mail"], *ROWS]
-    named = "utf-8-sig" if encoding == "utf-8" else encoding
-    report = await desk.verify(written(rows, delimiter, newline).encode(encoding), encoding=named)
-    found = desk.rows(delimiter)
-    assert [row[:2] for row in found] == rows
-    assert [row[2] for row in found[1:]] == ["deliverable", "unknown", "undeliverable"]
-    assert (report.rows, report.addresses, report.blank) == (3, 2, 1)
+    source = tmp_path / "list.csv"
+    source.write_bytes(untidy_content())
+    async with (
+        Sandbox(speed=1000, requests_per_minute=None, vendor=vendor) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        report = await verified(client, source, output, column="contact")
+        ledger = sandbox.ledger
+        assert set(ledger.paid.values()) == {1}
+        assert set(ledger.paid) == {
+            *(f"{name}@example.com" for name in (D, U, A, K)),
+            "info@gmail.com",
+            "not an address",
+        }
+        assert ledger.credits_spent == 6
+        assert ledger.starts == [report.job_id]
+        assert [upload.filename for upload in ledger.uploads] == ["list.csv"]
 
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("column", [None, "col1"])
-async def test_a_list_without_a_header_gets_one(desk: Desk, column: str | None) -> None:
-    await desk.verify(written(ROWS, ",", "\n"), column=column)
-    rows = desk.rows()
-    assert rows[0] == ["col0", "col1", *VERDICT_COLUMNS]
-    assert [row[:2] for row in rows[1:]] == ROWS
-
-
-@pytest.mark.asyncio
-async def test_a_column_of_the_list_keeps_its_name_where_ours_has_the_same(desk: Desk) -> None:
-    await desk.verify("email,Verdict,disposable\ndeliverable@example.com,good,old\n")
-    header, row = desk.rows()
-    assert header[:4] == ["email", "Verdict", "disposable", "bulkverify_verdict"]
-    assert "bulkverify_disposable" in header
-    assert len(set(header)) == len(header)
-    assert row[:4] == ["deliverable@example.com", "good", "old", "deliverable"]
-
-
-@pytest.mark.asyncio
-async def test_the_report_counts_rows(desk: Desk) -> None:
-    report = await desk.verify(
-        "deliverable@gmail.com\n" * 3
-        + "undeliverable@example.com\naccept_all@example.com\nunknown@mailinator.com\n"
-        + "spamtrap@example.com\nunknown+1@example.com\nwrong@\n"
+    header, *rows = table(output)
+    assert header == [*UNTIDY_HEADER, "bulkverify_verdict", *OURS[1:]]
+    assert [row[:4] for row in rows] == UNTIDY
+    by_row = verdicts_of(rows)
+    assert by_row[:5] == [D, U, U, D, A]
+    assert by_row[6:] == [U, K, D, U]
+    assert rows[2][4:] == [U, "Y", "N", "N", "N", "N", ""]
+    assert rows[5][5:10] == ["N", "Y", "Y", "N", "N"]
+    assert all(row[-1].endswith("Z") for row in rows if row[0].strip())
+    assert report == RunReport(
+        job_id=report.job_id,
+        rows=10,
+        addresses=6,
+        duplicates=2,
+        blank=2,
+        missing=0,
+        verdicts=VerdictCounts(
+            deliverable=by_row.count(D),
+            undeliverable=by_row.count(U),
+            accept_all=by_row.count(A),
+            unknown=by_row.count(K),
+        ),
+        flags=Analysis(common_isp=1, role_based=1, disposable=0, spamtrap=0, syntax_error=3),
+        credits_spent=6,
+        seconds=report.seconds,
+        destination=str(output),
     )
-    assert report.verdicts == VerdictCounts(deliverable=3, undeliverable=3, accept_all=1, unknown=2)
-    assert report.flags == Analysis(
-        common_isp=3, role_based=0, disposable=1, spamtrap=1, syntax_error=1
-    )
-    assert (report.rows, report.addresses, report.duplicates) == (9, 7, 2)
-    assert report.destination == str(desk.output)
-    assert 0 < report.seconds < 60
-
-
-@pytest.mark.asyncio
-async def test_a_run_tells_how_far_it_is(desk: Desk) -> None:
-    report = await desk.verify(
-        "email\ndeliverable@example.com\nunknown@example.com\n,\n".replace(",", " ")
-    )
-    stages = list(dict.fromkeys(seen.stage for seen in desk.progress))
-    assert stages == list(Stage)
-    assert desk.progress[0] == RunProgress(stage=Stage.READING)
-    assert desk.progress[1] == RunProgress(stage=Stage.UPLOADING, rows=3, addresses=2)
-    for seen in desk.progress[2:]:
-        assert (seen.job_id, seen.rows, seen.addresses) == (report.job_id, 3, 2)
-    last = desk.progress[-1].snapshot
-    assert last is not None
-    assert (last.status, last.total) == ("completed", 2)
-
-
-# Before anything is sent
-
-
-@pytest.mark.asyncio
-async def test_an_output_that_exists_is_left_alone(desk: Desk) -> None:
-    desk.output.write_text("precious")
-    with pytest.raises(FileExistsError, match=r"verified\.csv"):
-        await desk.verify("deliverable@example.com\n")
-    assert desk.output.read_text() == "precious"
-    assert desk.sandbox.ledger.requests.total() == 0
-
-
-@pytest.mark.asyncio
-async def test_an_output_that_exists_is_replaced_when_that_is_wanted(desk: Desk) -> None:
-    desk.output.write_text("old")
-    await desk.verify("deliverable@example.com\n", overwrite=True)
-    assert len(desk.rows()) == 2
-
-
-@pytest.mark.asyncio
-async def test_a_list_may_be_replaced_by_its_output(desk: Desk) -> None:
-    desk.output = desk.source
-    await desk.verify("email\ndeliverable@example.com\n", overwrite=True)
-    assert [row[:2] for row in desk.rows()] == [
-        ["email", "verdict"],
-        ["deliverable@example.com", "deliverable"],
-    ]
+    assert report.seconds > 0
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("options", "expected", "message"),
+    ("content", "options", "delimiter", "expected"),
     [
-        ({"column": "Mail"}, UsageError, "has no column 'Mail'"),
-        ({"encoding": "klingon"}, UsageError, "no encoding 'klingon'"),
-        ({"encoding": "ascii"}, InvalidListError, "is not ascii text"),
-        ({"delimiter": ";;"}, UsageError, "A delimiter is one character"),
-        ({"max_credits": 1}, UsageError, "has 2 distinct addresses .* more than the 1 allowed"),
-        ({"max_credits": 0}, UsageError, "more than the 0 allowed. Nothing was sent"),
-        ({"job_id": "../bulk"}, UsageError, "is no job id"),
+        (f"name;email\nMüller;{D}@x.com\n", {}, ";", [["Müller", f"{D}@x.com"]]),
+        (f"name\temail\nA, B\t{D}@x.com\n", {}, "\t", [["A, B", f"{D}@x.com"]]),
+        (f"name:email\nA:{D}@x.com\n", {"delimiter": ":"}, ":", [["A", f"{D}@x.com"]]),
+        (
+            f"name,email\nMüller €,{D}@x.com\n".encode("cp1252"),
+            {"encoding": "cp1252"},
+            ",",
+            [["Müller €", f"{D}@x.com"]],
+        ),
+        (
+            f"name,email\n測,{D}@x.com\n".encode("utf-16"),
+            {"encoding": "utf-16"},
+            ",",
+            [["測", f"{D}@x.com"]],
+        ),
+        (f"{D}@x.com\n{U}@x.com", {}, ",", [[f"{D}@x.com"], [f"{U}@x.com"]]),
+        (f"A,{D}@x.com\nB,{U}@x.com\n", {}, ",", [["A", f"{D}@x.com"], ["B", f"{U}@x.com"]]),
+        (f"email,name\n{D}@x.com\n", {}, ",", [[f"{D}@x.com", ""]]),
+        (
+            f"email,backup\na@x.com,{D}@x.com\n",
+            {"column": "backup"},
+            ",",
+            [["a@x.com", f"{D}@x.com"]],
+        ),
+        (f"email\n{D}+ä@x.com\n", {}, ",", [[f"{D}+ä@x.com"]]),
+        (f'email,x\n"{D}@x.com\r\n",y\n', {}, ",", [[f"{D}@x.com\r\n", "y"]]),
     ],
 )
-async def test_an_argument_that_cannot_be_right_is_refused_before_anything_is_sent(
-    desk: Desk, options: dict[str, object], expected: type[BulkVerifyError], message: str
+async def test_a_list_may_be_of_any_kind(  # noqa: PLR0917 - a row of the table
+    client: Client,
+    source: Path,
+    output: Path,
+    content: str | bytes,
+    options: dict[str, Any],
+    delimiter: str,
+    expected: list[list[str]],
 ) -> None:
-    with pytest.raises(expected, match=message):
-        await desk.verify("email,ort\ndeliverable@example.com,Köln\nunknown@x.org,\n", **options)
-    assert desk.sandbox.ledger.requests.total() == 0
-    assert desk.has_only_the_list()
+    source.write_bytes(content if isinstance(content, bytes) else content.encode())
+    report = await verified(client, source, output, **options)
+    _, *rows = table(output, delimiter)
+    assert [row[: -len(OURS)] for row in rows] == expected
+    assert set(verdicts_of(rows)) <= {D, U}
+    assert rows[0][-len(OURS)] == D
+    assert (report.rows, report.missing) == (len(expected), 0)
+
+
+@pytest.mark.asyncio
+async def test_a_lone_carriage_return_in_an_address_makes_no_second_one(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    source.write_bytes(f'email,x\n"{D}\r@x.com",y\n{U}@x.com,z\n'.encode())
+    report = await verified(client, source, output)
+    assert sandbox.ledger.uploads[0].total == 2
+    assert (report.addresses, report.missing) == (2, 0)
+    assert [row[:2] for row in table(output)[1:]] == [[f"{D}\r@x.com", "y"], [f"{U}@x.com", "z"]]
+
+
+@pytest.mark.asyncio
+async def test_only_addresses_leave_this_machine(
+    client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[object] = []
+    upload = client.upload
+
+    async def look(content: Any, **options: Any) -> Any:  # noqa: ANN401
+        sent.append(content)
+        return await upload(content, **options)
+
+    monkeypatch.setattr(client, "upload", look)
+    await verified(client, source, output)
+    assert sent == [f"email\n{D}@x.com\n{U}@x.com\n".encode()]
+
+
+@pytest.mark.asyncio
+async def test_the_output_is_the_owners_only(client: Client, source: Path, output: Path) -> None:
+    await verified(client, source, output)
+    assert output.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.asyncio
+async def test_paths_may_be_text(client: Client, source: Path, output: Path) -> None:
+    report = await verify_list(client, str(source), str(output), wait=FAST)
+    assert report.destination == str(output)
+    assert len(table(output)) == 4
+
+
+CELL = st.text(
+    alphabet=st.one_of(
+        st.sampled_from("\"',;\t|\r\n ä測📬"), st.characters(codec="utf-8", exclude_characters="\0")
+    ),
+    max_size=6,
+)
+ADDRESS = st.one_of(
+    st.sampled_from([f"{D}@x.com", f"{U}@x.com", f"{D}@X.com", "", " ", "nobody", "Info@x.com"]),
+    CELL,
+)
+
+
+@given(rows=st.lists(st.tuples(CELL, ADDRESS), min_size=1, max_size=6))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_table_of_text_comes_back_cell_for_cell(
+    source: Path, output: Path, rows: list[tuple[str, str]]
+) -> None:
+    # The two halves that touch the caller's cells, with the service's part played by a table.
+    text = StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([["note", "email"], *rows])
+    source.write_bytes(text.getvalue().encode())
+    contents = run_module._read(source, None, ",", "utf-8-sig")
+    sent = list(csv.reader(StringIO(contents.as_csv().decode(), newline="")))
+    assert sent == [["email"], *([address] for address in contents.addresses.values())]
+    results = output.with_name("results.csv")
+    with results.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        writer.writerow(["email", "Verification Result"])
+        writer.writerows([address, "unknown"] for [address] in sent[1:])
+    outcome = run_module._join(contents, results, output)
+    assert outcome["missing"] == 0
+    assert [tuple(row[:2]) for row in table(output)[1:]] == rows
+    assert verdicts_of(table(output)[1:]) == [K if address.strip() else U for _, address in rows]
+
+
+# What is refused before anything is sent
+
+
+async def refused(
+    kind: type[Exception],
+    message: str,
+    client: Client,
+    source: Path,
+    output: Path,
+    **options: Any,  # noqa: ANN401
+) -> None:
+    with pytest.raises(kind, match=message):
+        await verified(client, source, output, **options)
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_exists_is_kept(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    output.write_text("before")
+    await refused(FileExistsError, "verified.csv", client, source, output)
+    assert output.read_text() == "before"
+    assert sandbox.ledger.requests.total() == 0
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_exists_is_replaced_when_it_may_be(
+    client: Client, source: Path, output: Path
+) -> None:
+    output.write_text("before")
+    await verified(client, source, output, overwrite=True)
+    assert len(table(output)) == 4
+
+
+@pytest.mark.asyncio
+async def test_a_list_may_be_verified_in_place(client: Client, source: Path) -> None:
+    await verified(client, source, source, overwrite=True)
+    assert table(source)[0] == ["name", "email", *OURS]
+
+
+@pytest.mark.asyncio
+async def test_an_output_without_a_folder_is_told_before_anything_is_spent(
+    sandbox: Sandbox, client: Client, source: Path, tmp_path: Path
+) -> None:
+    await refused(FileNotFoundError, "nowhere", client, source, tmp_path / "nowhere" / "x.csv")
+    assert sandbox.ledger.requests.total() == 0
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "options", "kind", "message"),
     [
-        (b"", "is empty"),
-        (b"email\n", "a header and no rows"),
-        (b"PK\x03\x04...", "a spreadsheet or a ZIP file"),
-        (b"name\nAnna\n", "no column of addresses"),
-        (b"email,x\na@x.org,1\nb@x.org,1,2\n", "Line 3 of .* has 3 cells"),
-        (b"email\ncaf\xe9@x.org\n", "byte 0xe9"),
-        (b"email\n" + b"x" * 200_000 + b"@x.org\n", "can't be read as CSV"),
+        ("", {}, InvalidListError, "is empty"),
+        ("name\nAnna\n", {}, InvalidListError, "no column of addresses"),
+        ("email\na@x\nb@x,c\n", {}, InvalidListError, "Line 3 of"),
+        ("email\na@x\n", {"column": "mail"}, UsageError, "no column 'mail'"),
+        ("email\na@x\n", {"encoding": "klingon"}, UsageError, "no encoding 'klingon'"),
+        ("email\na@x\n", {"delimiter": "::"}, UsageError, "one character"),
+        ("email\na@x\n", {"job_id": "a/b"}, UsageError, "is no job id"),
     ],
 )
-async def test_a_list_that_cannot_be_used_is_never_sent(
-    desk: Desk, content: bytes, message: str
+async def test_what_cannot_be_verified_costs_no_request(  # noqa: PLR0917 - a row of the table
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    temporary: Path,
+    content: str,
+    options: dict[str, Any],
+    kind: type[Exception],
+    message: str,
 ) -> None:
-    with pytest.raises(InvalidListError, match=message):
-        await desk.verify(content)
-    assert desk.sandbox.ledger.requests.total() == 0
-    assert desk.has_only_the_list()
+    source.write_text(content)
+    await refused(kind, message, client, source, output, **options)
+    assert sandbox.ledger.requests.total() == 0
+    assert not output.exists()
+    assert left_behind(output, temporary) == []
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_is_not_there_is_an_error_of_the_system(desk: Desk) -> None:
-    with pytest.raises(FileNotFoundError, match=r"list\.csv"):
-        await desk.verify()
-
-
-@pytest.mark.asyncio
-async def test_an_output_in_a_folder_that_is_not_there_costs_nothing(desk: Desk) -> None:
-    desk.output = desk.folder / "missing" / "verified.csv"
-    with pytest.raises(FileNotFoundError, match="missing"):
-        await desk.verify("deliverable@example.com\n")
-    assert desk.sandbox.ledger.requests.total() == 0
-
-
-# Money
-
-
-@pytest.mark.asyncio
-async def test_a_run_may_cost_as_much_as_is_allowed(desk: Desk) -> None:
-    report = await desk.verify("deliverable@example.com\nunknown@example.com\n", max_credits=2)
+@pytest.mark.parametrize("max_credits", [2, 3, None])
+async def test_a_run_may_cost_as_much_as_is_allowed(
+    client: Client, source: Path, output: Path, max_credits: int | None
+) -> None:
+    report = await verified(client, source, output, max_credits=max_credits)
     assert report.credits_spent == 2
 
 
 @pytest.mark.asyncio
-async def test_too_few_credits_start_nothing_and_the_upload_can_be_used_later(desk: Desk) -> None:
-    desk.sandbox.credits = 1
-    with pytest.raises(
-        InsufficientCreditsError, match="costs 2 credits and the account has 1"
-    ) as info:
-        await desk.verify("deliverable@example.com\nunknown@example.com\n")
-    ledger = desk.sandbox.ledger
-    assert (ledger.starts, ledger.credits_spent, ledger.requests["start"]) == ([], 0, 0)
-    assert desk.has_only_the_list()
-
-    (upload,) = ledger.uploads
-    assert upload.job_id in str(info.value)
-    desk.sandbox.credits = 2
-    report = await desk.verify(job_id=upload.job_id)
-    assert (report.job_id, report.credits_spent) == (upload.job_id, 2)
-    assert len(desk.sandbox.ledger.uploads) == 1
-    assert len(desk.rows()) == 2
-
-
-TWO = "email\ndeliverable@example.com\nunknown@example.com\n"
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("seconds", [0, 5, 1000])
-async def test_a_job_that_was_started_before_costs_nothing_again(
-    desk: Desk, seconds: float
+@pytest.mark.parametrize("max_credits", [0, 1])
+async def test_a_run_that_would_cost_more_sends_nothing(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, max_credits: int
 ) -> None:
-    job = await desk.client.upload(TWO.encode(), auto_verify=True)
-    desk.sandbox.advance(10 + seconds)
-    report = await desk.verify(TWO, job_id=job.id)
-    assert (report.job_id, report.credits_spent) == (job.id, 0)
-    assert desk.sandbox.ledger.credits_spent == 2
-    assert [row[1] for row in desk.rows()] == ["verdict", "deliverable", "unknown"]
-    assert Stage.STARTING not in {seen.stage for seen in desk.progress}
+    message = f"2 distinct addresses .* more than the {max_credits} allowed. Nothing was sent"
+    await refused(UsageError, message, client, source, output, max_credits=max_credits)
+    assert sandbox.ledger.requests.total() == 0
 
 
 @pytest.mark.asyncio
-async def test_a_start_that_the_status_does_not_show_yet_is_not_paid_again(desk: Desk) -> None:
-    job = await desk.client.upload(TWO.encode(), auto_verify=True)
-    desk.sandbox.advance(10)
-    desk.sandbox.inject(fault("status", "stale"))  # type: ignore[arg-type]
-    report = await desk.verify(TWO, job_id=job.id)
-    assert report.credits_spent == 0
-    assert desk.sandbox.ledger.starts == [job.id]
-    assert desk.sandbox.ledger.requests["start"] == 1
+async def test_what_the_service_counts_may_not_cost_more_either(
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A service that takes the header for an address.
+    monkeypatch.setattr(
+        run_module._Contents, "as_csv", lambda _: f"email\nemail\n{D}@x.com\n{U}@x.com\n".encode()
+    )
+    await refused(UsageError, "3 credits, more than the 2", client, source, output, max_credits=2)
+    assert sandbox.ledger.starts == []
 
 
 @pytest.mark.asyncio
-async def test_a_lost_answer_to_a_start_is_paid_once(desk: Desk) -> None:
-    desk.sandbox.inject(fault("start", "drop_after"))  # type: ignore[arg-type]
-    report = await desk.verify(TWO)
-    assert report.credits_spent == desk.sandbox.ledger.credits_spent == 2
+async def test_too_few_credits_start_nothing_and_the_run_can_go_on(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, temporary: Path
+) -> None:
+    sandbox.credits = 1
+    await refused(
+        InsufficientCreditsError, "costs 2 credits and the account has 1", client, source, output
+    )
+    assert sandbox.ledger.starts == []
+    assert sandbox.ledger.requests["start"] == 0
+    assert left_behind(output, temporary) == []
+    sandbox.credits = 2
+    job_id = sandbox.ledger.uploads[0].job_id
+    report = await verified(client, source, output, job_id=job_id)
+    assert (report.job_id, report.credits_spent) == (job_id, 2)
+    assert len(sandbox.ledger.uploads) == 1
+    assert sandbox.credits == 0
+
+
+# Going on with an earlier run
 
 
 @pytest.mark.asyncio
-async def test_an_upload_of_another_list_is_not_started(desk: Desk) -> None:
-    job = await desk.client.upload(["a@example.com"])
-    with pytest.raises(UsageError, match="holds 1 addresses and this list has 2: .* Nothing was"):
-        await desk.verify(TWO, job_id=job.id)
-    assert desk.sandbox.ledger.starts == []
-    assert desk.has_only_the_list()
+@pytest.mark.parametrize("until", ["upload", "start", "complete", "output"])
+async def test_a_run_goes_on_from_wherever_it_was(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, until: str
+) -> None:
+    job = await client.upload(f"email\n{D}@x.com\n{U}@x.com\n".encode())
+    sandbox.advance(60)
+    if until != "upload":
+        await job.start()
+    if until == "complete":
+        sandbox.advance(3600)
+    if until == "output":
+        await verified(client, source, output, job_id=job.id)
+    report = await verified(client, source, output, job_id=job.id, overwrite=True)
+    assert report.job_id == job.id
+    assert report.credits_spent == (2 if until == "upload" else 0)
+    assert sandbox.ledger.credits_spent == 2
+    assert verdicts_of(table(output)) == ["verdict", D, U, D]
 
 
 @pytest.mark.asyncio
-async def test_a_job_that_there_is_not_is_told(desk: Desk) -> None:
-    with pytest.raises(JobNotFoundError):
-        await desk.verify(TWO, job_id="x" * 36)
-    assert desk.has_only_the_list()
+async def test_a_start_that_the_status_does_not_show_yet_is_not_paid_again(
+    source: Path, output: Path
+) -> None:
+    async with Sandbox(
+        speed=1000, requests_per_minute=None, timings=Timings(start_delay=36e5)
+    ) as sandbox:
+        settings: dict[str, Any] = {"base_url": sandbox.url, "requests_per_minute": None}
+        async with Client(sandbox.api_key, **settings) as earlier:
+            job = await earlier.upload(f"email\n{D}@x.com\n{U}@x.com\n".encode())
+            sandbox.advance(60)
+            await job.start()
+
+        def show_it(progress: RunProgress) -> None:
+            if progress.stage is Stage.VERIFYING:
+                sandbox.advance(36e5)
+
+        async with Client(sandbox.api_key, **settings) as client:
+            assert (await client.status(job.id)).status == "ready"
+            report = await verified(client, source, output, job_id=job.id, on_progress=show_it)
+        assert report.credits_spent == 0
+        assert sandbox.ledger.credits_spent == 2
+        assert sandbox.ledger.requests["start"] == 2
 
 
 @pytest.mark.asyncio
-async def test_a_row_whose_address_the_service_did_not_return_is_missing(desk: Desk) -> None:
-    job = await desk.client.upload(["deliverable@example.com", "else@example.com"])
-    report = await desk.verify(TWO, job_id=job.id)
+@pytest.mark.parametrize("completed", [False, True])
+async def test_an_upload_of_another_list_is_not_gone_on_with(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, *, completed: bool
+) -> None:
+    other = await client.upload([f"{D}@x.com"])
+    if completed:
+        sandbox.advance(60)
+        await other.start()
+        sandbox.advance(3600)
+    message = f"Job {other.id} holds 1 addresses and this list has 2"
+    await refused(UsageError, message, client, source, output, job_id=other.id, delete=True)
+    assert len(sandbox.ledger.starts) == completed
+    assert sandbox.ledger.deletes == []
+    assert not output.exists()
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_there_is_not_is_told(client: Client, source: Path, output: Path) -> None:
+    await refused(JobNotFoundError, "Job not found", client, source, output, job_id="x" * 36)
+
+
+# What the service makes of it
+
+
+@pytest.mark.asyncio
+async def test_rows_that_the_service_has_lost_are_kept_and_counted(
+    client: Client, source: Path, output: Path, sandbox: Sandbox
+) -> None:
+    job = await client.upload(f"email\n{D}@x.com\nother@x.com\n".encode())
+    sandbox.advance(60)
+    report = await verified(client, source, output, job_id=job.id)
+    assert (report.rows, report.missing) == (3, 1)
+    assert report.verdicts == VerdictCounts(deliverable=2, undeliverable=0, accept_all=0, unknown=0)
+    _, *rows = table(output)
+    assert rows[1] == ["Bob", f"{U}@x.com", *[""] * len(OURS)]
+    assert verdicts_of(rows) == [D, "", D]
+
+
+@pytest.mark.asyncio
+async def test_a_service_that_writes_addresses_in_lower_case_has_answered_for_them(
+    client: Client, source: Path, output: Path, sandbox: Sandbox
+) -> None:
+    source.write_text(f"email\n{D.upper()}@X.com\n{U}@x.com\nUNKNOWN@x.com\n")
+    job = await client.upload(f"email\n{D}@x.com\n{U}@x.com\nother@x.com\n".encode())
+    sandbox.advance(60)
+    report = await verified(client, source, output, job_id=job.id)
     assert report.missing == 1
-    assert desk.rows()[1][1] == "deliverable"
-    assert desk.rows()[2] == ["unknown@example.com", *[""] * 7]
-    assert report.verdicts == VerdictCounts(deliverable=1, undeliverable=0, accept_all=0, unknown=0)
+    assert verdicts_of(table(output)[1:]) == [D, U, ""]
 
 
 @pytest.mark.asyncio
-async def test_a_service_that_changes_the_case_has_still_answered(desk: Desk) -> None:
-    job = await desk.client.upload(["deliverable@example.com", "unknown@example.com"])
-    report = await desk.verify("Deliverable@Example.com\nUNKNOWN@example.com\n", job_id=job.id)
+async def test_a_list_is_deleted_when_that_was_asked_for(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    report = await verified(client, source, output, delete=True)
+    assert sandbox.ledger.deletes == [report.job_id]
+    assert output.exists()
+
+
+@pytest.mark.asyncio
+async def test_a_list_is_kept_otherwise(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await verified(client, source, output)
+    assert sandbox.ledger.deletes == []
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_fails_leaves_nothing_behind(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, temporary: Path
+) -> None:
+    def fail_it(progress: RunProgress) -> None:
+        if progress.stage is Stage.VERIFYING and progress.job_id:
+            sandbox.fail(progress.job_id)
+
+    await refused(JobFailedError, "failed", client, source, output, on_progress=fail_it)
+    assert not output.exists()
+    assert left_behind(output, temporary) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("stage", Stage)
+async def test_whoever_stops_a_run_leaves_nothing_behind(
+    client: Client, source: Path, output: Path, temporary: Path, stage: Stage
+) -> None:
+    def stop(progress: RunProgress) -> None:
+        if progress.stage is stage:
+            raise RuntimeError(f"stopped while {stage}")
+
+    await refused(RuntimeError, f"stopped while {stage}", client, source, output, on_progress=stop)
+    assert output.exists() is (stage is Stage.DONE)
+    assert left_behind(output, temporary) == []
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_changes_meanwhile_leaves_nothing_behind(
+    client: Client, source: Path, output: Path, temporary: Path
+) -> None:
+    def change(progress: RunProgress) -> None:
+        if progress.stage is Stage.JOINING:
+            source.write_text("name,email\na,b,c,d\n")
+
+    await refused(InvalidListError, "Line 2", client, source, output, on_progress=change)
+    assert not output.exists()
+    assert left_behind(output, temporary) == []
+
+
+@pytest.mark.asyncio
+async def test_results_that_are_cut_off_are_fetched_again(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="download", kind=FaultKind.TRUNCATE_CLEANLY, times=1))
+    report = await verified(client, source, output)
     assert report.missing == 0
-    assert [row[1] for row in desk.rows()[1:]] == ["deliverable", "unknown"]
+    assert sandbox.ledger.faults.total() == 1
 
 
-# Afterwards
-
-
-@pytest.mark.asyncio
-async def test_the_list_is_deleted_from_the_service_when_that_is_wanted(desk: Desk) -> None:
-    report = await desk.verify(TWO, delete=True)
-    assert desk.sandbox.ledger.deletes == [report.job_id]
-    assert len(desk.rows()) == 3
+# Progress
 
 
 @pytest.mark.asyncio
-async def test_a_deletion_that_fails_leaves_the_output(desk: Desk) -> None:
-    desk.sandbox.inject(fault("delete", "answer", times=None))  # type: ignore[arg-type]
-    with pytest.raises(ServerError):
-        await desk.verify(TWO, delete=True)
-    assert len(desk.rows()) == 3
+async def test_a_run_tells_what_it_is_busy_with(client: Client, source: Path, output: Path) -> None:
+    seen: list[RunProgress] = []
+    report = await verified(client, source, output, on_progress=seen.append)
+    stages = [progress.stage for progress in seen]
+    assert list(dict.fromkeys(stages)) == list(Stage)
+    assert stages == sorted(stages, key=list(Stage).index)
+    reading, uploading, *later = seen
+    assert reading == RunProgress(stage=Stage.READING)
+    assert uploading == RunProgress(stage=Stage.UPLOADING, rows=3, addresses=2)
+    assert {(progress.rows, progress.addresses, progress.job_id) for progress in later} == {
+        (3, 2, report.job_id)
+    }
+    assert later[-1].snapshot is not None
+    assert later[-1].snapshot.status == "completed"
+    verifying = [p.snapshot.status for p in seen if p.stage is Stage.VERIFYING and p.snapshot]
+    assert verifying[-1] == "completed"
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    ("endpoint", "kind", "options", "expected"),
-    [
-        ("upload", "drop_after", {}, UploadUncertainError),
-        ("credits", "answer", {"status": 500}, ServerError),
-        ("start", "answer", {"status": 402}, InsufficientCreditsError),
-        ("download", "answer", {"status": 503}, ServerError),
-        (
-            "download",
-            "answer",
-            {
-                "status": 400,
-                "body": '{"success": false, "result": "Job is being verified, please wait"}',
-            },
-            NotReadyError,
-        ),
-        ("download", "truncate", {}, BulkVerifyError),
-        ("download", "truncate_cleanly", {}, BulkVerifyError),
-    ],
-)
-async def test_an_error_leaves_nothing_behind(
-    desk: Desk,
-    endpoint: str,
-    kind: str,
-    options: dict[str, object],
-    expected: type[BulkVerifyError],
+async def test_a_run_that_goes_on_uploads_nothing(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
-    desk.sandbox.inject(fault(endpoint, kind, times=None, **options))  # type: ignore[arg-type]
-    with pytest.raises(expected):
-        await desk.verify(TWO)
-    assert desk.has_only_the_list()
+    job = await client.upload(f"email\n{D}@x.com\n{U}@x.com\n".encode())
+    sandbox.advance(60)
+    stages: list[Stage] = []
+    await verified(
+        client,
+        source,
+        output,
+        job_id=job.id,
+        on_progress=lambda progress: stages.append(progress.stage),
+    )
+    assert Stage.UPLOADING not in stages
+    assert list(dict.fromkeys(stages)) == [stage for stage in Stage if stage != "uploading"]
 
 
-@pytest.mark.asyncio
-@pytest.mark.parametrize("stage", [Stage.PREPARING, Stage.VERIFYING])
-@pytest.mark.parametrize(
-    ("act", "expected"), [("fail", JobFailedError), ("cancel", JobCancelledError)]
-)
-async def test_a_job_that_ends_otherwise_ends_the_run(
-    desk: Desk, stage: Stage, act: str, expected: type[BulkVerifyError]
-) -> None:
-    end = getattr(desk.sandbox, act)
-    with pytest.raises(expected):
-        await desk.verify(TWO, on_progress=at_stage(stage, end))
-    assert desk.has_only_the_list()
+@pytest.mark.parametrize("cls", [RunProgress, RunReport])
+def test_what_a_run_tells_cannot_be_changed(cls: type) -> None:
+    assert attrs.has(cls)
+    assert all(field.kw_only for field in attrs.fields(cls))
+    assert not hasattr(cls.__new__(cls), "__dict__")
 
 
-@pytest.mark.asyncio
-async def test_a_run_ends_at_its_timeout(desk: Desk) -> None:
-    with pytest.raises(WaitTimeoutError):
-        await desk.verify(TWO, timeout=0)
-    assert desk.has_only_the_list()
+def test_what_is_read_of_a_list_does_not_show_its_addresses(source: Path) -> None:
+    contents = run_module._read(source, None, None, "utf-8-sig")
+    assert "@" not in repr(contents)
+    assert isinstance(contents.source, type(inspect_list(source)))
+    assert os.fspath(contents.source.path) == str(source)
 
 
-@pytest.mark.asyncio
-@pytest.mark.parametrize("stage", [Stage.PREPARING, Stage.VERIFYING, Stage.DOWNLOADING])
-async def test_a_run_that_is_cancelled_leaves_nothing_behind(desk: Desk, stage: Stage) -> None:
-    task = asyncio.current_task()
-    assert task is not None
-    with pytest.raises(asyncio.CancelledError):
-        await desk.verify(TWO, on_progress=at_stage(stage, lambda _: task.cancel()))
-    task.uncancel()
-    assert desk.has_only_the_list()
+def test_what_has_no_address_is_undeliverable_without_asking() -> None:
+    assert (
+        ResultRow(
+            email="",
+            verdict=Verdict.UNDELIVERABLE,
+            syntax_error=True,
+            common_isp=False,
+            role_based=False,
+            disposable=False,
+            spamtrap=False,
+        )
+        == run_module._BLANK
+    )
