@@ -16,7 +16,12 @@ from tenacity.wait import wait_base
 
 from bulkverify.client import Client, Job
 from bulkverify.downloads import read_rows
-from bulkverify.errors import AlreadyStartedError, InsufficientCreditsError, UsageError
+from bulkverify.errors import (
+    AlreadyStartedError,
+    InsufficientCreditsError,
+    InvalidListError,
+    UsageError,
+)
 from bulkverify.files import check_writable, replacing
 from bulkverify.lifecycle import JobStatus
 from bulkverify.lists import AddressList, address_key, inspect_list, row_writer, write_joined
@@ -284,6 +289,12 @@ def _read(
             addresses.setdefault(address_key(address), address)
         else:
             blank += 1
+    if not addresses:
+        name = source.names[source.column]
+        raise InvalidListError(
+            f"{path} has no addresses in its column {name!r}: there is nothing to verify. Name the "
+            "right one with `column`."
+        )
     return _Contents(source=source, rows=rows, blank=blank, addresses=addresses)
 
 

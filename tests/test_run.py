@@ -288,7 +288,7 @@ ADDRESS = st.one_of(
 )
 
 
-@given(rows=st.lists(st.tuples(CELL, ADDRESS), min_size=1, max_size=6))
+@given(rows=st.lists(st.tuples(CELL, ADDRESS), max_size=6).map(lambda rows: [*rows, ("", "a@x")]))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_table_of_text_comes_back_cell_for_cell(
     source: Path, output: Path, rows: list[tuple[str, str]]
@@ -370,6 +370,12 @@ async def test_an_output_without_a_folder_is_told_before_anything_is_spent(
         ("email\na@x\n", {"encoding": "klingon"}, UsageError, "no encoding 'klingon'"),
         ("email\na@x\n", {"delimiter": "::"}, UsageError, "one character"),
         ("email\na@x\n", {"job_id": "a/b"}, UsageError, "is no job id"),
+        (
+            "email,none\na@x,\n",
+            {"column": "none"},
+            InvalidListError,
+            "no addresses in its column 'none'",
+        ),
     ],
 )
 async def test_what_cannot_be_verified_costs_no_request(  # noqa: PLR0917 - a row of the table
