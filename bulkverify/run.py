@@ -138,7 +138,8 @@ async def verify_list(
         max_credits: refuse to spend more than this.
         job_id: go on with the upload of an earlier run of this list, instead of a new one.
         overwrite: replace an output that exists.
-        delete: delete the list from the service when the output is complete.
+        delete: delete the list from the service when the output is complete; it is kept where rows
+            are missing.
         timeout: seconds for each of the two waits; `None` for no limit.
         wait: when to ask again, as for `wait_until`.
         on_progress: called when something has changed.
@@ -174,7 +175,7 @@ async def verify_list(
         await run.job.download(results)
         run.tell(Stage.JOINING)
         outcome = await asyncio.to_thread(_join, contents, results, destination)
-    if delete:
+    if delete and not outcome["missing"]:
         await run.job.delete()
     run.tell(Stage.DONE)
     return RunReport(

@@ -559,6 +559,17 @@ async def test_a_list_is_deleted_when_that_was_asked_for(
 
 
 @pytest.mark.asyncio
+async def test_a_list_that_left_rows_without_a_verdict_is_not_deleted(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    job = await client.upload(f"email\n{D}@x.com\nother@x.com\n".encode())
+    sandbox.advance(60)
+    report = await verified(client, source, output, job_id=job.id, delete=True)
+    assert report.missing == 1
+    assert sandbox.ledger.deletes == []
+
+
+@pytest.mark.asyncio
 async def test_a_list_is_kept_otherwise(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
