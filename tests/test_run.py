@@ -1,5 +1,6 @@
 """From a list to a verdict for every row, against the sandbox on a real socket."""
 
+import asyncio
 import csv
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -17,17 +18,24 @@ from tenacity import wait_fixed
 from bulkverify import (
     Analysis,
     Client,
+    ConnectionFailedError,
+    IncompleteDownloadError,
     InsufficientCreditsError,
     InvalidListError,
+    JobCancelledError,
     JobFailedError,
     JobNotFoundError,
     ResultRow,
     RunProgress,
     RunReport,
+    ServerError,
     Stage,
+    UnreadableAnswerError,
+    UploadUncertainError,
     UsageError,
     Verdict,
     VerdictCounts,
+    WaitTimeoutError,
     verify_list,
 )
 from bulkverify import run as run_module
@@ -694,3 +702,101 @@ def test_what_has_no_address_is_undeliverable_without_asking() -> None:
         )
         == run_module._BLANK
     )
+
+
+# What goes wrong on the way
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(endpoint="upload", kind=FaultKind.DROP_AFTER), UploadUncertainError),
+        (Fault(endpoint="credits", kind=FaultKind.ANSWER, times=None), ServerError),
+        (
+            Fault(endpoint="start", kind=FaultKind.ANSWER, status=402),
+            InsufficientCreditsError,
+        ),
+        (Fault(endpoint="download", kind=FaultKind.ANSWER, times=None), ServerError),
+        (
+            Fault(endpoint="download", kind=FaultKind.ANSWER, status=400, times=None),
+            UnreadableAnswerError,
+        ),
+        (Fault(endpoint="download", kind=FaultKind.TRUNCATE, times=None), ConnectionFailedError),
+        (
+            Fault(endpoint="download", kind=FaultKind.TRUNCATE_CLEANLY, times=None),
+            IncompleteDownloadError,
+        ),
+    ],
+)
+async def test_an_error_leaves_nothing_behind(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    temporary: Path,
+    fault: Fault,
+    kind: type[Exception],
+) -> None:
+    sandbox.inject(fault)
+    await refused(kind, r"\w", client, source, output)
+    assert not output.exists()
+    assert left_behind(output, temporary) == []
+
+
+@pytest.mark.asyncio
+async def test_a_start_whose_answer_was_lost_is_paid_once(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="start", kind=FaultKind.DROP_AFTER))
+    report = await verified(client, source, output)
+    assert report.credits_spent == sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
+async def test_a_deletion_that_fails_leaves_the_output(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="delete", kind=FaultKind.ANSWER, times=None))
+    await refused(ServerError, "delete", client, source, output, delete=True)
+    assert len(table(output)) == 4
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("stage", [Stage.PREPARING, Stage.VERIFYING])
+async def test_a_job_that_is_cancelled_ends_the_run(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox, client: Client, source: Path, output: Path, temporary: Path, stage: Stage
+) -> None:
+    def cancel_it(progress: RunProgress) -> None:
+        if progress.stage is stage and progress.job_id:
+            sandbox.cancel(progress.job_id)
+
+    await refused(JobCancelledError, "cancelled", client, source, output, on_progress=cancel_it)
+    assert not output.exists()
+    assert left_behind(output, temporary) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("stage", [Stage.PREPARING, Stage.VERIFYING, Stage.DOWNLOADING])
+async def test_a_run_whose_task_is_cancelled_leaves_nothing_behind(
+    client: Client, source: Path, output: Path, temporary: Path, stage: Stage
+) -> None:
+    def cancel(progress: RunProgress) -> None:
+        if progress.stage is stage:
+            run.cancel()
+
+    run = asyncio.create_task(verified(client, source, output, on_progress=cancel))
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert not output.exists()
+    assert left_behind(output, temporary) == []
+
+
+@pytest.mark.asyncio
+async def test_a_run_ends_at_its_timeout_and_can_go_on(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, temporary: Path
+) -> None:
+    await refused(WaitTimeoutError, r"\w", client, source, output, timeout=0)
+    assert left_behind(output, temporary) == []
+    report = await verified(client, source, output, job_id=sandbox.ledger.uploads[0].job_id)
+    assert report.credits_spent == 2
