@@ -116,9 +116,9 @@ def inspect_list(
         raise UsageError(
             f"A delimiter is one character, and neither a quote nor a line end, not {delimiter!r}."
         )
-    beginning = _beginning(path)
-    newline = "\r\n" if b"\r\n" in beginning else "\n"
-    delimiter = delimiter or _guess_delimiter(beginning.decode(encoding, "replace"))
+    beginning = _beginning(path).decode(encoding, "replace")
+    newline = "\r\n" if "\r\n" in beginning else "\n"
+    delimiter = delimiter or _guess_delimiter(beginning)
     with path.open(encoding=encoding, newline="") as file:
         records = _checked(csv.reader(file, delimiter=delimiter), path, encoding)
         sample = list(islice(records, _SAMPLE_ROWS + 1))

@@ -800,3 +800,27 @@ async def test_a_run_ends_at_its_timeout_and_can_go_on(
     assert left_behind(output, temporary) == []
     report = await verified(client, source, output, job_id=sandbox.ledger.uploads[0].job_id)
     assert report.credits_spent == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+async def test_the_output_keeps_the_delimiter_and_the_line_ends_of_the_list(  # noqa: PLR0917 - a row of the table
+    client: Client, source: Path, output: Path, delimiter: str, encoding: str, newline: str
+) -> None:
+    rows = [
+        ["Nachname", "E-Mail"],
+        ["Müller", f"{D}@x.com"],
+        ["a,b;c\td|e", f"{K}@x.com"],
+        ['"', ""],
+    ]
+    text = StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator=newline).writerows(rows)
+    source.write_bytes(text.getvalue().encode(encoding))
+    await verified(client, source, output, encoding=encoding)
+    found = table(output, delimiter)
+    assert [row[:2] for row in found] == rows
+    assert verdicts_of(found[1:]) == [D, K, U]
+    assert output.read_bytes().count(newline.encode()) == len(rows)
+    assert output.read_bytes().count(b"\r") == (len(rows) if newline == "\r\n" else 0)
