@@ -23,7 +23,18 @@ from bulkverify.models import JobSnapshot
 class Waiter:
     """Somebody who waits for a job to reach a target; `result` is the future to await."""
 
-    __slots__ = ("_on_progress", "_told", "deadline", "job", "policy", "result", "target", "timer")
+    __slots__ = (
+        "_on_progress",
+        "_told",
+        "deadline",
+        "job",
+        "joined_at",
+        "policy",
+        "polls_before",
+        "result",
+        "stream",
+        "target",
+    )
 
     def __init__(
         self,
@@ -39,9 +50,12 @@ class Waiter:
         self.job = job
         self.target = target
         self.policy = policy
-        self.deadline = None if timeout is None else loop.time() + timeout
+        self.joined_at = loop.time()
+        self.deadline = None if timeout is None else self.joined_at + timeout
         self.result: asyncio.Future[JobSnapshot] = loop.create_future()
-        self.timer: asyncio.TimerHandle | None = None
+        # Where it stands while it waits, and how often its job had been asked about before.
+        self.stream: object = None
+        self.polls_before = 0
         self._on_progress = on_progress
         self._told: JobSnapshot | None = None
 
@@ -77,10 +91,8 @@ class Waiter:
             self.fail(_timed_out(self.job, self.target, polls, last_error))
 
     def leave(self) -> None:
-        """Let go of the timer, and of an error that nobody will ask for any more."""
-        if self.timer is not None:
-            self.timer.cancel()
-        if self.done and not self.result.cancelled():
+        """Stop waiting, and let go of an error that nobody will ask for any more."""
+        if not self.result.cancel() and not self.result.cancelled():
             self.result.exception()
 
     def waits_for_start(self) -> bool:

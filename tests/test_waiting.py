@@ -408,7 +408,7 @@ async def test_a_mistake_of_the_library_leaves_nobody_waiting(
         def broken(*_: Any) -> None:  # noqa: ANN401 - whatever it is called with
             raise AttributeError("a mistake")
 
-        monkeypatch.setattr(scheduler_of(client), "_seen", broken)
+        monkeypatch.setattr("bulkverify.streams.Stream.take", broken)
         with pytest.raises(AttributeError, match="a mistake"):
             await wait_until(client.job(JOB_ID), wait=STEADY)
         assert_idle(client)
