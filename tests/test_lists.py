@@ -112,6 +112,15 @@ def test_a_cell_beyond_the_limit_of_csv_is_told(path: Path) -> None:
         inspected(path, content)
 
 
+def test_a_lower_limit_of_csv_is_no_delimiters_fault(path: Path) -> None:
+    before = csv.field_size_limit(10)
+    try:
+        with pytest.raises(InvalidListError, match=r"field larger than field limit \(10\)"):
+            inspected(path, "email;name\na@example.com;Anna\n")
+    finally:
+        csv.field_size_limit(before)
+
+
 def test_a_delimiter_can_be_named(path: Path) -> None:
     source = inspected(path, "email:name\na@x:Anna\n", delimiter=":")
     assert list(source.rows()) == [["a@x", "Anna"]]
