@@ -28,7 +28,7 @@ LAYERS = """
     transport
     money downloads
     client
-    pacing waiters polling waiting
+    pacing waiters streams polling waiting
     lists run
 """
 ORDER = LAYERS.split()
