@@ -1,0 +1,1 @@
+"""What this package costs and how well it waits, measured: each module prints its tables."""
