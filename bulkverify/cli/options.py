@@ -28,7 +28,7 @@ class Account:
     base_url: Annotated[str | None, Parameter(metavar="URL")] = None
     """The service; else BULKVERIFY_BASE_URL, else Bouncify's."""
 
-    api_key_file: Annotated[str | None, Parameter(metavar="PATH")] = None
+    api_key_file: Annotated[str | None, Parameter(metavar="PATH", allow_leading_hyphen=True)] = None
     """Holds the key, - for stdin; else BULKVERIFY_API_KEY, else a prompt."""
 
     allow_http: bool = False

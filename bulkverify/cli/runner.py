@@ -34,7 +34,7 @@ def run(tokens: Sequence[str]) -> int:
             if outcome is not None:
                 run_interruptibly(outcome)
         sys.stdout.flush()
-    except (OutputClosedError, BrokenPipeError):
+    except (OutputClosedError, BrokenPipeError, SystemExit):  # the last is rich's, on a broken pipe
         give_up_stdout()
         return Exit.BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - this is where all of them end

@@ -23,12 +23,13 @@ class _Log:
 
     def __init__(self, line: Line | None = None) -> None:
         self._line = line
-        self._stage = ""
+        self._logged = ""
 
     def show(self, stage: str, snapshot: JobSnapshot | None = None) -> None:
-        if stage != self._stage:
-            self._stage = stage
-            _log.info("%s%s", stage, f", job {snapshot.job_id}" if snapshot else "")
+        news = f"{stage}, job {snapshot.job_id}" if snapshot else stage
+        if news != self._logged:
+            self._logged = news
+            _log.info(news)
         if snapshot is not None and snapshot.verified is not None:
             _log.debug("%s of %s verified", snapshot.verified, snapshot.total)
         if self._line is not None:

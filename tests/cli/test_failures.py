@@ -1,0 +1,156 @@
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from bulkverify.cli import runner
+from bulkverify.cli.exits import Exit
+from bulkverify.sandbox import Fault, FaultKind
+
+from .conftest import Cli
+from .service import Service
+
+pytestmark = pytest.mark.usefixtures("service")
+
+
+@pytest.fixture
+def slow(serve: Callable[..., Service], environment: Callable[[Service], None]) -> Service:
+    """A service in which nothing happens unless its clock is moved."""
+    slow = serve(speed=0)
+    environment(slow)
+    return slow
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["status"],
+        ["stats", "r1"],
+        ["status", "r1", "--wach"],
+        ["wait", "r1", "--until", "done"],
+        ["wait", "r1", "--timeout", "soon"],
+        ["wait", "r1", "--timeout", "-1"],
+        ["status", "a/b"],
+        ["upload", "missing.csv"],
+        ["upload", "."],
+        ["verify", "missing.csv", "-o", "out.csv"],
+        ["verify", "contacts.csv", "-o", "missing/out.csv"],
+        ["verify", "contacts.csv", "-o", "."],
+        ["verify", "contacts.csv", "-o", "out.csv", "--column", "phone"],
+        ["verify", "contacts.csv", "-o", "out.csv", "--encoding", "utf-33"],
+        ["verify", "empty.csv", "-o", "out.csv"],
+        ["credits", "--base-url", "ftp://x.example"],
+        ["credits", "--base-url", "http://x.example"],
+        ["credits", "--requests-per-minute", "-1"],
+        ["credits", "--api-key-file", "missing"],
+        ["sandbox", "--speed", "0"],
+        ["sandbox", "--host", "256.0.0.1", "--port", "0"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("contacts")
+def test_bad_usage_and_input_is_2(cli: Cli, tmp_path: Path, tokens: list[str]) -> None:
+    (tmp_path / "empty.csv").touch()
+    outcome = cli(*tokens)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.splitlines()[-1 if "warning" in outcome.err else 0].startswith(
+        "bulkverify: error: "
+    )
+    assert "`" not in outcome.err.replace("`bulkverify upload`", "")
+    assert cli(*tokens, "--json").error["message"]
+
+
+def test_a_refusal_is_3(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = cli("status", "r1", "--json").error
+    assert (error["type"], error["job_id"], error["status"]) == ("JobNotFoundError", "r1", 400)
+    monkeypatch.setenv("BULKVERIFY_API_KEY", "s3cr3t but wrong")
+    outcome = cli("credits")
+    assert outcome.code == 3
+    assert "--api-key-file" in outcome.err
+
+
+def test_a_job_that_is_not_ready_is_3_and_told_how_to_look(
+    slow: Service, cli: Cli, contacts: Path
+) -> None:
+    job = cli("upload", str(contacts), "--base-url", slow.url).out.strip()
+    outcome = cli("start", job, f"--base-url={slow.url}")
+    assert outcome.code == 3
+    assert outcome.err.splitlines()[-1] == f"    bulkverify status {job} --base-url={slow.url}"
+
+
+@pytest.mark.parametrize("end", ["fail", "cancel"])
+def test_a_job_that_ended_badly_is_4(slow: Service, cli: Cli, contacts: Path, end: str) -> None:
+    job = cli("upload", str(contacts)).out.strip()
+    slow.do(lambda: getattr(slow.sandbox, end)(job))
+    assert cli("wait", job).code == 4
+    assert cli("status", job).code == 0
+    watched = cli("status", job, "--watch")
+    assert watched.code == 4
+    assert watched.out.count("\n") == 1
+    assert watched.err.startswith(f"bulkverify: error: Job {job} ")
+
+
+def test_a_wait_that_is_over_is_5(slow: Service, cli: Cli, contacts: Path) -> None:
+    job = cli("upload", str(contacts)).out.strip()
+    outcome = cli("wait", job, "--timeout", "0")
+    assert outcome.code == 5
+    assert outcome.err.splitlines()[1:] == [
+        f"  Job {job} goes on at the service by itself.",
+        "  Go on with:",
+        f"    bulkverify wait {job} --timeout 0",
+    ]
+    slow.do(lambda: slow.sandbox.advance(60))
+    error = cli("status", job, "--watch", "--timeout", "0s", "--json")
+    assert error.code == 5
+    error = cli("wait", job, "--timeout", "0", "--json").error
+    assert error["job_id"] == job
+    assert error["resume"][0] == f"bulkverify start {job}"
+
+
+def test_no_usable_answer_is_6(cli: Cli, service: Service) -> None:
+    fault = Fault(kind=FaultKind.DROP_AFTER, endpoint="verify")
+    service.do(lambda: service.sandbox.inject(fault))
+    outcome = cli("check", "a@example.com", "--json")
+    assert outcome.code == 6
+    assert outcome.error["type"] == "VerifyUncertainError"
+
+
+def test_a_defect_is_1_and_asks_for_a_report(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Mock(parse_args=Mock(side_effect=ZeroDivisionError("by nought")))
+    monkeypatch.setattr(runner, "app", app)
+    outcome = cli("credits")
+    assert outcome.code == 1
+    assert outcome.err.startswith("bulkverify: error: ZeroDivisionError: by nought\n")
+    assert "report" in outcome.err
+    assert cli("credits", "--json").error["type"] == "ZeroDivisionError"
+
+
+def test_a_traceback_is_shown_on_demand_and_without_the_key(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BULKVERIFY_API_KEY", "s3cr3t but wrong")
+    assert runner.run(["credits", "-vv"]) == 3
+    err = capfd.readouterr().err
+    assert "Traceback" in err
+    assert "s3cr3t" not in err
+
+
+def test_quiet_errors_are_a_single_line(cli: Cli) -> None:
+    assert cli("status", "--quiet").err.count("\n") == 1
+
+
+def test_the_help_lists_every_exit_code_and_examples(cli: Cli) -> None:
+    text = cli("--help").out
+    for exit_ in Exit:
+        assert f" {exit_.value}  {exit_.meaning}" in text
+    assert "bulkverify verify contacts.csv -o verified.csv --sandbox" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_help_of_every_command_names_its_options(cli: Cli) -> None:
+    for command in ("verify", "upload", "status", "start", "wait", "download", "delete", "check"):
+        text = cli(command, "--help").out
+        assert "--api-key-file" in text
+        assert "--api-key " not in text
+        assert "standing" not in text.lower()

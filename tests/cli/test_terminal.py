@@ -1,0 +1,148 @@
+"""What is seen on a terminal of 80 columns."""
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import LIMIT, Shell, finish
+from .service import KEY
+
+
+class Terminal:
+    """Both ends of a terminal; the process under test has the far one."""
+
+    def __init__(self) -> None:
+        self.near, self.far = pty.openpty()
+        fcntl.ioctl(self.far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.seen = ""
+
+    def read(self, until: str | None = None) -> str:
+        """Read until a text is there, or to the end."""
+        while until is None or until not in self.seen:
+            try:
+                piece = os.read(self.near, 4096)
+            except OSError:  # nobody has the far end any more
+                piece = b""
+            if not piece:
+                assert until is None, f"no {until!r} in {self.seen!r}"
+                break
+            self.seen += piece.decode()
+        return self.seen
+
+    def leave(self) -> None:
+        """Close the far end here; the process keeps its own."""
+        if self.far >= 0:
+            os.close(self.far)
+        self.far = -1
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal = Terminal()
+    yield terminal
+    terminal.leave()
+    os.close(terminal.near)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    path = tmp_path / "many.csv"
+    path.write_text("email\n" + "".join(f"p{number}@example.com\n" for number in range(200)))
+    return path
+
+
+def test_progress_is_shown_with_bar_rate_and_time_left(
+    terminal: Terminal, shell: Shell, many: Path
+) -> None:
+    process = shell("verify", str(many), "-o", "out.csv", "--sandbox", stderr=terminal.far)
+    terminal.leave()
+    seen = terminal.read()
+    assert finish(process).code == 0
+    assert "Preparing" in seen
+    assert re.search(r"\d+%.*\d+/200.*\d+/s.*\d:\d\d.*, \d:\d\d left", seen)
+    assert "━" in seen
+    assert "rows" in seen
+    assert "\x1b[3" in seen
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
+    assert max(len(line) for line in re.split(r"[\r\n]+", plain)) <= 80
+
+
+def test_no_color_is_respected(
+    terminal: Terminal, shell: Shell, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    options = ["--sandbox", "--sandbox-speed", "100"]
+    process = shell("verify", str(many), "-o", "out.csv", *options, stderr=terminal.far)
+    terminal.leave()
+    seen = terminal.read()
+    assert finish(process).code == 0
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", seen)
+
+
+@pytest.mark.parametrize("option", ["--json", "--quiet"])
+def test_nothing_is_shown_to_who_does_not_want_it(
+    terminal: Terminal, shell: Shell, many: Path, option: str
+) -> None:
+    options = ["--sandbox", "--sandbox-speed", "100", option]
+    process = shell("verify", str(many), "-o", "out.csv", *options, stderr=terminal.far)
+    terminal.leave()
+    assert terminal.read() == ""
+    assert finish(process).code == 0
+
+
+def test_a_dumb_terminal_gets_no_progress(
+    terminal: Terminal, shell: Shell, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    options = ["--sandbox", "--sandbox-speed", "100"]
+    process = shell("verify", str(many), "-o", "out.csv", *options, stderr=terminal.far)
+    terminal.leave()
+    seen = terminal.read()
+    assert finish(process).code == 0
+    assert "Verifying" not in seen
+    assert "\x1b" not in seen
+
+
+@pytest.mark.usefixtures("service")
+def test_the_key_is_asked_for_and_not_echoed(
+    terminal: Terminal,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("BULKVERIFY_API_KEY")
+    far = {"stdin": terminal.far, "stderr": terminal.far, "start_new_session": True}
+    process = shell("credits", **far)
+    terminal.leave()
+    terminal.read("API key: ")
+    os.write(terminal.near, f"{KEY}\n".encode())
+    seen = terminal.read()
+    assert finish(process).out == "1,000,000 credits\n"
+    assert "s3cr3t" not in seen
+
+
+@pytest.mark.usefixtures("service")
+def test_ctrl_c_ends_the_question_for_the_key(
+    terminal: Terminal,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("BULKVERIFY_API_KEY")
+    far = {"stdin": terminal.far, "stderr": terminal.far, "start_new_session": True}
+    process = shell("credits", **far)
+    terminal.leave()
+    terminal.read("API key: ")
+    process.send_signal(signal.SIGINT)
+    seen = terminal.read()
+    assert process.wait(LIMIT) == 130
+    assert seen.endswith("\r\nbulkverify: interrupted\r\n")
+    assert finish(process).out == ""

@@ -1,0 +1,149 @@
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bulkverify.sandbox import Fault, FaultKind
+
+from .conftest import Cli
+from .service import Service
+
+
+def test_a_list_comes_back_with_a_verdict_for_every_row(
+    service: Service, cli: Cli, contacts: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    outcome = cli("verify", str(contacts), "-o", str(out))
+    assert (outcome.code, outcome.out) == (0, "")
+    with out.open(newline="") as file:
+        verdicts = [row["verdict"] for row in csv.DictReader(file)]
+    assert verdicts == [
+        "deliverable",
+        "undeliverable",
+        "deliverable",
+        "unknown",
+        "undeliverable",
+    ]
+    assert service.sandbox.credits == 1_000_000 - 3
+
+
+@pytest.mark.usefixtures("service")
+def test_the_summary_fits_80_columns_and_says_it_all(
+    cli: Cli,
+    contacts: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out.csv"
+    summary = cli("verify", str(contacts), "-o", str(out)).err
+    words = [line.split() for line in summary.splitlines()]
+    assert ["deliverable", "2", "40.0%"] in [line[:3] for line in words]
+    assert "rows           5 (3 distinct addresses, 1 repeated, 1 blank)" in summary
+    assert "credits spent  3" in summary
+    assert max(map(len, summary.splitlines())) <= 80
+    assert "\x1b" not in summary
+
+
+@pytest.mark.usefixtures("service")
+def test_quiet_says_nothing(cli: Cli, contacts: Path) -> None:
+    outcome = cli("verify", str(contacts), "-o", "out.csv", "--quiet")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+@pytest.mark.usefixtures("service")
+def test_the_report_as_json(cli: Cli, contacts: Path) -> None:
+    options = ["--column", "email", "--delimiter", ",", "--encoding", "utf-8", "--delete"]
+    document = cli("verify", str(contacts), "-o", "out.csv", *options, "--json").document
+    assert document["verdicts"] == {
+        "deliverable": 2,
+        "undeliverable": 2,
+        "accept_all": 0,
+        "unknown": 1,
+    }
+    assert (document["rows"], document["addresses"], document["credits_spent"]) == (5, 3, 3)
+    assert document["destination"] == "out.csv"
+    assert cli("status", document["job_id"]).code == 3
+
+
+def test_it_goes_on_with_a_list_that_is_uploaded_already(
+    service: Service, cli: Cli, contacts: Path
+) -> None:
+    service.do(lambda: setattr(service.sandbox, "credits", 2))
+    refused = cli("verify", str(contacts), "-o", "out.csv", "--job=old", "--json")
+    assert refused.code == 3
+    refused = cli("verify", str(contacts), "-o", "out.csv")
+    assert refused.code == 3
+    [upload] = service.sandbox.ledger.uploads
+    command = f"bulkverify verify {contacts} -o out.csv --job {upload.job_id}"
+    assert refused.err.splitlines()[-1].strip() == command
+    service.do(lambda: setattr(service.sandbox, "credits", 3))
+    assert cli(*command.split()[1:]).code == 0
+    assert len(service.sandbox.ledger.uploads) == 1
+
+
+def test_a_limit_on_the_credits_is_kept(service: Service, cli: Cli, contacts: Path) -> None:
+    outcome = cli("verify", str(contacts), "-o", "out.csv", "--max-credits", "2")
+    assert outcome.code == 2
+    assert "3 distinct addresses" in outcome.err
+    assert service.sandbox.ledger.uploads == []
+
+
+@pytest.mark.usefixtures("service")
+def test_an_output_that_exists_is_kept_unless_forced(
+    cli: Cli,
+    contacts: Path,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "out.csv").write_text("precious")
+    outcome = cli("verify", str(contacts), "-o", "out.csv")
+    assert outcome.err == "bulkverify: error: out.csv exists already.\n  --force replaces it.\n"
+    assert (tmp_path / "out.csv").read_text() == "precious"
+    assert cli("verify", str(contacts), "-o", "out.csv", "--force").code == 0
+
+
+def test_a_lost_upload_is_told_as_uncertain(service: Service, cli: Cli, contacts: Path) -> None:
+    fault = Fault(kind=FaultKind.DROP_AFTER, endpoint="upload")
+    service.do(lambda: service.sandbox.inject(fault))
+    error = cli("verify", str(contacts), "-o", "out.csv", "--json").error
+    assert error["type"] == "UploadUncertainError"
+    assert error["job_id"] is None
+
+
+def test_a_timeout_names_the_job_and_how_to_go_on(
+    serve: Callable[..., Service],
+    environment: Callable[[Service], None],
+    cli: Cli,
+    contacts: Path,
+) -> None:
+    service = serve(speed=0)
+    environment(service)
+    outcome = cli("verify", str(contacts), "-o", "out.csv", "--timeout", "0")
+    [upload] = service.sandbox.ledger.uploads
+    assert outcome.code == 5
+    assert f"job {upload.job_id} is still preparing" in outcome.err
+    assert f"-o out.csv --timeout 0 --job {upload.job_id}" in outcome.err
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_embedded_sandbox_needs_neither_key_nor_network(
+    cli: Cli,
+    contacts: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BULKVERIFY_BASE_URL", "https://nowhere.invalid/v1")
+    options = ["--sandbox", "--sandbox-speed", "5000", "--json"]
+    document = cli("verify", str(contacts), "-o", "sandboxed.csv", *options).document
+    assert document["credits_spent"] == 3
+
+
+@pytest.mark.parametrize(
+    "options", [["--job", "r1"], ["--base-url", "https://x.example"], ["--sandbox-speed", "0"]]
+)
+@pytest.mark.usefixtures("environment")
+def test_the_embedded_sandbox_takes_no_options_of_a_real_one(
+    cli: Cli,
+    contacts: Path,
+    options: list[str],
+) -> None:
+    outcome = cli("verify", str(contacts), "-o", "out.csv", "--sandbox", *options)
+    assert outcome.code == 2

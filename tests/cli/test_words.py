@@ -1,0 +1,133 @@
+"""The pure parts: durations, forecasts, commands that go on, and the SDK's phrases."""
+
+from pathlib import Path
+
+import pytest
+
+import bulkverify
+from bulkverify.cli.exits import exit_of
+from bulkverify.cli.forecast import Forecast, clock
+from bulkverify.cli.options import parse_duration, show_duration
+from bulkverify.cli.phrases import PHRASES, for_the_shell
+from bulkverify.cli.standing import Standing
+from bulkverify.cli.wording import snapshot_line
+from bulkverify.errors import (
+    BulkVerifyError,
+    ConnectionFailedError,
+    InsufficientCreditsError,
+    InvalidListError,
+    JobNotStartedError,
+    RequestTimeoutError,
+    UploadUncertainError,
+    UsageError,
+    WaitTimeoutError,
+)
+from bulkverify.lifecycle import JobStatus
+from bulkverify.models import JobSnapshot
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("90", 90), ("90s", 90), ("1.5m", 90), ("15m", 900), ("6H", 21600)],
+)
+def test_a_duration_is_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1", "nan", "inf", "1d", "1e3", "1 2", "٣"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no time"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (0.5, "0.5s"), (90, "90s"), (900, "15m"), (86400, "24h")]
+)
+def test_a_duration_is_written_as_it_is_read(seconds: float, text: str) -> None:
+    assert show_duration(seconds) == text
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError(), 2),
+        (InvalidListError(), 2),
+        (InvalidListError(status=400), 3),
+        (InsufficientCreditsError(), 3),
+        (FileNotFoundError(), 2),
+        (JobNotStartedError(), 4),
+        (WaitTimeoutError(), 5),
+        (ConnectionFailedError(), 6),
+        (RequestTimeoutError(), 6),
+        (UploadUncertainError(), 6),
+        (KeyboardInterrupt(), 130),
+        (BulkVerifyError(), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_error_has_its_exit_code(error: BaseException, code: int) -> None:
+    assert exit_of(error).value == code
+
+
+def test_a_forecast_follows_the_rate_and_counts_down() -> None:
+    forecast = Forecast()
+    assert (forecast.rate, forecast.left(0, 100)) == (None, None)
+    forecast.see(10, 0)
+    assert forecast.rate is None
+    forecast.see(20, 50)
+    assert forecast.rate == 5
+    assert forecast.left(20, 100) == 10
+    assert forecast.left(24, 100) == 6
+    assert forecast.left(99, 100) == 0
+
+
+def test_a_forecast_starts_anew_when_the_count_falls() -> None:
+    forecast = Forecast()
+    forecast.see(0, 50)
+    forecast.see(10, 10)
+    forecast.see(20, 20)
+    assert forecast.rate == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "-:--"), (0, "0:00"), (65.9, "1:05"), (3661, "1:01:01")]
+)
+def test_a_clock(seconds: float | None, text: str) -> None:
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("tokens", "command"),
+    [
+        (["verify", "a b.csv"], "bulkverify verify 'a b.csv' --job r2"),
+        (["verify", "--job", "r1", "a", "--force"], "bulkverify verify a --force --job r2"),
+        (["verify", "--job=r1", "a"], "bulkverify verify a --job r2"),
+        (["verify", "-o", "x", "--", "--job"], "bulkverify verify -o x --job r2 -- --job"),
+    ],
+)
+def test_the_same_command_for_a_job(tokens: list[str], command: str) -> None:
+    assert Standing(tokens=tokens).again(job="r2") == command
+
+
+def test_another_command_keeps_to_the_account() -> None:
+    tokens = ["wait", "r1", "--base-url", "u", "--quiet", "--api-key-file=k", "--allow-http"]
+    command = "bulkverify start r1 --base-url u --api-key-file=k --allow-http"
+    assert Standing(tokens=tokens).other("start", "r1") == command
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_each_phrase_is_still_one_of_the_sdk(phrase: str) -> None:
+    package = Path(bulkverify.__file__).parent
+    sources = " ".join(path.read_text() for path in package.glob("*.py"))
+    joined = "".join(sources.replace('"\n', "\n").split('\n            "')).replace("\\", "")
+    assert phrase in joined or phrase in sources
+
+
+def test_a_message_is_one_line() -> None:
+    assert for_the_shell("one\n  two") == "one two"
+
+
+def test_a_share_is_whole_only_when_it_is() -> None:
+    snapshot = JobSnapshot(job_id="r1", status=JobStatus.VERIFYING, total=1000, verified=999)
+    assert snapshot_line(snapshot).endswith("verifying   999 of 1,000 (99%)")
