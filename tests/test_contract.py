@@ -1,7 +1,8 @@
 """The wire contract through the real client: each documented body, and each row of the error table."""
 
+import csv
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -346,6 +347,38 @@ async def test_results_are_saved_as_they_came(
     async with a_client() as client:
         assert await client.download(JOB_ID, tmp_path / name) == len(RESULTS[name])
     assert (tmp_path / name).read_bytes() == payload(name)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", RESULTS)
+async def test_a_last_row_without_a_line_end_is_a_row(
+    mocked: Aioresponses, payload: Payload, tmp_path: Path, name: str
+) -> None:
+    for asked in ("rows", "download"):
+        answer(mocked, QUESTIONS["status"], payload("status_completed.json"))
+        answer(mocked, QUESTIONS[asked], payload(name).rstrip())
+    async with a_client() as client:
+        assert [row async for row in client.rows(JOB_ID)] == RESULTS[name]
+        assert await client.download(JOB_ID, tmp_path / name) == len(RESULTS[name])
+
+
+@pytest.fixture
+def narrow_cells() -> Iterator[None]:
+    before = csv.field_size_limit(10)
+    yield
+    csv.field_size_limit(before)
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("narrow_cells")
+async def test_results_that_csv_cannot_read_are_saved_all_the_same(
+    mocked: Aioresponses, payload: Payload, tmp_path: Path
+) -> None:
+    answer(mocked, QUESTIONS["status"], payload("status_completed.json"))
+    answer(mocked, QUESTIONS["download"], payload("results.csv"))
+    async with a_client() as client:
+        await client.download(JOB_ID, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == payload("results.csv")
 
 
 @pytest.mark.asyncio
