@@ -148,6 +148,12 @@ def test_the_help_lists_every_exit_code_and_examples(cli: Cli) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_without_a_command_it_shows_the_help(cli: Cli) -> None:
+    outcome = cli()
+    assert outcome.code == 0
+    assert outcome.out.startswith("Usage: bulkverify COMMAND")
+
+
 def test_the_help_of_every_command_names_its_options(cli: Cli) -> None:
     for command in ("verify", "upload", "status", "start", "wait", "download", "delete", "check"):
         text = cli(command, "--help").out

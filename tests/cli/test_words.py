@@ -6,6 +6,7 @@ import pytest
 
 import bulkverify
 from bulkverify.cli.exits import exit_of
+from bulkverify.cli.failures import describe
 from bulkverify.cli.forecast import Forecast, clock
 from bulkverify.cli.options import parse_duration, show_duration
 from bulkverify.cli.phrases import PHRASES, for_the_shell
@@ -18,6 +19,7 @@ from bulkverify.errors import (
     InvalidListError,
     JobNotStartedError,
     RequestTimeoutError,
+    StartUncertainError,
     UploadUncertainError,
     UsageError,
     WaitTimeoutError,
@@ -122,6 +124,57 @@ def test_each_phrase_is_still_one_of_the_sdk(phrase: str) -> None:
     sources = " ".join(path.read_text() for path in package.glob("*.py"))
     joined = "".join(sources.replace('"\n', "\n").split('\n            "')).replace("\\", "")
     assert phrase in joined or phrase in sources
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "hint", "resume"),
+    [
+        (
+            JobNotStartedError("Start it with `await job.start()`.", job_id="r1"),
+            "Job r1 is ready, and nobody has started it.",
+            "To start it spends its credits.",
+            ("bulkverify start r1",),
+        ),
+        (
+            StartUncertainError("Start it again.", job_id="r1"),
+            "Start it again.",
+            "To start it again is safe.",
+            ("bulkverify start r1",),
+        ),
+        (
+            WaitTimeoutError(
+                "Use `wait_until`.",
+                job_id="r1",
+                snapshot=JobSnapshot(job_id="r1", status=JobStatus.VERIFYING, total=9, verified=4),
+                last_error=ConnectionFailedError("Broken."),
+            ),
+            "The time to wait is over: job r1 is still verifying (4 of 9 verified). The last poll that failed: Broken.",
+            "It goes on.",
+            ("bulkverify again",),
+        ),
+        (
+            WaitTimeoutError(job_id="r1"),
+            "The time to wait is over: job r1 has not been heard of.",
+            "It goes on.",
+            ("bulkverify again",),
+        ),
+        (OSError("odd"), "odd", "It goes on.", ("bulkverify again",)),
+        (
+            OSError(5, "I/O error", "f.csv"),
+            "f.csv: I/O error.",
+            "It goes on.",
+            ("bulkverify again",),
+        ),
+    ],
+)
+def test_an_error_says_what_to_type_next(
+    error: Exception, line: str, hint: str, resume: tuple[str, ...]
+) -> None:
+    told = Standing()
+    if hint == "It goes on.":
+        told = Standing(state=hint, resume=["bulkverify again"])
+    failure = describe(error, told)
+    assert (failure.message, failure.hint, failure.resume) == (line, hint, resume)
 
 
 def test_a_message_is_one_line() -> None:
