@@ -55,20 +55,10 @@ def serve() -> Iterator[Callable[..., Service]]:
         yield lambda **options: stack.enter_context(Service(**options))
 
 
-@pytest.fixture(scope="session")
-def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keep what is compiled between the processes of one run: that is half of their time."""
-    return tmp_path_factory.mktemp("bytecode")
-
-
 @pytest.fixture
-def environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bytecode: Path
-) -> Callable[[Service], None]:
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Service], None]:
     """Point the command line at a service."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(bytecode))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("NO_COLOR", raising=False)
