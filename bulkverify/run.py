@@ -266,9 +266,14 @@ class _Run:
     async def _start(self, job: Job, cost: int) -> int:
         account = await self._client.credits()
         if account.remaining < cost:
+            hint = "Nothing was started and nothing spent; order credits, then go on with this job."
+            if self._resumed:  # the status may not show yet that it was started, and paid
+                hint = (
+                    "This run started nothing. If an earlier run has only just started the job, go on "
+                    "with it in a minute; else order credits first."
+                )
             raise InsufficientCreditsError(
-                f"Job {job.id} costs {cost:,} credits and the account has {account.remaining:,}. "
-                "Nothing was started and nothing spent; order credits, then go on with this job."
+                f"Job {job.id} costs {cost:,} credits and the account has {account.remaining:,}. {hint}"
             )
         try:
             await job.start()

@@ -507,6 +507,24 @@ async def test_a_start_that_the_status_does_not_show_yet_is_not_paid_again(
 
 
 @pytest.mark.asyncio
+async def test_too_few_credits_do_not_deny_the_start_of_an_earlier_run(
+    source: Path, output: Path
+) -> None:
+    async with Sandbox(
+        speed=1000, credits=2, requests_per_minute=None, timings=Timings(start_delay=36e5)
+    ) as sandbox:
+        async with Client(sandbox.api_key, base_url=sandbox.url) as earlier:
+            job = await earlier.upload(f"email\n{D}@x.com\n{U}@x.com\n".encode())
+            sandbox.advance(60)
+            await job.start()
+        async with Client(sandbox.api_key, base_url=sandbox.url) as client:
+            with pytest.raises(InsufficientCreditsError, match=r"has 0.*an earlier run") as info:
+                await verified(client, source, output, job_id=job.id)
+        assert "nothing spent" not in str(info.value)
+        assert sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("completed", [False, True])
 async def test_an_upload_of_another_list_is_not_gone_on_with(
     sandbox: Sandbox, client: Client, source: Path, output: Path, *, completed: bool
