@@ -12,21 +12,18 @@ from bulkverify.errors import UsageError
 class Secret:
     """The API key, shown nowhere: `repr`, `str` and a formatted log record give asterisks."""
 
-    __slots__ = ("_spellings", "_value")
+    __slots__ = ("_spellings", "_value", "query")
 
     def __init__(self, value: str) -> None:
         """Keep the key."""
         self._value = value
+        self.query = urlencode({"apikey": value})
         encoded = {quote(value), quote(value, safe=""), quote_plus(value)}
         lowered = {re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), text) for text in encoded}
         self._spellings = sorted({value} | encoded | lowered, key=len, reverse=True)
 
     def __repr__(self) -> str:
         return "***"
-
-    def query(self) -> str:
-        """Return the query parameter that carries the key."""
-        return urlencode({"apikey": self._value})
 
     def redact(self, text: str) -> str:
         """Return the text with every spelling of the key replaced."""

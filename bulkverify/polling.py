@@ -94,6 +94,9 @@ class Scheduler:
             stream.wake = wake
             self._sequence += 1
             heapq.heappush(self._heap, (wake, self._sequence, stream))
+            if len(self._heap) > 2 * len(self._streams) + 64:  # most of it is out of date
+                self._heap = [entry for entry in self._heap if entry[2].wake == entry[0]]
+                heapq.heapify(self._heap)
 
     def _arm(self) -> None:
         """Set the timer, unless it is set to an earlier moment: then it will be set again."""
@@ -115,9 +118,8 @@ class Scheduler:
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            wake, _, stream = heapq.heappop(heap)
+        while self._heap and self._heap[0][0] <= now:
+            wake, _, stream = heapq.heappop(self._heap)
             if stream.wake != wake:
                 continue
             stream.wake = None

@@ -13,7 +13,6 @@ from typing import Final, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
-import attrs
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -47,14 +46,10 @@ READ_TIMEOUT: Final = 60.0
 # An upload's body is written without any sign of life from the other side, so its time grows with it.
 _SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 _USER_AGENT: Final = f"bulkverify/{__version__}"
+_HEADERS: Final = {"User-Agent": _USER_AGENT, "Accept": "application/json, text/csv"}
+_JSON_HEADERS: Final = {**_HEADERS, "Content-Type": "application/json"}
+_SEND_ONCE: Final = (send_once,)
 _BACKOFF: Final = wait_exponential(multiplier=0.5, max=20.0) + wait_random(0.0, 0.5)
-
-
-@attrs.frozen(kw_only=True)
-class Failure:
-    """What became of a request that got no answer; `error` is not yet raised."""
-
-    error: TransportError
 
 
 class Transport:
@@ -75,6 +70,11 @@ class Transport:
         self._base_url = base_url
         self._session = session
         self._owns_session = session is None
+        # Our own session has them as its defaults, which saves building them for every request.
+        self._headers = None if session is None else _HEADERS
+        self._ordinary_timeout = aiohttp.ClientTimeout(
+            total=CONNECT_TIMEOUT + READ_TIMEOUT, sock_connect=CONNECT_TIMEOUT
+        )
         self._attempts = attempts
         self._backoff = backoff or _BACKOFF
         self._budget = Budget(requests_per_minute)
@@ -106,8 +106,8 @@ class Transport:
         if not turn_taken:
             await self._budget.spend(call.endpoint)
         outcome = await self._exchange(call)
-        if isinstance(outcome, Failure):
-            raise self._redacted(outcome.error)
+        if isinstance(outcome, TransportError):
+            raise self._redacted(outcome)
         return self._parse(call, outcome)
 
     def take_for_poll(self) -> float:
@@ -157,8 +157,8 @@ class Transport:
         """
         await self._budget.spend(call.endpoint)
         outcome = await self._open(call)
-        if isinstance(outcome, Failure):
-            raise self._redacted(outcome.error)
+        if isinstance(outcome, TransportError):
+            raise self._redacted(outcome)
         if isinstance(outcome, Answer):
             self._parse(call, outcome)
         assert isinstance(outcome, tuple)  # noqa: S101 - `parse` always raises for a download
@@ -167,8 +167,8 @@ class Transport:
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
         """Read the next piece of a body; nothing at its end."""
         piece = await _read_piece(response)
-        if isinstance(piece, Failure):
-            raise self._redacted(piece.error)
+        if isinstance(piece, TransportError):
+            raise self._redacted(piece)
         return piece
 
     def _parse(self, call: Call[T], answer: Answer) -> T:
@@ -200,9 +200,9 @@ class Transport:
 
     # From here on aiohttp is touched: failures are returned, and never raised.
 
-    async def _exchange(self, call: Call[T]) -> Answer | Failure:
+    async def _exchange(self, call: Call[T]) -> Answer | TransportError:
         response = await self._send(call)
-        if isinstance(response, Failure):
+        if isinstance(response, TransportError):
             return response
         try:
             return await _read_answer(response)
@@ -211,14 +211,14 @@ class Transport:
 
     async def _open(
         self, call: Call[None]
-    ) -> tuple[aiohttp.ClientResponse, bytes] | Answer | Failure:
+    ) -> tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError:
         response = await self._send(call)
-        if isinstance(response, Failure):
+        if isinstance(response, TransportError):
             return response
-        outcome: tuple[aiohttp.ClientResponse, bytes] | Answer | Failure | None = None
+        outcome: tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError | None = None
         try:
             beginning = await _read_piece(response)
-            if isinstance(beginning, Failure):
+            if isinstance(beginning, TransportError):
                 outcome = beginning
             elif is_results(response.status, response.headers.get("Content-Type", ""), beginning):
                 outcome = response, beginning
@@ -229,36 +229,48 @@ class Transport:
                 response.close()
         return outcome
 
-    async def _send(self, call: Call[T]) -> aiohttp.ClientResponse | Failure:
+    async def _send(self, call: Call[T]) -> aiohttp.ClientResponse | TransportError:
         if self._closed:
-            return Failure(error=_closed_error())
+            return _closed_error()
         self.stats.requests += 1
         if self._session is None:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        headers = {"User-Agent": _USER_AGENT, "Accept": "application/json, text/csv"}
-        if call.json is not None:
-            headers["Content-Type"] = "application/json"
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), headers=_HEADERS
+            )
         try:
             return await self._session.request(
                 call.method,
                 self._url(call),
                 data=_body_of(call),
-                headers=headers,
+                headers=_JSON_HEADERS if call.json is not None else self._headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=(send_once,),
-                timeout=_timeout_of(call),
+                middlewares=_SEND_ONCE,
+                timeout=self._timeout_of(call),
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return Failure(error=translate(error, endpoint=call.endpoint))
+            return translate(error, endpoint=call.endpoint)
         except RuntimeError:
             if self._session.closed:
-                return Failure(error=_closed_error())
+                return _closed_error()
             raise
 
     def _url(self, call: Call[T]) -> URL:
         query = f"{urlencode(call.query)}&" if call.query else ""
-        return URL(f"{self._base_url}/{call.path}?{query}{self._secret.query()}", encoded=True)
+        return URL(f"{self._base_url}/{call.path}?{query}{self._secret.query}", encoded=True)
+
+    def _timeout_of(self, call: Call[T]) -> aiohttp.ClientTimeout:
+        """Bound the whole where its size is known, else each step: a download may take as long as it flows."""
+        if call.endpoint is Endpoint.DOWNLOAD:
+            return aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
+            )
+        size = len(call.json or b"") + len(call.file.content if call.file else b"")
+        if not size and call.read_timeout is None:
+            return self._ordinary_timeout
+        silence = call.read_timeout or READ_TIMEOUT
+        total = CONNECT_TIMEOUT + silence + size / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+        return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT)
 
 
 class Body:
@@ -301,39 +313,27 @@ def _body_of(call: Call[T]) -> aiohttp.FormData | BytesIO | None:
     return form
 
 
-def _timeout_of(call: Call[T]) -> aiohttp.ClientTimeout:
-    """Bound each step, and the whole where its size is known: a download may take as long as it flows."""
-    silence = call.read_timeout or READ_TIMEOUT
-    total = None
-    if call.endpoint is not Endpoint.DOWNLOAD:
-        size = len(call.json or b"") + len(call.file.content if call.file else b"")
-        total = CONNECT_TIMEOUT + silence + size / _SLOWEST_UPLOAD_BYTES_PER_SECOND
-    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT, sock_read=silence)
-
-
-async def _read_piece(response: aiohttp.ClientResponse) -> bytes | Failure:
+async def _read_piece(response: aiohttp.ClientResponse) -> bytes | TransportError:
     try:
         return await response.content.readany()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        return Failure(error=translate(error, endpoint="answer to the"))
+        return translate(error, endpoint="answer to the")
 
 
 async def _read_answer(
     response: aiohttp.ClientResponse, beginning: bytes = b""
-) -> Answer | Failure:
+) -> Answer | TransportError:
     pieces = [beginning]
     size = len(beginning)
     while piece := await _read_piece(response):
-        if isinstance(piece, Failure):
+        if isinstance(piece, TransportError):
             return piece
         pieces.append(piece)
         size += len(piece)
         if size > LARGEST_ANSWER_BYTES:
-            return Failure(
-                error=UnreadableAnswerError(
-                    f"An answer of the service has more than {LARGEST_ANSWER_BYTES:,} bytes and was not read.",
-                    status=response.status,
-                )
+            return UnreadableAnswerError(
+                f"An answer of the service has more than {LARGEST_ANSWER_BYTES:,} bytes and was not read.",
+                status=response.status,
             )
     return Answer(status=response.status, headers=response.headers, body=b"".join(pieces))
 

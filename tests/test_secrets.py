@@ -264,7 +264,7 @@ def test_a_secret_shows_asterisks() -> None:
     secret = Secret(KEY)
     assert f"{secret} {secret!r} {[secret]}" == "*** *** [***]"
     assert_secret(secret.redact(" ".join(SPELLINGS)))
-    assert secret.query() == f"apikey={quote_plus(KEY)}"
+    assert secret.query == f"apikey={quote_plus(KEY)}"
 
 
 @pytest.mark.parametrize("key", ["", "   ", None])
