@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkverify.answers import Answer, Endpoint, accepted, excerpt, retry_after
@@ -255,6 +255,7 @@ def test_a_redirect_is_refused(body: object, status: int) -> None:
     assert "elsewhere" not in str(error)
 
 
+@settings(deadline=None)
 @given(
     body=st.one_of(
         st.binary(),
@@ -320,12 +321,14 @@ def test_a_pause_is_reckoned_from_now() -> None:
     assert pause > 1e9
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_header_is_a_pause_or_none(text: str) -> None:
     pause = retry_after({"Retry-After": text}, now=NOW)
     assert pause is None or pause >= 0
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="MonTueJanFeb 0123456789:+-,GMT", max_size=40))
 def test_anything_like_a_date_is_a_pause_or_none(text: str) -> None:
     pause = retry_after({"Retry-After": text}, now=NOW)

@@ -6,7 +6,7 @@ from io import StringIO
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, RecordReader
@@ -53,6 +53,7 @@ CUTS = st.lists(st.integers(0, 400), max_size=12)
 SCRAWLS = st.text(alphabet='",\r\nax', max_size=40)
 
 
+@settings(deadline=None)
 @given(
     table=TABLES,
     cuts=CUTS,
@@ -69,6 +70,7 @@ def test_the_records_are_those_of_the_whole_file_wherever_it_is_cut(
     assert in_pieces(cut(data, cuts)) == whole(data)
 
 
+@settings(deadline=None)
 @given(table=TABLES, cuts=CUTS)
 def test_what_csv_wrote_comes_back_cell_for_cell(table: list[list[str]], cuts: list[int]) -> None:
     text = StringIO(newline="")
@@ -77,6 +79,7 @@ def test_what_csv_wrote_comes_back_cell_for_cell(table: list[list[str]], cuts: l
     assert in_pieces(cut(data, cuts)) == table
 
 
+@settings(deadline=None)
 @given(text=SCRAWLS, cuts=CUTS)
 @example(text='a"b,"c\nd', cuts=[4])
 @example(text='""a",\n"', cuts=[])

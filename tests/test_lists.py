@@ -356,7 +356,7 @@ CELLS = st.text(
     delimiter=st.sampled_from(",;\t|"),
     bom=st.booleans(),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_comes_back_cell_for_cell(
     path: Path, rows: list[list[str]], newline: str, delimiter: str, *, bom: bool
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bulkverify.lifecycle import JobStatus
@@ -224,6 +224,7 @@ def test_what_is_no_time_is_a_value_error(text: str) -> None:
         parse_timestamp(text)
 
 
+@settings(deadline=None)
 @given(st.text())
 @example("9999-12-31T23:59:59-23:59")
 def test_any_text_is_a_time_or_a_value_error(text: str) -> None:
@@ -243,6 +244,7 @@ US_SPELLINGS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(moment=st.datetimes(timezones=st.just(UTC)), spelling=US_SPELLINGS)
 def test_every_moment_comes_back_from_the_services_spelling(
     moment: datetime, spelling: str
@@ -260,6 +262,7 @@ def test_every_moment_comes_back_from_the_services_spelling(
     assert parse_timestamp(text) == moment
 
 
+@settings(deadline=None)
 @given(
     moment=st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1)),  # noqa: DTZ001
     minutes=st.integers(-23 * 60, 23 * 60),

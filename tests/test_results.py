@@ -7,7 +7,7 @@ from io import StringIO
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkverify.errors import IncompleteDownloadError, ProtocolError
@@ -116,6 +116,7 @@ def test_validtos_file_has_another_order_and_the_same_meaning(payload: Payload, 
     ]
 
 
+@settings(deadline=None)
 @given(order=st.permutations(["Email", "Name", *BOUNCIFY]))
 def test_columns_are_found_by_name_in_any_order(order: list[str]) -> None:
     cells = dict(zip(("Email", "Name", *BOUNCIFY), ("a@x", "Anna", *GOOD), strict=True))
@@ -305,6 +306,7 @@ def test_rows_are_counted_while_they_come() -> None:
 OWN = st.lists(st.text(max_size=6), min_size=2, max_size=2)
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(OWN, st.sampled_from(Verdict), st.booleans()), max_size=5),
     cuts=st.lists(st.integers(0, 500), max_size=8),

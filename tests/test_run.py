@@ -297,7 +297,7 @@ ADDRESS = st.one_of(
 
 
 @given(rows=st.lists(st.tuples(CELL, ADDRESS), max_size=6).map(lambda rows: [*rows, ("", "a@x")]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_table_of_text_comes_back_cell_for_cell(
     source: Path, output: Path, rows: list[tuple[str, str]]
 ) -> None:

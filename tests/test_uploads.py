@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkverify import uploads
@@ -325,6 +325,7 @@ def test_what_csv_cannot_read_is_left_to_the_service(few_rows: int) -> None:
     check_content(b"x" * (csv.field_size_limit() + 1) + b"\na@x" * (few_rows + 1), "x.csv")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.text(alphabet='a@",\r\n ', max_size=5), min_size=2, max_size=2), min_size=1

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkverify import wire
@@ -429,6 +429,7 @@ BODIES = st.one_of(
 
 
 @pytest.mark.parametrize("name", CALLS)
+@settings(deadline=None)
 @given(body=BODIES, status=st.sampled_from([200, 201, 204, 302, 400, 401, 402, 404, 413, 429, 500]))
 def test_any_answer_is_a_model_or_one_of_our_errors(name: str, body: bytes, status: int) -> None:
     expected = (BulkVerifyError, Acknowledgement, JobSnapshot, AddressVerdict, Credits)
