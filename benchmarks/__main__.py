@@ -17,7 +17,7 @@ from typing import Final
 
 from benchmarks.peers import PEERS
 from benchmarks.polls import IN_FLIGHT, POLLS_A_JOB
-from benchmarks.runs import Spread, ratios, rounds, spread, table
+from benchmarks.runs import Spread, rounds, spread, table
 from benchmarks.waits import TOGETHER
 
 _SHOWN: Final = (
@@ -79,17 +79,24 @@ def polls(runs: int, count: int) -> str:
     }
     if "httpx" in labels:
         labels["httpx"] = "httpx, a task that sleeps (a tenth of the polls)"
-    jobs = {name: count // POLLS_A_JOB // (10 if name == "httpx" else 1) for name in labels}
-    found = rounds({name: ("polls", name, jobs[name]) for name in labels}, repeat=runs)
+    slices = {name: 2 if name == "httpx" else 4 for name in labels}
+    jobs = {name: count // POLLS_A_JOB // (20 if name == "httpx" else 4) for name in labels}
+    found = rounds(
+        {name: ("polls", name, jobs[name], slices[name]) for name in labels}, repeat=runs
+    )
     rows = [
         [
             label,
             _with_noise(spread(found[name], "cpu_us"), 0),
-            _with_noise(ratios(found[name], found["bare"], "cpu_us")),
+            _with_noise(spread(found[name], "ratio")),
         ]
         for name, label in labels.items()
     ]
-    head = [f"{count:,} polls, {IN_FLIGHT} in flight", "CPU µs a poll", "over the bare GET"]
+    head = [
+        f"{count:,} polls, {IN_FLIGHT} in flight",
+        "CPU µs a poll",
+        "over the bare GET, in turns",
+    ]
     return table(head, rows)
 
 

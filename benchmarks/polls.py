@@ -1,17 +1,18 @@
 """CPU time per poll: many jobs, each polled until the service says that it has completed.
 
 All wait at the same time, with a short pause between two polls of a job, so that every pause is a
-real timer and there are always as many requests under way as there may be.
+real timer and there are always as many requests under way as there may be. There are more jobs than
+yarl caches URLs, as there will be wherever this matters.
 """
 
 import asyncio
 import json
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from time import perf_counter, process_time
-from typing import Final
+from time import process_time
+from typing import Final, TypeAlias
 
 import aiohttp
 
@@ -24,23 +25,24 @@ POLLS_A_JOB: Final = 10
 _INTERVAL: Final = 0.01
 _KEY: Final = "benchmark"
 
+Slice: TypeAlias = "Callable[[range], Coroutine[object, object, None]]"
+
 
 def _url_of(base_url: str) -> Callable[[str], str]:
     """Return what makes the URL that bulkverify asks, as text: everybody asks the same."""
     return lambda identity: f"{base_url}/v1/bulk/{identity}?apikey={_KEY}"
 
 
-async def _bare(base_url: str, jobs: int) -> None:
+async def _bare(session: aiohttp.ClientSession, base_url: str, jobs: range) -> None:
     """Get and parse, as often as all others do: what the ratios are over. Nobody waits here."""
-    urls = deque([_url_of(base_url)(job_id(number)) for number in range(jobs)] * POLLS_A_JOB)
+    urls = deque([_url_of(base_url)(job_id(number)) for number in jobs] * POLLS_A_JOB)
 
-    async def work(session: aiohttp.ClientSession) -> None:
+    async def work() -> None:
         while urls:
             async with session.get(urls.popleft()) as response:
                 json.loads(await response.read())
 
-    async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(work(session) for _ in range(IN_FLIGHT)))
+    await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
 
 
 @asynccontextmanager
@@ -55,35 +57,58 @@ async def _ours(base_url: str) -> AsyncGenerator[peers.Wait]:
         yield wait
 
 
-async def _measure(name: str, base_url: str, jobs: int) -> dict[str, float]:
-    started, used = perf_counter(), process_time()
+@asynccontextmanager
+async def _opened(name: str, base_url: str) -> AsyncGenerator[Slice]:
+    """Give what polls a range of jobs until all have completed."""
     if name == "bare":
-        await _bare(base_url, jobs)
-    else:
-        opened = (
-            _ours(base_url)
-            if name == "bulkverify"
-            else peers.over_http(name, _url_of(base_url), _INTERVAL, asyncio.Semaphore(IN_FLIGHT))
-        )
-        async with opened as wait:
-            await asyncio.gather(*(wait(job_id(number)) for number in range(jobs)))
-    polls = jobs * POLLS_A_JOB
-    result = {
-        "cpu_us": (process_time() - used) / polls * 1e6,
-        "wall_us": (perf_counter() - started) / polls * 1e6,
-    }
-    asked = count(base_url)
-    if asked != polls:
-        message = f"{name} made {asked} requests, not {polls}"
+        async with aiohttp.ClientSession() as session:
+            yield lambda jobs: _bare(session, base_url, jobs)
+        return
+    gate = asyncio.Semaphore(IN_FLIGHT)
+    opened = (
+        _ours(base_url)
+        if name == "bulkverify"
+        else peers.over_http(name, _url_of(base_url), _INTERVAL, gate)
+    )
+    async with opened as wait:
+
+        async def wait_for(jobs: range) -> None:
+            await asyncio.gather(*(wait(job_id(number)) for number in jobs))
+
+        yield wait_for
+
+
+def _warm(part: int) -> range:
+    """Return jobs for opening all connections before anything is measured."""
+    return range(part * 10**6, part * 10**6 + IN_FLIGHT)
+
+
+async def _measure(name: str, base_url: str, jobs: int, slices: int) -> dict[str, float]:
+    used = {False: 0.0, True: 0.0}
+    first = 0
+    async with _opened("bare", base_url) as bare, _opened(name, base_url) as measured:
+        await bare(_warm(1))
+        await measured(_warm(2))
+        for turn in range(slices):
+            # Its turn comes first and second alternately, so that no drift favours either.
+            for is_bare in (turn % 2 == 0, turn % 2 == 1):
+                began = process_time()
+                await (bare if is_bare else measured)(range(first, first + jobs))
+                used[is_bare] += process_time() - began
+                first += jobs
+    asked, expected = count(base_url), (first + 2 * IN_FLIGHT) * POLLS_A_JOB
+    if asked != expected:
+        message = f"{name} and the bare GET made {asked} requests, not {expected}"
         raise RuntimeError(message)
-    return result
+    polls = slices * jobs * POLLS_A_JOB
+    return {"cpu_us": used[False] / polls * 1e6, "ratio": used[False] / used[True]}
 
 
-def main(name: str, jobs: int) -> None:
-    """Measure one of them in this process, and print what came out as JSON."""
+def main(name: str, jobs: int, slices: int) -> None:
+    """Measure one of them in this process, in turns with the bare GET, and print JSON."""
     with running(polls=POLLS_A_JOB) as base_url:
-        sys.stdout.write(json.dumps(asyncio.run(_measure(name, base_url, jobs))))
+        sys.stdout.write(json.dumps(asyncio.run(_measure(name, base_url, jobs, slices))))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

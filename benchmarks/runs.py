@@ -55,11 +55,6 @@ def spread(runs: list[dict[str, float]], key: str) -> Spread:
     return Spread(tuple(run[key] for run in runs))
 
 
-def ratios(runs: list[dict[str, float]], base: list[dict[str, float]], key: str) -> Spread:
-    """Compare runs with those of the base in the same turn."""
-    return Spread(tuple(run[key] / other[key] for run, other in zip(runs, base, strict=True)))
-
-
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Write a table: the first column is text, the others are numbers."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
