@@ -1,11 +1,14 @@
 """The async Python SDK for bulk email verification.
 
-async with Client() as client:
-job = await client.upload("contacts.csv")
-await wait_until(job, "ready")
-await job.start()
-await wait_until(job, "completed")
-await job.download("verified.csv")
+Example:
+    ```python
+    async with Client() as client:
+        job = await client.upload("contacts.csv")
+        await wait_until(job, "ready")
+        await job.start()
+        await wait_until(job, "completed")
+        await job.download("verified.csv")
+    ```
 """
 
 from bulkverify._version import __version__

@@ -13,7 +13,7 @@ from tenacity.wait import wait_base
 from bulkverify import money, uploads, wire
 from bulkverify.access import parse_base_url
 from bulkverify.downloads import save_results, stream_rows
-from bulkverify.errors import UsageError
+from bulkverify.errors import AlreadyStartedError, UsageError
 from bulkverify.lifecycle import JobStatus, can_follow
 from bulkverify.models import (
     Acknowledgement,
@@ -206,7 +206,12 @@ class Client:
             ServiceError: any other refusal.
             TransportError: nothing was sent, for the reason given.
         """
-        acknowledgement = await money.start(self._transport, job_id)
+        try:
+            acknowledgement = await money.start(self._transport, job_id)
+        except AlreadyStartedError:
+            # It is under way, even if the status stays `ready` for a while.
+            self._started.add(job_id)
+            raise
         self._started.add(job_id)
         return acknowledgement
 

@@ -171,6 +171,16 @@ async def test_a_second_start_of_somebody_is_told() -> None:
         assert sandbox.ledger.credits_spent == len(ADDRESSES)
 
 
+async def test_a_job_that_somebody_else_has_started_counts_as_started() -> None:
+    async with served() as (sandbox, client):
+        job = await uploaded(client)
+        async with Client(sandbox.api_key, base_url=sandbox.url) as other:
+            await other.start(job.id)
+        with pytest.raises(AlreadyStartedError):
+            await job.start()
+        assert client.was_started(job.id)
+
+
 async def test_a_start_nobody_answers_is_uncertain_and_safe_to_repeat() -> None:
     async with served() as (sandbox, client):
         job = await uploaded(client)
