@@ -74,7 +74,10 @@ def accepted(answer: Answer, endpoint: Endpoint, job_id: str | None = None) -> d
         and not _says_no(payload.get("success"))
     ):
         # A null is how some serialisers write a field that is not there.
-        return {name: value for name, value in payload.items() if value is not None}
+        payload = {name: value for name, value in payload.items() if value is not None}
+        if isinstance(message := payload.get("message"), str):
+            payload["message"] = printable(message)
+        return payload
     raise _refusal(answer, endpoint, job_id, payload, readable=readable)
 
 
@@ -168,7 +171,7 @@ def _refusal(
     code = answer.status
     text = _text_of(payload) or excerpt(answer.body)
     call = f"the {endpoint} call" + (f" for job {job_id}" if job_id else "")
-    said = f"{code} {text}".strip()
+    said = f"{code} {printable(text)}".strip()
     if code == HTTPStatus.TOO_MANY_REQUESTS or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         pause = retry_after(answer.headers)
         if code == HTTPStatus.TOO_MANY_REQUESTS:
@@ -215,6 +218,13 @@ def _text_of(payload: object) -> str:
     )
 
 
+def printable(text: str) -> str:
+    """Return a text of the service's without what could steer a terminal or start a new line."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body as one line of text, for a message."""
     text = body[:_LONGEST_PAGE_BYTES].decode("utf-8", "replace")
@@ -222,4 +232,4 @@ def excerpt(body: bytes) -> str:
         text = re.sub(
             r"<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE
         )
-    return " ".join(text.split())[:_EXCERPT_CHARACTERS]
+    return printable(" ".join(text.split())[:_EXCERPT_CHARACTERS])

@@ -46,7 +46,7 @@ class Show:
         Raises:
             OutputClosedError: nobody reads it.
         """
-        _write(json.dumps(as_json(model), ensure_ascii=False) if self.json else text)
+        _write(json.dumps(as_json(model)) if self.json else text)
 
     def note(self, text: str) -> None:
         """Tell what is good to know, on stderr."""

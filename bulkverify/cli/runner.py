@@ -50,7 +50,7 @@ def _tell(error: BaseException, standing: Standing, show: Show) -> int:
         traceback.print_exception(error)
     try:
         if show.json:
-            sys.stdout.write(json.dumps(failure.as_json(), ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(failure.as_json()) + "\n")
             sys.stdout.flush()
         else:
             sys.stderr.write(failure.as_text(quiet=show.quiet) + "\n")

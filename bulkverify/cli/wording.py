@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import attrs
 
+from bulkverify.answers import printable
 from bulkverify.models import AddressVerdict, Analysis, JobSnapshot, VerdictCounts
 
 
@@ -66,4 +67,5 @@ def _share(snapshot: JobSnapshot) -> str | None:
 
 def _table(facts: dict[str, str | None]) -> str:
     width = max(map(len, facts)) + 2
-    return "\n".join(f"{name:<{width}}{fact}" for name, fact in facts.items() if fact)
+    # What the service says reaches a terminal here: one line each, and nothing that steers it.
+    return "\n".join(f"{name:<{width}}{printable(fact)}" for name, fact in facts.items() if fact)
