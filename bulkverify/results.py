@@ -30,6 +30,7 @@ class ResultsReader:
         """Start at the beginning of a file."""
         self._records = RecordReader(encoding)
         self._rows: RowReader | None = None
+        self._held: list[list[str]] = []
 
     @property
     def count(self) -> int:
@@ -38,18 +39,25 @@ class ResultsReader:
 
     def feed(self, piece: bytes) -> Iterator[ResultRow]:
         """Take the next piece and give the rows that are now complete."""
-        return self._typed(self._records.feed(piece))
+        records = self._records.feed(piece)
+        if self._rows is None and records:
+            self._rows = RowReader(records.pop(0))
+        if self._rows is None or self._rows.knows_address:
+            return self._rows.rows(records) if self._rows else iter(())
+        # Which column has the addresses is found out from the first rows, however they arrive.
+        self._held += records
+        return self._let_go() if len(self._held) >= _SAMPLE_ROWS else iter(())
 
     def finish(self) -> Iterator[ResultRow]:
         """Give the last row, if the file did not end with a line end."""
-        return self._typed(self._records.finish())
+        self._held += self._records.finish()
+        if self._rows is None and self._held:
+            self._rows = RowReader(self._held.pop(0))
+        return self._let_go()
 
-    def _typed(self, records: list[list[str]]) -> Iterator[ResultRow]:
-        if self._rows is None:
-            if not records:
-                return iter(())
-            self._rows = RowReader(records.pop(0))
-        return self._rows.rows(records)
+    def _let_go(self) -> Iterator[ResultRow]:
+        held, self._held = self._held, []
+        return self._rows.rows(held) if self._rows else iter(())
 
 
 class RowReader:
@@ -87,6 +95,11 @@ class RowReader:
         )
         self._names = tuple(header)
         self.count = 0
+
+    @property
+    def knows_address(self) -> bool:
+        """Whether it is known which column has the addresses."""
+        return self._address is not None
 
     def rows(self, records: Sequence[Sequence[str]]) -> Iterator[ResultRow]:
         """Give one row a record.

@@ -45,6 +45,7 @@ _log: Final = logging.getLogger(__name__)
 READ_TIMEOUT: Final = 60.0
 # An upload's body is written without any sign of life from the other side, so its time grows with it.
 _SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
+_BEGINNING_BYTES: Final = 64
 _USER_AGENT: Final = f"bulkverify/{__version__}"
 _HEADERS: Final = {"User-Agent": _USER_AGENT, "Accept": "application/json, text/csv"}
 _JSON_HEADERS: Final = {**_HEADERS, "Content-Type": "application/json"}
@@ -217,7 +218,7 @@ class Transport:
             return response
         outcome: tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError | None = None
         try:
-            beginning = await _read_piece(response)
+            beginning = await _read_beginning(response)
             if isinstance(beginning, TransportError):
                 outcome = beginning
             elif is_results(response.status, response.headers.get("Content-Type", ""), beginning):
@@ -318,6 +319,16 @@ async def _read_piece(response: aiohttp.ClientResponse) -> bytes | TransportErro
         return await response.content.readany()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         return translate(error, endpoint="answer to the")
+
+
+async def _read_beginning(response: aiohttp.ClientResponse) -> bytes | TransportError:
+    """Read enough to tell a results file from a page."""
+    beginning = b""
+    while len(beginning) < _BEGINNING_BYTES and (piece := await _read_piece(response)):
+        if isinstance(piece, TransportError):
+            return piece
+        beginning += piece
+    return beginning
 
 
 async def _read_answer(

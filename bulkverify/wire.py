@@ -179,7 +179,7 @@ def verify(address: str, *, timeout: float | None = None) -> Call[AddressVerdict
         timeout: the seconds the service may take, 30 to 180; its own default is 180.
 
     Raises:
-        UsageError: the address is empty, or the timeout is out of range.
+        UsageError: the address is empty or no text, or the timeout is out of range.
     """
 
     def parse(answer: Answer) -> AddressVerdict:
@@ -189,6 +189,8 @@ def verify(address: str, *, timeout: float | None = None) -> Call[AddressVerdict
 
     if not address.strip():
         raise UsageError("There is no address to verify: give one such as 'someone@example.com'.")
+    if any("\ud800" <= character <= "\udfff" for character in address):
+        raise UsageError(f"{address[:60]!r} can't be sent: it holds half of a character.")
     shortest, longest = VERIFY_TIMEOUT_RANGE
     query = {"email": address.strip()}
     if timeout is not None:

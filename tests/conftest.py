@@ -14,8 +14,13 @@ import aioresponses.core
 import pytest
 import pytest_asyncio
 from aioresponses import aioresponses as Aioresponses  # noqa: N812 - it is a class
+from hypothesis import settings
 
 PAYLOADS = Path(__file__).parent / "payloads"
+
+# A slow machine is no failure; pytest-timeout catches what hangs.
+settings.register_profile("bulkverify", deadline=None)
+settings.load_profile("bulkverify")
 
 Payload = Callable[[str], Any]
 

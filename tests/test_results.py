@@ -330,3 +330,16 @@ def test_rows_come_back_wherever_the_file_is_cut(
         )
         for own, verdict, flag in rows
     ]
+
+
+def test_a_list_that_names_no_address_is_read_alike_however_it_arrives() -> None:
+    content = b"col0,col1,Verification Result\nno address,x,unknown\n" + b"".join(
+        b"name,a%d@example.com,deliverable\n" % number for number in range(250)
+    )
+    results = ResultsReader()
+    rows = [
+        row for index in range(len(content)) for row in results.feed(content[index : index + 1])
+    ]
+    rows += results.finish()
+    assert [row.email for row in rows] == ["x", *(f"a{n}@example.com" for n in range(250))]
+    assert results.count == 251

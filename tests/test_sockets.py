@@ -25,6 +25,7 @@ from bulkverify import (
     ServerError,
     UnexpectedRedirectError,
     UnreadableAnswerError,
+    UsageError,
     Verdict,
     WaitTimeoutError,
     verify_list,
@@ -352,6 +353,14 @@ async def odd_server() -> AsyncIterator[str]:
             pass
         return response
 
+    async def trickle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/csv"})
+        await response.prepare(request)
+        for piece in (b"<", b"htm", b"l>busy</html>"):
+            await response.write(piece)
+            await asyncio.sleep(0.02)
+        return response
+
     async def bomb(_: web.Request) -> web.Response:
         import gzip  # noqa: PLC0415 - only here
 
@@ -359,7 +368,12 @@ async def odd_server() -> AsyncIterator[str]:
         return web.Response(body=body, headers={"Content-Encoding": "gzip"})
 
     app = web.Application()
-    for name, handler in (("redirect", redirect), ("endless", endless), ("bomb", bomb)):
+    for name, handler in (
+        ("redirect", redirect),
+        ("endless", endless),
+        ("bomb", bomb),
+        ("trickle", trickle),
+    ):
         app.router.add_route("*", f"/{name}/{{rest:.*}}", handler)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -377,6 +391,21 @@ async def test_a_redirect_is_not_followed(odd_server: str) -> None:
         assert caught.value.status == 307
         with pytest.raises(UnexpectedRedirectError):
             await client.upload(ADDRESSES)
+
+
+async def test_a_page_that_trickles_in_is_not_taken_for_results(
+    odd_server: str, tmp_path: Path
+) -> None:
+    async with Client("key", base_url=f"{odd_server}/trickle", attempts=1) as client:
+        with pytest.raises(UnreadableAnswerError):
+            await client.download("job1", tmp_path / "out.csv", verdicts=["unknown"])
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_address_that_is_no_text_is_refused() -> None:
+    async with Client("key") as client:
+        with pytest.raises(UsageError, match="half of a character"):
+            await client.verify("\ud800@example.com")
 
 
 @pytest.mark.parametrize("path", ["endless", "bomb"])
