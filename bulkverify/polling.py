@@ -166,14 +166,15 @@ class Scheduler:
         task = stream.task
         clock = asyncio.get_running_loop().time
         try:
-            for _ in range(_POLLS_A_TASK):
+            for left in reversed(range(_POLLS_A_TASK)):
                 try:
                     await self._poll(stream)
                 finally:
                     stream.task = None
                 if stream.due is not None:
                     self._put(stream)
-                following = self._next_ready(clock())
+                # What is taken must be polled: the last turn of a task takes nothing more.
+                following = self._next_ready(clock()) if left else None
                 if following is None:
                     break
                 stream = following

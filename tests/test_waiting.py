@@ -491,6 +491,26 @@ async def test_any_strategy_of_tenacity_sets_the_pace() -> None:
         assert gaps == pytest.approx([1, 2, 4, 4, 4])
 
 
+@pytest.mark.parametrize("latency", [0.0, 0.1])
+async def test_no_job_is_forgotten_however_many_are_due_at_once(latency: float) -> None:
+    async with ScriptedClient([seen("verifying")], latency=latency) as client:
+        jobs = [client.job(f"job{number}") for number in range(2000)]
+        tasks = []
+        for number, job in enumerate(jobs):
+            tasks.append(asyncio.create_task(wait_until(job, wait=wait_fixed(100), timeout=None)))
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+        await asyncio.sleep(50)
+        assert len(client.polled_at) == 2000
+        await asyncio.sleep(100)
+        assert len(client.polled_at) == 4000
+        assert len(scheduler_of(client)._heap) <= 2 * 2000 + 64
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert_idle(client)
+
+
 async def test_no_more_polls_than_allowed_are_under_way_at_once() -> None:
     count = MOST_IN_FLIGHT * 5
     async with ScriptedClient([seen("completed")], latency=1) as client:
