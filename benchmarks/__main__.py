@@ -1,7 +1,8 @@
 """`python -m benchmarks`: what waiting costs the machine, beside other ways to wait.
 
-Options: `--runs 5`, `--quick` (a tenth of everything, for trying it out), and the tables to print
-(`memory`, `polls`, `start`, `import`; all when left out). It takes half an hour.
+Options: `--runs 5`, `--quick` (a tenth of everything, for trying it out), `--only aiohttp` (one peer, or
+several such options), and the tables to print (`memory`, `polls`, `start`, `import`; all when left
+out). All of it takes half an hour, or twice that where others use the machine.
 """
 
 import argparse
@@ -33,8 +34,12 @@ _SHOWN: Final = (
 _MODULES: Final = {"azure": "azure.core"}  # all others are called like their peer
 
 
+_chosen: set[str] = set()  # what `--only` names; everybody when it is empty
+
+
 def _peers(*more: str) -> dict[str, str]:
     names = PEERS | {name: name for name in more}
+    names = {name: label for name, label in names.items() if not _chosen or name in _chosen}
     return {
         name: label
         for name, label in names.items()
@@ -188,7 +193,9 @@ def main() -> None:
     parser.add_argument("tables", nargs="*", metavar="table", help=", ".join(_TABLES))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", action="append", default=[], choices=[*PEERS, "httpx"])
     options = parser.parse_args()
+    _chosen.update(options.only)
     if unknown := set(options.tables) - set(_TABLES):
         parser.error(f"no such table: {', '.join(sorted(unknown))}")
     _print(
