@@ -128,6 +128,9 @@ class Population:
 
 BASE: Final = Population(title="the design's")
 
+# For the lag of a failure: 3 % of 8,000 jobs would leave that uncertain by 2 s.
+FAILING: Final = Population(title="the design's, all fail", failing=1.0)
+
 WEAK_SPOTS: Final = (
     Population(title="speeds vary wildly (sigma 1)", sigma=1.0),
     Population(title="accelerates tenfold", acceleration=10.0),

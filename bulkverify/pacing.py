@@ -5,6 +5,8 @@ each of them a `PollState`, which is tenacity's own `RetryCallState` and a littl
 """
 
 import math
+from random import random
+from types import MappingProxyType
 from typing import Final
 
 from tenacity import AsyncRetrying, Future, RetryCallState
@@ -15,6 +17,55 @@ from bulkverify.models import JobSnapshot
 
 _UNUSED: Final = AsyncRetrying()  # RetryCallState wants to know who retries; here nobody does
 
+# Polls that are g seconds apart cost 1 / g a second, and an end that comes with the probability h a
+# second is noticed h * g / 2 late. Both together are least where g goes with the root of 1 / h, and
+# h is about 1 / x for an end that is due in x seconds, or has not come for x seconds. So these are
+# factors of the root of a time, in seconds ** 0.5. Like the other numbers below they were found by
+# a search over benchmarks/population.py; benchmarks/PACING.md says how much hangs on them.
+_BLIND: Final = 3.3
+_UNDER_WAY: Final = 2.3
+_DUE: Final = 1.55
+
+# With nothing to see, gaps that go on to grow cost more in lag than they save in polls.
+_LONGEST_BLIND: Final = 68.0
+_LONGEST_VERIFIED: Final = 95.0
+_LONGEST_FAILING: Final = 30.0
+
+# What follows the last address mostly takes seconds.
+_GROWTH_VERIFIED: Final = 0.63
+
+# The rate of the last interval notices a change of pace, the rate since the beginning is steadier.
+_RECENT: Final = 0.47
+
+# A rise was not new when it was seen; by how much is unknown, up to the time since the one before.
+_AGE: Final = 0.2
+
+# As long as there was one rise only, it began anywhere between the start of the wait and that.
+_ONE_RISE: Final = 0.5
+_OVERDUE: Final = 0.45
+
+
+class Progress:
+    """How far a job's counter has come: its first, its last and its last but one rise.
+
+    Kept by whoever polls, one for each job, and given to every `PollState`. Times are the event
+    loop's, of the poll that was the first to show a number. Numbers are the highest so far: a
+    counter that goes back and comes again has made no progress.
+    """
+
+    __slots__ = ("first", "first_at", "previous", "previous_at", "verified", "verified_at")
+
+    def __init__(self, at: float, verified: int) -> None:
+        """Begin with the first poll that shows any address as verified, at least one."""
+        self.first_at = self.previous_at = self.verified_at = at
+        self.first = self.previous = self.verified = verified
+
+    def note(self, at: float, verified: int) -> None:
+        """Take in what a later poll shows."""
+        if verified > self.verified and at > self.verified_at:
+            self.previous_at, self.previous = self.verified_at, self.verified
+            self.verified_at, self.verified = at, verified
+
 
 class PollState(RetryCallState):
     """What a wait strategy can know of one wait: tenacity's fields, and the job's progress.
@@ -23,11 +74,21 @@ class PollState(RetryCallState):
     wait began, and `outcome` holds the last `JobSnapshot`, or the error that came in its place.
 
     Attributes:
+        now: the event loop's time.
         snapshot: the latest snapshot, also when the last poll failed.
-        first_progress: (seconds, verified) of the first poll that showed any progress, in seconds
-            since the wait began: negative where that was before.
+        progress: how the counter has moved; `None` while nothing is verified. It may have begun
+            before the wait.
         failures: how many polls have failed in a row.
     """
+
+    # What tenacity's own constructor would set anew for each of a job's polls.
+    retry_object = _UNUSED
+    fn = None
+    args = ()
+    kwargs = MappingProxyType[str, object]({})
+    idle_for = 0.0
+    next_action = None
+    upcoming_sleep = 0.0
 
     def __init__(
         self,
@@ -37,31 +98,64 @@ class PollState(RetryCallState):
         polls: int,
         outcome: JobSnapshot | BulkVerifyError,
         snapshot: JobSnapshot | None,
-        first_progress: tuple[float, int] | None,
-        failures: int,
+        progress: Progress | None = None,
+        first_progress: tuple[float, int] | None = None,
+        failures: int = 0,
     ) -> None:
         """Describe the moment after a poll; times are the event loop's."""
-        super().__init__(retry_object=_UNUSED, fn=None, args=(), kwargs={})
         self.start_time = started_at
-        self.outcome_timestamp = now
+        self.outcome_timestamp = self.now = now
         self.attempt_number = polls
-        self.outcome = Future.construct(polls, outcome, isinstance(outcome, BulkVerifyError))
         self.snapshot = snapshot
-        self.first_progress = first_progress
+        if progress is None and first_progress is not None and first_progress[1] > 0:
+            progress = Progress(started_at + first_progress[0], first_progress[1])
+            if snapshot is not None and snapshot.verified is not None:
+                progress.note(now, snapshot.verified)
+        self.progress = progress
         self.failures = failures
+        self._answer: JobSnapshot | BulkVerifyError | None = outcome
+        self._outcome: Future | None = None
+
+    @property
+    def first_progress(self) -> tuple[float, int] | None:
+        """When, in seconds since the wait began, the first rise was seen, and how many were verified."""
+        if self.progress is None:
+            return None
+        return self.progress.first_at - self.start_time, self.progress.first
+
+    @property
+    def outcome(self) -> Future | None:  # tenacity has an attribute
+        """The last answer as tenacity holds it: made when asked for, since few strategies look."""
+        if self._outcome is None and self._answer is not None:
+            failed = isinstance(self._answer, BulkVerifyError)
+            self._outcome = Future.construct(self.attempt_number, self._answer, failed)
+        return self._outcome
+
+    @outcome.setter
+    def outcome(self, outcome: Future | None) -> None:
+        self._outcome = outcome
+        self._answer = None
 
 
 class wait_for_progress(wait_base):  # noqa: N801 - tenacity's strategies are written like this
     """Wait a share of the time that the rest of the list should take.
 
-    While a list verifies, its rate since the first progress predicts the remainder. With nothing to
-    see, the wait grows with the time waited so far. After a failed poll it doubles from `floor` on.
+    While a list verifies, half of its average pace and half of its latest predict the remainder;
+    close to the predicted end and beyond it, the wait goes with the root of what the forecast spans.
+    Far from it, with the root of how long the job takes, so that a failure is noticed in proportion.
+    With nothing to see, the wait grows with the time waited so far. After a failed poll it doubles
+    from `floor` on.
 
     Args:
         floor: the shortest wait, in seconds.
         ceiling: the longest wait, in seconds.
         share: of the predicted remainder, 0 to 1; less polls more often near the end.
-        growth: share of the time waited so far, where there is no rate yet.
+        growth: the longest wait as a share of the time waited so far.
+        jitter: by which share each wait is made longer or shorter at random, 0 to 1, so that jobs
+            that start together are not polled together for ever.
+
+    Raises:
+        ValueError: an argument can't be right.
     """
 
     def __init__(
@@ -69,45 +163,67 @@ class wait_for_progress(wait_base):  # noqa: N801 - tenacity's strategies are wr
         *,
         floor: float = 1.0,
         ceiling: float = 120.0,
-        share: float = 0.7,
-        growth: float = 0.2,
+        share: float = 0.45,
+        growth: float = 1.0,
+        jitter: float = 0.1,
     ) -> None:
         """Keep the settings."""
         if not 0 < floor <= ceiling < math.inf:
-            message = (
+            raise ValueError(
                 f"the floor must be above 0 and at most the ceiling, not {floor} and {ceiling}"
             )
-            raise ValueError(message)
+        if not (0 < share <= 1 and 0 < growth < math.inf and 0 <= jitter <= 1):
+            raise ValueError(
+                "`share` must be above 0 and at most 1, `growth` above 0 and `jitter` from 0 to 1, "
+                f"not {share}, {growth} and {jitter}"
+            )
         self.floor = floor
         self.ceiling = ceiling
         self.share = share
         self.growth = growth
+        self.jitter = jitter
 
     def __call__(self, retry_state: RetryCallState) -> float:
         """Return the seconds until the next poll."""
-        waited = max(0.0, retry_state.seconds_since_start or 0.0)
-        # A wait that has only begun is impatient, whatever the forecast says.
-        longest = min(self.ceiling, waited / 2)
-        delay = self.growth * waited
-        if isinstance(retry_state, PollState):
-            if retry_state.failures:
-                longest = min(self.ceiling, 30.0)
-                delay = self.floor * 2.0 ** min(retry_state.failures - 1, 10)
-            else:
-                delay = self._forecast(retry_state, waited, delay)
-        return max(self.floor, min(delay, longest))
+        if not isinstance(retry_state, PollState):
+            delay = self._blind(max(0.0, retry_state.seconds_since_start or 0.0))
+        elif retry_state.failures:
+            delay = self.floor * 2.0 ** min(retry_state.failures - 1, 10)
+            delay = min(delay, _LONGEST_FAILING)
+        else:
+            delay = self._forecast(retry_state)
+        if self.jitter:
+            delay *= 1.0 + self.jitter * (2.0 * random() - 1.0)  # noqa: S311 - spreads, hides nothing
+        return max(self.floor, min(delay, self.ceiling))
 
-    def _forecast(self, state: PollState, waited: float, growing: float) -> float:
-        snapshot = state.snapshot
-        if snapshot is None or snapshot.verified is None or snapshot.total is None:
-            return min(growing, 60.0)
-        remaining = snapshot.total - snapshot.verified
+    def _blind(self, waited: float) -> float:
+        return min(self.growth * waited, _BLIND * math.sqrt(waited), _LONGEST_BLIND)
+
+    def _forecast(self, state: PollState) -> float:
+        waited = max(0.0, state.now - state.start_time)
+        snapshot, progress = state.snapshot, state.progress
+        if snapshot is None or snapshot.total is None or progress is None:
+            return self._blind(waited)
+        remaining = snapshot.total - progress.verified
+        since = max(0.0, state.now - progress.verified_at)
+        # A wait that has only begun is impatient, whatever the forecast says.
+        longest = self.growth * waited
         if remaining <= 0:
-            return self.floor
-        if state.first_progress is None:
-            return min(growing, 60.0)
-        began, verified_then = state.first_progress
-        verified, elapsed = snapshot.verified - verified_then, waited - began
-        if verified <= 0 or elapsed <= 0:
-            return min(growing, 60.0)
-        return self.share * remaining * elapsed / verified
+            return min(longest, _GROWTH_VERIFIED * since, _LONGEST_VERIFIED)
+        rise = progress.verified_at - progress.previous_at
+        if rise > 0:
+            average = (progress.verified - progress.first) / (
+                progress.verified_at - progress.first_at
+            )
+            recent = (progress.verified - progress.previous) / rise
+            span = remaining / ((1.0 - _RECENT) * average + _RECENT * recent)
+        else:
+            span = _ONE_RISE * remaining * max(0.0, waited - since) / progress.verified
+        left = span - since - _AGE * rise
+        if left <= 0:
+            return min(longest, _DUE * math.sqrt(span - _OVERDUE * left))
+        return min(
+            longest,
+            _UNDER_WAY * math.sqrt(waited + left),
+            max(self.share * left, _DUE * math.sqrt(span)),
+        )

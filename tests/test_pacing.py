@@ -1,61 +1,156 @@
 """When to ask again: bounds for any history, and the forecast where there is one."""
 
 import math
+import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tenacity import AsyncRetrying, RetryCallState, wait_fixed
+from tenacity import AsyncRetrying, RetryCallState, wait_chain, wait_combine, wait_fixed
 
 from bulkverify import JobSnapshot, PollState, ServerError, wait_for_progress
+from bulkverify.pacing import Progress
 from tests.scripted import seen
 
-RULE = wait_for_progress()
+RULE = wait_for_progress(jitter=0)
+BEGAN = 1000.0
+
+
+def history(*rises: tuple[float, int]) -> Progress | None:
+    """Make the progress of a job whose counter was first seen at these numbers at these times."""
+    if not rises:
+        return None
+    progress = Progress(BEGAN + rises[0][0], rises[0][1])
+    for at, verified in rises[1:]:
+        progress.note(BEGAN + at, verified)
+    return progress
 
 
 def state(
     waited: float,
     snapshot: JobSnapshot | None = None,
+    progress: Progress | None = None,
     *,
-    first: tuple[float, int] | None = None,
     failures: int = 0,
 ) -> PollState:
     return PollState(
-        started_at=1000.0,
-        now=1000.0 + waited,
+        started_at=BEGAN,
+        now=BEGAN + waited,
         polls=3,
         outcome=ServerError("502") if failures or snapshot is None else snapshot,
         snapshot=snapshot,
-        first_progress=first,
+        progress=progress,
         failures=failures,
     )
 
 
+# A list of 1,000 that has done one a second since the 100th second, seen every 100 seconds.
+STEADY = history((100, 1), (200, 101), (300, 201))
+
+
 @pytest.mark.parametrize(
-    ("waited", "snapshot", "first", "expected"),
+    ("waited", "snapshot", "progress", "expected"),
     [
         pytest.param(0, seen("preparing"), None, 1, id="just begun"),
-        pytest.param(100, seen("preparing"), None, 20, id="a fifth of the time waited"),
-        pytest.param(1000, seen("ready"), None, 60, id="at most a minute without a rate"),
-        pytest.param(100, seen("verifying", 0, 1000), None, 20, id="no progress yet"),
+        pytest.param(4, seen("preparing"), None, 4, id="the time waited"),
+        pytest.param(100, seen("preparing"), None, 33, id="with the root of the time waited"),
+        pytest.param(1000, seen("ready"), None, 68, id="about a minute with nothing to see"),
+        pytest.param(100, seen("verifying", 0, 1000), None, 33, id="no progress yet"),
+        pytest.param(100, None, None, 33, id="nothing was ever heard"),
         pytest.param(
-            100, seen("verifying", 400, 1000), (50, 100), 50, id="half of the time waited"
+            300,
+            seen("verifying", 201, 1000),
+            STEADY,
+            2.3 * (300 + 799 - 20) ** 0.5,
+            id="far from the end",
         ),
-        pytest.param(100, seen("verifying", 900, 1000), (0, 0), 0.7 * 100 / 9, id="the forecast"),
-        pytest.param(500, seen("verifying", 10, 100_000), (0, 0), 120, id="the ceiling"),
-        pytest.param(100, seen("verifying", 999, 1000), (0, 0), 1, id="the floor"),
-        pytest.param(100, seen("verifying", 1000, 1000), (0, 0), 1, id="all but completed"),
         pytest.param(
-            100, seen("verifying", 100, 1000), (90, 100), 20, id="stalled since the first"
+            1000,
+            seen("verifying", 901, 1000),
+            history((100, 1), (900, 801), (1000, 901)),
+            0.45 * (99 - 20),
+            id="a share of the remainder",
         ),
-        pytest.param(100, seen("verifying", 50, 1000), (90, 100), 20, id="counters went back"),
-        pytest.param(10, seen("verifying", 500, 1000), (-1000, 0), 5, id="others saw it before"),
+        pytest.param(
+            1098,
+            seen("verifying", 999, 1000),
+            history((100, 1), (1097, 998), (1098, 999)),
+            1.55,
+            id="the root of the remainder",
+        ),
+        pytest.param(
+            1800,
+            seen("verifying", 901, 1000),
+            history((100, 1), (900, 801), (1000, 901)),
+            1.55 * (99 + 0.45 * (800 - 99 + 20)) ** 0.5,
+            id="overdue",
+        ),
+        pytest.param(
+            100_000,
+            seen("verifying", 2, 2000),
+            history((10, 1), (100_000, 2)),
+            120,
+            id="the ceiling",
+        ),
+        pytest.param(
+            1000, seen("verifying", 500, 1000), history((1000, 500)), 2.3 * 1500**0.5, id="one rise"
+        ),
+        pytest.param(
+            10,
+            seen("verifying", 500, 100_000),
+            history((-5, 400), (10, 500)),
+            10,
+            id="a wait that has only begun",
+        ),
+        pytest.param(
+            0.1,
+            seen("verifying", 500, 1000),
+            history((-1000, 1), (-500, 500)),
+            1,
+            id="others saw it",
+        ),
+        pytest.param(
+            1000, seen("verifying", 1000, 1000), history((9, 1), (1000, 1000)), 1, id="all verified"
+        ),
+        pytest.param(
+            1010,
+            seen("verifying", 1000, 1000),
+            history((9, 1), (1000, 1000)),
+            6.3,
+            id="for a while",
+        ),
+        pytest.param(
+            9999, seen("verifying", 1000, 1000), history((9, 1), (1000, 1000)), 95, id="for long"
+        ),
+        pytest.param(
+            2, seen("verifying", 9, 9), history((-5000, 9)), 2, id="for long, but not here"
+        ),
+        pytest.param(100, seen("verifying", 90, 80), history((9, 1), (100, 90)), 1, id="too many"),
     ],
 )
 def test_the_wait_follows_the_rule(
-    waited: float, snapshot: JobSnapshot, first: tuple[float, int] | None, expected: float
+    waited: float, snapshot: JobSnapshot | None, progress: Progress | None, expected: float
 ) -> None:
-    assert RULE(state(waited, snapshot, first=first)) == pytest.approx(expected)
+    assert RULE(state(waited, snapshot, progress)) == pytest.approx(expected)
+
+
+def test_a_faster_pace_brings_the_next_poll_forward() -> None:
+    slow, fast = (
+        history((100, 100), (200, 200), (300, 300)),
+        history((100, 100), (200, 120), (300, 300)),
+    )
+    snapshot = seen("verifying", 300, 400)
+    assert RULE(state(300, snapshot, fast)) < RULE(state(300, snapshot, slow))
+
+
+def test_a_counter_that_goes_back_and_comes_again_is_no_progress() -> None:
+    progress = Progress(10, 5)
+    for at, verified in [(20, 8), (30, 3), (40, 8), (50, 0)]:
+        progress.note(at, verified)
+    assert (progress.verified_at, progress.verified) == (20, 8)
+    assert (progress.previous_at, progress.previous) == (10, 5)
+    assert (progress.first_at, progress.first) == (10, 5)
 
 
 @pytest.mark.parametrize(
@@ -65,46 +160,102 @@ def test_failures_are_asked_about_again_with_backoff(failures: int, expected: fl
     assert RULE(state(5000, seen("verifying", 1), failures=failures)) == expected
 
 
-counts = st.none() | st.integers(-(2**63), 2**63)
+counts = st.none() | st.integers(-(2**63), 2**63) | st.integers(0, 1000)
+polls = st.lists(
+    st.tuples(
+        st.floats(0, 1e6) | st.just(0.0) | st.just(5e-324), counts, counts, st.integers(0, 3)
+    ),
+    min_size=1,
+    max_size=30,
+)
 
 
 @given(
-    waited=st.floats(0, 1e9),
-    verified=counts,
-    total=counts,
-    first=st.none() | st.tuples(st.floats(-1e9, 1e9), st.integers(-(2**63), 2**63)),
-    failures=st.integers(0, 10_000),
+    polls=polls,
+    early=st.floats(0, 1e6),
     floor=st.floats(0.001, 100),
     span=st.floats(1, 1000),
+    jitter=st.floats(0, 1),
+    seed=st.integers(0, 99),
     status=st.sampled_from(["preparing", "ready", "verifying", "completed"]),
 )
 def test_the_wait_is_finite_and_within_its_bounds_for_any_history(  # noqa: PLR0917 - drawn
-    waited: float,
-    verified: int | None,
-    total: int | None,
-    first: tuple[float, int] | None,
-    failures: int,
+    polls: list[tuple[float, int | None, int | None, int]],
+    early: float,
     floor: float,
     span: float,
+    jitter: float,
+    seed: int,
     status: str,
 ) -> None:
-    rule = wait_for_progress(floor=floor, ceiling=floor * span)
-    snapshot = seen(status, verified, total)
-    delay = rule(state(waited, snapshot, first=first, failures=failures))
-    assert math.isfinite(delay)
-    assert floor <= delay <= floor * span or delay == pytest.approx(floor)
+    random.seed(seed)
+    rule = wait_for_progress(floor=floor, ceiling=floor * span, jitter=jitter)
+    now, progress = -early, None  # the job may have been seen before this wait
+    for pause, verified, total, failures in polls:
+        now += pause
+        if verified is not None and verified > 0:
+            if progress is None:
+                progress = Progress(BEGAN + now, verified)
+            else:
+                progress.note(BEGAN + now, verified)
+        delay = rule(state(now, seen(status, verified, total), progress, failures=failures))
+        assert math.isfinite(delay)
+        assert floor <= delay <= floor * span
+
+
+@given(
+    verified=st.integers(1, 999),
+    more=st.integers(1, 999),
+    at=st.floats(10, 1e5),
+    steps=st.integers(1, 20),
+)
+def test_the_nearer_the_predicted_end_the_sooner_the_next_poll(
+    verified: int, more: int, at: float, steps: int
+) -> None:
+    delays = []
+    for remaining in sorted({1, more, more * steps}):
+        progress = history((at / 2, verified), (at, verified + more))
+        total = verified + more + remaining
+        delays.append(RULE(state(at, seen("verifying", verified + more, total), progress)))
+    assert all(nearer <= farther for nearer, farther in pairwise(delays))
+
+
+@given(
+    waits=st.lists(st.floats(0, 1e7), min_size=2, max_size=9),
+    status=st.sampled_from(["preparing", "ready"]),
+)
+def test_with_nothing_to_see_the_wait_only_grows(waits: list[float], status: str) -> None:
+    delays = [RULE(state(waited, seen(status))) for waited in sorted(waits)]
+    assert delays == sorted(delays)
+
+
+@given(since=st.lists(st.floats(0, 1e7), min_size=2, max_size=9), total=st.sampled_from([200, 100]))
+def test_the_longer_an_end_is_overdue_the_longer_the_wait(since: list[float], total: int) -> None:
+    snapshot, progress = seen("verifying", 100, total), history((50, 50), (100, 100))
+    overdue = [100 + 100 + seconds for seconds in sorted(since)]
+    delays = [RULE(state(waited, snapshot, progress)) for waited in overdue]
+    assert delays == sorted(delays)
+
+
+def test_jitter_makes_waits_differ_by_its_share_at_most() -> None:
+    rule = wait_for_progress(jitter=0.2)
+    delays = [rule(state(100, seen("preparing"))) for _ in range(200)]
+    assert 33 * 0.8 <= min(delays) < 33 * 0.9
+    assert 33 * 1.1 < max(delays) <= 33 * 1.2
 
 
 def test_it_combines_with_tenacitys_own() -> None:
-    combined = RULE + wait_fixed(3)
-    assert combined(state(100, seen("preparing"))) == pytest.approx(23)
+    shown = state(100, seen("preparing"))
+    assert (RULE + wait_fixed(3))(shown) == pytest.approx(36)
+    assert wait_combine(wait_fixed(4), RULE)(shown) == pytest.approx(37)
+    assert wait_chain(wait_fixed(1), wait_fixed(2), RULE)(shown) == pytest.approx(33)
 
 
 def test_it_serves_where_there_is_no_job_too() -> None:
     plain = RetryCallState(AsyncRetrying(), None, (), {})
     assert RULE(plain) == 1
-    plain.start_time, plain.outcome_timestamp = 0.0, 50.0
-    assert RULE(plain) == 10
+    plain.start_time, plain.outcome_timestamp = 0.0, 100.0
+    assert RULE(plain) == 33
 
 
 def test_a_strategy_sees_what_tenacity_shows_and_the_job() -> None:
@@ -112,11 +263,24 @@ def test_a_strategy_sees_what_tenacity_shows_and_the_job() -> None:
     assert shown.seconds_since_start == 12
     assert shown.attempt_number == 3
     assert shown.outcome is not None
+    assert shown.outcome is shown.outcome
     assert shown.outcome.result().verified == 7
     failed = state(12, seen("verifying", 7), failures=1)
     assert failed.outcome is not None
     assert isinstance(failed.outcome.exception(), ServerError)
     assert failed.snapshot is not None
+    assert failed.first_progress is None
+    assert state(12, seen("verifying", 7), history((-3, 5), (9, 7))).first_progress == (-3, 5)
+
+
+def test_a_state_has_everything_that_tenacitys_has() -> None:
+    shown = state(12, seen("verifying", 7))
+    plain = RetryCallState(AsyncRetrying(), None, (), {})
+    assert [name for name in vars(plain) if not hasattr(shown, name)] == []
+    assert "returned" in repr(shown)
+    shown.prepare_for_next_attempt()
+    assert shown.outcome is None
+    assert shown.attempt_number == 4
 
 
 @pytest.mark.parametrize(
@@ -125,3 +289,12 @@ def test_a_strategy_sees_what_tenacity_shows_and_the_job() -> None:
 def test_bounds_that_are_none_are_refused(floor: float, ceiling: float) -> None:
     with pytest.raises(ValueError, match="floor"):
         wait_for_progress(floor=floor, ceiling=ceiling)
+
+
+@pytest.mark.parametrize(
+    ("share", "growth", "jitter"),
+    [(0, 1, 0), (1.1, 1, 0), (0.5, 0, 0), (0.5, math.inf, 0), (0.5, 1, -0.1), (0.5, 1, math.nan)],
+)
+def test_shares_that_are_none_are_refused(share: float, growth: float, jitter: float) -> None:
+    with pytest.raises(ValueError, match="share"):
+        wait_for_progress(share=share, growth=growth, jitter=jitter)
