@@ -20,7 +20,7 @@ from bulkverify.errors import (
 )
 from bulkverify.lifecycle import JobStatus, observe
 from bulkverify.models import JobSnapshot
-from bulkverify.pacing import PollState
+from bulkverify.pacing import PollState, Progress
 from bulkverify.waiters import Waiter, not_started
 
 _log: Final = logging.getLogger(__name__)
@@ -64,11 +64,11 @@ class Stream:
     __slots__ = (
         "_delay",
         "_failures",
-        "_first_progress",
         "_last_error",
         "_latency",
         "_polled_at",
         "_polls",
+        "_progress",
         "_ready_since",
         "_stale_since",
         "_status",
@@ -96,7 +96,7 @@ class Stream:
         self._latency: float | None = None
         self._failures = 0
         self._last_error: BulkVerifyError | None = None
-        self._first_progress: tuple[float, int] | None = None
+        self._progress: Progress | None = None
         self._ready_since: float | None = None
         self._stale_since: float | None = None
         self._status: JobStatus | None = None
@@ -177,8 +177,7 @@ class Stream:
             _log.info("job %s is %s", snapshot.job_id, snapshot.status)
             self._status = snapshot.status
         self._stale_since = None
-        if self._first_progress is None and snapshot.verified:
-            self._first_progress = now, snapshot.verified
+        self._note_progress(snapshot.verified or 0, now)
         if snapshot.status is not JobStatus.READY:
             self._ready_since = None
         elif self._ready_since is None:
@@ -193,6 +192,12 @@ class Stream:
             for waiter in self._waiters:
                 if waiter.waits_for_start():
                     waiter.fail(not_started(snapshot, now - self._ready_since))
+
+    def _note_progress(self, verified: int, now: float) -> None:
+        if self._progress is not None:
+            self._progress.note(now, verified)
+        elif verified > 0:
+            self._progress = Progress(now, verified)
 
     def _seen_stale(self, known: JobSnapshot, snapshot: JobSnapshot, now: float) -> None:
         _log.info(
@@ -246,14 +251,13 @@ class Stream:
         }
         shortest = None
         for policy, waiter in latest.items():
-            first = self._first_progress
             state = PollState(
                 started_at=waiter.joined_at,
                 now=now,
                 polls=self._polls - waiter.polls_before,
                 outcome=outcome,
                 snapshot=self.job.snapshot,
-                first_progress=None if first is None else (first[0] - waiter.joined_at, first[1]),
+                progress=self._progress,
                 failures=self._failures,
             )
             try:
