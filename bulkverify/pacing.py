@@ -21,7 +21,7 @@ _UNUSED: Final = AsyncRetrying()  # RetryCallState wants to know who retries; he
 # second is noticed h * g / 2 late. Both together are least where g goes with the root of 1 / h, and
 # h is about 1 / x for an end that is due in x seconds, or has not come for x seconds. So these are
 # factors of the root of a time, in seconds ** 0.5. Like the other numbers below they were found by
-# a search over benchmarks/population.py; benchmarks/PACING.md says how much hangs on them.
+# a search over benchmarks/population.py.
 _BLIND: Final = 3.3
 _UNDER_WAY: Final = 2.3
 _DUE: Final = 1.55
