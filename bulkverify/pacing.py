@@ -23,12 +23,12 @@ _UNUSED: Final = AsyncRetrying()  # RetryCallState wants to know who retries; he
 # factors of the root of a time, in seconds ** 0.5. Like the other numbers below they were found by
 # a search over benchmarks/population.py.
 _BLIND: Final = 3.3
-_UNDER_WAY: Final = 2.3
+_UNDER_WAY: Final = 2.15
 _DUE: Final = 1.55
 
 # With nothing to see, gaps that go on to grow cost more in lag than they save in polls.
-_LONGEST_BLIND: Final = 68.0
-_LONGEST_VERIFIED: Final = 95.0
+_LONGEST_BLIND: Final = 67.0
+_LONGEST_VERIFIED: Final = 92.0
 _LONGEST_FAILING: Final = 30.0
 
 # What follows the last address mostly takes seconds.
@@ -38,7 +38,7 @@ _GROWTH_VERIFIED: Final = 0.63
 _RECENT: Final = 0.47
 
 # A rise was not new when it was seen; by how much is unknown, up to the time since the one before.
-_AGE: Final = 0.2
+_AGE: Final = 0.25
 
 # As long as there was one rise only, it began anywhere between the start of the wait and that.
 _ONE_RISE: Final = 0.5
