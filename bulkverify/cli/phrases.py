@@ -18,6 +18,12 @@ PHRASES: Final = {
     'Name its encoding, for example `encoding="cp1252"`.': (
         "Name its encoding, for example --encoding cp1252."
     ),
+    "The same call goes on": "The same command goes on",
+    "make the same call again": "run the same command again",
+    "use `restart=True`, or delete": "use --restart, or delete",
+    "another choice of `judge` or `deduplicate`": (
+        "another choice of --send-invalid or --send-duplicates"
+    ),
 }
 """What the SDK says, and what a command says instead."""
 

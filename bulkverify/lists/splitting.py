@@ -127,7 +127,9 @@ def split(
             keys = keys_of(cells, judge=judge)
             sent = [key for key in keys if key]
             numbers = iter(
-                distinct.number(sent) if distinct is not None else range(addresses, addresses + len(sent))
+                distinct.number(sent)
+                if distinct is not None
+                else range(addresses, addresses + len(sent))
             )
             codes = array("I")
             add = codes.append
