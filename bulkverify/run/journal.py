@@ -56,6 +56,9 @@ class PartState(StrEnum):
     DOWNLOADED = "downloaded"
 
 
+# Without it a state would be read as what every other text is.
+converter.register_structure_hook(PartState, lambda value, _: PartState(value))
+
 UNPAID: Final = frozenset({PartState.PENDING, PartState.UPLOADING, PartState.UPLOADED})
 """The states of a part for which nobody has asked the service to begin."""
 
