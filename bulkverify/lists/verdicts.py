@@ -2,8 +2,10 @@
 
 import csv
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +13,12 @@ import attrs
 
 from bulkverify.downloads import read_rows
 from bulkverify.lists.addresses import address_key
-from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Split, part_path
+from bulkverify.lists.folders import part_path
+from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Split
 from bulkverify.models import ResultRow, Verdict
+
+FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamtrap")
+"""The flags, in the order in which they are written."""
 
 MISSING: Final = 0
 """The code of an address that the service returned nothing for."""
@@ -20,8 +26,9 @@ MISSING: Final = 0
 NEVER: Final = -(2**63)
 """What stands for the time of a verdict that has none."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_MILLISECONDS: Final = tuple(f".{rest:03}Z" for rest in range(1000))
 
 
 @attrs.frozen
@@ -34,6 +41,16 @@ class Finding:
     role_based: bool | None
     disposable: bool | None
     spamtrap: bool | None
+
+    def flags(self) -> tuple[bool | None, ...]:
+        """Return the flags in the order of `FLAGS`."""
+        return (
+            self.syntax_error,
+            self.common_isp,
+            self.role_based,
+            self.disposable,
+            self.spamtrap,
+        )
 
 
 class Verdicts:
@@ -63,25 +80,25 @@ class Verdicts:
 
     def _take_part(self, number: int, part: Path, results: Path) -> None:
         """Match results to the addresses of a part, which mostly come in the same order."""
-        addresses = enumerate(_addresses(part), start=number)
+        addresses = zip(count(number), _addresses(part), strict=False)
         rows = read_rows(results)
         for row in rows:
-            place, address = next(addresses, (0, ""))
+            place, address = next(addresses, (None, ""))
+            if place is None:
+                return
             if row.email != address:
                 break
             self._put(place, row)
         else:
             return
-        by_key = {address_key(row.email): row for row in (row, *rows)}
+        by_key = {address_key(row.email): row for row in chain((row,), rows)}
         by_folded = {key.lower(): row for key, row in by_key.items()}
-        if not place:
-            return
-        for place, address in ((place, address), *addresses):
-            key = address_key(address)
+        for left, wanted in chain(((place, address),), addresses):
+            key = address_key(wanted)
             # A service that writes addresses in lower case has still answered for them.
             found = by_key.get(key) or by_folded.get(key.lower())
             if found is not None:
-                self._put(place, found)
+                self._put(left, found)
 
     def _put(self, place: int, row: ResultRow) -> None:
         self.codes[place] = self._code(
@@ -95,7 +112,7 @@ class Verdicts:
             )
         )
         if row.verified_at is not None:
-            self.times[place] = (row.verified_at - _EPOCH) // _MILLISECOND
+            self.times[place] = (row.verified_at - EPOCH) // _MILLISECOND
 
     def _code(self, finding: Finding) -> int:
         code = self._known.get(finding)
@@ -111,3 +128,22 @@ def _addresses(part: Path) -> Iterator[str]:
         next(records)
         for record in records:
             yield record[0]
+
+
+def moments(times: Iterable[int]) -> list[str]:
+    """Write times as the service does, and nothing for what has none."""
+    texts: list[str] = []
+    add = texts.append
+    known = _second
+    for time in times:
+        if time == NEVER:
+            add("")
+        else:
+            second, rest = divmod(time, 1000)
+            add(known(second) + _MILLISECONDS[rest])
+    return texts
+
+
+@lru_cache(maxsize=65536)  # many addresses are verified in one second
+def _second(second: int) -> str:
+    return (EPOCH + timedelta(seconds=second)).isoformat()[:19]
