@@ -43,6 +43,13 @@ class Spool:
         """Close the file."""
         self._file.close()
 
+    @property
+    def path(self) -> Path:
+        """Where all that has been added can be read, as JSON Lines."""
+        if not self._file.closed:
+            self._file.flush()
+        return self._path
+
     def extend(self, items: Iterable[object]) -> None:
         """Add addresses (str) or rows (mappings).
 
