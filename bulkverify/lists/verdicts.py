@@ -11,11 +11,12 @@ from typing import Final
 
 import attrs
 
-from bulkverify.downloads import read_rows
 from bulkverify.lists.addresses import address_key
 from bulkverify.lists.folders import part_path
 from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Split
-from bulkverify.models import ResultRow, Verdict
+from bulkverify.lists.tables import PIECE_BYTES
+from bulkverify.models import Verdict
+from bulkverify.results import ResultsReader
 
 FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamtrap")
 """The flags, in the order in which they are written."""
@@ -81,38 +82,49 @@ class Verdicts:
     def _take_part(self, number: int, part: Path, results: Path) -> None:
         """Match results to the addresses of a part, which mostly come in the same order."""
         addresses = zip(count(number), _addresses(part), strict=False)
-        rows = read_rows(results)
-        for row in rows:
-            place, address = next(addresses, (None, ""))
+        found = self._read(results)
+        for address, code, time in found:
+            place, expected = next(addresses, (None, ""))
             if place is None:
                 return
-            if row.email != address:
+            if address != expected:
                 break
-            self._put(place, row)
+            self.codes[place] = code
+            self.times[place] = time
         else:
             return
-        by_key = {address_key(row.email): row for row in chain((row,), rows)}
+        by_key = {
+            address_key(address): (code, time)
+            for address, code, time in chain(((address, code, time),), found)
+        }
         by_folded = {key.lower(): row for key, row in by_key.items()}
-        for left, wanted in chain(((place, address),), addresses):
+        for left, wanted in chain(((place, expected),), addresses):
             key = address_key(wanted)
             # A service that writes addresses in lower case has still answered for them.
-            found = by_key.get(key) or by_folded.get(key.lower())
-            if found is not None:
-                self._put(left, found)
+            row = by_key.get(key) or by_folded.get(key.lower())
+            if row is not None:
+                self.codes[left], self.times[left] = row
 
-    def _put(self, place: int, row: ResultRow) -> None:
-        self.codes[place] = self._code(
-            Finding(
-                row.verdict,
-                row.syntax_error,
-                row.common_isp,
-                row.role_based,
-                row.disposable,
-                row.spamtrap,
-            )
-        )
-        if row.verified_at is not None:
-            self.times[place] = (row.verified_at - EPOCH) // _MILLISECOND
+    def _read(self, results: Path) -> Iterator[tuple[str, int, int]]:
+        """Give the address, the code and the time of each row of a results file."""
+        reader = ResultsReader()
+        with results.open("rb") as file:
+            for piece in chain(iter(lambda: file.read(PIECE_BYTES), b""), (None,)):
+                for row in reader.finish() if piece is None else reader.feed(piece):
+                    finding = Finding(
+                        row.verdict,
+                        row.syntax_error,
+                        row.common_isp,
+                        row.role_based,
+                        row.disposable,
+                        row.spamtrap,
+                    )
+                    moment = row.verified_at
+                    yield (
+                        row.email,
+                        self._code(finding),
+                        NEVER if moment is None else (moment - EPOCH) // _MILLISECOND,
+                    )
 
     def _code(self, finding: Finding) -> int:
         code = self._known.get(finding)
