@@ -58,7 +58,7 @@ class TextRecords:
             RecordError: `csv` can't read one of them, or one is too long.
         """
         text = self._rest + piece
-        end = _last_line_end(text)
+        end = last_line_end(text)
         records, read = self._read(text[:end])
         self._rest = text[read:]
         if len(self._rest) > LARGEST_RECORD_CHARACTERS:
@@ -195,7 +195,7 @@ class RecordReader:
         )
 
 
-def _last_line_end(text: str) -> int:
+def last_line_end(text: str) -> int:
     """Return where the last complete line of a text ends; where none does, 0."""
     end = text.rfind("\n") + 1
     # Without any line feed, carriage returns end lines; the very last may be half of a line end.

@@ -9,11 +9,12 @@ a distinct address while splitting and 10 while joining.
 """
 
 from bulkverify.lists.addresses import address_key
+from bulkverify.lists.folders import part_path
 from bulkverify.lists.joining import Joined, JoinedRow, join, joined_rows
 from bulkverify.lists.old import AddressList, inspect_list, row_writer, write_joined
 from bulkverify.lists.opening import ListFormat, ListSource, open_table
+from bulkverify.lists.splitting import Part, Split, fingerprint, split
 from bulkverify.lists.spooling import Spool
-from bulkverify.lists.splitting import Part, Split, fingerprint, part_path, split
 from bulkverify.lists.tables import Table
 
 __all__ = [

@@ -4,13 +4,14 @@ import re
 from functools import lru_cache
 from typing import Final
 
-# An address as nearly all are. At most 64 characters keep every part within the limits of its own;
-# two hyphens in a row stand in encoded domains only, which email-validator decodes.
+# An address as nearly all are. Up to 64 characters, every part is within the limits of its own. Two
+# hyphens in a row stand in encoded domains, and whether those are right takes more than a pattern.
 _ORDINARY: Final = re.compile(
-    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
-    r"@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\.)+[A-Za-z]{2,}",
+    r"[A-Za-z0-9_+'-]+(?:\.[A-Za-z0-9_+'-]+)*"
+    r"@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\.)+[A-Za-z]{2,}"
 )
 _ORDINARY_CHARACTERS: Final = 64
+_LONGEST_CHARACTERS: Final = 1000  # of 254 that count, all in quotes and escaped
 
 
 def address_key(address: str) -> str:
@@ -20,20 +21,25 @@ def address_key(address: str) -> str:
 
 
 def keys_of(addresses: list[str], *, judge: bool) -> list[str | None]:
-    """Return the key of each address that has no blanks around it, or `None` for what can't be one.
+    """Return the key of each address, or `None` for what can't be one; of an empty cell it is empty.
 
     Args:
-        addresses: the cells; an empty one keeps an empty key.
-        judge: whether to judge at all; if not, everything can be an address.
+        addresses: without blanks around them.
+        judge: whether to judge them; if not, everything can be an address.
     """
     keys: list[str | None] = []
     add = keys.append
-    fullmatch = _ORDINARY.fullmatch
+    ordinary = _ORDINARY.fullmatch
+    longest = _ORDINARY_CHARACTERS
     for address in addresses:
-        if judge and (fullmatch(address) is None or len(address) > _ORDINARY_CHARACTERS):
-            if address and not is_possible(address):
-                add(None)
-                continue
+        if (
+            judge
+            and (ordinary(address) is None or len(address) > longest)
+            and address
+            and not is_possible(address)
+        ):
+            add(None)
+            continue
         lowered = address.lower()
         add(address if lowered == address else address_key(address))
     return keys
@@ -44,7 +50,27 @@ def is_ordinary(address: str) -> bool:
     return len(address) <= _ORDINARY_CHARACTERS and _ORDINARY.fullmatch(address) is not None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # what can't be an address is often the same: n/a, none, -
 def is_possible(address: str) -> bool:
-    """Whether it can be an address at all, by its form alone."""
-    return is_ordinary(address) or "@" in address
+    """Whether it can be an address on the internet at all, by its form alone.
+
+    Special domains such as example.test and printer.local can: about those the service decides, as
+    it does about quoted local parts and addresses of machines in brackets.
+    """
+    # Slow to import, and needed only for the few addresses that are not ordinary.
+    from email_validator import validate_email  # noqa: PLC0415
+
+    if len(address) > _LONGEST_CHARACTERS:
+        return False
+    try:
+        found = validate_email(
+            address,
+            allow_quoted_local=True,
+            allow_domain_literal=True,
+            check_deliverability=False,
+            globally_deliverable=False,
+        )
+    except ValueError:  # theirs, or of text that no encoding can carry
+        return False
+    domain = found.ascii_domain
+    return domain.startswith("[") or ("." in domain and domain[-1:].isalpha())

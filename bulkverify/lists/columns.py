@@ -7,6 +7,8 @@ from typing import Final
 from bulkverify.errors import InvalidListError, UsageError
 
 SAMPLE_ROWS: Final = 100
+"""How many rows are looked at to find out what a list is like."""
+
 ADDRESS_NAMES: Final = (
     "email",
     "e-mail",
@@ -17,6 +19,8 @@ ADDRESS_NAMES: Final = (
     "mail",
     "address",
 )
+_SHOWN_NAMES: Final = 20
+_SHOWN_CHARACTERS: Final = 40
 _ADDRESS: Final = re.compile(r"[^\s@]@[^\s@]")
 
 
@@ -75,5 +79,6 @@ def fold(name: str) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """List names for a message, which stays short however many there are."""
-    shown = ", ".join(repr(name if len(name) <= 40 else f"{name[:40]}…") for name in names[:20])
-    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20:,} more"
+    shown = ", ".join(repr(name[:_SHOWN_CHARACTERS]) for name in names[:_SHOWN_NAMES])
+    more = len(names) - _SHOWN_NAMES
+    return f"{shown} and {more:,} more" if more > 0 else shown

@@ -33,7 +33,7 @@ def check_encoding(encoding: str) -> None:
         raise UsageError(f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'.") from None
 
 
-def sample_of(path: Path, encoding: str) -> tuple[str, str]:
+def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     """Read the beginning of a file; return it, and the encoding that the file has.
 
     That is the one which is asked for, unless that is the default and the file's first bytes say
@@ -46,7 +46,7 @@ def sample_of(path: Path, encoding: str) -> tuple[str, str]:
         beginning = file.read(_SAMPLE_BYTES)
     for mark, kind in _KINDS.items():
         if beginning.startswith(mark):
-            raise InvalidListError(f"{path} is {kind}: save it as CSV (UTF-8). Nothing was sent.")
+            raise InvalidListError(f"{title} is {kind}: save it as CSV (UTF-8). Nothing was sent.")
     if encoding == DEFAULT_ENCODING and beginning.startswith(
         (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     ):
@@ -56,13 +56,15 @@ def sample_of(path: Path, encoding: str) -> tuple[str, str]:
     except UnicodeError:  # as UTF-16 without its byte order mark; told where it is read
         text = ""
     if "\0" in text:
-        raise InvalidListError(f"{path} is no text file: save it as CSV (UTF-8). Nothing was sent.")
+        raise InvalidListError(
+            f"{title} is no text file: save it as CSV (UTF-8). Nothing was sent."
+        )
     if not beginning.strip(b"\xef\xbb\xbf \t\r\n"):
-        raise InvalidListError(f"{path} is empty: a list needs at least one address.")
+        raise InvalidListError(f"{title} is empty: a list needs at least one address.")
     return text, encoding
 
 
-def decoded(path: Path, encoding: str, digest: Digest | None = None) -> Iterator[str]:
+def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None) -> Iterator[str]:
     """Read a file as text, in pieces.
 
     Raises:
@@ -88,6 +90,6 @@ def decoded(path: Path, encoding: str, digest: Digest | None = None) -> Iterator
             yield text
             continue
         raise InvalidListError(
-            f"{path} is not {encoding} text: {problem}. "
+            f"{title} is not {encoding} text: {problem}. "
             'Name its encoding, for example `encoding="cp1252"`. Nothing was sent.'
         )

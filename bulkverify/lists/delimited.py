@@ -32,7 +32,7 @@ class Delimited(Table):
         fits = {width}.issuperset
         header = int(self.headed)
         text = TextRecords(self.delimiter)
-        for records in _records(self.path, self.encoding, text, digest):
+        for records in _records(self.path, self.encoding, self.title, text, digest):
             if not fits(map(len, records)):
                 self._fit(records, width, text)
             if header:
@@ -50,12 +50,12 @@ class Delimited(Table):
         for index, record in enumerate(records):
             if len(record) > width and any(record[width:]):
                 raise InvalidListError(
-                    f"Line {text.line_of(index):,} of {self.path} has {len(record):,} cells where the list has "
+                    f"Line {text.line_of(index):,} of {self.title} has {len(record):,} cells where the list has "
                     f"{width:,} columns. Quote cells that hold {self.delimiter!r}, or name the "
                     "delimiter. Nothing was sent."
                 )
             del record[width:]
-            record += [""] * (width - len(record))
+            record.extend([""] * (width - len(record)))
 
 
 def open_delimited(
@@ -66,9 +66,9 @@ def open_delimited(
         raise UsageError(
             f"A delimiter is one character, and neither a quote nor a line end, not {delimiter!r}."
         )
-    beginning, encoding = sample_of(path, encoding)
+    beginning, encoding = sample_of(path, encoding, title)
     delimiter = delimiter or guess_delimiter(beginning)
-    batches = _records(path, encoding, TextRecords(delimiter))
+    batches = _records(path, encoding, title, TextRecords(delimiter))
     sample = list(islice(chain.from_iterable(batches), SAMPLE_ROWS + 1))
     if not sample:
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
@@ -106,11 +106,11 @@ def guess_delimiter(sample: str) -> str:
 
 
 def _records(
-    path: Path, encoding: str, text: TextRecords, digest: Digest | None = None
+    path: Path, encoding: str, title: str, text: TextRecords, digest: Digest | None = None
 ) -> Iterator[list[list[str]]]:
     """Read the records of a file, many at a time and never none."""
     try:
-        for piece in decoded(path, encoding, digest):
+        for piece in decoded(path, encoding, title, digest):
             if records := text.feed(piece):
                 yield records
         if records := text.finish():
@@ -123,5 +123,5 @@ def _records(
             return
         problem, line = "a quote is opened and never closed", text.line
     raise InvalidListError(
-        f"{path} can't be read as CSV at line {line:,}: {problem}. Nothing was sent."
+        f"{title} can't be read as CSV at line {line:,}: {problem}. Nothing was sent."
     )

@@ -31,7 +31,7 @@ class Distinct:
         first, second, table = self._first, self._second, self._table
         mask = len(table) - 1
         count = len(first)
-        numbers = []
+        numbers: list[int] = []
         add = numbers.append
         for key in keys:
             one = hash(key)

@@ -1,11 +1,9 @@
 """From a list to the parts that the service takes: every address once, and nothing but addresses."""
 
 import hashlib
-import os
 import re
 import sys
 from array import array
-from collections.abc import Iterable
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +15,7 @@ from bulkverify.errors import InvalidListError
 from bulkverify.files import flush_to_disk
 from bulkverify.lists.addresses import keys_of
 from bulkverify.lists.distinct import Distinct
+from bulkverify.lists.folders import create, part_path, rows_path
 from bulkverify.lists.tables import Table, digest_of
 from bulkverify.uploads import LONGEST_LIST_ROWS
 
@@ -61,16 +60,6 @@ class Split:
     parts: tuple[Part, ...]
     content: str
     fingerprint: str
-
-
-def part_path(folder: Path, number: int) -> Path:
-    """Return where the addresses of a part are."""
-    return folder / f"part-{number:04}.csv"
-
-
-def rows_path(folder: Path) -> Path:
-    """Return where it is noted which row has which address."""
-    return folder / "rows.bin"
 
 
 def fingerprint(
@@ -248,11 +237,6 @@ class _Parts:
         )
         self._file = None
         self._addresses = self._bytes = 0
-
-
-def create(path: Path) -> BinaryIO:
-    """Create or replace a file that only its owner can read."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def _line(address: str) -> bytes:

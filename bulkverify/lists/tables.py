@@ -3,21 +3,22 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol
 
 import attrs
 
-PIECE_BYTES: Final = 256 * 1024
-"""How much of a file is read at a time."""
+PIECE_BYTES: Final = 64 * 1024
+"""How much of a file is read at a time: more no longer fits into the processor's cache as rows."""
 
 
 class Digest(Protocol):
     """What `hashlib` makes."""
 
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes, /) -> None:
+        """Take in more."""
 
 
 @attrs.frozen(kw_only=True)
@@ -94,10 +95,3 @@ def unique(names: Iterable[str]) -> list[str]:
             candidate = f"{name}_{number}"
         taken[candidate] = None
     return list(taken)
-
-
-def padded(rows: Sequence[list[str]], width: int) -> None:
-    """Make rows as wide as their table, in place, where cells at their ends are missing."""
-    for row in rows:
-        if len(row) < width:
-            row += [""] * (width - len(row))

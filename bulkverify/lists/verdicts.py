@@ -2,17 +2,24 @@
 
 import csv
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from bulkverify.downloads import read_rows
 from bulkverify.lists.addresses import address_key
-from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Split, part_path
-from bulkverify.models import ResultRow, Verdict
+from bulkverify.lists.folders import part_path
+from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Split
+from bulkverify.lists.tables import PIECE_BYTES
+from bulkverify.models import Verdict
+from bulkverify.results import ResultsReader
+
+FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamtrap")
+"""The flags, in the order in which they are written."""
 
 MISSING: Final = 0
 """The code of an address that the service returned nothing for."""
@@ -20,8 +27,9 @@ MISSING: Final = 0
 NEVER: Final = -(2**63)
 """What stands for the time of a verdict that has none."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_MILLISECONDS: Final = tuple(f".{rest:03}Z" for rest in range(1000))
 
 
 @attrs.frozen
@@ -34,6 +42,16 @@ class Finding:
     role_based: bool | None
     disposable: bool | None
     spamtrap: bool | None
+
+    def flags(self) -> tuple[bool | None, ...]:
+        """Return the flags in the order of `FLAGS`."""
+        return (
+            self.syntax_error,
+            self.common_isp,
+            self.role_based,
+            self.disposable,
+            self.spamtrap,
+        )
 
 
 class Verdicts:
@@ -63,39 +81,50 @@ class Verdicts:
 
     def _take_part(self, number: int, part: Path, results: Path) -> None:
         """Match results to the addresses of a part, which mostly come in the same order."""
-        addresses = enumerate(_addresses(part), start=number)
-        rows = read_rows(results)
-        for row in rows:
-            place, address = next(addresses, (0, ""))
-            if row.email != address:
+        addresses = zip(count(number), _addresses(part), strict=False)
+        found = self._read(results)
+        for address, code, time in found:
+            place, expected = next(addresses, (None, ""))
+            if place is None:
+                return
+            if address != expected:
                 break
-            self._put(place, row)
+            self.codes[place] = code
+            self.times[place] = time
         else:
             return
-        by_key = {address_key(row.email): row for row in (row, *rows)}
+        by_key = {
+            address_key(address): (code, time)
+            for address, code, time in chain(((address, code, time),), found)
+        }
         by_folded = {key.lower(): row for key, row in by_key.items()}
-        if not place:
-            return
-        for place, address in ((place, address), *addresses):
-            key = address_key(address)
+        for left, wanted in chain(((place, expected),), addresses):
+            key = address_key(wanted)
             # A service that writes addresses in lower case has still answered for them.
-            found = by_key.get(key) or by_folded.get(key.lower())
-            if found is not None:
-                self._put(place, found)
+            row = by_key.get(key) or by_folded.get(key.lower())
+            if row is not None:
+                self.codes[left], self.times[left] = row
 
-    def _put(self, place: int, row: ResultRow) -> None:
-        self.codes[place] = self._code(
-            Finding(
-                row.verdict,
-                row.syntax_error,
-                row.common_isp,
-                row.role_based,
-                row.disposable,
-                row.spamtrap,
-            )
-        )
-        if row.verified_at is not None:
-            self.times[place] = (row.verified_at - _EPOCH) // _MILLISECOND
+    def _read(self, results: Path) -> Iterator[tuple[str, int, int]]:
+        """Give the address, the code and the time of each row of a results file."""
+        reader = ResultsReader()
+        with results.open("rb") as file:
+            for piece in chain(iter(lambda: file.read(PIECE_BYTES), b""), (None,)):
+                for row in reader.finish() if piece is None else reader.feed(piece):
+                    finding = Finding(
+                        row.verdict,
+                        row.syntax_error,
+                        row.common_isp,
+                        row.role_based,
+                        row.disposable,
+                        row.spamtrap,
+                    )
+                    moment = row.verified_at
+                    yield (
+                        row.email,
+                        self._code(finding),
+                        NEVER if moment is None else (moment - EPOCH) // _MILLISECOND,
+                    )
 
     def _code(self, finding: Finding) -> int:
         code = self._known.get(finding)
@@ -111,3 +140,22 @@ def _addresses(part: Path) -> Iterator[str]:
         next(records)
         for record in records:
             yield record[0]
+
+
+def moments(times: Iterable[int]) -> list[str]:
+    """Write times as the service does, and nothing for what has none."""
+    texts: list[str] = []
+    add = texts.append
+    known = _second
+    for time in times:
+        if time == NEVER:
+            add("")
+        else:
+            second, rest = divmod(time, 1000)
+            add(known(second) + _MILLISECONDS[rest])
+    return texts
+
+
+@lru_cache(maxsize=65536)  # many addresses are verified in one second
+def _second(second: int) -> str:
+    return (EPOCH + timedelta(seconds=second)).isoformat()[:19]

@@ -159,7 +159,7 @@ async def test_a_lone_carriage_return_in_an_address_makes_no_second_one(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     source.write_bytes(f'email,x\n"{D}\r@x.com",y\n{U}@x.com,z\n'.encode())
-    report = await verified(client, source, output)
+    report = await verified(client, source, output, judge=False)
     assert sandbox.ledger.uploads[0].total == 2
     assert (report.addresses, report.missing) == (2, 0)
     assert [row[:2] for row in table(output)[1:]] == [[f"{D}\r@x.com", "y"], [f"{U}@x.com", "z"]]
