@@ -173,9 +173,7 @@ def test_no_imports_go_round_in_a_circle() -> None:
 def test_no_import_hides_inside_a_function(module: str) -> None:
     tree = tree_of(f"bulkverify.{module}")
     functions = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     hidden = [statement for function in functions for statement in statements(function)]
     late = {

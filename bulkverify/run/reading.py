@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -80,7 +80,7 @@ class Reading:
         await asyncio.to_thread(spool.mkdir, mode=0o700, exist_ok=True)
         source = self.source
         if isinstance(source, AsyncIterable):
-            source = await _drained(source, spool)
+            return await _drained(source, spool, self.column)
         opening = partial(
             open_table,
             source,
@@ -110,20 +110,17 @@ def _tell(board: Board, rows: int) -> None:
 
 
 async def _drained(
-    source: AsyncIterable[str] | AsyncIterable[Mapping[str, object]], folder: Path
-) -> Path:
+    source: AsyncIterable[str] | AsyncIterable[Mapping[str, object]],
+    folder: Path,
+    column: str | None,
+) -> Table:
     """Write down what an async iterable gives; memory stays bounded, and the loop free."""
-    spool = Spool(folder)
-    items: list[object] = []
-
-    async def flush() -> None:
-        batch = cast("Iterable[str]", items.copy())  # or mappings, which is the same to it
-        items.clear()
-        await in_thread(partial(spool.extend, batch), Counter())
-
-    async for item in source:
-        items.append(item)
-        if len(items) >= _ITEMS_A_TURN:
-            await flush()
-    await flush()
-    return spool.path
+    with Spool(folder) as spool:
+        items: list[object] = []
+        async for item in source:
+            items.append(item)
+            if len(items) >= _ITEMS_A_TURN:
+                await in_thread(partial(spool.extend, items), Counter())
+                items = []
+        await in_thread(partial(spool.extend, items), Counter())
+        return await in_thread(partial(spool.table, column=column), Counter())

@@ -19,6 +19,7 @@ import pytest_asyncio
 
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from bulkverify.sandbox.clock import Clock
+from bulkverify.sandbox.ledger import Endpoint
 
 from .lists import name, numbered
 
@@ -175,10 +176,9 @@ async def test_a_run_that_is_killed_again_and_again_pays_each_address_once(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     moments = random.Random(KILLS)  # noqa: S311 - a test
-    for endpoint in ("upload", "start", "download"):
-        sandbox.inject(
-            Fault(kind=FaultKind.DELAY, endpoint=endpoint, delay=DELAY, times=None)  # type: ignore[arg-type]
-        )
+    slow: tuple[Endpoint, ...] = ("upload", "start", "download")
+    for endpoint in slow:
+        sandbox.inject(Fault(kind=FaultKind.DELAY, endpoint=endpoint, delay=DELAY, times=None))
     proofs: list[Proof] = []
     kills = 0
     while kills < KILLS:

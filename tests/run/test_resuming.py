@@ -213,7 +213,8 @@ async def test_a_list_that_changed_is_refused(
 ) -> None:
     await stopped(client, source, output)
     content = source.read_bytes()
-    source.write_bytes(content.replace(*map(str.encode, change)))
+    before_it, after_it = change
+    source.write_bytes(content.replace(before_it.encode(), after_it.encode()))
     before = sandbox.ledger.requests.total()
     with pytest.raises(Exception, match=r"list\.csv"):
         await verified(client, source, output)
