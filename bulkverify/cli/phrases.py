@@ -15,6 +15,7 @@ PHRASES: Final = {
     "insist with `allow_http=True`": "insist with --allow-http",
     "It is the `id` of the job that an upload returned.": "It is what `bulkverify upload` printed.",
     "Name it with `column`.": "Name it with --column.",
+    "Name the right one with `column`.": "Name the right one with --column.",
     'Name its encoding, for example `encoding="cp1252"`.': (
         "Name its encoding, for example --encoding cp1252."
     ),

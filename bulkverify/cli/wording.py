@@ -61,16 +61,16 @@ def plan_lines(plan: RunPlan) -> str:
             "repeated": f"{plan.duplicates:,}",
             "invalid": f"{plan.invalid:,}",
             "blank": f"{plan.blank:,}",
-            "to be sent": f"{plan.addresses:,} addresses in {plural(plan.parts, 'part')}",
+            "to be sent": f"{plural(plan.addresses, 'address', 'addresses')} in {plural(plan.parts, 'part')}",
             "costs": plural(plan.addresses, "credit"),
             "saves": plural(plan.saved, "credit"),
         }
     )
 
 
-def plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str, many: str = "") -> str:
     """Write how many there are of something."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def counts(model: VerdictCounts | Analysis) -> str:

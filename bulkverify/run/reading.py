@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -76,7 +76,10 @@ class Reading:
         Raises:
             InvalidListError, UsageError, OSError: as `open_table`.
         """
-        spool = folder / _SPOOL
+        with _naming(folder):
+            return await self._open(folder / _SPOOL)
+
+    async def _open(self, spool: Path) -> Table:
         await asyncio.to_thread(spool.mkdir, mode=0o700, exist_ok=True)
         source = self.source
         if isinstance(source, AsyncIterable):
@@ -96,13 +99,25 @@ class Reading:
         """Write the parts of the list into the folder."""
         counter = Counter()
         work = partial(split, Counted.of(table, counter), folder, **attrs.asdict(splitting))
-        return await in_thread(work, counter, partial(_tell, board))
+        with _naming(folder):
+            return await in_thread(work, counter, partial(_tell, board))
 
     async def fingerprint(self, table: Table, splitting: Splitting) -> str:
         """Return what `split` would have as its fingerprint."""
         counter = Counter()
         work = partial(fingerprint, Counted.of(table, counter), **attrs.asdict(splitting))
         return await in_thread(work, counter)
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Name the folder in an error of the disk: a write that fails does not say where that was."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def _tell(board: Board, rows: int) -> None:
