@@ -58,19 +58,22 @@ def is_possible(address: str) -> bool:
     it does about quoted local parts and addresses of machines in brackets.
     """
     # Slow to import, and needed only for the few addresses that are not ordinary.
-    from email_validator import validate_email  # noqa: PLC0415
+    from email_validator import (  # noqa: PLC0415
+        SPECIAL_USE_DOMAIN_NAMES,
+        validate_email,
+    )
 
     if len(address) > _LONGEST_CHARACTERS:
         return False
+    if address.lower().endswith(tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)):
+        address = f"{address[:-1]}x"  # of the same form, and not special
     try:
-        found = validate_email(
+        validate_email(
             address,
             allow_quoted_local=True,
             allow_domain_literal=True,
             check_deliverability=False,
-            globally_deliverable=False,
         )
     except ValueError:  # theirs, or of text that no encoding can carry
         return False
-    domain = found.ascii_domain
-    return domain.startswith("[") or ("." in domain and domain[-1:].isalpha())
+    return True

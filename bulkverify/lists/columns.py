@@ -21,7 +21,7 @@ ADDRESS_NAMES: Final = (
 )
 _SHOWN_NAMES: Final = 20
 _SHOWN_CHARACTERS: Final = 40
-_ADDRESS: Final = re.compile(r"[^\s@]@[^\s@]")
+_ADDRESS: Final = re.compile(r"[^\s@([]@[\w[]")
 
 
 def is_header(record: Sequence[str], wanted: str | None) -> bool:

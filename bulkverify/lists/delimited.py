@@ -23,7 +23,6 @@ class Delimited(Table):
     """A file of records; `headed` if its first is a header."""
 
     path: Path
-    encoding: str
     headed: bool
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:

@@ -29,7 +29,6 @@ class JsonLines(Table):
     """A file of objects, whose keys are the columns, in the order of their first appearance."""
 
     path: Path
-    encoding: str
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows in order; what a line does not have is an empty cell."""
@@ -126,7 +125,7 @@ def json_values(
             except RecursionError:
                 problem = "it is nested too deeply"
             else:
-                if isinstance(value, str | dict):
+                if stripped[0] in '"{':
                     values.append((value, stripped))
                     continue
                 problem = "it is neither an object nor an address"

@@ -21,7 +21,6 @@ class Lines(Table):
     """A file of addresses; `headed` if its first line is the name of them."""
 
     path: Path
-    encoding: str
     headed: bool
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:

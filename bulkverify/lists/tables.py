@@ -26,12 +26,13 @@ class Table(ABC):
     """A list that can be read more than once, always with the same rows.
 
     `title` is what messages call it, `names` are its columns, and `column` is the place of that with
-    the addresses. `delimiter` and `newline` are what a CSV file that is made of it should have.
+    the addresses. `encoding` is that of its text. `delimiter` and `newline` are what a CSV file that is made of it should have.
     """
 
     title: str
     names: tuple[str, ...]
     column: int
+    encoding: str = "utf-8"
     delimiter: str = ","
     newline: str = "\n"
 
@@ -64,7 +65,7 @@ class Table(ABC):
 
     def described(self) -> str:
         """Say how the list is read, as a text that changes with it."""
-        return json.dumps([self.names, self.column, self.delimiter, self.newline])
+        return json.dumps([self.names, self.column, self.encoding, self.delimiter, self.newline])
 
 
 def digest_of(table: Table) -> str:
