@@ -85,10 +85,10 @@ class Bars:
             if task is not None:
                 self._progress.remove_task(self._parts.pop(part.number))
             return
-        words = f"{part.number:>{len(str(count))}} {part.note or part.stage}"
+        words = f"{part.number:>{len(str(count))}} {part.note or part.stage}"[:30].ljust(11)
         if task is None:
-            task = self._parts[part.number] = self._progress.add_task("", total=part.addresses)
-        self._progress.update(task, description=f"{words[:30]:<11}", completed=part.verified)
+            task = self._parts[part.number] = self._progress.add_task(words, total=part.addresses)
+        self._progress.update(task, description=words, completed=part.verified)
 
 
 def _whole(seen: RunProgress) -> tuple[str, int | None, int]:

@@ -21,6 +21,7 @@ from bulkverify.lists import ListFormat
 from bulkverify.models import Verdict, parse_verdict
 from bulkverify.run.report import RunProgress, RunReport, Stage
 from bulkverify.run.whole import PARTS_AT_ONCE, journal_of, plan_list, verify_list
+from bulkverify.uploads import LONGEST_LIST_ROWS
 
 SANDBOX_SPEED: Final = 6.5
 """So that a list of 200 addresses takes about three seconds."""
@@ -55,6 +56,7 @@ async def verify(
     delete: bool = False,
     send_duplicates: bool = False,
     send_invalid: bool = False,
+    largest_part: Annotated[int, Parameter(metavar="N")] = LONGEST_LIST_ROWS,
     parts_at_once: Annotated[int, Parameter(metavar="N")] = PARTS_AT_ONCE,
     timeout: Timeout = TIMEOUT,
     column: Annotated[str | None, Parameter(group=_READING, metavar="NAME")] = None,
@@ -84,6 +86,7 @@ async def verify(
         delete: delete the lists from the service afterwards.
         send_duplicates: send and pay each row, also where an address comes again.
         send_invalid: send and pay also what can't be an address.
+        largest_part: how many addresses of the list may be sent at once.
         parts_at_once: how many parts of the list may be on their way at the same time.
         timeout: how long each wait of a part may take (for room, ready, completed): 90, 90s, 15m or 6h.
         column: the name of the address column; found out if left out.
@@ -107,6 +110,7 @@ async def verify(
                 format=format_,
                 judge=not send_invalid,
                 deduplicate=not send_duplicates,
+                largest_part=largest_part,
                 on_progress=line.follow,
             )
         show.data(plan, plan_lines(plan))
@@ -135,6 +139,7 @@ async def verify(
                 only=only,
                 judge=not send_invalid,
                 deduplicate=not send_duplicates,
+                largest_part=largest_part,
                 parts_at_once=parts_at_once,
                 journal=journal,
                 restart=restart,

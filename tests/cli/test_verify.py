@@ -1,4 +1,6 @@
 import csv
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +8,7 @@ import pytest
 
 from bulkverify.sandbox import Fault, FaultKind
 
-from .conftest import Cli
+from .conftest import LIMIT, Cli, Shell
 from .service import Service
 
 
@@ -222,3 +224,55 @@ def test_a_list_that_changed_meanwhile_is_refused_with_a_choice(
     assert again.code == 5
     assert "--restart" not in again.err
     assert len(service.sandbox.ledger.uploads) == 2
+
+
+def test_parts_that_fail_are_told_with_what_was_written(
+    service: Service, cli: Cli, contacts: Path
+) -> None:
+    def lose_the_second_upload() -> None:
+        fault = Fault(kind=FaultKind.DROP_AFTER, endpoint="upload", skip=1)
+        service.sandbox.inject(fault)
+
+    options = ["--largest-part", "1", "--parts-at-once", "1"]
+    command = ["verify", str(contacts), "-o", "out.csv", *options]
+    service.do(lose_the_second_upload)
+    outcome = cli(*command)
+    assert outcome.code == 7
+    assert ["no", "verdict", "1", "20.0%"] in [
+        line.split()[:4] for line in outcome.err.splitlines()
+    ]
+    assert "1 of 3 parts, with 1 addresses, got no verdicts. out.csv has those of" in outcome.err
+    assert "The same command goes on with them" in outcome.err
+    assert "part 2 (rows 2 to 2): UploadUncertainError" in outcome.err
+    assert outcome.err.endswith(f"bulkverify {' '.join(command)}\n")
+
+    service.do(lambda: service.sandbox.inject(Fault(kind=FaultKind.DROP_AFTER, endpoint="upload")))
+    document = cli(*command, "--json").document
+    assert document["error"]["type"] == "IncompleteRunError"
+    assert [failure["number"] for failure in document["report"]["failures"]] == [2]
+    assert document["report"]["missing"] == 1
+
+    summary = cli(*command).err
+    assert "credits spent  1, and 2 before" in summary
+    assert "left behind    up to 2 interrupted uploads, not started and free" in summary
+    assert service.sandbox.ledger.credits_spent == 3
+
+
+@pytest.mark.usefixtures("service")
+def test_several_lists_are_one_and_the_output_may_be_json_lines(
+    cli: Cli, contacts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more.txt").write_text("deliverable@example.com\ndeliverable+2@example.com\n")
+    outcome = cli("verify", str(contacts), "more.txt", "-o", "out.jsonl")
+    assert outcome.code == 0
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["verdict"] for row in rows][-2:] == ["deliverable", "deliverable"]
+    assert "rows           7 (4 distinct addresses, 2 repeated, 1 blank)" in outcome.err
+
+
+def test_a_list_may_come_through_a_pipe(service: Service, shell: Shell, tmp_path: Path) -> None:
+    process = shell("verify", "/dev/stdin", "-o", "out.csv", stdin=subprocess.PIPE)
+    out, _ = process.communicate("email\ndeliverable@example.com\n", timeout=LIMIT)
+    assert (process.returncode, out) == (0, "")
+    assert (tmp_path / "out.csv").read_text().count("deliverable") == 2
+    assert service.sandbox.ledger.credits_spent == 1
