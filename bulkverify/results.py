@@ -30,9 +30,11 @@ _ADDRESS_NAMES: Final = ("email", "emailaddress", "mail", "address")
 _MOST_MEANINGS: Final = 4096
 _SLICE_BYTES: Final = 16 * 1024
 
-_Meaning: TypeAlias = tuple[
-    Verdict, bool | None, bool | None, bool | None, bool | None, bool | None
-]
+Meaning: TypeAlias = tuple[Verdict, bool | None, bool | None, bool | None, bool | None, bool | None]
+"""A verdict and the five flags, in the order of `ResultRow`."""
+
+Answer: TypeAlias = tuple[str, Meaning, datetime | None]
+"""An address, what was found out about it, and when."""
 
 
 @attrs.define(weakref_slot=False, eq=False)
@@ -70,30 +72,48 @@ class ResultsReader:
 
     def feed(self, piece: bytes) -> Iterator[ResultRow]:
         """Take the next piece, and give the rows that are now complete while they are asked for."""
-        # A few hundred rows at a time stay in the processor's cache, and no collection sees them.
-        for begin in range(0, len(piece), _SLICE_BYTES):
-            yield from self._feed(piece[begin : begin + _SLICE_BYTES])
-
-    def _feed(self, piece: bytes) -> Iterator[ResultRow]:
-        records = self._records.feed(piece)
-        if self._rows is None and records:
-            self._rows = RowReader(records.pop(0))
-        if self._rows is None or self._rows.knows_address:
-            return self._rows.rows(records) if self._rows else iter(())
-        # Which column has the addresses is found out from the first rows, however they arrive.
-        self._held += records
-        return self._let_go() if len(self._held) >= _SAMPLE_ROWS else iter(())
+        for rows, records in self._feed(piece):
+            yield from rows.rows(records)
 
     def finish(self) -> Iterator[ResultRow]:
         """Give the last row, if the file did not end with a line end."""
+        for rows, records in self._finish():
+            yield from rows.rows(records)
+
+    def answers(self, piece: bytes) -> Iterator[Answer]:
+        """Do as `feed`, without making a row of each."""
+        for rows, records in self._feed(piece):
+            yield from rows.answers(records)
+
+    def last_answers(self) -> Iterator[Answer]:
+        """Do as `finish`, without making a row of each."""
+        for rows, records in self._finish():
+            yield from rows.answers(records)
+
+    def _feed(self, piece: bytes) -> Iterator[tuple["RowReader", list[list[str]]]]:
+        # A few hundred rows at a time stay in the processor's cache, and no collection sees them.
+        for begin in range(0, len(piece), _SLICE_BYTES):
+            records = self._records.feed(piece[begin : begin + _SLICE_BYTES])
+            if self._rows is None and records:
+                self._rows = RowReader(records.pop(0))
+            if self._rows is None:
+                continue
+            if self._rows.knows_address:
+                yield self._rows, records
+                continue
+            # Which column has the addresses is found out from the first rows, however they arrive.
+            self._held += records
+            if len(self._held) >= _SAMPLE_ROWS:
+                held, self._held = self._held, []
+                yield self._rows, held
+
+    def _finish(self) -> Iterator[tuple["RowReader", list[list[str]]]]:
         self._held += self._records.finish()
         if self._rows is None and self._held:
             self._rows = RowReader(self._held.pop(0))
-        return self._let_go()
-
-    def _let_go(self) -> Iterator[ResultRow]:
         held, self._held = self._held, []
-        return self._rows.rows(held) if self._rows else iter(())
+        if self._rows is not None:
+            yield self._rows, held
 
 
 class RowReader:
@@ -129,7 +149,7 @@ class RowReader:
         )
         self._names = tuple(header)
         # Verdict and flags come in few combinations; what each of them means is found out once.
-        self._meanings: dict[tuple[str, ...], _Meaning] = {}
+        self._meanings: dict[tuple[str, ...], Meaning] = {}
         places = [verdict, *(index for index in self._flags if index is not None), verdict]
         self._code: Callable[[Sequence[str]], tuple[str, ...]] = itemgetter(*places)
         self._columns: Callable[[Sequence[str]], dict[str, str]] | None = None
@@ -146,44 +166,56 @@ class RowReader:
         Raises:
             ProtocolError: a cell does not fit, naming its row and column.
         """
-        if self._address is None and records:
-            self._address = self._find_address(records[:_SAMPLE_ROWS])
-        drafts = self._drafts(records)
-        if drafts is None:
+        answers = self._answers(records)
+        if answers is None:
             yield from map(self._row, records)
             return
-        for draft in drafts:
+        columns = map(self._columns or self._choose_columns(), records)
+        addresses, meanings, moments = answers
+        for draft in list(map(_Draft, addresses, *zip(*meanings, strict=True), moments, columns)):
             self.count += 1
             draft.__class__ = ResultRow  # type: ignore[assignment]
             yield cast("ResultRow", draft)
 
-    def _drafts(self, records: Sequence[Sequence[str]]) -> list[_Draft] | None:
-        """Make all rows at once, or none where one of the records needs a closer look."""
-        width, address = len(self._names), self._address or 0
-        if not {width}.issuperset(map(len, records)):
+    def answers(self, records: Sequence[Sequence[str]]) -> Iterator[Answer]:
+        """Give the address of each record, its verdict and flags, and the time.
+
+        Verdicts and flags that are equal mostly are the same object.
+
+        Raises:
+            ProtocolError: as `rows`.
+        """
+        answers = self._answers(records)
+        if answers is not None:
+            self.count += len(records)
+            yield from zip(*answers, strict=False)  # the last may go on for ever
+            return
+        for record in records:
+            row = self._row(record)
+            yield row.email, self._meaning(record), row.verified_at
+
+    def _answers(
+        self, records: Sequence[Sequence[str]]
+    ) -> tuple[Iterable[str], list[Meaning], Iterable[datetime | None]] | None:
+        """Make out what all records say at once, or nothing where one of them needs a closer look."""
+        if self._address is None and records:
+            self._address = self._find_address(records[:_SAMPLE_ROWS])
+        if not records or not {len(self._names)}.issuperset(map(len, records)):
             return None
-        meanings = list(map(self._meanings.get, map(self._code, records)))
-        if not records or None in meanings:
+        found = list(map(self._meanings.get, map(self._code, records)))
+        if None in found:
             return None
         moments: Iterable[datetime | None] = repeat(None)
         if self._verified_at is not None:
+            times = map(itemgetter(self._verified_at), records)
             try:
-                moments = list(
-                    map(datetime.fromisoformat, map(itemgetter(self._verified_at), records))
-                )
+                moments = list(map(datetime.fromisoformat, times))
             except ValueError:
                 return None
             if not {UTC}.issuperset(map(attrgetter("tzinfo"), moments)):
                 return None
-        return list(
-            map(
-                _Draft,
-                map(itemgetter(address), records),
-                *zip(*meanings, strict=True),
-                moments,
-                map(self._columns or self._choose_columns(), records),
-            )
-        )
+        addresses = map(itemgetter(self._address or 0), records)
+        return addresses, cast("list[Meaning]", found), moments
 
     def _row(self, record: Sequence[str]) -> ResultRow:
         """Make one row with care, and say what is wrong with it."""
@@ -204,8 +236,11 @@ class RowReader:
             **dict(zip(names, flags, strict=True)),
         )
 
-    def _meaning(self, record: Sequence[str]) -> _Meaning:
+    def _meaning(self, record: Sequence[str]) -> Meaning:
         """Find out what a verdict and its flags mean, and remember it."""
+        code = self._code(record)
+        if known := self._meanings.get(code):
+            return known
         column = "Verification Result"
         try:
             verdict = parse_verdict(record[self._verdict])
@@ -221,7 +256,7 @@ class RowReader:
         else:
             if len(self._meanings) >= _MOST_MEANINGS:
                 self._meanings.clear()
-            meaning = self._meanings[self._code(record)] = cast("_Meaning", (verdict, *flags))
+            meaning = self._meanings[code] = cast("Meaning", (verdict, *flags))
             return meaning
         raise self._misfit(column, problem)
 

@@ -19,8 +19,9 @@ from bulkverify.errors import InvalidListError
 from bulkverify.lists.folders import rows_path
 from bulkverify.lists.splitting import Split
 from bulkverify.lists.tables import Table, unique
-from bulkverify.lists.verdicts import EPOCH, FLAGS, MISSING, NEVER, Finding, Verdicts, moments
+from bulkverify.lists.verdicts import EPOCH, FLAGS, MISSING, NEVER, Verdicts, moments
 from bulkverify.models import Analysis, Verdict, VerdictCounts
+from bulkverify.results import Meaning
 
 VERDICT_COLUMNS: Final = ("verdict", *FLAGS, "verified_at")
 
@@ -114,7 +115,7 @@ def joined_rows(
     rows = _Rows(table, split, folder, verdicts, only)
     names = unique(table.names)
     meanings = [
-        {"verdict": None} if finding is None else attrs.asdict(finding)
+        {"verdict": None} if finding is None else dict(zip(VERDICT_COLUMNS, finding, strict=False))
         for finding in verdicts.findings
     ]
     for batch, codes, times, numbers in rows.beside(table.batches(rows.digest)):
@@ -158,9 +159,7 @@ class _Rows:
         self._path = rows_path(folder)
         self._verdicts = verdicts
         self._wanted = (
-            None
-            if only is None
-            else [f is not None and f.verdict in only for f in verdicts.findings]
+            None if only is None else [f is not None and f[0] in only for f in verdicts.findings]
         )
         self._counts: Counter[int] = Counter()
         self._written = 0
@@ -201,8 +200,11 @@ class _Rows:
         for code, finding in enumerate(self.findings):
             if finding is not None:
                 count = self._counts[code]
-                verdicts[finding.verdict.value] += count
-                flags.update({name: count for name in FLAGS if getattr(finding, name)})
+                verdict, *its_flags = finding
+                verdicts[verdict.value] += count
+                flags.update(
+                    {name: count * bool(flag) for name, flag in zip(FLAGS, its_flags, strict=True)}
+                )
         return Joined(
             rows=self._split.rows,
             written=self._written,
@@ -265,11 +267,11 @@ def csv_text(
     return "".join(csv_text([row], delimiter, newline) for row in rows)
 
 
-def _cells(finding: Finding | None) -> list[str]:
+def _cells(finding: Meaning | None) -> list[str]:
     if finding is None:
         return [""] * (len(VERDICT_COLUMNS) - 1)
-    flags = (getattr(finding, name) for name in FLAGS)
-    return [finding.verdict.value, *("" if flag is None else "NY"[flag] for flag in flags)]
+    verdict, *flags = finding
+    return [verdict.value, *("" if flag is None else "NY"[flag] for flag in flags)]
 
 
 def _json_lines(table: Table, rows: _Rows) -> Iterator[str]:
@@ -278,9 +280,7 @@ def _json_lines(table: Table, rows: _Rows) -> Iterator[str]:
     *ours, last = verdict_names(table.names)
     ends = []
     for finding in rows.findings:
-        values = (
-            [None] * len(ours) if finding is None else [finding.verdict.value, *finding.flags()]
-        )
+        values = [None] * len(ours) if finding is None else finding
         members = encode(dict(zip(ours, values, strict=True)))[1:-1]
         ends.append(f", {members}, {encode(last)}: ")
     for batch, codes, times, _ in rows.beside(table.objects(rows.digest)):

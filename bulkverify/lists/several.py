@@ -8,7 +8,7 @@ from operator import itemgetter
 import attrs
 
 from bulkverify.lists.jsonlines import JsonLines
-from bulkverify.lists.tables import Digest, Table, unique
+from bulkverify.lists.tables import Digest, Table, json_objects, unique
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +32,6 @@ class Several(Table):
     def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
         """Read the rows as JSON objects; those that are written as such stay as they are."""
         names = unique(self.names)
-        encode = json.JSONEncoder(ensure_ascii=False).encode
         for table, places in zip(self.tables, self.places, strict=True):
             if isinstance(table, JsonLines) and table.names == tuple(
                 names[place] for place in places
@@ -41,7 +40,7 @@ class Several(Table):
                 continue
             own = [names[place] for place in places]
             for batch in table.batches(digest):
-                yield [encode(dict(zip(own, row, strict=True)))[:-1] for row in batch]
+                yield json_objects(own, batch)
 
     def pieces(self) -> Iterator[bytes]:
         """Read one list after the other."""

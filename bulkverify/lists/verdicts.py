@@ -2,21 +2,19 @@
 
 import csv
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain, count
 from pathlib import Path
-from typing import Final
-
-import attrs
+from typing import Final, TypeVar
 
 from bulkverify.lists.addresses import address_key
 from bulkverify.lists.folders import part_path
 from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Split
 from bulkverify.lists.tables import PIECE_BYTES
 from bulkverify.models import Verdict
-from bulkverify.results import ResultsReader
+from bulkverify.results import Meaning, ResultsReader
 
 FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamtrap")
 """The flags, in the order in which they are written."""
@@ -29,29 +27,10 @@ NEVER: Final = -(2**63)
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+T = TypeVar("T")
+
+_MOST_KNOWN: Final = 8192
 _MILLISECONDS: Final = tuple(f".{rest:03}Z" for rest in range(1000))
-
-
-@attrs.frozen
-class Finding:
-    """A verdict and its flags: all but the time."""
-
-    verdict: Verdict
-    syntax_error: bool | None
-    common_isp: bool | None
-    role_based: bool | None
-    disposable: bool | None
-    spamtrap: bool | None
-
-    def flags(self) -> tuple[bool | None, ...]:
-        """Return the flags in the order of `FLAGS`."""
-        return (
-            self.syntax_error,
-            self.common_isp,
-            self.role_based,
-            self.disposable,
-            self.spamtrap,
-        )
 
 
 class Verdicts:
@@ -64,11 +43,11 @@ class Verdicts:
     def __init__(self, split: Split) -> None:
         """Start without any results."""
         size = split.addresses + FIRST_ADDRESS
-        self.findings: list[Finding | None] = [None]
+        self.findings: list[Meaning | None] = [None]
         self.codes = array("H", bytes(2)) * size
         self.times = array("q", [NEVER]) * size
-        self._known: dict[Finding, int] = {}
-        nowhere = Finding(Verdict.UNDELIVERABLE, True, False, False, False, False)  # noqa: FBT003
+        self._known: dict[int, tuple[int, Meaning]] = {}
+        nowhere = (Verdict.UNDELIVERABLE, True, False, False, False, False)
         self.codes[BLANK] = self.codes[INVALID] = self._code(nowhere)
 
     def take(self, split: Split, folder: Path, results: Mapping[int, Path]) -> None:
@@ -108,30 +87,35 @@ class Verdicts:
     def _read(self, results: Path) -> Iterator[tuple[str, int, int]]:
         """Give the address, the code and the time of each row of a results file."""
         reader = ResultsReader()
+        known = self._known.get
         with results.open("rb") as file:
-            for piece in chain(iter(lambda: file.read(PIECE_BYTES), b""), (None,)):
-                for row in reader.finish() if piece is None else reader.feed(piece):
-                    finding = Finding(
-                        row.verdict,
-                        row.syntax_error,
-                        row.common_isp,
-                        row.role_based,
-                        row.disposable,
-                        row.spamtrap,
-                    )
-                    moment = row.verified_at
-                    yield (
-                        row.email,
-                        self._code(finding),
-                        NEVER if moment is None else (moment - EPOCH) // _MILLISECOND,
-                    )
+            pieces = iter(lambda: file.read(PIECE_BYTES), b"")
+            every = chain.from_iterable(map(reader.answers, pieces))
+            for address, meaning, moment in chain(every, _lazily(reader.last_answers)):
+                # Comparing these takes longer than all the rest, and they mostly are the same object.
+                code, same = known(id(meaning), (0, None))
+                if same is not meaning:
+                    code = self._code(meaning)
+                yield (
+                    address,
+                    code,
+                    NEVER if moment is None else (moment - EPOCH) // _MILLISECOND,
+                )
 
-    def _code(self, finding: Finding) -> int:
-        code = self._known.get(finding)
-        if code is None:
-            code = self._known[finding] = len(self.findings)
-            self.findings.append(finding)
+    def _code(self, meaning: Meaning) -> int:
+        if meaning in self.findings:
+            code = self.findings.index(meaning)
+        else:
+            code = len(self.findings)
+            self.findings.append(meaning)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[id(meaning)] = code, meaning  # which keeps it, and its id, from being another's
         return code
+
+
+def _lazily(function: Callable[[], Iterable[T]]) -> Iterator[T]:
+    yield from function()
 
 
 def _addresses(part: Path) -> Iterator[str]:

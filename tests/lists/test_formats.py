@@ -306,8 +306,8 @@ def test_an_iterable_is_never_held_in_memory(tmp_path: Path) -> None:
 )
 def test_what_can_be_no_list_is_refused(
     tmp_path: Path,
-    source: Any,
-    message: str | None,  # noqa: ANN401
+    source: Any,  # noqa: ANN401
+    message: str | None,
 ) -> None:
     if message is None:
         assert list(open_table(source, spool=tmp_path).rows()) == [["a@x", "<class 'float'>"]]
