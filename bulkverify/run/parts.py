@@ -16,7 +16,7 @@ A start that comes twice is refused by the service as such and charged once, so 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
 from typing import Final, TypeVar
@@ -52,6 +52,8 @@ _log: Final = logging.getLogger(__name__)
 FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 60.0
 """The seconds until the service is asked again whether it takes one more list."""
+_KNOWN_EVERYWHERE: Final = timedelta(minutes=10)
+"""After so long, a list that is not found is gone, and not only late to be heard of."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -160,9 +162,10 @@ class PartRun:
             job = self.crew.client.job(self.record.job_id)
             await self._see_started(job)
             await self._wait(job, JobStatus.COMPLETED, Stage.VERIFYING)
-        except (JobFailedError, JobCancelledError, JobNotFoundError):
+        except (JobFailedError, JobCancelledError, JobNotFoundError) as error:
             self.crew.one_is_over()
-            if self.record.state in UNPAID:  # such a list is of no use; the next call sends another
+            if self.record.state in UNPAID and not self._may_be_late(error):
+                # Such a list is of no use, and costs nothing; the next call sends another.
                 self._note(PartState.PENDING, job_id=None)
             raise
         self.crew.one_is_over()
@@ -200,9 +203,10 @@ class PartRun:
         snapshot = await self._wait(job, JobStatus.READY, Stage.PREPARING)
         if snapshot.status is not JobStatus.READY:
             if self.record.state is not PartState.STARTED:
+                total = self.part.addresses if snapshot.total is None else snapshot.total
                 self._note(
                     PartState.STARTED,
-                    credits=self.record.credits or self._cost(snapshot),
+                    credits=self.record.credits or total,
                     started_at=self.record.started_at or _now(),
                 )
             return
@@ -239,6 +243,15 @@ class PartRun:
             timeout=self.crew.timeout,
             wait=self.crew.wait,
             on_progress=lambda seen: self._tell(stage, snapshot=seen),
+        )
+
+    def _may_be_late(self, error: BulkVerifyError) -> bool:
+        """Whether a list that is not found may only not be known everywhere yet."""
+        sent_at = self.record.uploaded_at
+        return (
+            isinstance(error, JobNotFoundError)
+            and sent_at is not None
+            and _now() - sent_at < _KNOWN_EVERYWHERE
         )
 
     def _cost(self, snapshot: JobSnapshot) -> int:

@@ -1,6 +1,5 @@
 """The list of a run: opened, split and recognised in threads, while its rows are counted."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,7 +22,7 @@ from bulkverify.lists import (
 )
 from bulkverify.run.board import Board
 from bulkverify.run.report import Stage
-from bulkverify.run.threads import Counted, Counter, in_thread
+from bulkverify.run.threads import Counted, RowCount, in_thread
 from bulkverify.uploads import LONGEST_LIST_ROWS
 
 RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[str, object]]
@@ -80,7 +79,7 @@ class Reading:
             return await self._open(folder / _SPOOL)
 
     async def _open(self, spool: Path) -> Table:
-        await asyncio.to_thread(spool.mkdir, mode=0o700, exist_ok=True)
+        spool.mkdir(mode=0o700, exist_ok=True)
         source = self.source
         if isinstance(source, AsyncIterable):
             return await _drained(source, spool, self.column)
@@ -93,18 +92,18 @@ class Reading:
             format=self.format,
             spool=spool,
         )
-        return await in_thread(opening, Counter())
+        return await in_thread(opening, RowCount())
 
     async def split(self, table: Table, folder: Path, splitting: Splitting, board: Board) -> Split:
         """Write the parts of the list into the folder."""
-        counter = Counter()
+        counter = RowCount()
         work = partial(split, Counted.of(table, counter), folder, **attrs.asdict(splitting))
         with _naming(folder):
             return await in_thread(work, counter, partial(_tell, board))
 
     async def fingerprint(self, table: Table, splitting: Splitting) -> str:
         """Return what `split` would have as its fingerprint."""
-        counter = Counter()
+        counter = RowCount()
         work = partial(fingerprint, Counted.of(table, counter), **attrs.asdict(splitting))
         return await in_thread(work, counter)
 
@@ -135,7 +134,7 @@ async def _drained(
         async for item in source:
             items.append(item)
             if len(items) >= _ITEMS_A_TURN:
-                await in_thread(partial(spool.extend, items), Counter())
+                await in_thread(partial(spool.extend, items), RowCount())
                 items = []
-        await in_thread(partial(spool.extend, items), Counter())
-        return await in_thread(partial(spool.table, column=column), Counter())
+        await in_thread(partial(spool.extend, items), RowCount())
+        return await in_thread(partial(spool.table, column=column), RowCount())

@@ -1,6 +1,5 @@
 """What every run does in the same order: read, compare with the journal, send, fetch, join."""
 
-import asyncio
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from bulkverify.run.journal import Journal, Record, ways_out
 from bulkverify.run.parts import Crew
 from bulkverify.run.reading import Reading, Splitting
 from bulkverify.run.report import PartFailure, PartReport, RunProgress, RunReport, Stage
-from bulkverify.run.threads import Counted, Counter, in_thread
+from bulkverify.run.threads import Counted, RowCount, in_thread
 
 T = TypeVar("T")
 
@@ -69,7 +68,7 @@ class Run:
         self._terms = terms
         self._began = monotonic()
         self._requests = client.stats.requests
-        self._counter = Counter()
+        self._counter = RowCount()
         self._table: Table | None = None
         self._crew: Crew | None = None
 
@@ -98,9 +97,10 @@ class Run:
         self.board.know(record.split, self.journal.results())
         cost, allowed = record.split.addresses, self._terms.max_credits
         if allowed is not None and cost > allowed:
+            more = "more " if record.sent else ""
             raise UsageError(
                 f"{self._table.title} has {cost:,} distinct addresses and would cost as many credits, more than "
-                f"the {allowed:,} allowed. Nothing was sent."
+                f"the {allowed:,} allowed. Nothing {more}was sent."
             )
         self._crew = crew = Crew(
             client=self._client,
@@ -152,7 +152,7 @@ class Run:
     ) -> Joined:
         """Write all rows with the verdicts that there are."""
         self.board.tell(Stage.JOINING)
-        counter = Counter()
+        counter = RowCount()
         work = partial(
             join,
             Counted.of(self.table, counter),
@@ -208,13 +208,13 @@ class Run:
         """Be done with the run: nobody needs its journal any more, nor, if asked, its lists."""
         if delete:
             await self._delete()
-        await asyncio.to_thread(self.journal.remove)
+        await in_thread(self.journal.remove, RowCount())
         self.board.tell(Stage.DONE)
 
     async def end(self) -> None:
         """Leave nothing behind if there is nothing to go on with."""
         if self.journal.record is None or not self.journal.record.sent:
-            await asyncio.to_thread(self.journal.remove)
+            await in_thread(self.journal.remove, RowCount())
 
     def report(self, joined: Joined, destination: Path) -> RunReport:
         """Say what the run came to."""

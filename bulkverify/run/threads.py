@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Event
 from typing import Final, Self, TypeVar
 
@@ -20,7 +21,7 @@ class StoppedError(Exception):
 
 
 @attrs.define(eq=False)
-class Counter:
+class RowCount:
     """How many rows have passed, and whether any more are wanted."""
 
     rows: int = 0
@@ -39,10 +40,10 @@ class Counted(Table):
     """A list whose rows are counted while they are read."""
 
     inner: Table
-    counter: Counter
+    counter: RowCount
 
     @classmethod
-    def of(cls, table: Table, counter: Counter) -> Self:
+    def of(cls, table: Table, counter: RowCount) -> Self:
         """Count the rows of a list."""
         return cls(
             title=table.title,
@@ -74,7 +75,7 @@ class Counted(Table):
 
 
 async def in_thread(
-    work: Callable[[], T], counter: Counter, tick: Callable[[int], None] | None = None
+    work: Callable[[], T], counter: RowCount, tick: Callable[[int], None] | None = None
 ) -> T:
     """Do something in a thread, and come back only when it has ended: well, badly, or told to stop.
 
@@ -90,7 +91,9 @@ async def in_thread(
                 tick(counter.rows)
     except BaseException:
         counter.stopped.set()
-        await asyncio.wait({thread})  # its files must not be taken away from under it
+        while not thread.done():  # nobody may take its files away from under it
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({thread})
         if not thread.cancelled():
             thread.exception()  # nobody wants to know any more
         raise

@@ -121,7 +121,7 @@ async def verify_list(
     )
     if path.exists() and not (overwrite or folder.exists()):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    with await asyncio.to_thread(partial(Journal, folder, restart=restart)) as opened:
+    with Journal(folder, restart=restart) as opened:
         run = Run(client=client, journal=opened, reading=reading, terms=terms, tell=on_progress)
         try:
             return await output.write(run, delete=delete)
@@ -176,7 +176,7 @@ async def verify_rows(
     temporary = None if journal else Path(tempfile.mkdtemp(prefix="bulkverify-"))
     folder = temporary / "run" if temporary else Path(journal or "")
     try:
-        with await asyncio.to_thread(partial(Journal, folder, restart=restart)) as opened:
+        with Journal(folder, restart=restart) as opened:
             run = Run(client=client, journal=opened, reading=reading, terms=terms, tell=on_progress)
             try:
                 await run.verify()
@@ -215,7 +215,7 @@ async def plan_list(
         source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
     )
     splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bulkverify-"))
+    folder = Path(tempfile.mkdtemp(prefix="bulkverify-"))
     try:
         board = Board(on_progress)
         board.tell(Stage.READING)

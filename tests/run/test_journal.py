@@ -31,10 +31,9 @@ def begun(folder: Path, parts: int = 2) -> None:
 def test_a_journal_that_is_begun_is_found_again(folder: Path) -> None:
     with Journal(folder) as journal:
         assert journal.record is None
-        journal.begin(split_of(2), URL, Splitting(judge=False))
-        journal.record.parts[1].state = PartState.STARTED
+        saved = journal.begin(split_of(2), URL, Splitting(judge=False))
+        saved.parts[1].state = PartState.STARTED
         journal.save()
-        saved = journal.record
     with Journal(folder) as journal:
         assert journal.record == saved
         assert journal.record is not None

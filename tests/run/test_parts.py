@@ -18,6 +18,7 @@ from bulkverify import (
     RunProgress,
     Stage,
     UploadUncertainError,
+    UsageError,
     WaitTimeoutError,
 )
 from bulkverify.run import parts as parts_module
@@ -118,7 +119,7 @@ async def test_a_full_account_is_waited_out(
         if seen.part and seen.part.note:
             notes.add((seen.part.stage, seen.part.note.partition(":")[0]))
 
-    async with served(**limits) as (sandbox, client):
+    async with served(timings=Timings(verifying=400), **limits) as (sandbox, client):
         report = await verified(client, many, output, largest_part=2, on_progress=note)
         assert len(sandbox.ledger.uploads) == len(sandbox.ledger.starts) == 6
         assert sandbox.ledger.requests["upload"] + sandbox.ledger.requests["start"] > 12
@@ -279,7 +280,7 @@ async def test_a_part_that_takes_too_long_fails_alone(many: Path, output: Path) 
 
     async with served() as (sandbox, client):
         with pytest.raises(IncompleteRunError) as info:
-            await verified(client, many, output, largest_part=4, timeout=1, on_progress=slow_down)
+            await verified(client, many, output, largest_part=4, timeout=2, on_progress=slow_down)
     assert [failure.error for failure in info.value.failures] == [WaitTimeoutError.__name__]
 
 
@@ -313,3 +314,38 @@ async def test_a_list_of_one_part_raises_its_own_error(many: Path, output: Path)
         with pytest.raises(JobFailedError):
             await verified(client, many, output, on_progress=fail_it)
     assert left_behind(output) == []  # nothing was paid, and the list is of no use to anybody
+
+
+@pytest.mark.asyncio
+async def test_of_many_parts_that_fail_the_first_are_told(
+    sandbox: Sandbox, client: Client, many: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER, skip=1, times=None))
+    with pytest.raises(IncompleteRunError, match=r"5 of 6 parts, with 10 .*; and 2 more") as info:
+        await verified(client, many, output, largest_part=2, parts_at_once=1)
+    assert len(info.value.failures) == 5
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"parts_at_once": 0}, "number from 1 on, not 0"),
+        ({"largest_part": 0}, "number from 1 to 500,000, not 0"),
+        ({"largest_part": 500_001}, "number from 1 to 500,000, not 500001"),
+        ({"only": ["good"]}, "'good' is not a valid Verdict; verdicts are deliverable, "),
+        ({"only": []}, "names no verdict"),
+    ],
+)
+async def test_what_cannot_be_meant_is_refused(  # noqa: PLR0917 - a row of the table
+    sandbox: Sandbox,
+    client: Client,
+    many: Path,
+    output: Path,
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        await verified(client, many, output, **options)
+    assert sandbox.ledger.requests.total() == 0
+    assert left_behind(output) == []

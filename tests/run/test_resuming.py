@@ -4,12 +4,23 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bulkverify import Client, JournalError, RunProgress, Stage, verify_list, wait_until
+from bulkverify import (
+    Client,
+    IncompleteRunError,
+    JobNotFoundError,
+    JournalError,
+    RunProgress,
+    Stage,
+    verify_list,
+    wait_until,
+)
+from bulkverify.run import parts as parts_module
 from bulkverify.run.journal import Journal
 from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
 
@@ -194,6 +205,76 @@ async def test_an_output_of_somebody_else_is_kept_also_by_a_run_that_goes_on(
     assert output.read_text() == "before"
     await verified(client, source, output, overwrite=True)
     assert len(table(output)) == 4
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_list_that_is_gone_unpaid_is_sent_again_unless_it_may_be_late(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    late: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    with pytest.raises(StopError):
+        await verified(client, source, output, on_progress=stop_at(Stage.STARTING))
+    await client.delete(sandbox.ledger.uploads[0].job_id)
+    if not late:
+        monkeypatch.setattr(parts_module, "_KNOWN_EVERYWHERE", timedelta())
+    async with Client(sandbox.api_key, base_url=sandbox.url) as other:
+        with pytest.raises(JobNotFoundError):
+            await verified(other, source, output)
+    if late:
+        assert states(folder) == ["uploaded"]
+        return
+    report = await verified(client, source, output)
+    assert (report.credits_spent, len(sandbox.ledger.uploads)) == (2, 2)
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_is_gone_once_it_was_paid_is_not_paid_again(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await stopped(client, source, output)
+    [upload] = sandbox.ledger.uploads
+    await wait_until(client.job(upload.job_id), wait=FAST)
+    await client.delete(upload.job_id)
+    for _ in range(2):
+        async with Client(sandbox.api_key, base_url=sandbox.url) as other:
+            with pytest.raises(JobNotFoundError):
+                await verified(other, source, output)
+    assert sandbox.ledger.credits_spent == 2
+    assert len(sandbox.ledger.uploads) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_part_that_fails_leaves_a_list_that_is_its_own_output_as_it_is(
+    sandbox: Sandbox, client: Client, source: Path
+) -> None:
+    before = source.read_bytes()
+    options: dict[str, Any] = {"overwrite": True, "largest_part": 1}
+    sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER))
+    with pytest.raises(IncompleteRunError, match="Nothing was written"):
+        await verified(client, source, source, **options)
+    assert source.read_bytes() == before
+    await verified(client, source, source, **options)
+    assert verdicts_of(table(source)) == ["verdict", D, U, D]
+    assert sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
+async def test_an_incomplete_output_that_somebody_has_changed_is_kept(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER))
+    with pytest.raises(IncompleteRunError):
+        await verified(client, source, output, largest_part=1)
+    output.write_text("mine now")
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output, largest_part=1)
+    assert output.read_text() == "mine now"
 
 
 # What is not gone on with

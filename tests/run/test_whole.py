@@ -325,3 +325,15 @@ async def test_the_output_keeps_the_delimiter_and_the_line_ends_of_the_list(  # 
     assert verdicts_of(found[1:]) == [D, K, U]
     assert output.read_bytes().count(newline.encode()) == len(rows)
     assert output.read_bytes().count(b"\r") == (len(rows) if newline == "\r\n" else 0)
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_exists_is_kept(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    output.write_text("before")
+    with pytest.raises(FileExistsError, match=r"verified\.csv"):
+        await verified(client, source, output)
+    assert output.read_text() == "before"
+    assert sandbox.ledger.requests.total() == 0
+    assert left_behind(output) == []
