@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bulkverify import JournalError
+from bulkverify import Client, IncompleteRunError, JournalError
 from bulkverify.files import flush_folder, replacing
 from bulkverify.run import journal as journal_module
 from bulkverify.run.journal import Journal, PartState
 from bulkverify.run.reading import Splitting
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
+from .lists import numbered, verified
 from .test_progress import split_of
 
 URL = "https://api.example.com/v1"
@@ -46,6 +48,27 @@ def test_only_its_owner_can_read_it(folder: Path) -> None:
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert modes == {"run.json": 0o600, "lock": 0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.asyncio
+async def test_neither_the_key_nor_an_address_is_in_the_record(
+    tmp_path: Path, folder: Path
+) -> None:
+    source = tmp_path / "list.csv"
+    source.write_text(numbered(4))
+    key = "s3cr3t+key"
+    async with (
+        Sandbox(api_key=key, speed=1000, requests_per_minute=None) as sandbox,
+        Client(key, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER, skip=1))
+        with pytest.raises(IncompleteRunError):
+            await verified(client, source, tmp_path / "out.csv", largest_part=2)
+    contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert len(contents) == 6
+    assert not [name for name, content in contents.items() if b"s3cr3t" in content]
+    assert b"example.com" in contents["part-0001.csv"]
+    assert b"@" not in contents["run.json"]
 
 
 def test_an_upload_that_was_under_way_may_have_left_an_orphan(folder: Path) -> None:
