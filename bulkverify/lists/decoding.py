@@ -12,6 +12,8 @@ from bulkverify.lists.tables import Digest, file_pieces
 DEFAULT_ENCODING: Final = "utf-8-sig"
 
 _SAMPLE_BYTES: Final = 64 * 1024
+# With a byte order mark, these are what the encoding without the order in its name reads.
+_MARKED: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _KINDS: Final = {
     b"PK\x03\x04": "a spreadsheet or a ZIP file",
     b"\xd0\xcf\x11\xe0": "an old Excel file",
@@ -29,7 +31,7 @@ def check_encoding(encoding: str) -> None:
     try:
         "".encode(encoding)  # a codec that is none of text, such as hex, is found out here
         codecs.getincrementaldecoder(encoding)
-    except LookupError:
+    except (LookupError, ValueError):
         raise UsageError(f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'.") from None
 
 
@@ -47,10 +49,15 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     for mark, kind in _KINDS.items():
         if beginning.startswith(mark):
             raise InvalidListError(f"{title} is {kind}: save it as CSV (UTF-8). Nothing was sent.")
+    if codecs.lookup(encoding).name == "utf-8":
+        encoding = DEFAULT_ENCODING  # which is the same but for a mark that is no part of the text
     if encoding == DEFAULT_ENCODING and beginning.startswith(
         (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     ):
         encoding = "utf-16"
+    for mark in _MARKED:
+        if codecs.lookup(encoding).name == mark and beginning.startswith("\ufeff".encode(mark)):
+            encoding = mark.rpartition("-")[0]
     try:
         text = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
     except UnicodeError:  # as UTF-16 without its byte order mark; told where it is read

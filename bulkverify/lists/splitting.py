@@ -4,6 +4,7 @@ import hashlib
 import re
 import sys
 from array import array
+from itertools import count
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -141,6 +142,10 @@ def split(
             rows += len(batch)
             _write_codes(file, codes)
             parts.add(fresh, fresh_rows)
+    for number in count(len(parts.done) + 1):
+        if not (stale := part_path(folder, number)).exists():
+            break
+        stale.unlink()
     digest.update(table.described().encode(errors="surrogatepass"))
     if blank == rows:
         raise InvalidListError(

@@ -1,6 +1,7 @@
 """CSV files as people have them: found out, and read."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -148,9 +149,9 @@ def test_a_folder_is_no_list(tmp_path: Path) -> None:
         open_table(tmp_path, spool=tmp_path)
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "hex", ""])
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "", "undefined", "a\0"])
 def test_an_encoding_that_there_is_not_is_refused(path: Path, encoding: str) -> None:
-    with pytest.raises(UsageError, match=f"There is no encoding {encoding!r}; try 'cp1252'"):
+    with pytest.raises(UsageError, match=re.escape(f"There is no encoding {encoding!r}; try 'cp1252'")):
         opened(path, "email\na@x\n", encoding=encoding)
 
 
@@ -161,6 +162,12 @@ def test_a_list_may_be_in_any_encoding(path: Path, encoding: str) -> None:
     name = "山田" if encoding == "shift_jis" else "Müller"
     table = opened(path, f"name;email\n{name};a@x\n".encode(encoding), encoding=encoding)
     assert list(table.rows()) == [[name, "a@x"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-16-le", "utf_16_be", "utf-32-be"])
+def test_a_mark_at_the_beginning_is_no_part_of_the_first_name(path: Path, encoding: str) -> None:
+    table = opened(path, "\ufeffemail\na@x\n".encode(encoding), encoding=encoding)
+    assert table.names == ("email",)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
