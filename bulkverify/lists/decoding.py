@@ -12,6 +12,9 @@ from bulkverify.lists.tables import Digest, file_pieces
 DEFAULT_ENCODING: Final = "utf-8-sig"
 
 _SAMPLE_BYTES: Final = 64 * 1024
+# With a byte order mark, these are what the encoding without the order in its name reads.
+_ORDERED: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+_MARKUP: Final = ("<html", "<!doctype", "<?xml", "<table")
 _KINDS: Final = {
     b"PK\x03\x04": "a spreadsheet or a ZIP file",
     b"\xd0\xcf\x11\xe0": "an old Excel file",
@@ -29,7 +32,7 @@ def check_encoding(encoding: str) -> None:
     try:
         "".encode(encoding)  # a codec that is none of text, such as hex, is found out here
         codecs.getincrementaldecoder(encoding)
-    except LookupError:
+    except (LookupError, ValueError):
         raise UsageError(f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'.") from None
 
 
@@ -47,14 +50,15 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     for mark, kind in _KINDS.items():
         if beginning.startswith(mark):
             raise InvalidListError(f"{title} is {kind}: save it as CSV (UTF-8). Nothing was sent.")
-    if encoding == DEFAULT_ENCODING and beginning.startswith(
-        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    ):
-        encoding = "utf-16"
+    encoding = _encoding_of(beginning, encoding)
     try:
         text = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
     except UnicodeError:  # as UTF-16 without its byte order mark; told where it is read
         text = ""
+    if text.lstrip()[:20].lower().startswith(_MARKUP):
+        raise InvalidListError(
+            f"{title} is HTML or XML, whatever it is called: save it as CSV (UTF-8). Nothing was sent."
+        )
     if "\0" in text:
         raise InvalidListError(
             f"{title} is no text file: save it as CSV (UTF-8). Nothing was sent."
@@ -62,6 +66,19 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     if not beginning.strip(b"\xef\xbb\xbf \t\r\n"):
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
     return text, encoding
+
+
+def _encoding_of(beginning: bytes, encoding: str) -> str:
+    """Return what reads a byte order mark as one, rather than as part of the text."""
+    name = codecs.lookup(encoding).name
+    if name == "utf-8":
+        encoding = name = DEFAULT_ENCODING
+    if name == DEFAULT_ENCODING:
+        marks = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
+        return "utf-16" if beginning.startswith(marks) else encoding
+    if name in _ORDERED and beginning.startswith("\ufeff".encode(name)):
+        return name[: -len("-le")]
+    return encoding
 
 
 def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None) -> Iterator[str]:

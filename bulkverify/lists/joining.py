@@ -237,7 +237,18 @@ def _csv(table: Table, rows: _Rows) -> Iterator[str]:
     # What looks like a byte order mark at the beginning of a file is taken for one, unless quoted.
     yield csv_text([names], table.delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
     cells = [_cells(finding) for finding in rows.findings]
+    ends = ["".join(f"{table.delimiter}{cell}" for cell in [*own, ""]) for own in cells]
+    plain = not (table.delimiter.isalnum() or table.delimiter in "_-:.")  # never within our cells
     for batch, codes, times, _ in rows.beside(table.batches(rows.digest)):
+        written = csv_text(batch, table.delimiter, table.newline)
+        lines = written.split(table.newline)
+        if (
+            plain and len(lines) == len(batch) + 1
+        ):  # each row is a line, and takes our cells as text
+            texts = zip(lines, codes, moments(times), strict=False)
+            joined = [f"{line}{ends[code]}{moment}" for line, code, moment in texts]
+            yield table.newline.join([*joined, ""])
+            continue
         for row, code, moment in zip(batch, codes, moments(times), strict=True):
             row += cells[code]  # noqa: PLW2901 - in place, which is what it is for
             row.append(moment)

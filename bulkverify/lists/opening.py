@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import attrs
 
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists.decoding import DEFAULT_ENCODING, check_encoding
+from bulkverify.lists.decoding import DEFAULT_ENCODING, check_encoding, sample_of
 from bulkverify.lists.delimited import open_delimited
 from bulkverify.lists.folders import create, source_path
 from bulkverify.lists.jsonlines import open_json_lines
@@ -33,7 +33,6 @@ ListSource: TypeAlias = (
 )
 """A path, the content of a file, several paths as one list, addresses, or rows as mappings."""
 
-_BEGINNING_BYTES: Final = 4096
 _FORMATS: Final[dict[str, ListFormat]] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -149,10 +148,9 @@ class _Reading:
 
 def _guess_format(path: Path, encoding: str, title: str) -> ListFormat:
     with path.open("rb") as file:
-        beginning = file.read(_BEGINNING_BYTES)
-    if beginning.startswith(b"PK\x03\x04"):
-        return "xlsx"
-    text = beginning.decode(encoding, "replace").lstrip()
+        if file.read(4) == b"PK\x03\x04":
+            return "xlsx"
+    text = sample_of(path, encoding, title)[0].lstrip()
     if text.startswith(("[{", "[\n", '["')):
         raise InvalidListError(
             f"{title} is one JSON array: write each of its items on a line of its own, as `jq -c '.[]'` does. "

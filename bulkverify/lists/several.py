@@ -42,6 +42,11 @@ class Several(Table):
             for batch in table.batches(digest):
                 yield json_objects(own, batch)
 
+    @property
+    def short(self) -> int:
+        """How many rows of them had fewer cells than their list has columns."""
+        return sum(table.short for table in self.tables)
+
     def pieces(self) -> Iterator[bytes]:
         """Read one list after the other."""
         return chain.from_iterable(table.pieces() for table in self.tables)

@@ -4,6 +4,7 @@ import hashlib
 import re
 import sys
 from array import array
+from itertools import count
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -47,9 +48,9 @@ class Split:
     """What a list came to.
 
     Of its `rows`, `duplicates` have an address that an earlier row has, `blank` have none, and
-    `invalid` have what can't be one; none of these is sent, and `addresses` are. `fingerprint`
-    tells whether a list is still the one that was split, and was split the same way; `content`
-    only the former.
+    `invalid` have what can't be one; none of these is sent, and `addresses` are. `short` rows had
+    fewer cells than the list has columns, and got empty ones. `fingerprint` tells whether a list is
+    still the one that was split, and was split the same way; `content` only the former.
     """
 
     rows: int
@@ -60,6 +61,7 @@ class Split:
     parts: tuple[Part, ...]
     content: str
     fingerprint: str
+    short: int = 0
 
 
 def fingerprint(
@@ -141,6 +143,10 @@ def split(
             rows += len(batch)
             _write_codes(file, codes)
             parts.add(fresh, fresh_rows)
+    for number in count(len(parts.done) + 1):
+        if not (stale := part_path(folder, number)).exists():
+            break
+        stale.unlink()
     digest.update(table.described().encode(errors="surrogatepass"))
     if blank == rows:
         raise InvalidListError(
@@ -157,6 +163,7 @@ def split(
         parts=tuple(parts.done),
         content=content,
         fingerprint=_fingerprint(content, largest_rows, largest_bytes, judge, deduplicate),
+        short=table.short,
     )
 
 

@@ -53,6 +53,11 @@ class Table(ABC):
     def pieces(self) -> Iterator[bytes]:
         """Read everything that the rows depend on, without making sense of it."""
 
+    @property
+    def short(self) -> int:
+        """How many rows had fewer cells than the list has columns when they were last read."""
+        return 0
+
     def rows(self) -> Iterator[list[str]]:
         """Read the rows in order, each as wide as `names`."""
         return chain.from_iterable(self.batches())

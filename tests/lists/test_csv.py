@@ -1,45 +1,48 @@
 """CSV files as people have them: found out, and read."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
 
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists import open_table
+from bulkverify.lists import open_table, split
 from bulkverify.lists.delimited import Delimited
 from tests.lists.made import opened, write
 
 
 @pytest.mark.parametrize(
-    ("content", "names", "column", "headed"),
+    ("content", "names", "column", "skipped"),
     [
-        ("email\na@x\n", ("email",), 0, True),
-        ("\ufeffemail\na@x\n", ("email",), 0, True),
-        ("Name,E-Mail\nAnna,a@x\n", ("Name", "E-Mail"), 1, True),
-        ("Name, E-mail  ADDRESS \nAnna,a@x\n", ("Name", " E-mail  ADDRESS "), 1, True),
-        ("Address,Email\n@home,a@x\n", ("Address", "Email"), 1, True),
-        ("Name,Address,Contact\nAnna,Main St 1,a@x\n", ("Name", "Address", "Contact"), 2, True),
-        ("Name,Email\nAnna,\nBob,\n", ("Name", "Email"), 1, True),
-        ("Name,Contact\nAnna,a@x\n", ("Name", "Contact"), 1, True),
-        ("Twitter,Contact\n@a,a@x\n,b@x\n", ("Twitter", "Contact"), 1, True),
-        ("Name,E-Mail (@)\nAnna,a@x\n", ("Name", "E-Mail (@)"), 1, True),
-        ("a@x\nb@x\n", ("col0",), 0, False),
-        ("Anna,a@x\nBob,b@x\n", ("col0", "col1"), 1, False),
-        ("a@x\nb@x,Bob\n", ("col0", "col1"), 0, False),
-        ("\n\r\nemail\n\na@x\n", ("email",), 0, True),
-        ("email\na@x", ("email",), 0, True),
-        ('"email"\n"a@x"\n', ("email",), 0, True),
-        (",email\n,a@x\n", ("", "email"), 1, True),
-        ("email,email\nx,a@x\n", ("email", "email"), 1, True),
+        ("email\na@x\n", ("email",), 0, 1),
+        ("\ufeffemail\na@x\n", ("email",), 0, 1),
+        ("Name,E-Mail\nAnna,a@x\n", ("Name", "E-Mail"), 1, 1),
+        ("Name, E-mail  ADDRESS \nAnna,a@x\n", ("Name", " E-mail  ADDRESS "), 1, 1),
+        ("Address,Email\n@home,a@x\n", ("Address", "Email"), 1, 1),
+        ("Name,Address,Contact\nAnna,Main St 1,a@x\n", ("Name", "Address", "Contact"), 2, 1),
+        ("Name,Email\nAnna,\nBob,\n", ("Name", "Email"), 1, 1),
+        ("Name,Contact\nAnna,a@x\n", ("Name", "Contact"), 1, 1),
+        ("Twitter,Contact\n@a,a@x\n,b@x\n", ("Twitter", "Contact"), 1, 1),
+        ("Name,E-Mail (@)\nAnna,a@x\n", ("Name", "E-Mail (@)"), 1, 1),
+        ("a@x\nb@x\n", ("col0",), 0, 0),
+        ("Anna,a@x\nBob,b@x\n", ("col0", "col1"), 1, 0),
+        ("a@x\nb@x,Bob\n", ("col0", "col1"), 0, 0),
+        ("\n\r\nemail\n\na@x\n", ("email",), 0, 1),
+        ("email\na@x", ("email",), 0, 1),
+        ('"email"\n"a@x"\n', ("email",), 0, 1),
+        (",email\n,a@x\n", ("", "email"), 1, 1),
+        ("email,email\nx,a@x\n", ("email", "email"), 1, 1),
+        ("sep=;\nemail;name\na@x;Anna\n", ("email", "name"), 0, 2),
+        ("SEP=\t\r\na@x\r\n", ("col0",), 0, 1),
     ],
 )
 def test_a_list_tells_its_header_and_its_addresses(
-    path: Path, content: str, names: tuple[str, ...], column: int, *, headed: bool
+    path: Path, content: str, names: tuple[str, ...], column: int, skipped: int
 ) -> None:
     table = opened(path, content)
     assert isinstance(table, Delimited)
-    assert (table.names, table.column, table.headed) == (names, column, headed)
+    assert (table.names, table.column, table.skipped) == (names, column, skipped)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_a_delimiter_can_be_named(path: Path) -> None:
     assert list(table.rows()) == [["a@x", "Anna"]]
 
 
-@pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", "\r"])
+@pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", "\r", "\0", "\ud800"])
 def test_what_is_no_delimiter_is_refused(path: Path, delimiter: str) -> None:
     with pytest.raises(UsageError, match="A delimiter is one character"):
         opened(path, "email\na@x\n", delimiter=delimiter)
@@ -122,6 +125,8 @@ def test_a_message_about_many_columns_stays_short(path: Path) -> None:
         (b"PK\x03\x04rest", r"is a spreadsheet or a ZIP file: save it as CSV"),
         (b"\xd0\xcf\x11\xe0rest", r"is an old Excel file.*: save it as CSV"),
         (b"\x1f\x8brest", r"is compressed with gzip"),
+        (b" <!DOCTYPE html><p>a@x", r"is HTML or XML, whatever it is called: save it as CSV"),
+        (b"sep=;\n", r"is empty"),
         (b"email\0\n", r"is no text file: save it as CSV"),
         (b"\x7fELF\x02\x01\x01\0\0", r"is no text file: save it as CSV"),
         (
@@ -148,9 +153,11 @@ def test_a_folder_is_no_list(tmp_path: Path) -> None:
         open_table(tmp_path, spool=tmp_path)
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "hex", ""])
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "", "undefined", "a\0"])
 def test_an_encoding_that_there_is_not_is_refused(path: Path, encoding: str) -> None:
-    with pytest.raises(UsageError, match=f"There is no encoding {encoding!r}; try 'cp1252'"):
+    with pytest.raises(
+        UsageError, match=re.escape(f"There is no encoding {encoding!r}; try 'cp1252'")
+    ):
         opened(path, "email\na@x\n", encoding=encoding)
 
 
@@ -161,6 +168,12 @@ def test_a_list_may_be_in_any_encoding(path: Path, encoding: str) -> None:
     name = "山田" if encoding == "shift_jis" else "Müller"
     table = opened(path, f"name;email\n{name};a@x\n".encode(encoding), encoding=encoding)
     assert list(table.rows()) == [[name, "a@x"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-16-le", "utf_16_be", "utf-32-be"])
+def test_a_mark_at_the_beginning_is_no_part_of_the_first_name(path: Path, encoding: str) -> None:
+    table = opened(path, "\ufeffemail\na@x\n".encode(encoding), encoding=encoding)
+    assert table.names == ("email",)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -198,6 +211,12 @@ def test_the_rows_come_in_order_and_are_as_wide_as_the_list(path: Path) -> None:
 def test_empty_cells_beyond_the_last_column_are_none(path: Path) -> None:
     table = opened(path, "email,name\na@x,A,,\nb@x,B,\n")
     assert list(table.rows()) == [["a@x", "A"], ["b@x", "B"]]
+
+
+def test_rows_with_too_few_cells_are_filled_up_and_counted(path: Path) -> None:
+    table = opened(path, "email,name\n" + "a@x.com,A\nb@x.com\n" * 20_000 + "c@x.com,C,\n")
+    assert list(table.rows())[1:3] == [["b@x.com", ""], ["a@x.com", "A"]]
+    assert split(table, path.parent).short == table.short == 20_000
 
 
 def test_the_first_row_of_a_list_without_a_header_is_a_row(path: Path) -> None:

@@ -125,6 +125,18 @@ def test_only_the_owner_can_read_what_is_written(path: Path) -> None:
     assert {entry.stat().st_mode & 0o777 for entry in folder.iterdir()} == {0o600}
 
 
+def test_parts_of_an_earlier_try_do_not_stay(path: Path) -> None:
+    table = opened(path, CONTENT)
+    split(table, path.parent, largest_rows=1)
+    results = write(path.parent / "part-0003.results.csv", "kept")
+    split(table, path.parent, largest_rows=2)
+    assert sorted(entry.name for entry in path.parent.glob("part-*")) == [
+        "part-0001.csv",
+        "part-0002.csv",
+        results.name,
+    ]
+
+
 def test_a_split_survives_json(path: Path) -> None:
     done = split(opened(path, CONTENT), path.parent)
     assert cattrs.structure(json.loads(json.dumps(cattrs.unstructure(done))), Split) == done
