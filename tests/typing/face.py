@@ -228,11 +228,6 @@ def errors(error: Exception) -> None:
         case IllegalTransitionError():
             assert_type(error.known, JobStatus | None)
             assert_type(error.seen, JobStatus | None)
-        case IncompleteRunError():
-            assert_type(error.report, RunReport | None)
-            assert_type(error.failures, tuple[PartFailure, ...])
-        case JournalError():
-            assert_type(error.path, str | None)
         case WaitTimeoutError():
             assert_type(error.polls, int)
             assert_type(error.last_error, BulkVerifyError | None)
@@ -241,6 +236,12 @@ def errors(error: Exception) -> None:
             assert_type(error.snapshot, JobSnapshot | None)
         case _:
             pass
+
+
+def errors_of_a_run(error: IncompleteRunError, refusal: JournalError) -> None:
+    assert_type(error.report, RunReport | None)
+    assert_type(error.failures, tuple[PartFailure, ...])
+    assert_type(refusal.path, str | None)
 
 
 def policies(state: PollState) -> None:
