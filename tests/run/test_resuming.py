@@ -13,6 +13,7 @@ import pytest
 from bulkverify import (
     Client,
     IncompleteRunError,
+    InvalidListError,
     JobNotFoundError,
     JournalError,
     RunProgress,
@@ -300,6 +301,24 @@ async def test_a_list_that_changed_is_refused(
     with pytest.raises(Exception, match=r"list\.csv"):
         await verified(client, source, output)
     assert sandbox.ledger.requests.total() == before
+    source.write_bytes(content)
+    report = await verified(client, source, output)
+    assert report.credits_spent_before == sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("change", [("Bob", "Rob"), ("Bob", "Bob,,,"), ("\nBob", "\n")])
+async def test_a_list_that_changes_during_the_run_is_noticed_when_its_rows_are_joined(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, change: tuple[str, str]
+) -> None:
+    def change_it(seen: RunProgress) -> None:
+        if seen.stage is Stage.JOINING:
+            source.write_bytes(content.replace(change[0].encode(), change[1].encode()))
+
+    content = source.read_bytes()
+    with pytest.raises(InvalidListError, match=r"list\.csv"):
+        await verified(client, source, output, on_progress=change_it)
+    assert not output.exists()
     source.write_bytes(content)
     report = await verified(client, source, output)
     assert report.credits_spent_before == sandbox.ledger.credits_spent == 2
