@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from openpyxl import Workbook
@@ -202,6 +203,16 @@ def test_a_workbook_is_read_as_people_see_it(tmp_path: Path) -> None:
 def test_a_workbook_is_known_by_its_beginning_too(tmp_path: Path) -> None:
     path = workbook(tmp_path / "list.xlsx", [["email"], ["a@x"]]).rename(tmp_path / "list")
     assert list(open_table(path, spool=tmp_path).rows()) == [["a@x"]]
+
+
+def test_a_workbook_that_says_it_is_smaller_than_it_is_is_read_whole(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "right.xlsx", [["n", "email"], [1, "a@x"], [2, "b@x"]])
+    with ZipFile(path) as right, ZipFile(tmp_path / "wrong.xlsx", "w") as wrong:
+        for name in right.namelist():
+            content = right.read(name).replace(b'<dimension ref="A1:B3"', b'<dimension ref="A1"')
+            wrong.writestr(name, content)
+    table = open_table(tmp_path / "wrong.xlsx", spool=tmp_path)
+    assert list(table.rows()) == [["1", "a@x"], ["2", "b@x"]]
 
 
 @pytest.mark.parametrize(
