@@ -64,8 +64,13 @@ def write_results(addresses: Path, path: Path, *, columns: int = 0) -> int:
 
 def _rows(count: int, duplicates: float, chance: random.Random) -> Iterator[tuple[object, ...]]:
     draw, pick = chance.random, chance.choice
+    owners = 0
     for number in range(count):
-        owner = number if draw() >= duplicates or not number else int(draw() * number)
+        if draw() >= duplicates or not owners:
+            owner = owners
+            owners += 1
+        else:
+            owner = int(draw() * owners)
         address = f"user{owner * 2654435761 % 2**32:08x}.{owner}@{_DOMAIN[owner % 5]}"
         note = f"wants a call, after {owner % 12} o'clock" if owner % 10 == 0 else "newsletter"
         phone = f"+49 30 {owner % 10_000_000:07}"

@@ -11,14 +11,12 @@ a distinct address while splitting and 10 while joining.
 from bulkverify.lists.addresses import address_key
 from bulkverify.lists.folders import part_path
 from bulkverify.lists.joining import Joined, JoinedRow, join, joined_rows
-from bulkverify.lists.old import AddressList, inspect_list, row_writer, write_joined
 from bulkverify.lists.opening import ListFormat, ListSource, open_table
 from bulkverify.lists.splitting import Part, Split, fingerprint, split
 from bulkverify.lists.spooling import Spool
 from bulkverify.lists.tables import Table
 
 __all__ = [
-    "AddressList",
     "Joined",
     "JoinedRow",
     "ListFormat",
@@ -29,12 +27,9 @@ __all__ = [
     "Table",
     "address_key",
     "fingerprint",
-    "inspect_list",
     "join",
     "joined_rows",
     "open_table",
     "part_path",
-    "row_writer",
     "split",
-    "write_joined",
 ]

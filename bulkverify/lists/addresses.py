@@ -50,21 +50,23 @@ def is_ordinary(address: str) -> bool:
     return len(address) <= _ORDINARY_CHARACTERS and _ORDINARY.fullmatch(address) is not None
 
 
-@lru_cache(maxsize=4096)  # what can't be an address is often the same: n/a, none, -
 def is_possible(address: str) -> bool:
     """Whether it can be an address on the internet at all, by its form alone.
 
     Special domains such as example.test and printer.local can: about those the service decides, as
     it does about quoted local parts and addresses of machines in brackets.
     """
+    return len(address) <= _LONGEST_CHARACTERS and _is_valid(address)
+
+
+@lru_cache(maxsize=4096)  # what can't be an address is often the same: n/a, none, -
+def _is_valid(address: str) -> bool:
     # Slow to import, and needed only for the few addresses that are not ordinary.
     from email_validator import (  # noqa: PLC0415
         SPECIAL_USE_DOMAIN_NAMES,
         validate_email,
     )
 
-    if len(address) > _LONGEST_CHARACTERS:
-        return False
     if address.lower().endswith(tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)):
         address = f"{address[:-1]}x"  # of the same form, and not special
     try:

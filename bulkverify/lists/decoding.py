@@ -17,7 +17,7 @@ _ORDERED: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _MARKUP: Final = ("<html", "<!doctype", "<?xml", "<table")
 _KINDS: Final = {
     b"PK\x03\x04": "a spreadsheet or a ZIP file",
-    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file, or one with a password",
     b"\x1f\x8b": "compressed with gzip",
     b"%PDF-": "a PDF file",
 }

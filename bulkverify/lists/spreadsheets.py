@@ -76,7 +76,9 @@ def _sheet(title: str, book: "Workbook") -> str:
 
 def _rows(book: "Workbook", name: str) -> Iterator[list[str]]:
     """Read the rows of a sheet that have anything in them, without the empty cells at their ends."""
-    for values in book[name].iter_rows(values_only=True):
+    sheet = book[name]
+    sheet.reset_dimensions()  # some programs write wrong ones, and rows would be left out
+    for values in sheet.iter_rows(values_only=True):
         row = [_cell(value) for value in values]
         while row and not row[-1]:
             row.pop()

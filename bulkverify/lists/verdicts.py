@@ -76,11 +76,14 @@ class Verdicts:
             address_key(address): (code, time)
             for address, code, time in chain(((address, code, time),), found)
         }
-        by_folded = {key.lower(): row for key, row in by_key.items()}
+        by_folded: dict[str, tuple[int, int]] = {}
         for left, wanted in chain(((place, expected),), addresses):
             key = address_key(wanted)
             # A service that writes addresses in lower case has still answered for them.
-            row = by_key.get(key) or by_folded.get(key.lower())
+            row = by_key.get(key)
+            if row is None:
+                by_folded = by_folded or {key.lower(): row for key, row in by_key.items()}
+                row = by_folded.get(key.lower())
             if row is not None:
                 self.codes[left], self.times[left] = row
 

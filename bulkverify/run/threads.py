@@ -55,6 +55,11 @@ class Counted(Table):
             counter=counter,
         )
 
+    @property
+    def short(self) -> int:
+        """How many rows had fewer cells than the list has columns."""
+        return self.inner.short
+
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows in order."""
         return map(self.counter.passed, self.inner.batches(digest))

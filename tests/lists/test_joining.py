@@ -68,6 +68,37 @@ def test_the_service_may_answer_in_any_order_and_case_and_more_than_asked(path: 
     assert found == [verdicts[number % 4] for number in range(100)]
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_thousands_of_rows_get_their_own_verdicts(path: Path, *, shuffled: bool) -> None:
+    verdicts = ["deliverable", "undeliverable", "accept_all", "unknown"]
+    table = opened(path, "n,email\n" + "".join(f"{n},a{n % 4001}@x.com\n" for n in range(9000)))
+    done = split(table, path.parent, largest_rows=1500)
+    results = {}
+    for part in done.parts:
+        sent = addresses(path.parent, part.number)
+        rows = [
+            [address, verdicts[int(address[1:-6]) % 4], *RESULT[1:-1], _time(int(address[1:-6]))]
+            for address in (sorted(sent) if shuffled else sent)
+        ]
+        results[part.number] = write_results(path.with_name(f"{part.number}.csv"), rows)
+    file = BytesIO()
+    outcome = join(table, done, path.parent, results, file)
+    assert (outcome.written, outcome.missing) == (9000, 0)
+    for n, record in enumerate(records_of(file.getvalue().decode())[1:]):
+        own = n % 4001
+        assert record == [
+            str(n),
+            f"a{own}@x.com",
+            verdicts[own % 4],
+            *CELLS[1:-1],
+            _time(own),
+        ]
+
+
+def _time(number: int) -> str:
+    return f"2021-09-13T06:49:{number % 60:02}.{number % 1000:03}Z" if number % 7 else ""
+
+
 def test_an_address_in_two_cases_has_a_verdict_for_each(path: Path) -> None:
     table = opened(path, "email\nAnna@x.com\nanna@x.com\n")
     text, _ = joined(table, path.parent, {"Anna@x.com": RESULT, "anna@x.com": BAD})
@@ -262,6 +293,13 @@ def test_a_cell_may_hold_any_line_end(path: Path, newline: str, cells: list[str]
         ["a@x.com", *cells, *CELLS],
         ["a@x.com", *"abcd", *CELLS],
     ]
+
+
+@pytest.mark.parametrize("delimiter", ["N", "-", ":", "_", "2", ".", " ", "\x1f"])
+def test_the_delimiter_may_be_one_that_our_cells_hold(path: Path, delimiter: str) -> None:
+    table = opened(path, f'"email"{delimiter}x\n"a@x.com"{delimiter}y\n', delimiter=delimiter)
+    text, _ = joined(table, path.parent)
+    assert records_of(text, delimiter)[1:] == [["a@x.com", "y", *CELLS]]
 
 
 # What must not go unnoticed
