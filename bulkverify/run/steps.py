@@ -228,6 +228,7 @@ class Run:
             duplicates=split.duplicates,
             invalid=split.invalid,
             blank=split.blank,
+            short=split.short,
             saved=split.duplicates + split.invalid + split.blank,
             missing=joined.missing,
             verdicts=joined.verdicts,
