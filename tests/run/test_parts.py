@@ -15,6 +15,7 @@ from bulkverify import (
     IncompleteRunError,
     JobFailedError,
     ListLimitError,
+    ProtocolError,
     RunProgress,
     Stage,
     UploadUncertainError,
@@ -253,6 +254,30 @@ async def test_a_part_that_the_service_gives_up_after_it_is_paid_is_never_sent_a
         assert len(sandbox.ledger.uploads) == 3
         assert sandbox.ledger.credits_spent == 12
     assert verdicts_of(table(output)[1:]) == expected(range(4, 8))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("parts", [1, 3])
+async def test_results_that_can_not_be_read_are_fetched_again_by_the_next_call(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path, parts: int
+) -> None:
+    rows = "".join(f"{number},x\n" for number in range(12))
+    sandbox.inject(
+        Fault(
+            endpoint="download",
+            kind=FaultKind.ANSWER,
+            status=200,
+            body=f"email,Nonsense\n{rows}",
+            headers={"Content-Type": "text/csv"},
+        )
+    )
+    with pytest.raises(ProtocolError if parts == 1 else IncompleteRunError, match="no column"):
+        await verified(client, many, output, largest_part=12 // parts, parts_at_once=1)
+    assert states(folder) == ["started", *["downloaded"] * (parts - 1)]
+    assert output.exists() is (parts > 1)
+    await verified(client, many, output, largest_part=12 // parts)
+    assert verdicts_of(table(output)[1:]) == expected()
+    assert sandbox.ledger.credits_spent == 12
 
 
 @pytest.mark.asyncio
