@@ -5,7 +5,6 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar, cast
-from weakref import WeakValueDictionary
 
 import aiohttp
 from tenacity.wait import wait_base
@@ -14,6 +13,7 @@ from bulkverify import money, uploads, wire
 from bulkverify.access import parse_base_url
 from bulkverify.downloads import save_results, stream_rows
 from bulkverify.errors import AlreadyStartedError, UsageError
+from bulkverify.handles import Handles
 from bulkverify.lifecycle import JobStatus, can_follow
 from bulkverify.models import (
     Acknowledgement,
@@ -95,7 +95,7 @@ class Client:
             backoff=backoff,
             requests_per_minute=requests_per_minute,
         )
-        self._jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()
+        self.handles: Handles[Job] = Handles()
         self._started: set[str] = set()
         self._uploaded_at: dict[str, float] = {}
         self._attachments: dict[Callable[[Client], Attachment], Attachment] = {}
@@ -133,10 +133,11 @@ class Client:
         Raises:
             UsageError: the id can't be one.
         """
-        wire.status(job_id)
-        job = self._jobs.get(job_id)
+        job = self.handles.get(job_id)
         if job is None:
-            job = self._jobs[job_id] = Job(self, job_id)
+            wire.check_job_id(job_id)
+            job = Job(self, job_id)
+            self.handles.add(job_id, job)
         return job
 
     async def upload(
@@ -333,7 +334,7 @@ class Client:
     def _note(self, snapshot: JobSnapshot) -> JobSnapshot:
         if snapshot.ended:
             self._started.discard(snapshot.job_id)
-        job = self._jobs.get(snapshot.job_id)
+        job = self.handles.get(snapshot.job_id)
         if job is not None:
             job.note(snapshot)
         return snapshot
@@ -342,7 +343,7 @@ class Client:
         """Say how many rows a download of all verdicts must have, asking for it where need be."""
         if verdicts is not None and {*map(str, verdicts)} != {*map(str, Verdict)}:
             return None
-        job = self._jobs.get(job_id)
+        job = self.handles.get(job_id)
         if job is not None and job.snapshot is not None and job.snapshot.ended:
             return job.snapshot.total
         snapshot = await self.status(job_id)

@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class Analysis:
     """How many addresses of a list bear each flag, counted before anything is verified.
 
@@ -38,7 +38,7 @@ class Analysis:
     syntax_error: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class VerdictCounts:
     """How many addresses have got each verdict so far."""
 
@@ -48,7 +48,7 @@ class VerdictCounts:
     unknown: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class JobSnapshot:
     """One answer to "how is this list doing"; what its status does not carry is `None`.
 
@@ -219,6 +219,16 @@ def _structure_text(value: object, _: type) -> str:
     return value
 
 
+@lru_cache(maxsize=64)
+def _shared(text: str) -> str:
+    """Return the same object for the same text: all jobs of a status bear one message."""
+    return text
+
+
+def _structure_message(value: object, _: type) -> str:
+    return _shared(_structure_text(value, str))
+
+
 def _structure_timestamp(value: object, _: type) -> datetime:
     return parse_timestamp(_structure_text(value, str))
 
@@ -264,6 +274,21 @@ converter.register_structure_hook(datetime, _structure_timestamp)
 converter.register_structure_hook(JobStatus, _structure_status)
 converter.register_structure_hook(Verdict, _structure_verdict)
 converter.register_structure_hook(bool, _structure_flag)
+# By themselves, cattrs' hooks for what may be `None` look up the hook of the rest for every value.
+converter.register_structure_hook(
+    JobSnapshot,
+    make_dict_structure_fn(
+        JobSnapshot,
+        converter,
+        created_at=override(struct_hook=_structure_timestamp),
+        total=override(struct_hook=_structure_count),
+        verified=override(struct_hook=_structure_count),
+        pending=override(struct_hook=_structure_count),
+        analysis=override(struct_hook=converter.get_structure_hook(Analysis)),
+        results=override(struct_hook=converter.get_structure_hook(VerdictCounts)),
+        message=override(struct_hook=_structure_message),
+    ),
+)
 converter.register_structure_hook(
     AddressVerdict,
     make_dict_structure_fn(

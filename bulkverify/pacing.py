@@ -23,7 +23,7 @@ _UNUSED: Final = AsyncRetrying()  # RetryCallState wants to know who retries; he
 # factors of the root of a time, in seconds ** 0.5. Like the other numbers below they were found by
 # a search over benchmarks/population.py.
 _BLIND: Final = 3.3
-_UNDER_WAY: Final = 2.1
+_UNDER_WAY: Final = 1.85
 _DUE: Final = 1.58
 
 # With nothing to see, gaps that go on to grow cost more in lag than they save in polls.

@@ -8,9 +8,11 @@ import asyncio
 import heapq
 import logging
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from bulkverify.client import Client
+from bulkverify.deadlines import Deadlines
 from bulkverify.errors import BulkVerifyError, ClientClosedError
 from bulkverify.models import JobSnapshot
 from bulkverify.streams import Stream
@@ -25,6 +27,13 @@ MOST_IN_FLIGHT: Final = 64
 # where answers come without any delay, nobody else would get a turn.
 _POLLS_A_TASK: Final = 16
 
+# Nobody else has a turn while those that are due are gathered, either.
+_MOST_AT_ONCE: Final = 2_000
+
+# To find the stream that is most overdue, all that are ready would have to be looked at for every
+# poll. With more than this many, the best of some will do: each is among them in its turn.
+_MOST_COMPARED: Final = 256
+
 
 class Scheduler:
     """All the polling of one client."""
@@ -32,19 +41,25 @@ class Scheduler:
     def __init__(self, client: Client) -> None:
         """Start with nothing to do."""
         self._client = client
-        self._streams: dict[str, Stream] = {}
-        self._heap: list[tuple[float, int, Stream]] = []
-        self._sequence = 0
+        self._handles = client.handles
+        # Only the entry that holds the very object of a stream's `due` counts; others are out of date.
+        self._heap: list[tuple[float, Stream]] = []
         # Those whose time has come, but for whom there was no room or no budget yet.
         self._ready: deque[Stream] = deque()
+        self._deadlines: Deadlines[Waiter] = Deadlines()
         self._scarce = False
         self._in_flight = 0
         self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def streams(self) -> list[Stream]:
+        """The streams of all jobs that are waited for."""
+        return [stream for stream in self._handles.holders() if isinstance(stream, Stream)]
+
     async def close(self) -> None:
         """End every wait with `ClientClosedError`."""
-        streams = list(self._streams.values())
+        streams = self.streams
         for stream in streams:
             stream.fail(
                 ClientClosedError(
@@ -52,56 +67,67 @@ class Scheduler:
                     "wait for it from another client, by its id."
                 )
             )
-        await _end([stream.task for stream in streams])
+        await end_all([stream.task for stream in streams])
 
     def join(self, waiter: Waiter) -> None:
         """Take in a waiter: what is known already may end its wait, or else the job is asked about."""
-        self._client.stats.waits += 1
-        known = waiter.job.snapshot
+        stats, job = self._client.stats, waiter.job
+        stats.waits += 1
+        known = job.snapshot
         if known is not None:
             waiter.see(known)
             if waiter.done:
                 return
-        stream = self._streams.get(waiter.job.id)
-        if stream is None:
-            stream = self._streams[waiter.job.id] = Stream(waiter.job)
-            self._client.stats.jobs += 1
-        stream.add(waiter, asyncio.get_running_loop().time())
-        self._put(stream)
+        stream = self._handles.holder(job.id)
+        if not isinstance(stream, Stream):
+            stream = Stream(job)
+            self._handles.hold(job.id, stream)
+            stats.jobs += 1
+        if waiter.timeout:  # with 0 it is due for its single poll, and not before
+            self._deadlines.add(waiter)
+        if stream.add(waiter, asyncio.get_running_loop().time()):
+            self._enqueue(stream)
         self._arm()
 
     async def leave(self, waiter: Waiter) -> None:
         """Let a waiter go; the last one of a stream ends it, and waits until nothing of it runs."""
+        task = self.part(waiter)
+        if task is not None:
+            await end_all([task])
+
+    def part(self, waiter: Waiter) -> "asyncio.Task[None] | None":
+        """Let a waiter go; return what polls for nobody now, for `end_all` to end."""
         waiter.leave()
         stream = waiter.stream
         if not isinstance(stream, Stream):  # what was known has ended the wait before it began
-            return
+            return None
+        if waiter.timeout:
+            self._deadlines.discard(waiter)
         stream.remove(waiter)
-        if stream.waiting:
-            return
-        del self._streams[stream.job.id]
-        stream.due = stream.wake = None
-        if not self._streams:
+        if stream.awaited:
+            return None
+        stream.due = None
+        self._handles.release(stream.job.id)
+        if not self._handles.held:
             self._heap.clear()
             self._ready.clear()
+            self._deadlines.clear()
             self._arm()
-        await _end([stream.task])
+        return stream.task
 
-    def _put(self, stream: Stream) -> None:
-        """See to it that the heap wakes a stream in time; once too early does no harm."""
-        wake = stream.next_wake()
-        if wake is not None and (stream.wake is None or wake < stream.wake):
-            stream.wake = wake
-            self._sequence += 1
-            heapq.heappush(self._heap, (wake, self._sequence, stream))
-            if len(self._heap) > 2 * len(self._streams) + 64:  # most of it is out of date
-                self._heap = [entry for entry in self._heap if entry[2].wake == entry[0]]
-                heapq.heapify(self._heap)
+    def _enqueue(self, stream: Stream) -> None:
+        """Remember when a stream is due."""
+        if stream.due is None or stream.ready:
+            return
+        heapq.heappush(self._heap, (stream.due, stream))
+        if len(self._heap) > 2 * self._handles.held + 64:  # most of it is out of date
+            self._heap = [entry for entry in self._heap if entry[1].due is entry[0]]
+            heapq.heapify(self._heap)
 
     def _arm(self) -> None:
         """Set the timer, unless it is set to an earlier moment: then it will be set again."""
-        wanted = None
-        if self._heap:
+        wanted = self._deadlines.next()
+        if self._heap and (wanted is None or self._heap[0][0] < wanted):
             wanted = self._heap[0][0]
         if self._ready and self._in_flight < MOST_IN_FLIGHT:
             wanted = self._held_until if wanted is None else min(wanted, self._held_until)
@@ -118,16 +144,16 @@ class Scheduler:
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        while self._heap and self._heap[0][0] <= now:
-            wake, _, stream = heapq.heappop(self._heap)
-            if stream.wake != wake:
-                continue
-            stream.wake = None
-            stream.time_out(now)
-            if not stream.ready and stream.due is not None and stream.due <= now:
+        for waiter in self._deadlines.passed(now):
+            if isinstance(waiter.stream, Stream):
+                waiter.stream.time_out(waiter)
+        for _ in range(_MOST_AT_ONCE):
+            if not self._heap or self._heap[0][0] > now:
+                break
+            due, stream = heapq.heappop(self._heap)
+            if stream.due is due and not stream.ready:
                 stream.ready = True
                 self._ready.append(stream)
-            self._put(stream)
         while self._in_flight < MOST_IN_FLIGHT and (next_one := self._next_ready(now)) is not None:
             self._in_flight += 1
             next_one.task = loop.create_task(self._work(next_one), name="bulkverify poll")
@@ -138,22 +164,20 @@ class Scheduler:
 
         While the budget is short, that is the one that is most overdue by its own measure.
         """
-        if self._ready and self._held_until > now:
+        ready = self._ready
+        if ready and self._held_until > now:
             return None
-        while self._ready:
+        while ready:
             if self._scarce:
-                position = max(
-                    range(len(self._ready)), key=lambda index: self._ready[index].overdue(now)
-                )
-                self._ready.rotate(-position)
-            stream = self._ready[0]
+                self._bring_most_overdue_to_front(now)
+            stream = ready[0]
             if stream.due is not None:
                 held = self._client.take_turn()
                 if held > 0:
                     self._held_until = now + held
                     self._scarce = True
                     return None
-            self._ready.popleft()
+            ready.popleft()
             stream.ready = False
             if stream.due is not None:
                 stream.due = None
@@ -161,20 +185,28 @@ class Scheduler:
         self._scarce = False
         return None
 
+    def _bring_most_overdue_to_front(self, now: float) -> None:
+        ready = self._ready
+        count = min(len(ready), _MOST_COMPARED)
+        if len(ready) > count:
+            ready.rotate(-count)
+        position = max(range(count), key=lambda index: ready[index].overdue(now))
+        ready.rotate(-position)
+
     async def _work(self, stream: Stream) -> None:
         """Poll one stream after the other, as long as there are any that are due."""
         task = stream.task
         clock = asyncio.get_running_loop().time
+        now = clock()
         try:
             for left in reversed(range(_POLLS_A_TASK)):
                 try:
-                    await self._poll(stream)
+                    now = await self._poll(stream, now)
                 finally:
                     stream.task = None
-                if stream.due is not None:
-                    self._put(stream)
+                self._enqueue(stream)
                 # What is taken must be polled: the last turn of a task takes nothing more.
-                following = self._next_ready(clock()) if left else None
+                following = self._next_ready(now) if left else None
                 if following is None:
                     break
                 stream = following
@@ -183,23 +215,26 @@ class Scheduler:
             self._in_flight -= 1
             self._arm()
 
-    async def _poll(self, stream: Stream) -> None:
+    async def _poll(self, stream: Stream, sent_at: float) -> float:
+        """Poll a stream, and return the time at which its answer was taken."""
         self._client.stats.polls += 1
         clock = asyncio.get_running_loop().time
-        sent_at = clock()
         outcome: JobSnapshot | BulkVerifyError
         try:
             try:
                 outcome = await self._client.poll(stream.job.id)
             except BulkVerifyError as error:
                 outcome = error
-            stream.take(outcome, sent_at, clock())
+            now = clock()
+            stream.take(outcome, sent_at, now)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave anybody waiting
             _log.error("polling job %s broke", stream.job.id, exc_info=True)
             stream.fail(error)
+            now = clock()
+        return now
 
 
-async def _end(tasks: list["asyncio.Task[None] | None"]) -> None:
+async def end_all(tasks: Iterable["asyncio.Task[None] | None"]) -> None:
     """Cancel tasks and wait until they are gone; their outcome is of no interest any more."""
     current = asyncio.current_task()
     running = [task for task in tasks if task is not None and task is not current]

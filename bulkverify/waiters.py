@@ -21,19 +21,30 @@ from bulkverify.models import JobSnapshot
 
 
 class Waiter:
-    """Somebody who waits for a job to reach a target; `result` is the future to await."""
+    """Somebody who waits for a job to reach a target; `result` is the future to await.
+
+    There may be 100,000 of these at once, so that what can be derived is not kept.
+
+    Attributes:
+        stream: where it stands while it waits.
+        polls_before: how often the job had been asked about before.
+        preceding: the one who joined that stream before it.
+        following: the one who joined that stream after it.
+    """
 
     __slots__ = (
         "_on_progress",
         "_told",
-        "deadline",
+        "following",
         "job",
         "joined_at",
         "policy",
         "polls_before",
+        "preceding",
         "result",
         "stream",
         "target",
+        "timeout",
     )
 
     def __init__(
@@ -44,20 +55,36 @@ class Waiter:
         timeout: float | None,
         policy: wait_base,
         on_progress: Callable[[JobSnapshot], object] | None = None,
+        joined_at: float | None = None,
     ) -> None:
-        """Begin to wait: the time runs from here. A timeout of 0 stands for a single poll."""
+        """Begin to wait. A timeout of 0 stands for a single poll.
+
+        Args:
+            job: the job.
+            target: the status to wait for.
+            timeout: seconds from `joined_at` on.
+            policy: when to ask again.
+            on_progress: called with every change.
+            joined_at: since when it waits, in the loop's time; since now if left out.
+        """
         loop = asyncio.get_running_loop()
         self.job = job
         self.target = target
         self.policy = policy
-        self.joined_at = loop.time()
-        self.deadline = None if timeout is None else self.joined_at + timeout
+        self.joined_at = loop.time() if joined_at is None else joined_at
+        self.timeout = timeout
         self.result: asyncio.Future[JobSnapshot] = loop.create_future()
-        # Where it stands while it waits, and how often its job had been asked about before.
         self.stream: object = None
         self.polls_before = 0
+        self.preceding: Waiter | None = None
+        self.following: Waiter | None = None
         self._on_progress = on_progress
         self._told: JobSnapshot | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When the wait is over at the latest, in the loop's time."""
+        return None if self.timeout is None else self.joined_at + self.timeout
 
     @property
     def done(self) -> bool:
@@ -66,7 +93,7 @@ class Waiter:
 
     def see(self, snapshot: JobSnapshot) -> None:
         """Take a snapshot: report it, and end the wait where it decides it."""
-        if self.done:
+        if self.result.done():
             return
         if self._on_progress is not None and snapshot != self._told:
             self._told = snapshot
@@ -79,15 +106,15 @@ class Waiter:
 
     def fail(self, error: BaseException) -> None:
         """End the wait with an error."""
-        if self.done:
+        if self.result.done():
             return
         if isinstance(error, StopIteration):  # which no future takes
             error = RuntimeError(f"StopIteration was raised: {error}")
         self.result.set_exception(error)
 
     def time_out(self, *, polls: int, last_error: BulkVerifyError | None) -> None:
-        """End the wait because its deadline has come."""
-        if not self.done:
+        """End the wait because its deadline has come, after so many polls of its job."""
+        if not self.result.done():
             self.fail(_timed_out(self.job, self.target, polls, last_error))
 
     def leave(self) -> None:

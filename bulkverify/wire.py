@@ -111,7 +111,8 @@ def status(job_id: str) -> Call[JobSnapshot]:
 
     def parse(answer: Answer) -> JobSnapshot:
         payload = accepted(answer, Endpoint.STATUS, job_id)
-        payload.setdefault("job_id", job_id)
+        if payload.get("job_id", job_id) == job_id:
+            payload["job_id"] = job_id  # one object for all snapshots of a job
         snapshot = _structure(payload, JobSnapshot, Endpoint.STATUS, answer)
         _require_same_job(snapshot.job_id, job_id, answer)
         return snapshot
@@ -150,7 +151,7 @@ def download(job_id: str, verdicts: Iterable[Verdict | str] | None = None) -> Ca
             status=answer.status,
         )
 
-    _job_path(job_id)
+    check_job_id(job_id)
     return Call(
         endpoint=Endpoint.DOWNLOAD,
         method="POST",
@@ -256,12 +257,21 @@ def _acknowledgement_of(job_id: str, endpoint: Endpoint) -> Callable[[Answer], A
     return parse
 
 
-def _job_path(job_id: str) -> str:
+def check_job_id(job_id: str) -> None:
+    """Refuse what can't be the id of a job.
+
+    Raises:
+        UsageError: it isn't.
+    """
     if not _JOB_ID.fullmatch(job_id):
         raise UsageError(
             f"{job_id[:60]!r} is no job id: it consists of letters, digits, '-' and '_'. "
             "It is the `id` of the job that an upload returned."
         )
+
+
+def _job_path(job_id: str) -> str:
+    check_job_id(job_id)
     return f"bulk/{job_id}"
 
 

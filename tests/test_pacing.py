@@ -62,7 +62,7 @@ STEADY = history((100, 1), (200, 101), (300, 201))
             300,
             seen("verifying", 201, 1000),
             STEADY,
-            2.1 * (300 + 799 - 25) ** 0.5,
+            1.85 * (300 + 799 - 25) ** 0.5,
             id="far from the end",
         ),
         pytest.param(
@@ -97,7 +97,7 @@ STEADY = history((100, 1), (200, 101), (300, 201))
             1000,
             seen("verifying", 500, 1000),
             history((1000, 500)),
-            2.1 * 1500**0.5,
+            1.85 * 1500**0.5,
             id="one rise",
         ),
         pytest.param(

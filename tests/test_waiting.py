@@ -52,7 +52,7 @@ def scheduler_of(client: ScriptedClient) -> Scheduler:
 def assert_idle(client: ScriptedClient) -> None:
     """Nothing is scheduled, polled or timed any more."""
     scheduler = scheduler_of(client)
-    assert not scheduler._streams
+    assert not scheduler.streams
     assert not scheduler._heap
     assert scheduler._timer is None
     assert scheduler._in_flight == 0
@@ -429,12 +429,12 @@ async def test_a_thousand_waits_for_ten_jobs_are_ten_streams_and_the_last_is_und
             for number in range(1000)
         ]
         await asyncio.sleep(101)
-        assert len(scheduler_of(client)._streams) == 10
+        assert len(scheduler_of(client).streams) == 10
         assert len(client.polled_at) == 10 * 21
         for task in tasks[:-1]:
             task.cancel()
         await asyncio.wait(tasks[:-1])
-        assert len(scheduler_of(client)._streams) == 1
+        assert len(scheduler_of(client).streams) == 1
         before = len(client.polled_at)
         assert (await tasks[-1]).ended
         assert len(client.polled_at) - before == 180
@@ -572,7 +572,7 @@ async def test_an_error_and_a_cancellation_at_the_same_moment_lose_nothing() -> 
         task = asyncio.create_task(wait_until(client.job(JOB_ID)))
         await asyncio.sleep(0.5)
         scheduler = scheduler_of(client)
-        next(iter(scheduler._streams.values())).fail(bv.AuthenticationError("401"))
+        scheduler.streams[0].fail(bv.AuthenticationError("401"))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
