@@ -32,11 +32,12 @@ class Deadlines(Generic[ExpiringT]):
 
     def __init__(self) -> None:
         """Start with none."""
-        self._near: list[tuple[float, int, ExpiringT]] = []
-        self._far: dict[int, set[ExpiringT]] = {}
+        self._near: list[tuple[float, int, ExpiringT]] = []  # a heap
+        self._far: dict[int, list[ExpiringT]] = {}
         self._spans: list[int] = []  # a heap of the keys of `_far`
         self._opened = -1  # the last span whose deadlines have been moved to the near ones
-        self._left = 0  # how many of the near ones do not matter any more
+        self._kept = 0  # how many there are in all
+        self._gone = 0  # how many of them do not matter any more
         self._order = count()
 
     def add(self, item: ExpiringT) -> None:
@@ -44,41 +45,33 @@ class Deadlines(Generic[ExpiringT]):
         deadline = item.deadline
         if deadline is None:
             return
+        self._kept += 1
         span = int(deadline // _SPAN)
         if span <= self._opened:
             heapq.heappush(self._near, (deadline, next(self._order), item))
         elif span in self._far:
-            self._far[span].add(item)
+            self._far[span].append(item)
         else:
-            self._far[span] = {item}
+            self._far[span] = [item]
             heapq.heappush(self._spans, span)
 
     def discard(self, item: ExpiringT) -> None:
-        """Forget somebody who is done."""
-        deadline = item.deadline
-        if deadline is None:
+        """Note that somebody is done; they are forgotten when they have become the most."""
+        if item.deadline is None:
             return
-        far = self._far.get(int(deadline // _SPAN))
-        if far is not None:
-            far.discard(item)
-            return
-        self._left += 1
-        if self._left > 64 + len(self._near) // 2:
-            self._near = [entry for entry in self._near if not entry[2].done]
-            heapq.heapify(self._near)
-            self._left = 0
+        self._gone += 1
+        if self._gone > 64 + self._kept // 2:
+            self._forget()
 
     def clear(self) -> None:
         """Forget everybody."""
         self._near.clear()
         self._far.clear()
         self._spans.clear()
-        self._left = 0
+        self._kept = self._gone = 0
 
     def next(self) -> float | None:
         """Say when to look again, which is no later than the first deadline."""
-        while self._spans and not self._far[self._spans[0]]:
-            del self._far[heapq.heappop(self._spans)]
         opens = self._spans[0] * _SPAN if self._spans else None
         if not self._near:
             return opens
@@ -97,6 +90,16 @@ class Deadlines(Generic[ExpiringT]):
         passed = []
         while self._near and self._near[0][0] <= now:
             item = heapq.heappop(self._near)[2]
+            self._kept -= 1
             if not item.done:
                 passed.append(item)
         return passed
+
+    def _forget(self) -> None:
+        self._near = [entry for entry in self._near if not entry[2].done]
+        heapq.heapify(self._near)
+        far = {span: [item for item in items if not item.done] for span, items in self._far.items()}
+        self._far = {span: items for span, items in far.items() if items}
+        self._spans = sorted(self._far)
+        self._kept = len(self._near) + sum(map(len, self._far.values()))
+        self._gone = 0

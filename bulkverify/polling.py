@@ -5,12 +5,12 @@ task exists only while there are requests to make. That keeps 100,000 waits smal
 """
 
 import asyncio
-import heapq
 import logging
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from bulkverify.agenda import Agenda
 from bulkverify.client import Client
 from bulkverify.deadlines import Deadlines
 from bulkverify.errors import BulkVerifyError, ClientClosedError
@@ -42,8 +42,8 @@ class Scheduler:
         """Start with nothing to do."""
         self._client = client
         self._handles = client.handles
-        # Only the entry that holds the very object of a stream's `due` counts; others are out of date.
-        self._heap: list[tuple[float, Stream]] = []
+        # A stream whose `due` has changed is in there twice; what comes too early does not count.
+        self._agenda: Agenda[Stream] = Agenda()
         # Those whose time has come, but for whom there was no room or no budget yet.
         self._ready: deque[Stream] = deque()
         self._deadlines: Deadlines[Waiter] = Deadlines()
@@ -109,7 +109,7 @@ class Scheduler:
         stream.due = None
         self._handles.release(stream.job.id)
         if not self._handles.held:
-            self._heap.clear()
+            self._agenda.clear()
             self._ready.clear()
             self._deadlines.clear()
             self._arm()
@@ -119,16 +119,18 @@ class Scheduler:
         """Remember when a stream is due."""
         if stream.due is None or stream.ready:
             return
-        heapq.heappush(self._heap, (stream.due, stream))
-        if len(self._heap) > 2 * self._handles.held + 64:  # most of it is out of date
-            self._heap = [entry for entry in self._heap if entry[1].due is entry[0]]
-            heapq.heapify(self._heap)
+        self._agenda.add(stream.due, stream)
+        if len(self._agenda) > 2 * self._handles.held + 64:  # most of it is out of date
+            self._agenda.clear()
+            for one in self.streams:
+                if one.due is not None and not one.ready:
+                    self._agenda.add(one.due, one)
 
     def _arm(self) -> None:
         """Set the timer, unless it is set to an earlier moment: then it will be set again."""
-        wanted = self._deadlines.next()
-        if self._heap and (wanted is None or self._heap[0][0] < wanted):
-            wanted = self._heap[0][0]
+        wanted, due = self._deadlines.next(), self._agenda.next()
+        if due is not None and (wanted is None or due < wanted):
+            wanted = due
         if self._ready and self._in_flight < MOST_IN_FLIGHT:
             wanted = self._held_until if wanted is None else min(wanted, self._held_until)
         if self._timer is not None:
@@ -147,13 +149,13 @@ class Scheduler:
         for waiter in self._deadlines.passed(now):
             if isinstance(waiter.stream, Stream):
                 waiter.stream.time_out(waiter)
-        for _ in range(_MOST_AT_ONCE):
-            if not self._heap or self._heap[0][0] > now:
-                break
-            due, stream = heapq.heappop(self._heap)
-            if stream.due is due and not stream.ready:
-                stream.ready = True
-                self._ready.append(stream)
+        gathered = 0
+        while gathered < _MOST_AT_ONCE and (due := self._agenda.take(now)):
+            gathered += len(due)
+            for stream in due:
+                if stream.due is not None and stream.due <= now and not stream.ready:
+                    stream.ready = True
+                    self._ready.append(stream)
         while self._in_flight < MOST_IN_FLIGHT and (next_one := self._next_ready(now)) is not None:
             self._in_flight += 1
             next_one.task = loop.create_task(self._work(next_one), name="bulkverify poll")

@@ -95,10 +95,6 @@ class Stream:
         self._stale_since: float | None = None
         self._status: JobStatus | None = None
 
-    def __lt__(self, other: "Stream") -> bool:
-        """Order those that are due at the very same moment, in any way."""
-        return self.job.id < other.job.id
-
     @property
     def awaited(self) -> bool:
         """Whether anybody waits."""

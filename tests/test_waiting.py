@@ -53,7 +53,7 @@ def assert_idle(client: ScriptedClient) -> None:
     """Nothing is scheduled, polled or timed any more."""
     scheduler = scheduler_of(client)
     assert not scheduler.streams
-    assert not scheduler._heap
+    assert not scheduler._agenda
     assert scheduler._timer is None
     assert scheduler._in_flight == 0
     assert client.in_flight == 0
@@ -504,7 +504,7 @@ async def test_no_job_is_forgotten_however_many_are_due_at_once(latency: float) 
         assert len(client.polled_at) == 2000
         await asyncio.sleep(100)
         assert len(client.polled_at) == 4000
-        assert len(scheduler_of(client)._heap) <= 2 * 2000 + 64
+        assert len(scheduler_of(client)._agenda) <= 2 * 2000 + 64
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
