@@ -1,6 +1,7 @@
 """What is due when: those that are due at almost the same moment have their turn together."""
 
 import heapq
+import math
 from typing import Final, Generic, TypeVar
 
 ItemT = TypeVar("ItemT")
@@ -44,9 +45,9 @@ class Agenda(Generic[ItemT]):
         slot.latest = max(slot.latest, due)
         self._count += 1
 
-    def next(self) -> float | None:
-        """Say when to look again."""
-        return self._slots[self._order[0]].latest if self._order else None
+    def next(self) -> float:
+        """Say when to look again; infinity if there is nothing to come."""
+        return self._slots[self._order[0]].latest if self._order else math.inf
 
     def take(self, now: float) -> list[ItemT]:
         """Take out the first of what is due, as much as has its turn together; nothing if it is too early."""

@@ -182,11 +182,11 @@ class Client:
         return self._note(await self._transport.call(wire.status(job_id)))
 
     async def poll(self, job_id: str) -> JobSnapshot:
-        """Ask like `status`, but exactly once, and with a turn that `take_turn` has taken.
+        """Ask like `status`, but exactly once, with a turn that `take_turn` has taken, and without a timeout.
 
-        For the scheduler of the waits, which has a pace of its own.
+        For the scheduler of the waits, which has a pace of its own, and watches the time of all of them.
         """
-        return self._note(await self._transport.once(wire.status(job_id), turn_taken=True))
+        return self._note(await self._transport.once(wire.status(job_id), scheduled=True))
 
     def take_turn(self) -> float:
         """Take a turn in the budget for a poll, and return 0; else the seconds until asking again."""

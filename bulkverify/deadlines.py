@@ -5,6 +5,7 @@ sorted into minutes, which costs less memory and time than a heap of all of them
 """
 
 import heapq
+import math
 from itertools import count
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -70,13 +71,10 @@ class Deadlines(Generic[ExpiringT]):
         self._spans.clear()
         self._kept = self._gone = 0
 
-    def next(self) -> float | None:
-        """Say when to look again, which is no later than the first deadline."""
-        opens = self._spans[0] * _SPAN if self._spans else None
-        if not self._near:
-            return opens
-        first = self._near[0][0]
-        return first if opens is None else min(first, opens)
+    def next(self) -> float:
+        """Say when to look again, no later than the first deadline; infinity if there is none."""
+        opens = self._spans[0] * _SPAN if self._spans else math.inf
+        return min(self._near[0][0], opens) if self._near else opens
 
     def passed(self, now: float) -> list[ExpiringT]:
         """Return, and forget, those whose deadline has come."""

@@ -274,7 +274,8 @@ converter.register_structure_hook(datetime, _structure_timestamp)
 converter.register_structure_hook(JobStatus, _structure_status)
 converter.register_structure_hook(Verdict, _structure_verdict)
 converter.register_structure_hook(bool, _structure_flag)
-# By themselves, cattrs' hooks for what may be `None` look up the hook of the rest for every value.
+# Since there is one a poll: by themselves, cattrs' hooks for what may be `None` look up the hook of
+# the rest for every value.
 converter.register_structure_hook(
     JobSnapshot,
     make_dict_structure_fn(
@@ -284,8 +285,8 @@ converter.register_structure_hook(
         total=override(struct_hook=_structure_count),
         verified=override(struct_hook=_structure_count),
         pending=override(struct_hook=_structure_count),
-        analysis=override(struct_hook=converter.get_structure_hook(Analysis)),
-        results=override(struct_hook=converter.get_structure_hook(VerdictCounts)),
+        analysis=override(struct_hook=lambda value, _: converter.structure(value, Analysis)),
+        results=override(struct_hook=lambda value, _: converter.structure(value, VerdictCounts)),
         message=override(struct_hook=_structure_message),
     ),
 )

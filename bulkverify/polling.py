@@ -6,6 +6,7 @@ task exists only while there are requests to make. That keeps 100,000 waits smal
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -13,9 +14,10 @@ from typing import Final
 from bulkverify.agenda import Agenda
 from bulkverify.client import Client
 from bulkverify.deadlines import Deadlines
-from bulkverify.errors import BulkVerifyError, ClientClosedError
+from bulkverify.errors import BulkVerifyError, ClientClosedError, RequestTimeoutError
 from bulkverify.models import JobSnapshot
 from bulkverify.streams import Stream
+from bulkverify.transport import ORDINARY_SECONDS
 from bulkverify.waiters import Waiter
 
 _log: Final = logging.getLogger(__name__)
@@ -39,18 +41,23 @@ class Scheduler:
     """All the polling of one client."""
 
     def __init__(self, client: Client) -> None:
-        """Start with nothing to do."""
+        """Start with nothing to do, for the event loop that runs."""
         self._client = client
+        self._stats = client.stats
         self._handles = client.handles
+        self._loop = asyncio.get_running_loop()
         # A stream whose `due` has changed is in there twice; what comes too early does not count.
         self._agenda: Agenda[Stream] = Agenda()
         # Those whose time has come, but for whom there was no room or no budget yet.
         self._ready: deque[Stream] = deque()
         self._deadlines: Deadlines[Waiter] = Deadlines()
         self._scarce = False
-        self._in_flight = 0
+        # Since when each task has been waiting for an answer, and which have been told to stop.
+        self._asking: dict[asyncio.Task[None], float] = {}
+        self._stopped: set[asyncio.Task[None]] = set()
         self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
 
     @property
     def streams(self) -> list[Stream]:
@@ -71,7 +78,7 @@ class Scheduler:
 
     def join(self, waiter: Waiter) -> None:
         """Take in a waiter: what is known already may end its wait, or else the job is asked about."""
-        stats, job = self._client.stats, waiter.job
+        stats, job = self._stats, waiter.job
         stats.waits += 1
         known = job.snapshot
         if known is not None:
@@ -85,7 +92,7 @@ class Scheduler:
             stats.jobs += 1
         if waiter.timeout:  # with 0 it is due for its single poll, and not before
             self._deadlines.add(waiter)
-        if stream.add(waiter, asyncio.get_running_loop().time()):
+        if stream.add(waiter, self._loop.time()):
             self._enqueue(stream)
         self._arm()
 
@@ -128,24 +135,24 @@ class Scheduler:
 
     def _arm(self) -> None:
         """Set the timer, unless it is set to an earlier moment: then it will be set again."""
-        wanted, due = self._deadlines.next(), self._agenda.next()
-        if due is not None and (wanted is None or due < wanted):
-            wanted = due
-        if self._ready and self._in_flight < MOST_IN_FLIGHT:
-            wanted = self._held_until if wanted is None else min(wanted, self._held_until)
+        wanted = min(self._deadlines.next(), self._agenda.next())
+        if self._asking:
+            wanted = min(wanted, next(iter(self._asking.values())) + ORDINARY_SECONDS)
+        if self._ready and len(self._asking) < MOST_IN_FLIGHT:
+            wanted = min(wanted, self._held_until)
         if self._timer is not None:
-            if wanted is not None and self._timer.when() <= wanted:
+            if self._timer_at <= wanted < math.inf:
                 return
             self._timer.cancel()
             self._timer = None
-        if wanted is not None:
-            self._timer = asyncio.get_running_loop().call_at(wanted, self._wake_up)
+        self._timer_at = wanted
+        if wanted < math.inf:
+            self._timer = self._loop.call_at(wanted, self._wake_up)
 
     def _wake_up(self) -> None:
         """Let waiters go whose deadline has come, and send the polls that are due."""
-        self._timer = None
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        self._timer, self._timer_at = None, math.inf
+        now = self._loop.time()
         for waiter in self._deadlines.passed(now):
             if isinstance(waiter.stream, Stream):
                 waiter.stream.time_out(waiter)
@@ -156,10 +163,25 @@ class Scheduler:
                 if stream.due is not None and stream.due <= now and not stream.ready:
                     stream.ready = True
                     self._ready.append(stream)
-        while self._in_flight < MOST_IN_FLIGHT and (next_one := self._next_ready(now)) is not None:
-            self._in_flight += 1
-            next_one.task = loop.create_task(self._work(next_one), name="bulkverify poll")
+        while (
+            len(self._asking) < MOST_IN_FLIGHT and (next_one := self._next_ready(now)) is not None
+        ):
+            task = self._loop.create_task(self._work(next_one), name="bulkverify poll")
+            self._asking[task] = now
+            next_one.task = task
+        self._stop_hanging(now)
         self._arm()
+
+    def _stop_hanging(self, now: float) -> None:
+        """Cancel what has waited for an answer for too long; the longest waits come first."""
+        while self._asking:
+            task, since = next(iter(self._asking.items()))
+            if since + ORDINARY_SECONDS > now:
+                return
+            self._stopped.add(task)
+            task.cancel()
+            del self._asking[task]
+            self._asking[task] = now  # it may take a moment to end
 
     def _next_ready(self, now: float) -> Stream | None:
         """Take the stream to poll next, with a turn in the budget.
@@ -198,12 +220,19 @@ class Scheduler:
     async def _work(self, stream: Stream) -> None:
         """Poll one stream after the other, as long as there are any that are due."""
         task = stream.task
-        clock = asyncio.get_running_loop().time
-        now = clock()
+        assert task is not None  # noqa: S101 - it is the one that runs this
+        asking, time = self._asking, self._loop.time
+        now = time()
         try:
             for left in reversed(range(_POLLS_A_TASK)):
+                self._stats.polls += 1
                 try:
-                    now = await self._poll(stream, now)
+                    outcome = await self._ask(stream, task)
+                    sent_at, now = now, time()
+                    stream.take(outcome, sent_at, now)
+                except Exception as error:  # noqa: BLE001 - our mistake must leave nobody waiting
+                    _log.error("polling job %s broke", stream.job.id, exc_info=True)
+                    stream.fail(error)
                 finally:
                     stream.task = None
                 self._enqueue(stream)
@@ -211,29 +240,30 @@ class Scheduler:
                 following = self._next_ready(now) if left else None
                 if following is None:
                     break
+                if stream.due is not None and stream.due < self._timer_at:
+                    self._arm()
                 stream = following
                 stream.task = task
+                del asking[task]  # so that the order stays that of the times
+                asking[task] = now
         finally:
-            self._in_flight -= 1
+            del asking[task]
+            self._stopped.discard(task)
             self._arm()
 
-    async def _poll(self, stream: Stream, sent_at: float) -> float:
-        """Poll a stream, and return the time at which its answer was taken."""
-        self._client.stats.polls += 1
-        clock = asyncio.get_running_loop().time
-        outcome: JobSnapshot | BulkVerifyError
+    async def _ask(
+        self, stream: Stream, task: "asyncio.Task[None]"
+    ) -> JobSnapshot | BulkVerifyError:
+        """Ask about a job; what goes wrong is an answer too."""
         try:
-            try:
-                outcome = await self._client.poll(stream.job.id)
-            except BulkVerifyError as error:
-                outcome = error
-            now = clock()
-            stream.take(outcome, sent_at, now)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave anybody waiting
-            _log.error("polling job %s broke", stream.job.id, exc_info=True)
-            stream.fail(error)
-            now = clock()
-        return now
+            return await self._client.poll(stream.job.id)
+        except BulkVerifyError as error:
+            return error
+        except asyncio.CancelledError:
+            if task not in self._stopped or task.uncancel():
+                raise
+            self._stopped.discard(task)
+            return RequestTimeoutError("The service did not answer the status call in time.")
 
 
 async def end_all(tasks: Iterable["asyncio.Task[None] | None"]) -> None:

@@ -192,16 +192,19 @@ class Stream:
             self._ready_since = None
         elif self._ready_since is None:
             self._ready_since = now
-        for waiter in self._waiters():
+        waiter = self._first
+        while waiter is not None:
+            following = waiter.following
             waiter.see(snapshot)
+            waiter = following
         if (
             self._ready_since is not None
             and now - self._ready_since >= UNSTARTED_SECONDS
             and not self.job.client.was_started(self.job.id)
         ):
-            for waiter in self._waiters():
-                if waiter.waits_for_start():
-                    waiter.fail(not_started(snapshot, now - self._ready_since))
+            for one in self._waiters():
+                if one.waits_for_start():
+                    one.fail(not_started(snapshot, now - self._ready_since))
 
     def _note_progress(self, verified: int, now: float) -> None:
         if self._progress is not None:
@@ -240,17 +243,16 @@ class Stream:
         latest: dict[wait_base, Waiter] = {}  # of those who brought a policy, it goes by one
         margin = max(0.05, 2 * (now - sent_at))
         last_chance = math.inf
-        for waiter in self._waiters():
-            if waiter.done:
-                continue
+        waiter = self._first
+        while waiter is not None:
             deadline = waiter.deadline
-            if deadline is not None:
-                if deadline <= now:
-                    self.time_out(waiter)
-                    continue
-                if now < deadline - margin < last_chance:
+            if deadline is not None and deadline <= now:
+                self.time_out(waiter)
+            elif not waiter.result.done():
+                if deadline is not None and now < deadline - margin < last_chance:
                     last_chance = deadline - margin
-            latest.setdefault(waiter.policy, waiter)
+                latest.setdefault(waiter.policy, waiter)
+            waiter = waiter.following
         delays = [
             delay
             for policy, waiter in latest.items()

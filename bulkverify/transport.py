@@ -43,6 +43,19 @@ T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 
 READ_TIMEOUT: Final = 60.0
+
+ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
+"""The time that a request without a body of any size may take, until its answer has been read."""
+
+_ORDINARY_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=ORDINARY_SECONDS, sock_connect=CONNECT_TIMEOUT
+)
+_DOWNLOAD_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
+)
+# For polls: a timer for each of them would take a tenth of their time.
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+
 # An upload's body is written without any sign of life from the other side, so its time grows with it.
 _SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 _BEGINNING_BYTES: Final = 64
@@ -73,9 +86,6 @@ class Transport:
         self._owns_session = session is None
         # Our own session has them as its defaults, which saves building them for every request.
         self._headers = None if session is None else _HEADERS
-        self._ordinary_timeout = aiohttp.ClientTimeout(
-            total=CONNECT_TIMEOUT + READ_TIMEOUT, sock_connect=CONNECT_TIMEOUT
-        )
         self._attempts = attempts
         self._backoff = backoff or _BACKOFF
         self._budget = Budget(requests_per_minute)
@@ -97,16 +107,20 @@ class Transport:
         """
         return await self.retrying(lambda: self.once(call), repeatable=call.repeatable)
 
-    async def once(self, call: Call[T], *, turn_taken: bool = False) -> T:
+    async def once(self, call: Call[T], *, scheduled: bool = False) -> T:
         """Send a request exactly once, and return what its answer means.
 
         Args:
             call: the request.
-            turn_taken: its turn in the budget has been taken by `take_for_poll`.
+            scheduled: whoever asks has taken its turn in the budget by `take_for_poll`, and lets it
+                take no longer than `ORDINARY_SECONDS`.
         """
-        if not turn_taken:
+        if scheduled:
+            timeout = _NO_TIMEOUT
+        else:
             await self._budget.spend(call.endpoint)
-        outcome = await self._exchange(call)
+            timeout = _timeout_of(call)
+        outcome = await self._exchange(call, timeout)
         if isinstance(outcome, TransportError):
             raise self._redacted(outcome)
         return self._parse(call, outcome)
@@ -201,8 +215,10 @@ class Transport:
 
     # From here on aiohttp is touched: failures are returned, and never raised.
 
-    async def _exchange(self, call: Call[T]) -> Answer | TransportError:
-        response = await self._send(call)
+    async def _exchange(
+        self, call: Call[T], timeout: aiohttp.ClientTimeout
+    ) -> Answer | TransportError:
+        response = await self._send(call, timeout)
         if isinstance(response, TransportError):
             return response
         try:
@@ -213,7 +229,7 @@ class Transport:
     async def _open(
         self, call: Call[None]
     ) -> tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError:
-        response = await self._send(call)
+        response = await self._send(call, _timeout_of(call))
         if isinstance(response, TransportError):
             return response
         outcome: tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError | None = None
@@ -230,7 +246,9 @@ class Transport:
                 response.close()
         return outcome
 
-    async def _send(self, call: Call[T]) -> aiohttp.ClientResponse | TransportError:
+    async def _send(
+        self, call: Call[T], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse | TransportError:
         if self._closed:
             return _closed_error()
         self.stats.requests += 1
@@ -247,7 +265,7 @@ class Transport:
                 allow_redirects=False,
                 raise_for_status=False,
                 middlewares=_SEND_ONCE,
-                timeout=self._timeout_of(call),
+                timeout=timeout,
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return translate(error, endpoint=call.endpoint)
@@ -259,19 +277,6 @@ class Transport:
     def _url(self, call: Call[T]) -> URL:
         query = f"{urlencode(call.query)}&" if call.query else ""
         return URL(f"{self._base_url}/{call.path}?{query}{self._secret.query}", encoded=True)
-
-    def _timeout_of(self, call: Call[T]) -> aiohttp.ClientTimeout:
-        """Bound the whole where its size is known, else each step: a download may take as long as it flows."""
-        if call.endpoint is Endpoint.DOWNLOAD:
-            return aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
-            )
-        size = len(call.json or b"") + len(call.file.content if call.file else b"")
-        if not size and call.read_timeout is None:
-            return self._ordinary_timeout
-        silence = call.read_timeout or READ_TIMEOUT
-        total = CONNECT_TIMEOUT + silence + size / _SLOWEST_UPLOAD_BYTES_PER_SECOND
-        return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT)
 
 
 class Body:
@@ -298,6 +303,18 @@ class Body:
     def close(self) -> None:
         """Let go of the connection; one that was not read to its end can't be used again."""
         self._response.close()
+
+
+def _timeout_of(call: Call[T]) -> aiohttp.ClientTimeout:
+    """Bound the whole where its size is known, else each step: a download may take as long as it flows."""
+    if call.endpoint is Endpoint.DOWNLOAD:
+        return _DOWNLOAD_TIMEOUT
+    size = len(call.json or b"") + len(call.file.content if call.file else b"")
+    if not size and call.read_timeout is None:
+        return _ORDINARY_TIMEOUT
+    silence = call.read_timeout or READ_TIMEOUT
+    total = CONNECT_TIMEOUT + silence + size / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT)
 
 
 def _body_of(call: Call[T]) -> aiohttp.FormData | BytesIO | None:
@@ -336,16 +353,19 @@ async def _read_answer(
 ) -> Answer | TransportError:
     pieces = [beginning]
     size = len(beginning)
-    while piece := await _read_piece(response):
-        if isinstance(piece, TransportError):
-            return piece
-        pieces.append(piece)
-        size += len(piece)
-        if size > LARGEST_ANSWER_BYTES:
-            return UnreadableAnswerError(
-                f"An answer of the service has more than {LARGEST_ANSWER_BYTES:,} bytes and was not read.",
-                status=response.status,
-            )
+    content = response.content
+    try:
+        while not content.at_eof():
+            piece = await content.readany()
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST_ANSWER_BYTES:
+                return UnreadableAnswerError(
+                    f"An answer of the service has more than {LARGEST_ANSWER_BYTES:,} bytes and was not read.",
+                    status=response.status,
+                )
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return translate(error, endpoint="answer to the")
     return Answer(status=response.status, headers=response.headers, body=b"".join(pieces))
 
 

@@ -34,6 +34,7 @@ from bulkverify import (
     watch,
 )
 from bulkverify.polling import MOST_IN_FLIGHT, Scheduler
+from bulkverify.transport import ORDINARY_SECONDS
 from tests.scripted import JOB_ID, ScriptedClient, Step, seen
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
@@ -55,7 +56,8 @@ def assert_idle(client: ScriptedClient) -> None:
     assert not scheduler.streams
     assert not scheduler._agenda
     assert scheduler._timer is None
-    assert scheduler._in_flight == 0
+    assert not scheduler._asking
+    assert not scheduler._stopped
     assert client.in_flight == 0
     timers = [
         timer
@@ -517,6 +519,54 @@ async def test_no_more_polls_than_allowed_are_under_way_at_once() -> None:
         await asyncio.gather(*(wait_until(client.job(f"job{n}")) for n in range(count)))
         assert client.most_in_flight == MOST_IN_FLIGHT
         assert len(client.polled_at) == count
+        assert_idle(client)
+
+
+class Hanging(ScriptedClient):
+    """Lets the first poll of one job hang for ever."""
+
+    hung = 0
+
+    async def poll(self, job_id: str) -> JobSnapshot:
+        if job_id == "job0" and not self.hung:
+            self.hung += 1
+            await asyncio.Event().wait()
+        return await super().poll(job_id)
+
+
+async def test_a_poll_that_hangs_is_given_up_and_made_again() -> None:
+    async with Hanging([seen("completed")]) as client:
+        assert (await wait_until(client.job("job0"))).ended
+        assert ORDINARY_SECONDS <= now() < ORDINARY_SECONDS + 2
+        assert client.stats.polls == 2
+        assert_idle(client)
+
+
+async def test_a_poll_that_hangs_keeps_nobody_waiting_but_its_own() -> None:
+    async with Hanging([seen("verifying")]) as client:
+        tasks = [
+            asyncio.create_task(wait_until(client.job(f"job{number}"), wait=STEADY))
+            for number in (1, 2, 3, 0)
+        ]
+        await asyncio.sleep(1001)
+        assert client.hung == 1
+        polls = len(client.polled_at)
+        assert polls == 3 * 201 + (1001 - ORDINARY_SECONDS) // 5
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert_idle(client)
+
+
+async def test_whoever_leaves_while_a_poll_is_given_up_leaves_for_good() -> None:
+    async with Hanging([seen("verifying")]) as client:
+        task = asyncio.create_task(wait_until(client.job("job0"), wait=STEADY))
+        await asyncio.sleep(ORDINARY_SECONDS - 1e-6)
+        scheduler_of(client)._stop_hanging(now() + 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert client.polled_at == []
         assert_idle(client)
 
 
