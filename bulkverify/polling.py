@@ -32,6 +32,9 @@ _POLLS_A_TASK: Final = 16
 # Nobody else has a turn while those that are due are gathered, either.
 _MOST_AT_ONCE: Final = 2_000
 
+# What is out of date is not worth looking for among so few.
+_FEW: Final = 64
+
 # To find the stream that is most overdue, all that are ready would have to be looked at for every
 # poll. With more than this many, the best of some will do: each is among them in its turn.
 _MOST_COMPARED: Final = 256
@@ -127,7 +130,8 @@ class Scheduler:
         if stream.due is None or stream.ready:
             return
         self._agenda.add(stream.due, stream)
-        if len(self._agenda) > 2 * self._handles.held + 64:  # most of it is out of date
+        count = len(self._agenda)
+        if count > _FEW and count > 2 * self._handles.held:  # most of it is out of date
             self._agenda.clear()
             for one in self.streams:
                 if one.due is not None and not one.ready:

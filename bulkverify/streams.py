@@ -181,36 +181,40 @@ class Stream:
         if known is not snapshot and known is not None:
             self._seen_stale(known, snapshot, now)
             return
-        if snapshot.status is self._status:
-            _log.debug("job %s is still %s", snapshot.job_id, snapshot.status)
+        status = snapshot.status
+        changed = status is not self._status
+        if changed:
+            _log.info("job %s is %s", snapshot.job_id, status)
+            self._status = status
         else:
-            _log.info("job %s is %s", snapshot.job_id, snapshot.status)
-            self._status = snapshot.status
+            _log.debug("job %s is still %s", snapshot.job_id, status)
         self._stale_since = None
-        self._note_progress(snapshot.verified or 0, now)
-        if snapshot.status is not JobStatus.READY:
-            self._ready_since = None
-        elif self._ready_since is None:
-            self._ready_since = now
+        if self._progress is not None:
+            self._progress.note(now, snapshot.verified or 0)
+        elif snapshot.verified:
+            self._progress = Progress(now, snapshot.verified)
         waiter = self._first
         while waiter is not None:
             following = waiter.following
-            waiter.see(snapshot)
+            # What a status means to a waiter does not change, and whoever joins has seen the last one.
+            if changed or waiter.is_curious:
+                waiter.see(snapshot)
             waiter = following
-        if (
-            self._ready_since is not None
-            and now - self._ready_since >= UNSTARTED_SECONDS
-            and not self.job.client.was_started(self.job.id)
-        ):
-            for one in self._waiters():
-                if one.waits_for_start():
-                    one.fail(not_started(snapshot, now - self._ready_since))
+        if status is JobStatus.READY:
+            self._stay_ready(snapshot, now)
+        else:
+            self._ready_since = None
 
-    def _note_progress(self, verified: int, now: float) -> None:
-        if self._progress is not None:
-            self._progress.note(now, verified)
-        elif verified > 0:
-            self._progress = Progress(now, verified)
+    def _stay_ready(self, snapshot: JobSnapshot, now: float) -> None:
+        """Tell those who wait for more than `ready` when that lasts too long."""
+        if self._ready_since is None:
+            self._ready_since = now
+        seconds = now - self._ready_since
+        if seconds < UNSTARTED_SECONDS or self.job.client.was_started(self.job.id):
+            return
+        for waiter in self._waiters():
+            if waiter.waits_for_start():
+                waiter.fail(not_started(snapshot, seconds))
 
     def _seen_stale(self, known: JobSnapshot, snapshot: JobSnapshot, now: float) -> None:
         _log.info(
@@ -240,9 +244,10 @@ class Stream:
 
     def _plan(self, outcome: JobSnapshot | BulkVerifyError, sent_at: float, now: float) -> None:
         """Set the next poll to when the most eager waiter wants it, and to its last chance at the latest."""
-        latest: dict[wait_base, Waiter] = {}  # of those who brought a policy, it goes by one
         margin = max(0.05, 2 * (now - sent_at))
         last_chance = math.inf
+        delay = None
+        asked: set[wait_base] = set()  # each policy goes by the latest of those who brought it
         waiter = self._first
         while waiter is not None:
             deadline = waiter.deadline
@@ -251,28 +256,24 @@ class Stream:
             elif not waiter.result.done():
                 if deadline is not None and now < deadline - margin < last_chance:
                     last_chance = deadline - margin
-                latest.setdefault(waiter.policy, waiter)
+                if waiter.policy not in asked:
+                    asked.add(waiter.policy)
+                    wanted = self._ask(waiter, outcome, now)
+                    if wanted is not None and (delay is None or wanted < delay):
+                        delay = wanted
             waiter = waiter.following
-        delays = [
-            delay
-            for policy, waiter in latest.items()
-            if (delay := self._ask(policy, waiter, outcome, now)) is not None
-        ]
-        if not delays:
+        if delay is None:
             self.due = None
             return
-        self.due = min(now + min(delays), last_chance)
+        self.due = min(now + delay, last_chance)
         if not isinstance(outcome, JobSnapshot):
             self.due = max(self.due, now + (getattr(outcome, "retry_after", None) or 0.0))
 
     def _ask(
-        self,
-        policy: wait_base,
-        waiter: Waiter,
-        outcome: JobSnapshot | BulkVerifyError,
-        now: float,
+        self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float
     ) -> float | None:
-        """Ask a policy for its delay; where it is broken, that concerns those who brought it."""
+        """Ask a waiter's policy for its delay; where it is broken, that concerns those who brought it."""
+        policy = waiter.policy
         state = PollState(
             started_at=waiter.joined_at,
             now=now,

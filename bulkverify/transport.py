@@ -115,12 +115,9 @@ class Transport:
             scheduled: whoever asks has taken its turn in the budget by `take_for_poll`, and lets it
                 take no longer than `ORDINARY_SECONDS`.
         """
-        if scheduled:
-            timeout = _NO_TIMEOUT
-        else:
+        if not scheduled:
             await self._budget.spend(call.endpoint)
-            timeout = _timeout_of(call)
-        outcome = await self._exchange(call, timeout)
+        outcome = await self._exchange(call, scheduled=scheduled)
         if isinstance(outcome, TransportError):
             raise self._redacted(outcome)
         return self._parse(call, outcome)
@@ -215,10 +212,8 @@ class Transport:
 
     # From here on aiohttp is touched: failures are returned, and never raised.
 
-    async def _exchange(
-        self, call: Call[T], timeout: aiohttp.ClientTimeout
-    ) -> Answer | TransportError:
-        response = await self._send(call, timeout)
+    async def _exchange(self, call: Call[T], *, scheduled: bool) -> Answer | TransportError:
+        response = await self._send(call, scheduled=scheduled)
         if isinstance(response, TransportError):
             return response
         try:
@@ -229,7 +224,7 @@ class Transport:
     async def _open(
         self, call: Call[None]
     ) -> tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError:
-        response = await self._send(call, _timeout_of(call))
+        response = await self._send(call)
         if isinstance(response, TransportError):
             return response
         outcome: tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError | None = None
@@ -247,7 +242,7 @@ class Transport:
         return outcome
 
     async def _send(
-        self, call: Call[T], timeout: aiohttp.ClientTimeout
+        self, call: Call[T], *, scheduled: bool = False
     ) -> aiohttp.ClientResponse | TransportError:
         if self._closed:
             return _closed_error()
@@ -264,8 +259,9 @@ class Transport:
                 headers=_JSON_HEADERS if call.json is not None else self._headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=_SEND_ONCE,
-                timeout=timeout,
+                # That aiohttp asks for a status again when an old connection has died is welcome.
+                middlewares=None if scheduled else _SEND_ONCE,
+                timeout=_NO_TIMEOUT if scheduled else _timeout_of(call),
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return translate(error, endpoint=call.endpoint)

@@ -91,6 +91,11 @@ class Waiter:
         """Whether there is nothing more to wait for."""
         return self.result.done()
 
+    @property
+    def is_curious(self) -> bool:
+        """Whether it wants every change of a snapshot, and not of the status alone."""
+        return self._on_progress is not None
+
     def see(self, snapshot: JobSnapshot) -> None:
         """Take a snapshot: report it, and end the wait where it decides it."""
         if self.result.done():
