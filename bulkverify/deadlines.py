@@ -20,7 +20,6 @@ class Expiring(Protocol):
     def deadline(self) -> float | None:
         """The moment, which never changes."""
 
-    @property
     def done(self) -> bool:
         """Whether it no longer matters."""
 
@@ -89,14 +88,16 @@ class Deadlines(Generic[ExpiringT]):
         while self._near and self._near[0][0] <= now:
             item = heapq.heappop(self._near)[2]
             self._kept -= 1
-            if not item.done:
+            if not item.done():
                 passed.append(item)
         return passed
 
     def _forget(self) -> None:
-        self._near = [entry for entry in self._near if not entry[2].done]
+        self._near = [entry for entry in self._near if not entry[2].done()]
         heapq.heapify(self._near)
-        far = {span: [item for item in items if not item.done] for span, items in self._far.items()}
+        far = {
+            span: [item for item in items if not item.done()] for span, items in self._far.items()
+        }
         self._far = {span: items for span, items in far.items() if items}
         self._spans = sorted(self._far)
         self._kept = len(self._near) + sum(map(len, self._far.values()))

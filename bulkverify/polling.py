@@ -86,7 +86,7 @@ class Scheduler:
         known = job.snapshot
         if known is not None:
             waiter.see(known)
-            if waiter.done:
+            if waiter.done():
                 return
         stream = self._handles.holder(job.id)
         if not isinstance(stream, Stream):
@@ -225,18 +225,25 @@ class Scheduler:
         """Poll one stream after the other, as long as there are any that are due."""
         task = stream.task
         assert task is not None  # noqa: S101 - it is the one that runs this
-        asking, time = self._asking, self._loop.time
-        now = time()
+        client, asking, time = self._client, self._asking, self._loop.time
+        outcome: JobSnapshot | BulkVerifyError
+        sent_at = time()
         try:
             for left in reversed(range(_POLLS_A_TASK)):
                 self._stats.polls += 1
                 try:
-                    outcome = await self._ask(stream, task)
-                    sent_at, now = now, time()
+                    try:
+                        outcome = await client.poll(stream.job.id)
+                    except BulkVerifyError as error:
+                        outcome = error
+                    except asyncio.CancelledError:
+                        outcome = self._given_up(task)
+                    now = time()
                     stream.take(outcome, sent_at, now)
                 except Exception as error:  # noqa: BLE001 - our mistake must leave nobody waiting
                     _log.error("polling job %s broke", stream.job.id, exc_info=True)
                     stream.fail(error)
+                    now = time()
                 finally:
                     stream.task = None
                 self._enqueue(stream)
@@ -248,26 +255,20 @@ class Scheduler:
                     self._arm()
                 stream = following
                 stream.task = task
+                sent_at = now
                 del asking[task]  # so that the order stays that of the times
-                asking[task] = now
+                asking[task] = sent_at
         finally:
             del asking[task]
             self._stopped.discard(task)
             self._arm()
 
-    async def _ask(
-        self, stream: Stream, task: "asyncio.Task[None]"
-    ) -> JobSnapshot | BulkVerifyError:
-        """Ask about a job; what goes wrong is an answer too."""
-        try:
-            return await self._client.poll(stream.job.id)
-        except BulkVerifyError as error:
-            return error
-        except asyncio.CancelledError:
-            if task not in self._stopped or task.uncancel():
-                raise
-            self._stopped.discard(task)
-            return RequestTimeoutError("The service did not answer the status call in time.")
+    def _given_up(self, task: "asyncio.Task[None]") -> RequestTimeoutError:
+        """Return what a poll comes to that `_stop_hanging` has cancelled; any other stays cancelled."""
+        if task not in self._stopped or task.uncancel():
+            raise asyncio.CancelledError
+        self._stopped.discard(task)
+        return RequestTimeoutError("The service did not answer the status call in time.")
 
 
 async def end_all(tasks: Iterable["asyncio.Task[None] | None"]) -> None:

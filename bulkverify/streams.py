@@ -50,6 +50,25 @@ _WAITED_OUT: Final = (
 )
 
 
+class _Trouble:
+    """What has not gone as it should: most jobs never need it.
+
+    Attributes:
+        failures: how many polls have failed in a row.
+        last_error: the last of all that failed.
+        ready_since: since when the job has been ready, in the loop's time.
+        stale_since: since when it has been reported as in an earlier status than before.
+    """
+
+    __slots__ = ("failures", "last_error", "ready_since", "stale_since")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.last_error: BulkVerifyError | None = None
+        self.ready_since: float | None = None
+        self.stale_since: float | None = None
+
+
 class Stream:
     """One job's polls, shared by all who wait for it.
 
@@ -64,15 +83,12 @@ class Stream:
     """
 
     __slots__ = (
-        "_failures",
         "_first",
-        "_last_error",
         "_polled_at",
         "_polls",
         "_progress",
-        "_ready_since",
-        "_stale_since",
         "_status",
+        "_trouble",
         "due",
         "job",
         "ready",
@@ -88,12 +104,9 @@ class Stream:
         self._first: Waiter | None = None
         self._polls = 0
         self._polled_at: float | None = None
-        self._failures = 0
-        self._last_error: BulkVerifyError | None = None
         self._progress: Progress | None = None
-        self._ready_since: float | None = None
-        self._stale_since: float | None = None
         self._status: JobStatus | None = None
+        self._trouble: _Trouble | None = None
 
     @property
     def awaited(self) -> bool:
@@ -149,7 +162,8 @@ class Stream:
 
     def time_out(self, waiter: Waiter) -> None:
         """End a wait whose deadline has come."""
-        waiter.time_out(polls=self._polls, last_error=self._last_error)
+        last_error = self._trouble.last_error if self._trouble else None
+        waiter.time_out(polls=self._polls, last_error=last_error)
 
     def fail(self, error: BaseException) -> None:
         """End all waits with an error."""
@@ -162,7 +176,8 @@ class Stream:
         self._polls += 1
         self._polled_at = now
         if isinstance(outcome, JobSnapshot):
-            self._failures = 0
+            if self._trouble is not None:
+                self._trouble.failures = 0
             self._seen(outcome, now)
         else:
             self._missed(outcome)
@@ -176,6 +191,11 @@ class Stream:
             yield waiter
             waiter = following
 
+    def _troubled(self) -> _Trouble:
+        if self._trouble is None:
+            self._trouble = _Trouble()
+        return self._trouble
+
     def _seen(self, snapshot: JobSnapshot, now: float) -> None:
         known = self.job.snapshot
         if known is not snapshot and known is not None:
@@ -188,7 +208,6 @@ class Stream:
             self._status = status
         else:
             _log.debug("job %s is still %s", snapshot.job_id, status)
-        self._stale_since = None
         if self._progress is not None:
             self._progress.note(now, snapshot.verified or 0)
         elif snapshot.verified:
@@ -200,16 +219,17 @@ class Stream:
             if changed or waiter.is_curious:
                 waiter.see(snapshot)
             waiter = following
+        if self._trouble is not None:
+            self._trouble.stale_since = None
         if status is JobStatus.READY:
             self._stay_ready(snapshot, now)
-        else:
-            self._ready_since = None
 
     def _stay_ready(self, snapshot: JobSnapshot, now: float) -> None:
         """Tell those who wait for more than `ready` when that lasts too long."""
-        if self._ready_since is None:
-            self._ready_since = now
-        seconds = now - self._ready_since
+        trouble = self._troubled()
+        if trouble.ready_since is None:
+            trouble.ready_since = now
+        seconds = now - trouble.ready_since
         if seconds < UNSTARTED_SECONDS or self.job.client.was_started(self.job.id):
             return
         for waiter in self._waiters():
@@ -223,9 +243,10 @@ class Stream:
             known.status,
             snapshot.status,
         )
-        if self._stale_since is None:
-            self._stale_since = now
-        elif now - self._stale_since >= STALE_SECONDS:
+        trouble = self._troubled()
+        if trouble.stale_since is None:
+            trouble.stale_since = now
+        elif now - trouble.stale_since >= STALE_SECONDS:
             try:
                 observe(known.status, snapshot.status, job_id=snapshot.job_id)
             except IllegalTransitionError as error:
@@ -233,8 +254,9 @@ class Stream:
                 self.fail(error)
 
     def _missed(self, error: BulkVerifyError) -> None:
-        self._failures += 1
-        self._last_error = error
+        trouble = self._troubled()
+        trouble.failures += 1
+        trouble.last_error = error
         if isinstance(error, _WAITED_OUT) or (
             isinstance(error, JobNotFoundError) and self.job.client.is_settling(self.job.id)
         ):
@@ -253,7 +275,7 @@ class Stream:
             deadline = waiter.deadline
             if deadline is not None and deadline <= now:
                 self.time_out(waiter)
-            elif not waiter.result.done():
+            elif not waiter.done():
                 if deadline is not None and now < deadline - margin < last_chance:
                     last_chance = deadline - margin
                 if waiter.policy not in asked:
@@ -281,7 +303,7 @@ class Stream:
             outcome=outcome,
             snapshot=self.job.snapshot,
             progress=self._progress,
-            failures=self._failures,
+            failures=self._trouble.failures if self._trouble else 0,
         )
         try:
             return max(0.0, policy(state))

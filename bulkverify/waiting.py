@@ -60,12 +60,11 @@ async def wait_until(
         UsageError: an argument can't be right.
     """
     waiter = _waiting(status, timeout, wait, on_progress)(job=job)
-    scheduler = job.client.attached(Scheduler)
-    scheduler.join(waiter)
+    job.client.attached(Scheduler).join(waiter)
     try:
-        return await waiter.result
+        return await waiter
     finally:
-        await scheduler.leave(waiter)
+        await job.client.attached(Scheduler).leave(waiter)
 
 
 async def wait_all(
@@ -86,8 +85,8 @@ async def wait_all(
         await crowd.join(jobs)
         for _ in crowd.waiters:
             ended = await crowd.ended.get()
-            ended.result.result()
-        return [waiter.result.result() for waiter in crowd.waiters]
+            ended.result()
+        return [waiter.result() for waiter in crowd.waiters]
     finally:
         await crowd.leave()
 
@@ -114,9 +113,9 @@ async def as_completed(
         await crowd.join(jobs)
         for _ in crowd.waiters:
             waiter = await crowd.ended.get()
-            error = waiter.result.exception()
+            error = waiter.exception()
             if error is None:
-                yield waiter.job, waiter.result.result()
+                yield waiter.job, waiter.result()
             elif isinstance(error, BulkVerifyError):
                 yield waiter.job, error
             else:
@@ -170,7 +169,7 @@ class _Crowd:
         for count, job in enumerate(jobs, start=1):
             waiter = self._waiting(job=job)
             self.waiters.append(waiter)
-            waiter.result.add_done_callback(partial(self._note, waiter), context=self._context)
+            waiter.add_done_callback(self.ended.put_nowait, context=self._context)
             job.client.attached(Scheduler).join(waiter)
             if count % _JOINED_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -180,9 +179,6 @@ class _Crowd:
         await end_all(
             [waiter.job.client.attached(Scheduler).part(waiter) for waiter in self.waiters]
         )
-
-    def _note(self, waiter: Waiter, _: asyncio.Future[JobSnapshot]) -> None:
-        self.ended.put_nowait(waiter)
 
 
 def _waiting(
