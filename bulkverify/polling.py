@@ -35,9 +35,9 @@ _MOST_AT_ONCE: Final = 2_000
 # What is out of date is not worth looking for among so few.
 _FEW: Final = 64
 
-# To find the stream that is most overdue, all that are ready would have to be looked at for every
-# poll. With more than this many, the best of some will do: each is among them in its turn.
-_MOST_COMPARED: Final = 256
+# To find the stream that is most overdue, all that are ready have to be looked at for every poll.
+# With more than this many, the best of so many will do: each is among them in its turn.
+_MOST_COMPARED: Final = 2_000
 
 
 class Scheduler:
@@ -216,10 +216,12 @@ class Scheduler:
     def _bring_most_overdue_to_front(self, now: float) -> None:
         ready = self._ready
         count = min(len(ready), _MOST_COMPARED)
-        if len(ready) > count:
-            ready.rotate(-count)
         position = max(range(count), key=lambda index: ready[index].overdue(now))
-        ready.rotate(-position)
+        stream = ready[position]
+        del ready[position]
+        if len(ready) >= count:  # others are to be compared the next time
+            ready.rotate(1 - count)
+        ready.appendleft(stream)
 
     async def _work(self, stream: Stream) -> None:
         """Poll one stream after the other, as long as there are any that are due."""

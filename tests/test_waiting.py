@@ -1,6 +1,7 @@
 """What a wait makes of each poll, on a clock that costs no time."""
 
 import asyncio
+from collections import Counter
 from contextlib import aclosing
 from typing import Any
 
@@ -507,6 +508,33 @@ async def test_no_job_is_forgotten_however_many_are_due_at_once(latency: float) 
         await asyncio.sleep(100)
         assert len(client.polled_at) == 4000
         assert len(scheduler_of(client)._agenda) <= 2 * 2000 + 64
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert_idle(client)
+
+
+@pytest.mark.parametrize("compared", [2, 16, 150, 199, 200, 2000])
+async def test_where_the_budget_is_short_every_job_has_its_turns(
+    monkeypatch: pytest.MonkeyPatch, compared: int
+) -> None:
+    monkeypatch.setattr("bulkverify.polling._MOST_COMPARED", compared)
+    counts: Counter[str] = Counter()
+
+    class Counting(ScriptedClient):
+        async def poll(self, job_id: str) -> JobSnapshot:
+            counts[job_id] += 1
+            return await super().poll(job_id)
+
+    async with Counting([seen("verifying")], requests_per_minute=120) as client:
+        tasks = [
+            asyncio.create_task(wait_until(client.job(f"job{number}"), wait=wait_fixed(60)))
+            for number in range(200)
+        ]
+        await asyncio.sleep(1200)
+        assert client.stats.polls >= 2000
+        assert len(counts) == 200
+        assert min(counts.values()) >= max(counts.values()) - 3
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
