@@ -1,4 +1,4 @@
-"""The machinery behind waiting: a heap of what is due, a stream for each job, a future for each waiter.
+"""The machinery behind waiting: an agenda of what is due, a stream for each job, a future for each waiter.
 
 There is no task that sleeps: one timer wakes the scheduler when the next poll or deadline is due, and a
 task exists only while there are requests to make. That keeps 100,000 waits small and cheap.
@@ -14,7 +14,13 @@ from typing import Final
 from bulkverify.agenda import Agenda
 from bulkverify.client import Client
 from bulkverify.deadlines import Deadlines
-from bulkverify.errors import BulkVerifyError, ClientClosedError, RequestTimeoutError
+from bulkverify.errors import (
+    BulkVerifyError,
+    ClientClosedError,
+    ConnectionFailedError,
+    RequestTimeoutError,
+    TransportError,
+)
 from bulkverify.models import JobSnapshot
 from bulkverify.streams import Stream
 from bulkverify.transport import ORDINARY_SECONDS
@@ -81,18 +87,17 @@ class Scheduler:
 
     def join(self, waiter: Waiter) -> None:
         """Take in a waiter: what is known already may end its wait, or else the job is asked about."""
-        stats, job = self._stats, waiter.job
-        stats.waits += 1
-        known = job.snapshot
+        self._stats.waits += 1
+        holder = self._handles.holder(waiter.job.id)
+        stream = holder if isinstance(holder, Stream) else Stream(waiter.job)
+        known = stream.job.snapshot
         if known is not None:
             waiter.see(known)
             if waiter.done():
                 return
-        stream = self._handles.holder(job.id)
-        if not isinstance(stream, Stream):
-            stream = Stream(job)
-            self._handles.hold(job.id, stream)
-            stats.jobs += 1
+        if stream is not holder:
+            self._handles.hold(stream.job.id, stream)
+            self._stats.jobs += 1
         if waiter.timeout:  # with 0 it is due for its single poll, and not before
             self._deadlines.add(waiter)
         if stream.add(waiter, self._loop.time()):
@@ -246,6 +251,10 @@ class Scheduler:
                     _log.error("polling job %s broke", stream.job.id, exc_info=True)
                     stream.fail(error)
                     now = time()
+                except asyncio.CancelledError:
+                    stream.lose(time())  # the last one may have left, or somebody cancels all tasks
+                    self._enqueue(stream)
+                    raise
                 finally:
                     stream.task = None
                 self._enqueue(stream)
@@ -265,8 +274,10 @@ class Scheduler:
             self._stopped.discard(task)
             self._arm()
 
-    def _given_up(self, task: "asyncio.Task[None]") -> RequestTimeoutError:
-        """Return what a poll comes to that `_stop_hanging` has cancelled; any other stays cancelled."""
+    def _given_up(self, task: "asyncio.Task[None]") -> TransportError:
+        """Return what a poll comes to that was cancelled, unless it is its task that was."""
+        if not task.cancelling():
+            return ConnectionFailedError("Something cancelled the status call from within.")
         if task not in self._stopped or task.uncancel():
             raise asyncio.CancelledError
         self._stopped.discard(task)

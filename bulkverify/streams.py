@@ -183,6 +183,11 @@ class Stream:
             self._missed(outcome)
         self._plan(outcome, sent_at, now)
 
+    def lose(self, now: float) -> None:
+        """Plan another poll if somebody still needs the one that was broken off."""
+        if any(not waiter.done() for waiter in self._waiters()):
+            self.due = now + _FRESH_SECONDS
+
     def _waiters(self) -> Iterator[Waiter]:
         """Give all who wait; the one at hand may leave meanwhile."""
         waiter = self._first

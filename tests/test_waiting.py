@@ -598,6 +598,44 @@ async def test_whoever_leaves_while_a_poll_is_given_up_leaves_for_good() -> None
         assert_idle(client)
 
 
+async def test_a_poll_that_is_cancelled_from_within_is_made_again() -> None:
+    class Cancelled(ScriptedClient):
+        async def poll(self, job_id: str) -> JobSnapshot:
+            if not self.polled_at:
+                self.polled_at.append(now())
+                raise asyncio.CancelledError
+            return await super().poll(job_id)
+
+    async with Cancelled([seen("completed")]) as client:
+        assert (await wait_until(client.job(JOB_ID))).ended
+        assert len(client.polled_at) == 2
+        assert_idle(client)
+
+
+async def test_whoever_cancels_every_task_that_is_not_his_ends_no_wait() -> None:
+    async with ScriptedClient([seen("completed")], latency=10) as client:
+        wait = asyncio.create_task(wait_until(client.job(JOB_ID)))
+        await asyncio.sleep(5)
+        others = asyncio.all_tasks() - {asyncio.current_task(), wait}
+        assert [task.get_name() for task in others] == ["bulkverify poll"]
+        for task in others:
+            task.cancel()
+        assert (await wait).ended
+        assert len(client.polled_at) == 2
+        assert_idle(client)
+
+
+async def test_a_handle_of_ones_own_making_is_told_what_is_known() -> None:
+    async with ScriptedClient([seen("ready")]) as client:
+        other = asyncio.create_task(wait_until(client.job(JOB_ID), "verifying", wait=STEADY))
+        await asyncio.sleep(1)
+        own = bv.Job(client, JOB_ID)
+        assert (await wait_until(own, "ready", wait=STEADY, timeout=30)).status == "ready"
+        other.cancel()
+        await asyncio.wait([other])
+        assert_idle(client)
+
+
 @pytest.mark.parametrize("latency", [0.0, 1e6], ids=["between polls", "during a poll"])
 async def test_a_cancelled_wait_stops_at_once_and_leaves_nothing(latency: float) -> None:
     async with ScriptedClient([seen("verifying")], latency=latency) as client:
