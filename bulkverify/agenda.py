@@ -23,16 +23,16 @@ class Agenda(Generic[ItemT]):
 
     A slot for many costs eight bytes each, where a heap of all would need a tuple for each and go
     through its levels every time; and one timer serves all of them.
+
+    Attributes:
+        count: how many things are in there.
     """
 
     def __init__(self) -> None:
         """Start with nothing to do."""
         self._slots: dict[int, _Slot[ItemT]] = {}
         self._order: list[int] = []  # a heap of the keys of `_slots`
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
+        self.count = 0
 
     def add(self, due: float, item: ItemT) -> None:
         """Put something in; a time that has passed, or the end of all days, will do as well."""
@@ -43,7 +43,7 @@ class Agenda(Generic[ItemT]):
             heapq.heappush(self._order, number)
         slot.items.append(item)
         slot.latest = max(slot.latest, due)
-        self._count += 1
+        self.count += 1
 
     def next(self) -> float:
         """Say when to look again; infinity if there is nothing to come."""
@@ -54,11 +54,11 @@ class Agenda(Generic[ItemT]):
         if not self._order or self._slots[self._order[0]].latest > now:
             return []
         items = self._slots.pop(heapq.heappop(self._order)).items
-        self._count -= len(items)
+        self.count -= len(items)
         return items
 
     def clear(self) -> None:
         """Forget everything."""
         self._slots.clear()
         self._order.clear()
-        self._count = 0
+        self.count = 0

@@ -14,7 +14,7 @@ from bulkverify.access import parse_base_url
 from bulkverify.downloads import save_results, stream_rows
 from bulkverify.errors import AlreadyStartedError, UsageError
 from bulkverify.handles import Handles
-from bulkverify.lifecycle import JobStatus, can_follow
+from bulkverify.lifecycle import TERMINAL, JobStatus, can_follow
 from bulkverify.models import (
     Acknowledgement,
     AddressVerdict,
@@ -95,7 +95,9 @@ class Client:
             backoff=backoff,
             requests_per_minute=requests_per_minute,
         )
+        # For the scheduler of the waits: the handles, and a turn in the budget for a poll.
         self.handles: Handles[Job] = Handles()
+        self.take_turn: Final = self._transport.take_for_poll
         self._started: set[str] = set()
         self._uploaded_at: dict[str, float] = {}
         self._attachments: dict[Callable[[Client], Attachment], Attachment] = {}
@@ -187,10 +189,6 @@ class Client:
         For the scheduler of the waits, which has a pace of its own, and watches the time of all of them.
         """
         return self._note(await self._transport.once(wire.status(job_id), scheduled=True))
-
-    def take_turn(self) -> float:
-        """Take a turn in the budget for a poll, and return 0; else the seconds until asking again."""
-        return self._transport.take_for_poll()
 
     async def start(self, job_id: str) -> Acknowledgement:
         """Start the verification of a job that is ready, which spends one credit an address, once.
@@ -332,7 +330,7 @@ class Client:
         return asyncio.get_running_loop().time() - uploaded_at < SETTLING_SECONDS
 
     def _note(self, snapshot: JobSnapshot) -> JobSnapshot:
-        if snapshot.ended:
+        if snapshot.status in TERMINAL:
             self._started.discard(snapshot.job_id)
         job = self.handles.get(snapshot.job_id)
         if job is not None:

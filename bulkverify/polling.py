@@ -134,13 +134,15 @@ class Scheduler:
         """Remember when a stream is due."""
         if stream.due is None or stream.ready:
             return
-        self._agenda.add(stream.due, stream)
-        count = len(self._agenda)
-        if count > _FEW and count > 2 * self._handles.held:  # most of it is out of date
-            self._agenda.clear()
+        agenda = self._agenda
+        agenda.add(stream.due, stream)
+        if (
+            agenda.count > _FEW and agenda.count > 2 * self._handles.held
+        ):  # most of it is out of date
+            agenda.clear()
             for one in self.streams:
                 if one.due is not None and not one.ready:
-                    self._agenda.add(one.due, one)
+                    agenda.add(one.due, one)
 
     def _arm(self) -> None:
         """Set the timer, unless it is set to an earlier moment: then it will be set again."""

@@ -8,6 +8,7 @@ touch aiohttp, and raised by those that do not.
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from io import BytesIO
 from typing import Final, TypeVar
 from urllib.parse import urlencode
@@ -89,6 +90,7 @@ class Transport:
         self._attempts = attempts
         self._backoff = backoff or _BACKOFF
         self._budget = Budget(requests_per_minute)
+        self.take_for_poll: Final = partial(self._budget.take_for_poll, Endpoint.STATUS)
         self._closed = False
         self.stats = Stats()
 
@@ -121,10 +123,6 @@ class Transport:
         if isinstance(outcome, TransportError):
             raise self._redacted(outcome)
         return self._parse(call, outcome)
-
-    def take_for_poll(self) -> float:
-        """Take a turn in the budget for a poll, and return 0; else the seconds until asking again."""
-        return self._budget.take_for_poll(Endpoint.STATUS)
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
         """Make attempts until one succeeds, fails for good, or there have been enough.

@@ -19,7 +19,7 @@ def test_an_empty_agenda_has_nothing_to_come() -> None:
     agenda: Agenda[str] = Agenda()
     assert agenda.next() == math.inf
     assert agenda.take(1e9) == []
-    assert not agenda
+    assert not agenda.count
 
 
 def test_what_is_alone_comes_on_time_and_not_before() -> None:
@@ -28,7 +28,7 @@ def test_what_is_alone_comes_on_time_and_not_before() -> None:
     assert agenda.next() == 10.003
     assert agenda.take(10.002) == []
     assert agenda.take(10.003) == ["a"]
-    assert not agenda
+    assert not agenda.count
 
 
 def test_what_is_due_at_almost_the_same_moment_comes_together_with_the_last_of_it() -> None:
@@ -39,7 +39,7 @@ def test_what_is_due_at_almost_the_same_moment_comes_together_with_the_last_of_i
     assert agenda.take(10.007) == []
     assert agenda.take(10.012) == ["10.001", "10.012", "10.006"]
     assert agenda.next() == 10.1
-    assert len(agenda) == 1
+    assert agenda.count == 1
 
 
 def test_a_time_that_has_passed_comes_at_once() -> None:
@@ -50,7 +50,7 @@ def test_a_time_that_has_passed_comes_at_once() -> None:
     assert agenda.take(40) == ["late"]
     agenda.clear()
     assert agenda.next() == math.inf
-    assert not agenda
+    assert not agenda.count
 
 
 @given(st.lists(TIMES, max_size=50), TIMES)
@@ -65,7 +65,7 @@ def test_nothing_is_lost_and_nothing_waits_longer_than_a_slot(
         out += items
     assert all(due <= now for due in out)
     assert all(due > now - 1 / 64 for due in times if due not in out)
-    assert len(out) + len(agenda) == len(times)
+    assert len(out) + agenda.count == len(times)
     assert sorted(
         out + [d for batch in iter(lambda: agenda.take(math.inf), []) for d in batch]
     ) == sorted(times)

@@ -55,7 +55,7 @@ def assert_idle(client: ScriptedClient) -> None:
     """Nothing is scheduled, polled or timed any more."""
     scheduler = scheduler_of(client)
     assert not scheduler.streams
-    assert not scheduler._agenda
+    assert not scheduler._agenda.count
     assert scheduler._timer is None
     assert not scheduler._asking
     assert not scheduler._stopped
@@ -507,7 +507,7 @@ async def test_no_job_is_forgotten_however_many_are_due_at_once(latency: float) 
         assert len(client.polled_at) == 2000
         await asyncio.sleep(100)
         assert len(client.polled_at) == 4000
-        assert len(scheduler_of(client)._agenda) <= 2 * 2000 + 64
+        assert scheduler_of(client)._agenda.count <= 2 * 2000 + 64
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
