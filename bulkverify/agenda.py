@@ -9,6 +9,9 @@ ItemT = TypeVar("ItemT")
 _SLOTS_A_SECOND: Final = 64
 """Nothing waits longer for others than one slot is long; what is alone in its slot is on time."""
 
+_END_OF_ALL_DAYS: Final = 1e15
+_LAST_SLOT: Final = int(_END_OF_ALL_DAYS) * _SLOTS_A_SECOND
+
 
 class _Slot(Generic[ItemT]):
     __slots__ = ("items", "latest")
@@ -36,7 +39,7 @@ class Agenda(Generic[ItemT]):
 
     def add(self, due: float, item: ItemT) -> None:
         """Put something in; a time that has passed, or the end of all days, will do as well."""
-        number = int(min(due, 1e15) * _SLOTS_A_SECOND)
+        number = int(due * _SLOTS_A_SECOND) if due < _END_OF_ALL_DAYS else _LAST_SLOT
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = _Slot()
