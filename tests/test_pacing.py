@@ -62,7 +62,7 @@ STEADY = history((100, 1), (200, 101), (300, 201))
             300,
             seen("verifying", 201, 1000),
             STEADY,
-            1.85 * (300 + 799 - 25) ** 0.5,
+            2.0 * (300 + 799 - 25) ** 0.5,
             id="far from the end",
         ),
         pytest.param(
@@ -97,7 +97,7 @@ STEADY = history((100, 1), (200, 101), (300, 201))
             1000,
             seen("verifying", 500, 1000),
             history((1000, 500)),
-            1.85 * 1500**0.5,
+            2.0 * 1500**0.5,
             id="one rise",
         ),
         pytest.param(
@@ -121,7 +121,7 @@ STEADY = history((100, 1), (200, 101), (300, 201))
             1010,
             seen("verifying", 1000, 1000),
             history((9, 1), (1000, 1000)),
-            6.3,
+            6.5,
             id="for a while",
         ),
         pytest.param(
