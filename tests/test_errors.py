@@ -47,6 +47,7 @@ REPORT = RunReport(
     duplicates=0,
     invalid=0,
     blank=0,
+    short=0,
     saved=0,
     missing=1,
     verdicts=VerdictCounts(deliverable=1, undeliverable=0, accept_all=0, unknown=0),

@@ -74,6 +74,9 @@ def _facts_by_name(report: RunReport) -> dict[str, str]:
     orphans = plural(report.orphans, "interrupted upload")
     return {
         "rows": f"{report.rows:,} ({', '.join(parts)})",
+        "short rows": f"{report.short:,} with empty cells put at their ends"
+        if report.short
+        else "",
         "flags": flags or "none",
         "credits spent": f"{report.credits_spent:,}{before}",
         "credits saved": f"{report.saved:,}" if report.saved else "",

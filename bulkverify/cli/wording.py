@@ -61,6 +61,7 @@ def plan_lines(plan: RunPlan) -> str:
             "repeated": f"{plan.duplicates:,}",
             "invalid": f"{plan.invalid:,}",
             "blank": f"{plan.blank:,}",
+            "too short": f"{plan.short:,} (have fewer cells than columns)" if plan.short else None,
             "to be sent": f"{plural(plan.addresses, 'address', 'addresses')} in {plural(plan.parts, 'part')}",
             "costs": plural(plan.addresses, "credit"),
             "saves": plural(plan.saved, "credit"),

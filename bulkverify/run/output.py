@@ -14,7 +14,7 @@ from bulkverify.lists import Joined, Split
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.run.journal import Written
 from bulkverify.run.report import RunReport
-from bulkverify.run.steps import Run
+from bulkverify.run.steps import Form, Run
 
 _JSON_LINES: Final = (".jsonl", ".ndjson")
 
@@ -57,10 +57,10 @@ class Output:
         return report
 
     async def _write(self, run: Run) -> RunReport:
-        form = "jsonl" if self.path.suffix.lower() in _JSON_LINES else "csv"
+        form: Form = "jsonl" if self.path.suffix.lower() in _JSON_LINES else "csv"
         mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()
         with replacing(self.path, mark=mark) as file:
-            joined = await run.join(file, "jsonl" if form == "jsonl" else "csv", self.only)
+            joined = await run.join(file, form, self.only)
             await run.in_thread(partial(flush_to_disk, file))
             report = run.report(joined, self.path)
             found = os.fstat(file.fileno())

@@ -78,7 +78,7 @@ class RunPlan:
     """What a run would send and cost: one credit for each of the `addresses`, in so many `parts`.
 
     Of the `rows`, `duplicates` have an address that an earlier row has, `invalid` hold none that
-    could be one, and `blank` hold nothing: none of them is sent.
+    could be one, and `blank` hold nothing: none of them is sent. `short` rows lack cells at their ends.
     """
 
     rows: int
@@ -86,6 +86,7 @@ class RunPlan:
     duplicates: int
     invalid: int
     blank: int
+    short: int
     parts: int
 
     @property
@@ -151,6 +152,7 @@ class RunReport:
         duplicates: rows with an address that an earlier row has.
         invalid: rows with what can't be an address, which was found out here.
         blank: rows without an address.
+        short: rows with fewer cells than the list has columns; the output has empty ones there.
         saved: the credits that sending these three would have cost.
         missing: rows without a verdict, because the service did not return their address or their
             part failed.
@@ -174,6 +176,7 @@ class RunReport:
     duplicates: int
     invalid: int
     blank: int
+    short: int
     saved: int
     missing: int
     verdicts: VerdictCounts

@@ -1,32 +1,40 @@
 """What every run does in the same order: read, compare with the journal, send, fetch, join."""
 
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import BinaryIO, Final, Literal, TypeVar
+from typing import BinaryIO, Final, Literal, TypeAlias, TypeVar
 
 import attrs
 from tenacity.wait import wait_base
 
 from bulkverify.client import Client
+from bulkverify.downloads import read_rows
 from bulkverify.errors import (
+    BulkVerifyError,
     IncompleteRunError,
     JobNotFoundError,
     JournalError,
+    TransportError,
     UsageError,
 )
 from bulkverify.lists import Joined, JoinedRow, Table, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.run.board import Board
 from bulkverify.run.crew import failures, see_through
-from bulkverify.run.journal import Journal, Record, ways_out
+from bulkverify.run.journal import Journal, PartState, Record, ways_out
 from bulkverify.run.parts import Crew
+from bulkverify.run.patience import Patience
 from bulkverify.run.reading import Reading, Splitting
 from bulkverify.run.report import PartFailure, PartReport, RunProgress, RunReport, Stage
 from bulkverify.run.threads import Counted, RowCount, in_thread
 
 T = TypeVar("T")
+
+Form: TypeAlias = Literal["csv", "jsonl"]
+"""How an output is written."""
 
 _MOST_TOLD: Final = 3
 
@@ -110,12 +118,16 @@ class Run:
             title=Path(self._table.title).name,
             timeout=self._terms.timeout,
             wait=self._terms.wait,
+            patience=Patience(self._terms.timeout),
         )
         await crew.check_credits()
-        failed = await see_through(crew, self._terms.parts_at_once)
-        if failed and len(record.parts) == 1:
+        self._fail(crew, await see_through(crew, self._terms.parts_at_once))
+
+    def _fail(self, crew: Crew, failed: Mapping[int, BulkVerifyError]) -> None:
+        """Take note of parts that failed; the error of the only one there is is everybody's."""
+        if failed and len(self.record.parts) == 1:
             raise failed[1]
-        self.failures = failures(crew, failed)
+        self.failures += failures(crew, failed)
 
     async def _read(self, table: Table) -> Record:
         """Split the list, or find that it is the one that was split before."""
@@ -147,10 +159,29 @@ class Run:
                 path=str(folder),
             )
 
-    async def join(
-        self, file: BinaryIO, form: Literal["csv", "jsonl"], only: frozenset[Verdict] | None
-    ) -> Joined:
-        """Write all rows with the verdicts that there are."""
+    async def join(self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None) -> Joined:
+        """Write all rows with the verdicts that there are.
+
+        A part whose results can't be read fails like one that has none; the next call fetches them
+        again.
+        """
+        try:
+            return await self._join(file, form, only)
+        except TransportError:
+            assert self._crew is not None  # noqa: S101 - `verify` comes first
+            unreadable = await self.in_thread(partial(_unreadable, self.journal.results()))
+            if not unreadable:
+                raise
+            for part in self.record.parts:
+                if part.number in unreadable:
+                    part.state = PartState.STARTED
+            self.journal.save()
+            self._fail(self._crew, unreadable)
+        file.seek(0)
+        file.truncate()
+        return await self._join(file, form, only)
+
+    async def _join(self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None) -> Joined:
         self.board.tell(Stage.JOINING)
         counter = RowCount()
         work = partial(
@@ -228,6 +259,7 @@ class Run:
             duplicates=split.duplicates,
             invalid=split.invalid,
             blank=split.blank,
+            short=split.short,
             saved=split.duplicates + split.invalid + split.blank,
             missing=joined.missing,
             verdicts=joined.verdicts,
@@ -251,6 +283,17 @@ class Run:
             ),
             failures=self.failures,
         )
+
+
+def _unreadable(results: Mapping[int, Path]) -> dict[int, BulkVerifyError]:
+    """Find the results that can't be read, and say why."""
+    errors: dict[int, BulkVerifyError] = {}
+    for number, path in results.items():
+        try:
+            deque(read_rows(path), maxlen=0)
+        except TransportError as error:
+            errors[number] = error
+    return errors
 
 
 def _tell_joining(board: Board, rows: int) -> None:

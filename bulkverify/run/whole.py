@@ -229,6 +229,7 @@ async def plan_list(
         duplicates=split.duplicates,
         invalid=split.invalid,
         blank=split.blank,
+        short=split.short,
         parts=len(split.parts),
     )
 

@@ -89,9 +89,14 @@ def test_bad_input_is_told_in_a_line_and_costs_no_request(  # noqa: PLR0917 - a 
     assert {path.name for path in tmp_path.iterdir()} <= {"there.csv", "list.csv"}
 
 
-def test_a_row_with_too_few_cells_is_filled_up(service: Service, cli: Cli, tmp_path: Path) -> None:
+def test_a_row_with_too_few_cells_is_filled_up_and_told(
+    service: Service, cli: Cli, tmp_path: Path
+) -> None:
     (tmp_path / "list.csv").write_text("email,name\ndeliverable@x.com\n")
-    assert cli("verify", "list.csv", "-o", "out.csv").code == 0
+    assert "too short   1 (have fewer cells" in cli("verify", "list.csv", "--dry-run").out
+    outcome = cli("verify", "list.csv", "-o", "out.csv")
+    assert outcome.code == 0
+    assert "short rows     1 with empty cells put at their ends" in outcome.err
     row = (tmp_path / "out.csv").read_text().splitlines()[1]
     assert row.startswith("deliverable@x.com,,deliverable,")
     assert service.sandbox.ledger.credits_spent == 1

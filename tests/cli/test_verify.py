@@ -165,6 +165,7 @@ def test_a_dry_run_says_what_it_would_cost_and_needs_no_key(
         "duplicates": 1,
         "invalid": 0,
         "blank": 1,
+        "short": 0,
         "parts": 1,
     }
     assert service.sandbox.ledger.requests.total() == 0

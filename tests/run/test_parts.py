@@ -15,13 +15,13 @@ from bulkverify import (
     IncompleteRunError,
     JobFailedError,
     ListLimitError,
+    ProtocolError,
     RunProgress,
     Stage,
     UploadUncertainError,
     UsageError,
     WaitTimeoutError,
 )
-from bulkverify.run import parts as parts_module
 from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
 
 from .lists import D, journal_at, left_behind, name, numbered, states, table, verdicts_of, verified
@@ -129,10 +129,7 @@ async def test_a_full_account_is_waited_out(
 
 
 @pytest.mark.asyncio
-async def test_lists_of_others_are_waited_for_too(
-    many: Path, output: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parts_module, "FIRST_PAUSE", 0.01)
+async def test_lists_of_others_are_waited_for_too(many: Path, output: Path) -> None:
     async with served(max_lists=1, speed=0) as (sandbox, client):
         await client.upload([f"{D}@elsewhere.com"])
 
@@ -147,9 +144,8 @@ async def test_lists_of_others_are_waited_for_too(
 
 @pytest.mark.asyncio
 async def test_an_account_that_stays_full_ends_the_wait_at_its_timeout(
-    many: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+    many: Path, output: Path
 ) -> None:
-    monkeypatch.setattr(parts_module, "FIRST_PAUSE", 0.01)
     async with served(max_lists=1, speed=0) as (sandbox, client):
         await client.upload([f"{D}@elsewhere.com"])
         with pytest.raises(ListLimitError, match="maximum number of lists"):
@@ -253,6 +249,30 @@ async def test_a_part_that_the_service_gives_up_after_it_is_paid_is_never_sent_a
         assert len(sandbox.ledger.uploads) == 3
         assert sandbox.ledger.credits_spent == 12
     assert verdicts_of(table(output)[1:]) == expected(range(4, 8))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("parts", [1, 3])
+async def test_results_that_can_not_be_read_are_fetched_again_by_the_next_call(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path, parts: int
+) -> None:
+    rows = "".join(f"{number},x\n" for number in range(12))
+    sandbox.inject(
+        Fault(
+            endpoint="download",
+            kind=FaultKind.ANSWER,
+            status=200,
+            body=f"email,Nonsense\n{rows}",
+            headers={"Content-Type": "text/csv"},
+        )
+    )
+    with pytest.raises(ProtocolError if parts == 1 else IncompleteRunError, match="no column"):
+        await verified(client, many, output, largest_part=12 // parts, parts_at_once=1)
+    assert states(folder) == ["started", *["downloaded"] * (parts - 1)]
+    assert output.exists() is (parts > 1)
+    await verified(client, many, output, largest_part=12 // parts)
+    assert verdicts_of(table(output)[1:]) == expected()
+    assert sandbox.ledger.credits_spent == 12
 
 
 @pytest.mark.asyncio

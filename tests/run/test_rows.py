@@ -177,7 +177,7 @@ async def test_the_output_may_be_json_lines(client: Client, source: Path, tmp_pa
 async def test_a_plan_says_what_would_be_sent_and_saved(source: Path, temporary: Path) -> None:
     source.write_text(numbered(5) + f"0,\n1,nobody\n2,{D}+0@EXAMPLE.com\n")
     plan = await plan_list(source, largest_part=2)
-    assert plan == RunPlan(rows=8, addresses=5, duplicates=1, invalid=1, blank=1, parts=3)
+    assert plan == RunPlan(rows=8, addresses=5, duplicates=1, invalid=1, blank=1, short=0, parts=3)
     assert plan.saved == 3
     assert list(temporary.iterdir()) == []
 

@@ -80,6 +80,7 @@ async def test_an_untidy_list_comes_back_row_for_row(
         duplicates=2,
         invalid=1,
         blank=2,
+        short=0,
         saved=5,
         missing=0,
         verdicts=VerdictCounts(
