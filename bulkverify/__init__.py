@@ -22,6 +22,7 @@ from bulkverify.errors import (
     ConnectionFailedError,
     IllegalTransitionError,
     IncompleteDownloadError,
+    IncompleteRunError,
     InsufficientCreditsError,
     InvalidListError,
     InvalidRequestError,
@@ -29,6 +30,7 @@ from bulkverify.errors import (
     JobFailedError,
     JobNotFoundError,
     JobNotStartedError,
+    JournalError,
     LifecycleError,
     ListLimitError,
     NotReadyError,
@@ -48,6 +50,7 @@ from bulkverify.errors import (
     WaitTimeoutError,
 )
 from bulkverify.lifecycle import JobStatus
+from bulkverify.lists import JoinedRow
 from bulkverify.models import (
     Acknowledgement,
     AddressVerdict,
@@ -59,7 +62,17 @@ from bulkverify.models import (
     VerdictCounts,
 )
 from bulkverify.pacing import PollState, wait_for_progress
-from bulkverify.run import RunProgress, RunReport, Stage, verify_list
+from bulkverify.run.report import (
+    Durations,
+    PartFailure,
+    PartProgress,
+    PartReport,
+    RunPlan,
+    RunProgress,
+    RunReport,
+    Stage,
+)
+from bulkverify.run.whole import plan_list, verify_list, verify_rows
 from bulkverify.stats import Stats
 from bulkverify.waiting import as_completed, wait_all, wait_until, watch
 
@@ -75,8 +88,10 @@ __all__ = [
     "ClientClosedError",
     "ConnectionFailedError",
     "Credits",
+    "Durations",
     "IllegalTransitionError",
     "IncompleteDownloadError",
+    "IncompleteRunError",
     "InsufficientCreditsError",
     "InvalidListError",
     "InvalidRequestError",
@@ -87,14 +102,20 @@ __all__ = [
     "JobNotStartedError",
     "JobSnapshot",
     "JobStatus",
+    "JoinedRow",
+    "JournalError",
     "LifecycleError",
     "ListLimitError",
     "NotReadyError",
+    "PartFailure",
+    "PartProgress",
+    "PartReport",
     "PollState",
     "ProtocolError",
     "RateLimitedError",
     "RequestTimeoutError",
     "ResultRow",
+    "RunPlan",
     "RunProgress",
     "RunReport",
     "ServerError",
@@ -114,7 +135,9 @@ __all__ = [
     "WaitTimeoutError",
     "__version__",
     "as_completed",
+    "plan_list",
     "verify_list",
+    "verify_rows",
     "wait_all",
     "wait_for_progress",
     "wait_until",

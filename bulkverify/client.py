@@ -129,6 +129,11 @@ class Client:
             attachment = self._attachments[kind] = kind(self)
         return cast("AttachmentT", attachment)
 
+    @property
+    def base_url(self) -> str:
+        """The service that this client talks to."""
+        return self._base_url
+
     def job(self, job_id: str) -> "Job":
         """Return the handle of a job by its id, without a request; the same one while it is in use.
 

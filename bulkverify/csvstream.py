@@ -1,10 +1,10 @@
-"""CSV records out of a stream of bytes, exactly as `csv.reader` would read the whole file."""
+"""CSV records out of a stream, exactly as `csv.reader` would read the whole file."""
 
 import codecs
 import csv
-from collections.abc import Iterator
+from collections import deque
 from io import StringIO
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from bulkverify.errors import IncompleteDownloadError, ProtocolError, UsageError
@@ -12,14 +12,123 @@ from bulkverify.errors import IncompleteDownloadError, ProtocolError, UsageError
 LARGEST_RECORD_CHARACTERS: Final = 4 * 1024 * 1024
 """A record that is longer than this is refused rather than gathered in memory."""
 
+_EMPTY_LINE: Final = ("\n",)
 
-class RecordReader:
-    """Takes a CSV file in pieces of any size and gives its records, without the empty lines.
+
+class RecordError(csv.Error):
+    """A record can't be read, or is too long; `line` is where it begins, `records` came before it."""
+
+    def __init__(self, message: str = "", *, line: int = 0, records: int = 0) -> None:
+        """Say what is wrong with it, and where it is."""
+        super().__init__(message)
+        self.line = line
+        self.records = records
+
+
+class TextRecords:
+    """Takes the text of a CSV file in pieces of any size and gives its records, without empty lines.
 
     A record is not a line, because a quoted cell may hold line ends. So the lines that are complete
     are given to `csv`, and when it runs out of them inside a record, that record waits for the next
     piece. Nothing carries over from one record to the next, which makes this exact for any input.
     """
+
+    def __init__(self, delimiter: str = ",") -> None:
+        """Start at the beginning of a file."""
+        self._delimiter = delimiter
+        self._rest = ""
+        self._text = ""
+        self._lines = 0  # before the text that was read last
+        self._lines_in_text = 0
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a record has begun that is not complete."""
+        return bool(self._rest)
+
+    @property
+    def line(self) -> int:
+        """The line, from 1, that comes next."""
+        return self._lines + self._lines_in_text + 1
+
+    def feed(self, piece: str) -> list[list[str]]:
+        """Take the next piece and return the records that are now complete.
+
+        Raises:
+            RecordError: `csv` can't read one of them, or one is too long.
+        """
+        text = self._rest + piece
+        end = last_line_end(text)
+        records, read = self._read(text[:end])
+        self._rest = text[read:]
+        if len(self._rest) > LARGEST_RECORD_CHARACTERS:
+            raise RecordError(
+                f"a record of more than {LARGEST_RECORD_CHARACTERS:,} characters", line=self.line
+            )
+        return records
+
+    def finish(self) -> list[list[str]]:
+        """Return the last record, if the file did not end with a line end.
+
+        What is still `unfinished` afterwards is a record whose last cell is quoted and never ends.
+
+        Raises:
+            RecordError: `csv` can't read it.
+        """
+        records, read = self._read(self._rest)
+        self._rest = self._rest[read:]
+        return records
+
+    def line_of(self, index: int) -> int:
+        """Return the line on which one of the records that were given last begins."""
+        reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._delimiter)
+        before = given = 0
+        for record in reader:
+            if record:
+                if given == index:
+                    break
+                given += 1
+            before = reader.line_num
+        return self._lines + before + 1
+
+    def _read(self, text: str) -> tuple[list[list[str]], int]:
+        """Read whole lines; return the complete records, and how much of the text they took."""
+        self._lines += self._lines_in_text
+        self._text, self._lines_in_text = text, 0
+        # An empty line behind the text is a record without cells, unless it falls inside a quoted cell.
+        reader = csv.reader(
+            chain(StringIO(text, newline=""), _EMPTY_LINE), delimiter=self._delimiter
+        )
+        try:
+            records = list(reader)
+        except csv.Error as error:
+            problem = str(error)
+        else:
+            if not records.pop():
+                self._lines_in_text = reader.line_num - 1
+                return list(filter(None, records)), len(text)
+            reader = csv.reader(StringIO(text, newline=""), delimiter=self._delimiter)
+            deque(islice(reader, len(records)), maxlen=0)
+            self._lines_in_text = reader.line_num
+            lines = islice(StringIO(text, newline=""), reader.line_num)
+            return list(filter(None, records)), sum(map(len, lines))
+        raise self._locate(problem)
+
+    def _locate(self, problem: str) -> RecordError:
+        """Find the record that `csv` can't read."""
+        reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._delimiter)
+        records = before = 0
+        try:
+            for record in reader:
+                records += bool(record)
+                before = reader.line_num
+        except csv.Error:
+            pass
+        return RecordError(problem, line=self._lines + before + 1, records=records)
+
+
+class RecordReader:
+    """Takes a results file in pieces of any size and gives its records, without the empty lines."""
 
     def __init__(self, encoding: str = "utf-8-sig") -> None:
         """Start at the beginning of a file.
@@ -38,35 +147,40 @@ class RecordReader:
                 f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'."
             ) from None
         self._encoding = encoding
-        self._rest = ""
+        self._records = TextRecords()
 
     def feed(self, piece: bytes) -> list[list[str]]:
-        """Take the next piece and return the records that are now complete."""
-        text = self._rest + self._decode(piece)
-        end = text.rfind("\n") + 1
-        records, unfinished = _parse(text[:end])
-        self._rest = unfinished + text[end:]
-        if len(self._rest) > LARGEST_RECORD_CHARACTERS:
-            raise ProtocolError(
-                f"The results hold a record of more than {LARGEST_RECORD_CHARACTERS:,} characters. "
-                "Download the file with `download`, which does not read it."
-            )
-        return records
+        """Take the next piece and return the records that are now complete.
+
+        Raises:
+            ProtocolError: they can't be read.
+        """
+        text = self._decode(piece)
+        try:
+            return self._records.feed(text)
+        except RecordError as error:
+            problem = error
+        raise _unreadable(problem)
 
     def finish(self) -> list[list[str]]:
         """Return the last record, if the file did not end with a line end.
 
         Raises:
             IncompleteDownloadError: the file ends inside a quoted cell.
+            ProtocolError: the record can't be read.
         """
-        text = self._rest + self._decode(b"", final=True)
-        self._rest = ""
-        records, unfinished = _parse(text)
-        if unfinished:
-            raise IncompleteDownloadError(
-                "The results end inside a quoted cell: they were cut off. Download them again."
-            )
-        return records
+        text = self._decode(b"", final=True)
+        try:
+            records = self._records.feed(text) + self._records.finish()
+        except RecordError as error:
+            problem = error
+        else:
+            if self._records.unfinished:
+                raise IncompleteDownloadError(
+                    "The results end inside a quoted cell: they were cut off. Download them again."
+                )
+            return records
+        raise _unreadable(problem)
 
     def _decode(self, piece: bytes, *, final: bool = False) -> str:
         try:
@@ -81,31 +195,19 @@ class RecordReader:
         )
 
 
-def _parse(text: str) -> tuple[list[list[str]], str]:
-    """Read whole lines; return the complete records, and the text of an unfinished one."""
-    records: list[list[str]] = []
-    ran_out = False
+def last_line_end(text: str) -> int:
+    """Return where the last complete line of a text ends; where none does, 0."""
+    end = text.rfind("\n") + 1
+    # Without any line feed, carriage returns end lines; the very last may be half of a line end.
+    return end or text.rfind("\r", 0, max(0, len(text) - 1)) + 1
 
-    def notice_the_end() -> Iterator[str]:
-        nonlocal ran_out
-        ran_out = True
-        yield from ()
 
-    reader = csv.reader(chain(StringIO(text, newline=""), notice_the_end()))
-    lines_read = 0
-    try:
-        for record in reader:
-            if ran_out:  # csv asked for one more line while it was inside this record
-                lines = list(StringIO(text, newline=""))
-                return records, "".join(lines[lines_read:])
-            if record:
-                records.append(record)
-            lines_read = reader.line_num
-    except csv.Error as error:
-        problem = str(error)
-    else:
-        return records, ""
-    raise ProtocolError(
-        f"The results can't be read as CSV after {len(records)} more records: {problem}. "
+def _unreadable(error: RecordError) -> ProtocolError:
+    if "more than" in str(error):
+        return ProtocolError(
+            f"The results hold {error}. Download the file with `download`, which does not read it."
+        )
+    return ProtocolError(
+        f"The results can't be read as CSV after {error.records} more records: {error}. "
         "Download the file with `download`, which does not read it."
     )

@@ -2,6 +2,7 @@
 
     BulkVerifyError
     ├── UsageError                    the call itself can't be right; nothing was sent (also a ValueError)
+    │   └── JournalError                what an earlier run has left does not fit this one; `.path`
     ├── TransportError                no usable answer
     │   ├── ConnectionFailedError       the connection could not be made, or broke
     │   ├── RequestTimeoutError         the service took too long (also a TimeoutError)
@@ -25,13 +26,14 @@
     │   ├── AlreadyStartedError         the verification has been started before
     │   ├── RateLimitedError            429, too many requests; `.retry_after` in seconds
     │   └── ServerError                 5xx, the service or something before it is broken
-    └── LifecycleError                the job went elsewhere; `.job_id` and `.snapshot` tell where
-        ├── JobFailedError
-        ├── JobCancelledError
-        ├── JobNotStartedError          it is ready, and nobody starts it
-        ├── UnreachableStatusError      it ended well, but the caller waited for something else
-        ├── IllegalTransitionError      the service reports a step that no job can take
-        └── WaitTimeoutError            the deadline came first (also a TimeoutError)
+    ├── LifecycleError                the job went elsewhere; `.job_id` and `.snapshot` tell where
+    │   ├── JobFailedError
+    │   ├── JobCancelledError
+    │   ├── JobNotStartedError          it is ready, and nobody starts it
+    │   ├── UnreachableStatusError      it ended well, but the caller waited for something else
+    │   ├── IllegalTransitionError      the service reports a step that no job can take
+    │   └── WaitTimeoutError            the deadline came first (also a TimeoutError)
+    └── IncompleteRunError            parts of a list have no verdicts; `.report` and `.failures` tell which
 
 Every extra is keyword-only and has a default, so that each error survives pickling: workers and
 process pools send errors around that way. No message, attribute or chained exception holds the API key.
@@ -39,9 +41,10 @@ process pools send errors around that way. No message, attribute or chained exce
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # errors stand below lifecycle and models, and only name their types
+if TYPE_CHECKING:  # errors stand below all of these, and only name their types
     from bulkverify.lifecycle import JobStatus
     from bulkverify.models import JobSnapshot
+    from bulkverify.run.report import PartFailure, RunReport
 
 
 class BulkVerifyError(Exception):
@@ -50,6 +53,18 @@ class BulkVerifyError(Exception):
 
 class UsageError(BulkVerifyError, ValueError):
     """The call can't be right as it is, and nothing was sent: the message says what to change."""
+
+
+class JournalError(UsageError):
+    """What an earlier run has left at `path` is in use, can't be read, or belongs to another list.
+
+    Nothing was sent.
+    """
+
+    def __init__(self, message: str = "", *, path: str | None = None) -> None:
+        """Say what does not fit, and which ways there are out of it."""
+        super().__init__(message)
+        self.path = path
 
 
 class TransportError(BulkVerifyError):
@@ -299,3 +314,23 @@ class WaitTimeoutError(LifecycleError, TimeoutError):
         super().__init__(message, job_id=job_id, snapshot=snapshot)
         self.polls = polls
         self.last_error = last_error
+
+
+class IncompleteRunError(BulkVerifyError):
+    """A run is over, and some parts of its list have no verdicts.
+
+    `report` is what it came to all the same (`None` where the rows were given one by one); `failures`
+    says for each of those parts which rows it held, and why. The same call goes on with them.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        report: "RunReport | None" = None,
+        failures: "tuple[PartFailure, ...]" = (),
+    ) -> None:
+        """Say what is missing."""
+        super().__init__(message)
+        self.report = report
+        self.failures = failures

@@ -12,11 +12,18 @@ from bulkverify.errors import BulkVerifyError
 
 
 @contextmanager
-def replacing(destination: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(
+    destination: str | os.PathLike[str], *, mark: str | None = None
+) -> Iterator[BinaryIO]:
     """Give a file to write that takes the place of `destination` when the block ends well.
 
     Until then, and for good if the block raises, whatever is there stays as it is. Only the owner
     can read the new file. What was written has reached the disk before it gets its name.
+
+    Args:
+        destination: the path of the file.
+        mark: is part of the unfinished file's name, so that the next one with the same mark takes
+            the place of what a killed process has left; only one may be at work at a time.
 
     Raises:
         OSError: it can't be written; the error names `destination`, also where the disk is full.
@@ -24,7 +31,7 @@ def replacing(destination: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path = Path(destination)
     partial = None
     try:
-        descriptor, partial = _create_beside(path)
+        descriptor, partial = _create_beside(path, mark)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
@@ -66,12 +73,26 @@ def check_writable(destination: str | os.PathLike[str], *, overwrite: bool) -> N
     Path(partial).unlink()
 
 
-def _create_beside(path: Path) -> tuple[int, str]:
+def _create_beside(path: Path, mark: str | None = None) -> tuple[int, str]:
     """Create a file in the same folder: a rename is atomic only within one file system."""
     if not path.name:  # as of "" and "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    partial = path.with_name(f".{path.name}.{mark or secrets.token_hex(4)}.part")
     try:
+        if mark is not None:
+            partial.unlink(missing_ok=True)
         return os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), str(partial)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the disk knows the names in a folder: a rename in it then survives a power cut."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -80,7 +80,7 @@ class JobSnapshot:
         return min(1.0, max(0.0, self.verified / self.total))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)  # nobody refers to one of millions weakly
 class ResultRow:
     """One row of a list's results.
 

@@ -26,6 +26,7 @@ from bulkverify.errors import (
 )
 from bulkverify.lifecycle import JobStatus
 from bulkverify.models import Analysis, JobSnapshot, VerdictCounts
+from bulkverify.run.report import Durations, PartFailure, RunReport
 
 SNAPSHOT = JobSnapshot(
     job_id="r374",
@@ -38,10 +39,46 @@ SNAPSHOT = JobSnapshot(
     results=VerdictCounts(deliverable=1, undeliverable=0, accept_all=0, unknown=0),
 )
 
+REPORT = RunReport(
+    destination="verified.csv",
+    rows=2,
+    written=2,
+    addresses=2,
+    duplicates=0,
+    invalid=0,
+    blank=0,
+    short=0,
+    saved=0,
+    missing=1,
+    verdicts=VerdictCounts(deliverable=1, undeliverable=0, accept_all=0, unknown=0),
+    flags=Analysis(common_isp=1, role_based=1, disposable=0, spamtrap=0, syntax_error=0),
+    credits_spent=1,
+    credits_spent_before=1,
+    orphans=0,
+    requests=9,
+    seconds=1.5,
+    durations=Durations(verifying=1.0),
+    parts=(),
+    failures=(
+        PartFailure(
+            number=2,
+            addresses=1,
+            first_row=2,
+            last_row=2,
+            job_id="r374",
+            paid=True,
+            error="JobFailedError",
+            message="Job r374 failed.",
+        ),
+    ),
+)
+
 # A value for each extra that any error has.
 EXTRAS: dict[str, Any] = {
     "sent": False,
     "path": "results.unknown",
+    "report": REPORT,
+    "failures": REPORT.failures,
     "status": 400,
     "received": 3,
     "expected": 4,

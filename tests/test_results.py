@@ -343,3 +343,69 @@ def test_a_list_that_names_no_address_is_read_alike_however_it_arrives() -> None
     rows += results.finish()
     assert [row.email for row in rows] == ["x", *(f"a{n}@example.com" for n in range(250))]
     assert results.count == 251
+
+
+@pytest.mark.parametrize("size", [100, 20_000, 1_000_000])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "",
+        " ",
+        "2021-09-13T08:49:39.280+02:00",
+        "2021-09-13T06:49:39.280",
+        "09/13/2021, 6:49:39 AM",
+    ],
+)
+def test_rows_made_many_at_a_time_are_those_made_one_by_one(size: int, odd: str) -> None:
+    verdicts = ["deliverable", "undeliverable", "accept-all", "unknown"]
+    records = [
+        [
+            f"a{n}@x",
+            f"note {n}",
+            verdicts[n % 4],
+            "NY"[n % 3 == 0],
+            *"NNNN",
+            odd if n % 1000 == 7 else f"2021-09-13T06:49:{n % 60:02}.{n % 1000:03}Z",
+        ]
+        for n in range(3000)
+    ]
+    header = ["Email", "Note", *BOUNCIFY]
+    data = table(header, *records)
+    rows = read(data, size)
+    assert rows == [first(header, record) for record in records]
+    assert {type(row) for row in rows} == {ResultRow}
+    reader = ResultsReader()
+    pieces = [data[place : place + size] for place in range(0, len(data), size)]
+    answers = [answer for piece in pieces for answer in reader.answers(piece)]
+    assert [*answers, *reader.last_answers()] == [
+        (
+            row.email,
+            (row.verdict, row.syntax_error, *[row.common_isp] * 4),
+            row.verified_at,
+        )
+        for row in rows
+    ]
+    assert reader.count == 3000
+
+
+def test_rows_without_times_are_made_many_at_a_time_too() -> None:
+    records = [[f"a{n}@x", "unknown"] for n in range(3000)]
+    rows = read(table(["Email", "Verification Result"], *records), 20_000)
+    assert rows == [ResultRow(email=f"a{n}@x", verdict=Verdict.UNKNOWN) for n in range(3000)]
+
+
+def test_a_bad_row_far_into_a_file_is_named_and_those_before_it_are_given() -> None:
+    records = [[f"a{n}@x", "unknown" if n != 2500 else "?"] for n in range(3000)]
+    reader = ResultsReader()
+    given = []
+    with pytest.raises(ProtocolError, match="Row 2501 of the results does not fit"):  # noqa: PT012
+        for row in reader.feed(table(["Email", "Verification Result"], *records)):
+            given.append(row.email)  # noqa: PERF401 - the error comes after them
+    assert given == [f"a{n}@x" for n in range(2500)]
+
+
+def test_verdicts_spelled_in_thousands_of_ways_are_not_all_remembered() -> None:
+    records = [[f"a{n}@x", "unknown", f"{' ' * (n % 100)}N{' ' * (n // 100)}"] for n in range(9000)]
+    rows = read(table(["Email", "Verification Result", "Role"], *records), 20_000)
+    assert {row.role_based for row in rows} == {False}
+    assert len(rows) == 9000

@@ -8,6 +8,7 @@ from cyclopts import CycloptsError
 
 from bulkverify.cli.interrupts import Interrupted
 from bulkverify.errors import (
+    IncompleteRunError,
     InvalidListError,
     LifecycleError,
     ServiceError,
@@ -36,6 +37,7 @@ class Exit(IntEnum):
     LIFECYCLE = 4, "the job failed, was cancelled or has not been started"
     TIMEOUT = 5, "the time to wait was over; the job goes on"
     NO_ANSWER = 6, "no usable answer came from the service"
+    INCOMPLETE = 7, "parts of the list got no verdicts; the same command goes on"
     INTERRUPTED = 130, "interrupted by Ctrl-C; the job goes on"
     BROKEN_PIPE = 141, "whoever read the output went away"
     TERMINATED = 143, "ended by SIGTERM; the job goes on"
@@ -46,6 +48,7 @@ _FAMILIES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (LifecycleError, Exit.LIFECYCLE),
     (TransportError, Exit.NO_ANSWER),
     (ServiceError, Exit.REFUSED),
+    (IncompleteRunError, Exit.INCOMPLETE),
     (UsageError, Exit.USAGE),
     (CycloptsError, Exit.USAGE),
     (OSError, Exit.USAGE),

@@ -6,10 +6,12 @@ import attrs
 from cyclopts import CycloptsError
 
 from bulkverify.cli.exits import Exit, exit_of
+from bulkverify.cli.output import as_json
 from bulkverify.cli.phrases import for_the_shell
 from bulkverify.cli.standing import Standing
 from bulkverify.errors import (
     BulkVerifyError,
+    IncompleteRunError,
     JobCancelledError,
     JobFailedError,
     JobNotFoundError,
@@ -19,6 +21,7 @@ from bulkverify.errors import (
     UsageError,
     WaitTimeoutError,
 )
+from bulkverify.run.report import RunReport
 
 
 @attrs.frozen(kw_only=True)
@@ -32,11 +35,13 @@ class Failure:
     hint: str
     resume: tuple[str, ...]
     exit: Exit = attrs.field(metadata={"told": False})
+    report: RunReport | None = attrs.field(default=None, metadata={"told": False})
 
     def as_json(self) -> dict[str, object]:
-        """Give the document that `--json` writes."""
+        """Give the document that `--json` writes; what a run came to all the same is part of it."""
         told = attrs.asdict(self, filter=lambda field, _: field.metadata.get("told", True))
-        return {"error": told | {"resume": list(self.resume)}}
+        report = {} if self.report is None else {"report": as_json(self.report)}
+        return {"error": told | {"resume": list(self.resume)}, **report}
 
     def as_text(self, *, quiet: bool) -> str:
         """Give the lines for stderr; the first alone where it has to be quiet."""
@@ -62,6 +67,7 @@ def describe(error: BaseException, standing: Standing) -> Failure:
         hint=hint,
         resume=tuple(resume),
         exit=exit_of(error),
+        report=error.report if isinstance(error, IncompleteRunError) else None,
     )
 
 

@@ -15,8 +15,15 @@ PHRASES: Final = {
     "insist with `allow_http=True`": "insist with --allow-http",
     "It is the `id` of the job that an upload returned.": "It is what `bulkverify upload` printed.",
     "Name it with `column`.": "Name it with --column.",
+    "Name the right one with `column`.": "Name the right one with --column.",
     'Name its encoding, for example `encoding="cp1252"`.': (
         "Name its encoding, for example --encoding cp1252."
+    ),
+    "The same call goes on": "The same command goes on",
+    "make the same call again": "run the same command again",
+    "use `restart=True`, or delete": "use --restart, or delete",
+    "another choice of `judge` or `deduplicate`": (
+        "another choice of --send-invalid or --send-duplicates"
     ),
 }
 """What the SDK says, and what a command says instead."""

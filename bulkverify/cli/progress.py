@@ -15,24 +15,34 @@ from bulkverify.cli.forecast import Forecast, clock
 from bulkverify.models import JobSnapshot
 
 
-class _Numbers(ProgressColumn):
-    """Percent, how many of how many, rate, time passed and time left, as far as they are known."""
+class Numbers(ProgressColumn):
+    """Percent, how many of how many, rate, time passed and time left, as far as they are known.
 
-    def __init__(self, forecast: Forecast) -> None:
+    A task without a `forecast` shows the first two only.
+    """
+
+    def __init__(self) -> None:
+        """Take what fits, in one line."""
         super().__init__(Column(no_wrap=True))
-        self._forecast = forecast
 
     def render(self, task: Task) -> Text:
+        """Write it."""
         passed = clock(task.elapsed)
         if task.total is None:
             return Text(passed, style="progress.elapsed")
         done, total = int(task.completed), int(task.total)
-        rate = self._forecast.rate
+        counts = Text.assemble(
+            (f"{int(task.percentage):>3}%", "progress.percentage"), f"  {done:,}/{total:,}"
+        )
+        forecast: Forecast | None = task.fields.get("forecast")
+        if forecast is None:
+            return counts
+        rate = forecast.rate
         pace = "" if rate is None else f"  {rate:,.{0 if rate >= 10 else 1}f}/s"  # noqa: PLR2004 - a digit
-        left = clock(self._forecast.left(task.get_time(), total))
+        left = clock(forecast.left(task.get_time(), total))
         return Text.assemble(
-            (f"{int(task.percentage):>3}%", "progress.percentage"),
-            f"  {done:,}/{total:,}{pace}  ",
+            counts,
+            f"{pace}  ",
             (passed, "progress.elapsed"),
             (f", {left} left", "progress.remaining"),
         )
@@ -47,12 +57,12 @@ class Bar:
         self._progress = Progress(
             TextColumn("{task.description:<11}"),
             BarColumn(bar_width=None),
-            _Numbers(self._forecast),
+            Numbers(),
             console=Console(stderr=True),
             expand=True,
             transient=True,
         )
-        self._task = self._progress.add_task("", total=None)
+        self._task = self._progress.add_task("", total=None, forecast=self._forecast)
 
     def __enter__(self) -> Self:
         """Show it."""
@@ -78,7 +88,7 @@ class Bar:
         if total is None and task.total is not None:
             self._progress.remove_task(task.id)
             started = task.start_time
-            self._task = self._progress.add_task("", total=None)
+            self._task = self._progress.add_task("", total=None, forecast=self._forecast)
             self._progress.tasks[0].start_time = started
         self._progress.update(
             self._task,

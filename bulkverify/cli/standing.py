@@ -28,14 +28,10 @@ class Standing:
     resume: Sequence[str] = ()
     endless: bool = False
 
-    def again(self, *, job: str | None = None) -> str:
-        """Write the same command once more; with `job`, as one that goes on with that job."""
-        tokens = list(self.tokens)
-        if job is not None:
-            for place in sorted(_places(tokens, {"--job": True}), reverse=True):
-                del tokens[place]
-            end = tokens.index("--") if "--" in tokens else len(tokens)
-            tokens[end:end] = ["--job", job]
+    def again(self, *, without: str | None = None) -> str:
+        """Write the same command once more, if need be without one of its flags."""
+        dropped = set(_places(self.tokens, {without: False} if without else {}))
+        tokens = [token for place, token in enumerate(self.tokens) if place not in dropped]
         return shlex.join(["bulkverify", *tokens])
 
     def other(self, *words: str) -> str:

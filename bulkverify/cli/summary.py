@@ -7,8 +7,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from bulkverify.cli.wording import plural
 from bulkverify.models import Verdict
-from bulkverify.run import RunReport
+from bulkverify.run.report import RunReport
 
 _COLOURS = {
     Verdict.DELIVERABLE: "green",
@@ -48,19 +49,40 @@ def _facts(report: RunReport) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=True)
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
-    blank = f", {report.blank:,} blank" if report.blank else ""
-    table.add_row(
-        "rows",
-        f"{report.rows:,} ({report.addresses:,} distinct addresses, {report.duplicates:,} repeated{blank})",
-    )
+    for name, fact in _facts_by_name(report).items():
+        if fact:
+            table.add_row(name, fact)
+    table.add_row("written to", Text(report.destination, style="bold"))
+    return table
+
+
+def _facts_by_name(report: RunReport) -> dict[str, str]:
+    unsent = {
+        "repeated": report.duplicates,
+        "invalid": report.invalid,
+        "blank": report.blank,
+    }
+    parts = [f"{report.addresses:,} distinct addresses"]
+    parts += [f"{count:,} {name}" for name, count in unsent.items() if count]
     flags = ", ".join(
         f"{count:,} {name.replace('_', '-')}"
         for name, count in attrs.asdict(report.flags).items()
         if count
     )
-    table.add_row("flags", flags or "none")
-    table.add_row("credits spent", f"{report.credits_spent:,}")
-    table.add_row("time", f"{report.seconds:,.1f} s")
-    table.add_row("job", report.job_id)
-    table.add_row("written to", Text(report.destination, style="bold"))
-    return table
+    before = f", and {report.credits_spent_before:,} before" if report.credits_spent_before else ""
+    jobs = [part.job_id for part in report.parts if part.job_id]
+    orphans = plural(report.orphans, "interrupted upload")
+    return {
+        "rows": f"{report.rows:,} ({', '.join(parts)})",
+        "short rows": f"{report.short:,} with empty cells put at their ends"
+        if report.short
+        else "",
+        "flags": flags or "none",
+        "credits spent": f"{report.credits_spent:,}{before}",
+        "credits saved": f"{report.saved:,}" if report.saved else "",
+        "left behind": f"up to {orphans}, not started and free" if report.orphans else "",
+        "time": f"{report.seconds:,.1f} s",
+        "job": jobs[0] if len(report.parts) == 1 and jobs else "",
+        "parts": f"{len(report.parts):,}" if len(report.parts) > 1 else "",
+        "rows written": f"{report.written:,}" if report.written != report.rows else "",
+    }

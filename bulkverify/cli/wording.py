@@ -6,6 +6,7 @@ import attrs
 
 from bulkverify.answers import printable
 from bulkverify.models import AddressVerdict, Analysis, JobSnapshot, VerdictCounts
+from bulkverify.run.report import RunPlan
 
 
 def snapshot_lines(snapshot: JobSnapshot) -> str:
@@ -50,6 +51,27 @@ def address_lines(answer: AddressVerdict) -> str:
             "message": answer.message,
         }
     )
+
+
+def plan_lines(plan: RunPlan) -> str:
+    """Describe what a run would send and cost."""
+    return _table(
+        {
+            "rows": f"{plan.rows:,}",
+            "repeated": f"{plan.duplicates:,}",
+            "invalid": f"{plan.invalid:,}",
+            "blank": f"{plan.blank:,}",
+            "too short": f"{plan.short:,} (have fewer cells than columns)" if plan.short else None,
+            "to be sent": f"{plural(plan.addresses, 'address', 'addresses')} in {plural(plan.parts, 'part')}",
+            "costs": plural(plan.addresses, "credit"),
+            "saves": plural(plan.saved, "credit"),
+        }
+    )
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """Write how many there are of something."""
+    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def counts(model: VerdictCounts | Analysis) -> str:

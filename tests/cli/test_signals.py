@@ -30,10 +30,12 @@ def test_an_interrupted_verify_says_how_to_go_on(
     [upload] = slow.sandbox.ledger.uploads
     assert (outcome.code, outcome.out) == (130, "")
     assert "bulkverify: interrupted\n" in outcome.err
-    assert "nothing has been spent" in outcome.err
-    command = f"bulkverify verify {contacts} -o out.csv -v --job {upload.job_id}"
+    assert "Nothing has been spent" in outcome.err
+    assert "kept in out.csv.progress" in outcome.err
+    command = f"bulkverify verify {contacts} -o out.csv -v"
     assert outcome.err.splitlines()[-1].strip() == command
-    assert not list(contacts.parent.glob("*out.csv*"))
+    assert [path.name for path in contacts.parent.glob("*out.csv*")] == ["out.csv.progress"]
+    assert upload.job_id in (contacts.parent / "out.csv.progress" / "run.json").read_text()
 
 
 def test_a_terminated_verify_says_so_in_json_while_the_job_goes_on(
@@ -49,8 +51,8 @@ def test_a_terminated_verify_says_so_in_json_while_the_job_goes_on(
     error = json.loads(outcome.out)["error"]
     assert outcome.code == 143
     assert (error["type"], error["job_id"]) == ("Interrupted", upload.job_id)
-    assert "goes on at the service by itself" in error["hint"]
-    assert error["resume"][1] == f"bulkverify wait {upload.job_id}"
+    assert "3 addresses are verified, or being verified, by the service" in error["hint"]
+    assert error["resume"] == [f"bulkverify verify {contacts} -o out.csv -v --json"]
     assert slow.sandbox.credits == 1_000_000 - 3
 
 

@@ -78,6 +78,21 @@ def test_progress_is_shown_with_bar_rate_and_time_left(
     assert max(len(line) for line in re.split(r"[\r\n]+", plain)) <= 80
 
 
+def test_each_part_has_a_bar_of_its_own(terminal: Terminal, shell: Shell, many: Path) -> None:
+    options = ["--sandbox", "--sandbox-speed", "13", "--largest-part", "100"]
+    process = shell("verify", str(many), "-o", "out.csv", *options, stderr=terminal.far)
+    terminal.leave()
+    seen = terminal.read()
+    assert finish(process).code == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
+    lines = re.split(r"[\r\n]+", plain)
+    assert max(map(len, lines)) <= 80
+    assert any(re.match(r"0/2 parts +━+.* \d+/200 +\d.*/s .*\d:\d\d left", line) for line in lines)
+    for number in (1, 2):
+        assert any(re.match(rf"{number} verifying +━+ +\d+% +\d+/100 *$", line) for line in lines)
+    assert "parts          2" in plain
+
+
 def test_no_color_is_respected(
     terminal: Terminal, shell: Shell, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,6 @@
 import csv
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +8,7 @@ import pytest
 
 from bulkverify.sandbox import Fault, FaultKind
 
-from .conftest import Cli
+from .conftest import LIMIT, Cli, Shell
 from .service import Service
 
 
@@ -40,6 +42,7 @@ def test_the_summary_fits_80_columns_and_says_it_all(
     assert ["deliverable", "2", "40.0%"] in [line[:3] for line in words]
     assert "rows           5 (3 distinct addresses, 1 repeated, 1 blank)" in summary
     assert "credits spent  3" in summary
+    assert "credits saved  2" in summary
     assert max(map(len, summary.splitlines())) <= 80
     assert "\x1b" not in summary
 
@@ -62,23 +65,22 @@ def test_the_report_as_json(cli: Cli, contacts: Path) -> None:
     }
     assert (document["rows"], document["addresses"], document["credits_spent"]) == (5, 3, 3)
     assert document["destination"] == "out.csv"
-    assert cli("status", document["job_id"]).code == 3
+    [part] = document["parts"]
+    assert cli("status", part["job_id"]).code == 3
 
 
-def test_it_goes_on_with_a_list_that_is_uploaded_already(
+def test_the_same_command_goes_on_once_there_are_credits(
     service: Service, cli: Cli, contacts: Path
 ) -> None:
     service.do(lambda: setattr(service.sandbox, "credits", 2))
-    refused = cli("verify", str(contacts), "-o", "out.csv", "--job=old", "--json")
-    assert refused.code == 3
     refused = cli("verify", str(contacts), "-o", "out.csv")
     assert refused.code == 3
-    [upload] = service.sandbox.ledger.uploads
-    command = f"bulkverify verify {contacts} -o out.csv --job {upload.job_id}"
-    assert refused.err.splitlines()[-1].strip() == command
+    assert "contacts.csv costs 3 credits and the account has 2: 1 are missing" in refused.err
+    assert "then run the same command again" in refused.err
+    assert service.sandbox.ledger.uploads == []
     service.do(lambda: setattr(service.sandbox, "credits", 3))
-    assert cli(*command.split()[1:]).code == 0
-    assert len(service.sandbox.ledger.uploads) == 1
+    assert cli("verify", str(contacts), "-o", "out.csv").code == 0
+    assert service.sandbox.ledger.credits_spent == 3
 
 
 def test_a_limit_on_the_credits_is_kept(service: Service, cli: Cli, contacts: Path) -> None:
@@ -121,7 +123,7 @@ def test_a_timeout_names_the_job_and_how_to_go_on(
     [upload] = service.sandbox.ledger.uploads
     assert outcome.code == 5
     assert f"job {upload.job_id} is still preparing" in outcome.err
-    assert f"-o out.csv --timeout 0 --job {upload.job_id}" in outcome.err
+    assert outcome.err.endswith(f"bulkverify verify {contacts} -o out.csv --timeout 0\n")
 
 
 @pytest.mark.usefixtures("environment")
@@ -136,9 +138,7 @@ def test_the_embedded_sandbox_needs_neither_key_nor_network(
     assert document["credits_spent"] == 3
 
 
-@pytest.mark.parametrize(
-    "options", [["--job", "r1"], ["--base-url", "https://x.example"], ["--sandbox-speed", "0"]]
-)
+@pytest.mark.parametrize("options", [["--base-url", "https://x.example"], ["--sandbox-speed", "0"]])
 @pytest.mark.usefixtures("environment")
 def test_the_embedded_sandbox_takes_no_options_of_a_real_one(
     cli: Cli,
@@ -147,3 +147,133 @@ def test_the_embedded_sandbox_takes_no_options_of_a_real_one(
 ) -> None:
     outcome = cli("verify", str(contacts), "-o", "out.csv", "--sandbox", *options)
     assert outcome.code == 2
+
+
+def test_a_dry_run_says_what_it_would_cost_and_needs_no_key(
+    service: Service, cli: Cli, contacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BULKVERIFY_API_KEY")
+    outcome = cli("verify", str(contacts), "--dry-run")
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
+    assert (lines["rows"], lines["costs"], lines["saves"]) == ("5", "3 credits", "2 credits")
+    assert "to be sent  3 addresses in 1 part" in outcome.out
+    document = cli("verify", str(contacts), "-o", "out.csv", "--dry-run", "--json").document
+    assert document == {
+        "rows": 5,
+        "addresses": 3,
+        "duplicates": 1,
+        "invalid": 0,
+        "blank": 1,
+        "short": 0,
+        "parts": 1,
+    }
+    assert service.sandbox.ledger.requests.total() == 0
+    assert [path.name for path in contacts.parent.iterdir()] == ["contacts.csv"]
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize(
+    "only", [["--only", "deliverable,accept-all"], ["--only=accept_all", "--only", "deliverable"]]
+)
+def test_only_some_verdicts_are_written(
+    cli: Cli, contacts: Path, tmp_path: Path, only: list[str]
+) -> None:
+    outcome = cli("verify", *only, str(contacts), "-o", "out.csv")
+    assert outcome.code == 0
+    assert "rows written   2" in outcome.err
+    with (tmp_path / "out.csv").open(newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["Anna", "Anna again"]
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ([], "Name the file to write with --output (-o)"),
+        (["-o", "out.csv", "--only", "good"], "'good' is no verdict"),
+        (["-o", "out.csv", "--parts-at-once", "0"], "number from 1 on"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(
+    cli: Cli, contacts: Path, options: list[str], text: str
+) -> None:
+    outcome = cli("verify", str(contacts), *options)
+    assert outcome.code == 2
+    assert text in outcome.err
+
+
+def test_a_list_that_changed_meanwhile_is_refused_with_a_choice(
+    serve: Callable[..., Service],
+    environment: Callable[[Service], None],
+    cli: Cli,
+    contacts: Path,
+) -> None:
+    service = serve(speed=0)
+    environment(service)
+    command = ["verify", str(contacts), "-o", "out.csv"]
+    assert cli(*command, "--timeout", "0").code == 5
+    with contacts.open("a") as file:
+        file.write("Dora,deliverable+2@example.com\n")
+    outcome = cli(*command)
+    assert outcome.code == 2
+    assert "is not as it was when out.csv.progress was begun" in outcome.err
+    assert "use --restart, or delete out.csv.progress" in outcome.err
+    outcome = cli(*command, "--send-invalid")
+    assert "another choice of --send-invalid or --send-duplicates" in outcome.err
+    again = cli(*command, "--timeout", "0", "--restart")
+    assert again.code == 5
+    assert "--restart" not in again.err
+    assert len(service.sandbox.ledger.uploads) == 2
+
+
+def test_parts_that_fail_are_told_with_what_was_written(
+    service: Service, cli: Cli, contacts: Path
+) -> None:
+    def lose_the_second_upload() -> None:
+        fault = Fault(kind=FaultKind.DROP_AFTER, endpoint="upload", skip=1)
+        service.sandbox.inject(fault)
+
+    options = ["--largest-part", "1", "--parts-at-once", "1"]
+    command = ["verify", str(contacts), "-o", "out.csv", *options]
+    service.do(lose_the_second_upload)
+    outcome = cli(*command)
+    assert outcome.code == 7
+    assert ["no", "verdict", "1", "20.0%"] in [
+        line.split()[:4] for line in outcome.err.splitlines()
+    ]
+    assert "1 of 3 parts, with 1 addresses, got no verdicts. out.csv has those of" in outcome.err
+    assert "The same command goes on with them" in outcome.err
+    assert "part 2 (rows 2 to 2): UploadUncertainError" in outcome.err
+    assert outcome.err.endswith(f"bulkverify {' '.join(command)}\n")
+
+    service.do(lambda: service.sandbox.inject(Fault(kind=FaultKind.DROP_AFTER, endpoint="upload")))
+    document = cli(*command, "--json").document
+    assert document["error"]["type"] == "IncompleteRunError"
+    assert [failure["number"] for failure in document["report"]["failures"]] == [2]
+    assert document["report"]["missing"] == 1
+
+    summary = cli(*command).err
+    assert "credits spent  1, and 2 before" in summary
+    assert "left behind    up to 2 interrupted uploads, not started and free" in summary
+    assert service.sandbox.ledger.credits_spent == 3
+
+
+@pytest.mark.usefixtures("service")
+def test_several_lists_are_one_and_the_output_may_be_json_lines(
+    cli: Cli, contacts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more.txt").write_text("deliverable@example.com\ndeliverable+2@example.com\n")
+    outcome = cli("verify", str(contacts), "more.txt", "-o", "out.jsonl")
+    assert outcome.code == 0
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["verdict"] for row in rows][-2:] == ["deliverable", "deliverable"]
+    assert "rows           7 (4 distinct addresses, 2 repeated, 1 blank)" in outcome.err
+
+
+def test_a_list_may_come_through_a_pipe(service: Service, shell: Shell, tmp_path: Path) -> None:
+    process = shell("verify", "/dev/stdin", "-o", "out.csv", stdin=subprocess.PIPE)
+    out, _ = process.communicate("email\ndeliverable@example.com\n", timeout=LIMIT)
+    assert (process.returncode, out) == (0, "")
+    assert (tmp_path / "out.csv").read_text().count("deliverable") == 2
+    assert service.sandbox.ledger.credits_spent == 1

@@ -1,6 +1,6 @@
 """The public face as a type checker sees it: checked by mypy, and never run."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import assert_type
@@ -16,17 +16,25 @@ from bulkverify import (
     BulkVerifyError,
     Client,
     Credits,
+    Durations,
     IllegalTransitionError,
     IncompleteDownloadError,
+    IncompleteRunError,
     Job,
     JobSnapshot,
     JobStatus,
+    JoinedRow,
+    JournalError,
     LifecycleError,
+    PartFailure,
+    PartProgress,
+    PartReport,
     PollState,
     ProtocolError,
     RateLimitedError,
     RequestTimeoutError,
     ResultRow,
+    RunPlan,
     RunProgress,
     RunReport,
     ServiceError,
@@ -37,7 +45,9 @@ from bulkverify import (
     VerdictCounts,
     WaitTimeoutError,
     as_completed,
+    plan_list,
     verify_list,
+    verify_rows,
     wait_all,
     wait_for_progress,
     wait_until,
@@ -120,10 +130,15 @@ async def waits(job: Job) -> None:
 async def a_run(client: Client) -> None:
     def show(progress: RunProgress) -> None:
         assert_type(progress.stage, Stage)
-        assert_type(progress.job_id, str | None)
         assert_type(progress.rows, int)
+        assert_type(progress.rows_done, int)
         assert_type(progress.addresses, int)
-        assert_type(progress.snapshot, JobSnapshot | None)
+        assert_type(progress.verified, int)
+        assert_type(progress.part, PartProgress | None)
+        for part in progress.parts:
+            assert_type(part, PartProgress)
+            assert_type(part.job_id, str | None)
+            assert_type(part.snapshot, JobSnapshot | None)
 
     report = await verify_list(
         client,
@@ -132,8 +147,15 @@ async def a_run(client: Client) -> None:
         column="Mail",
         delimiter=";",
         encoding="cp1252",
+        format="csv",
         max_credits=1000,
-        job_id="r374",
+        only=[Verdict.DELIVERABLE, "unknown"],
+        judge=False,
+        deduplicate=False,
+        largest_part=100_000,
+        parts_at_once=4,
+        journal=Path("progress"),
+        restart=True,
         overwrite=True,
         delete=True,
         timeout=None,
@@ -141,12 +163,27 @@ async def a_run(client: Client) -> None:
         on_progress=show,
     )
     assert_type(report, RunReport)
-    assert_type(report.job_id, str)
     assert_type(report.verdicts, VerdictCounts)
     assert_type(report.flags, Analysis)
     assert_type(report.credits_spent, int)
     assert_type(report.seconds, float)
+    assert_type(report.durations, Durations)
+    assert_type(report.parts, tuple[PartReport, ...])
+    assert_type(report.failures, tuple[PartFailure, ...])
     assert_type(report.destination, str)
+
+
+async def rows_of_a_run(client: Client, stream: AsyncIterator[Mapping[str, object]]) -> None:
+    await verify_list(client, [Path("a.csv"), Path("b.csv")], "verified.jsonl")
+    await verify_list(client, ["a@example.com", "b@example.com"], "verified.csv")
+    await verify_list(client, [{"email": "a@example.com", "age": 7}], "verified.csv")
+    await verify_list(client, stream, "verified.csv")
+    async for row in verify_rows(client, stream, only=["deliverable"], journal="progress"):
+        assert_type(row, JoinedRow)
+        assert_type(row.verdict, Verdict | None)
+        assert_type(row.columns, Mapping[str, str])
+    assert_type(await plan_list("contacts.csv", column="Mail"), RunPlan)
+    assert_type((await plan_list("contacts.csv")).saved, int)
 
 
 def models(snapshot: JobSnapshot, row: ResultRow, address: AddressVerdict) -> None:
@@ -201,6 +238,12 @@ def errors(error: Exception) -> None:
             pass
 
 
+def errors_of_a_run(error: IncompleteRunError, refusal: JournalError) -> None:
+    assert_type(error.report, RunReport | None)
+    assert_type(error.failures, tuple[PartFailure, ...])
+    assert_type(refusal.path, str | None)
+
+
 def policies(state: PollState) -> None:
     assert_type(state.snapshot, JobSnapshot | None)
     assert_type(state.first_progress, tuple[float, int] | None)
@@ -218,6 +261,7 @@ async def refused(client: Client, job: Job, snapshot: JobSnapshot) -> None:
     await client.upload("a.csv", True)  # type: ignore[call-arg]  # noqa: FBT003 - that is the point
     await wait_until("r374")  # type: ignore[arg-type]
     await wait_until(job, "ready", 60)  # type: ignore[call-arg]
-    await verify_list(client, b"email\n", "out.csv")  # type: ignore[arg-type]
+    await verify_list(client, 5, "out.csv")  # type: ignore[arg-type]
+    await verify_list(client, "in.csv", "out.csv", format="pdf")  # type: ignore[arg-type]
     snapshot.total = 5  # type: ignore[misc]
     Credits(1)  # type: ignore[call-arg]

@@ -1,0 +1,78 @@
+"""Lists to measure on: rows as customers have them, and results as the service returns them."""
+
+import csv
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+COLUMNS: Final = (
+    "id",
+    "first_name",
+    "last_name",
+    "email",
+    "company",
+    "city",
+    "phone",
+    "note",
+)
+RESULTS: Final = (
+    "Verification Result",
+    "Syntax Error",
+    "ISP",
+    "Role",
+    "Disposable",
+    "Trap",
+    "Verified At",
+)
+_FIRST: Final = (
+    *("Anna", "Björn", "Chloé", "Dmitri", "Emeka"),
+    *("Fatima", "Giulia", "Håkon", "Ivan", "Jürgen"),
+)
+_LAST: Final = ("Müller", "Smith", "García", "Nguyen", "O'Brien", "Kowalska", "Sato", "Okafor")
+_COMPANY: Final = ("Acme, Inc.", "Globex", "Initech GmbH", "Umbrella", 'The "Best" Ltd', "Hooli")
+_CITY: Final = ("Berlin", "São Paulo", "Lagos", "Kyoto", "Lyon", "Oslo", "Boston", "Winnipeg")
+_DOMAIN: Final = ("gmail.com", "example.com", "mail.example.org", "yahoo.com", "firma-beispiel.de")
+_VERDICTS: Final = ("deliverable", "undeliverable", "accept-all", "unknown")
+
+
+def write_list(path: Path, rows: int, *, duplicates: float = 0.2, seed: int = 1) -> None:
+    """Write a CSV file of 8 columns and about 100 bytes a row, of which a share repeats an address."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(_rows(rows, duplicates, random.Random(seed)))  # noqa: S311 - test data
+
+
+def write_results(addresses: Path, path: Path, *, columns: int = 0) -> int:
+    """Write what the service would return for a part, with so many columns of its own."""
+    with addresses.open(encoding="utf-8", newline="") as source:
+        records = csv.reader(source)
+        next(records)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            own = [f"column {number}" for number in range(columns)]
+            writer.writerow(["email", *own, *RESULTS])
+            count = 0
+            for count, record in enumerate(records, start=1):
+                verdict = _VERDICTS[count % 4]
+                time = f"2026-11-{count % 28 + 1:02}T06:{count % 60:02}:39.{count % 1000:03}Z"
+                flags = ("N", "NY"[count % 2], "N", "N", "N")
+                writer.writerow([*record, *(["some text"] * columns), verdict, *flags, time])
+    return count
+
+
+def _rows(count: int, duplicates: float, chance: random.Random) -> Iterator[tuple[object, ...]]:
+    draw, pick = chance.random, chance.choice
+    owners = 0
+    for number in range(count):
+        if draw() >= duplicates or not owners:
+            owner = owners
+            owners += 1
+        else:
+            owner = int(draw() * owners)
+        address = f"user{owner * 2654435761 % 2**32:08x}.{owner}@{_DOMAIN[owner % 5]}"
+        note = f"wants a call, after {owner % 12} o'clock" if owner % 10 == 0 else "newsletter"
+        phone = f"+49 30 {owner % 10_000_000:07}"
+        names = pick(_FIRST), pick(_LAST)
+        yield number, *names, address, pick(_COMPANY), pick(_CITY), phone, note

@@ -1,0 +1,183 @@
+"""One measurement of lists, in a process of its own; prints its numbers as JSON."""
+
+import csv
+import hashlib
+import json
+import resource
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from io import TextIOWrapper
+from pathlib import Path
+
+import attrs
+import cattrs
+
+from bulkverify.lists import Split, Table, join, joined_rows, open_table, part_path, split
+from bulkverify.lists.distinct import Distinct
+from bulkverify.results import ResultsReader
+
+_PIECE_BYTES = 256 * 1024
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has had, in MB."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def table_in(folder: Path) -> Table:
+    """Open the list."""
+    return open_table(folder / "list.csv", spool=folder)
+
+
+def saved(folder: Path) -> Split:
+    """Read what an earlier split came to."""
+    return cattrs.structure(json.loads((folder / "split.json").read_text("utf-8")), Split)
+
+
+def copy(folder: Path) -> None:
+    """Do what nobody can do faster with `csv`: read every cell and write it."""
+    with (
+        (folder / "list.csv").open(encoding="utf-8", newline="") as source,
+        (folder / "copy.csv").open("w", encoding="utf-8", newline="") as file,
+    ):
+        csv.writer(file).writerows(csv.reader(source))
+
+
+def splitting(folder: Path) -> None:
+    """Split the list."""
+    done = split(table_in(folder), folder)
+    (folder / "split.json").write_text(json.dumps(attrs.asdict(done)), encoding="utf-8")
+
+
+def results_of(folder: Path, done: Split) -> dict[int, Path]:
+    """Say where the results of the parts are."""
+    return {p.number: part_path(folder, p.number).with_suffix(".results.csv") for p in done.parts}
+
+
+def joining(folder: Path, form: str) -> None:
+    """Join the verdicts."""
+    done = saved(folder)
+    with (folder / f"joined.{form}").open("wb") as file:
+        kind = "jsonl" if form == "jsonl" else "csv"
+        outcome = join(table_in(folder), done, folder, results_of(folder, done), file, format=kind)
+    if outcome.missing or outcome.written != done.rows:
+        raise AssertionError(outcome)
+
+
+def joining_rows(folder: Path) -> None:
+    """Join the verdicts as typed rows."""
+    done = saved(folder)
+    for _ in joined_rows(table_in(folder), done, folder, results_of(folder, done)):
+        pass
+
+
+def typed(path: Path) -> int:
+    """Read results as typed rows."""
+    results = ResultsReader()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            for _ in results.feed(piece):
+                pass
+    for _ in results.finish():
+        pass
+    return results.count
+
+
+def dictionaries(path: Path) -> int:
+    """Read results as `csv.DictReader` does."""
+    count = 0
+    with path.open("rb") as file:
+        for _ in csv.DictReader(TextIOWrapper(file, encoding="utf-8-sig", newline="")):
+            count += 1
+    return count
+
+
+def keys(count: int) -> Iterator[list[str]]:
+    """Give so many distinct addresses, a thousand at a time."""
+    for begin in range(0, count, 1000):
+        yield [f"user{n * 2654435761 % 2**32:08x}.{n}@x.com" for n in range(begin, begin + 1000)]
+
+
+def number_compactly(batches: Iterable[list[str]]) -> object:
+    """Number addresses as `split` does."""
+    distinct = Distinct()
+    for batch in batches:
+        distinct.number(batch)
+    return distinct
+
+
+def number_in_dict(batches: Iterable[list[str]]) -> object:
+    """Number addresses in a dict of them."""
+    known: dict[str, int] = {}
+    for batch in batches:
+        for key in batch:
+            known.setdefault(key, len(known))
+    return known
+
+
+def number_digests(batches: Iterable[list[str]]) -> object:
+    """Number addresses in a dict of 16-byte digests."""
+    known: dict[bytes, int] = {}
+    for batch in batches:
+        for key in batch:
+            known.setdefault(hashlib.blake2b(key.encode(), digest_size=16).digest(), len(known))
+    return known
+
+
+def number_in_sqlite(batches: Iterable[list[str]]) -> object:
+    """Number addresses in a table on disk."""
+    database = sqlite3.connect("")
+    database.execute("CREATE TABLE known (key TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID")
+    count = 0
+    for batch in batches:
+        for key in batch:
+            done = database.execute("INSERT OR IGNORE INTO known VALUES (?, ?)", (key, count))
+            count += done.rowcount
+    return database
+
+
+NUMBERING: dict[str, Callable[[Iterable[list[str]]], object]] = {
+    "compact": number_compactly,
+    "dict": number_in_dict,
+    "digests": number_digests,
+    "sqlite": number_in_sqlite,
+}
+
+
+def main() -> None:
+    """Measure what the arguments name."""
+    what, folder, *rest = sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]
+    before = peak_mb()
+    extra: dict[str, float] = {}
+    began, used = time.perf_counter(), time.process_time()
+    if what == "copy":
+        copy(folder)
+    elif what == "split":
+        splitting(folder)
+    elif what == "join":
+        joining(folder, rest[0])
+    elif what == "joined rows":
+        joining_rows(folder)
+    elif what == "typed":
+        extra["rows"] = typed(folder)
+    elif what == "dictionaries":
+        extra["rows"] = dictionaries(folder)
+    elif what == "generate keys":
+        for _ in keys(int(rest[0])):
+            pass
+    else:
+        held = NUMBERING[what](keys(int(rest[0])))
+        extra["held"] = float(held is not None)
+    cpu = time.process_time() - used
+    wall = time.perf_counter() - began
+    system = resource.getrusage(resource.RUSAGE_SELF).ru_stime
+    numbers = {"s": wall, "cpu_s": cpu, "system_s": system, "peak_mb": peak_mb()}
+    sys.stdout.write(json.dumps(numbers | extra | {"before_mb": before}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Address lists as people have them: read, split into what the service takes, and joined again.
+
+    source  --open_table-->  Table  --split-->  parts of addresses, and which row has which
+                               |                          |
+                               +------> join <---- results of the parts
+
+Nothing here is asynchronous, and nothing holds a list in memory: what grows with it are 25 bytes
+a distinct address while splitting and 10 while joining.
+"""
+
+from bulkverify.lists.addresses import address_key
+from bulkverify.lists.folders import part_path
+from bulkverify.lists.joining import Joined, JoinedRow, join, joined_rows
+from bulkverify.lists.opening import ListFormat, ListSource, open_table
+from bulkverify.lists.splitting import Part, Split, fingerprint, split
+from bulkverify.lists.spooling import Spool
+from bulkverify.lists.tables import Table
+
+__all__ = [
+    "Joined",
+    "JoinedRow",
+    "ListFormat",
+    "ListSource",
+    "Part",
+    "Split",
+    "Spool",
+    "Table",
+    "address_key",
+    "fingerprint",
+    "join",
+    "joined_rows",
+    "open_table",
+    "part_path",
+    "split",
+]

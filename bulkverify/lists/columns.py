@@ -1,0 +1,84 @@
+"""Which row is a header, what the columns are called, and which of them has the addresses."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from bulkverify.errors import InvalidListError, UsageError
+
+SAMPLE_ROWS: Final = 100
+"""How many rows are looked at to find out what a list is like."""
+
+ADDRESS_NAMES: Final = (
+    "email",
+    "e-mail",
+    "email address",
+    "e-mail address",
+    "email_address",
+    "emailaddress",
+    "mail",
+    "address",
+)
+_SHOWN_NAMES: Final = 20
+_SHOWN_CHARACTERS: Final = 40
+_ADDRESS: Final = re.compile(r"[^\s@([]@[\w[]")
+
+
+def is_header(record: Sequence[str], wanted: str | None) -> bool:
+    """Whether a first row is a header: it has no address, or has the name that is asked for."""
+    if wanted is not None and fold(wanted) in map(fold, record):
+        return True
+    return not any(_ADDRESS.search(cell) for cell in record)
+
+
+def column_names(width: int) -> tuple[str, ...]:
+    """Name the columns of a list without a header as the service names them."""
+    return tuple(f"col{index}" for index in range(width))
+
+
+def find_column(
+    title: str, names: Sequence[str], sample: Sequence[Sequence[str]], wanted: str | None
+) -> int:
+    """Find the addresses: in the column of this name, or of a usual one, or with most of the `@`.
+
+    Raises:
+        InvalidListError: no column has any.
+        UsageError: there is no column of this name.
+    """
+    folded = [fold(name) for name in names]
+    if wanted is not None:
+        if wanted in names:
+            return names.index(wanted)
+        if fold(wanted) in folded:
+            return folded.index(fold(wanted))
+        raise UsageError(
+            f"{title} has no column {wanted!r}; it has {listed(names)}. "
+            "A list without a header has col0, col1, ..."
+        )
+    found = [0] * len(names)
+    for row in sample:
+        for index, cell in enumerate(row[: len(names)]):
+            found[index] += "@" in cell
+    usual = [folded.index(name) for name in ADDRESS_NAMES if name in folded]
+    for index in usual:
+        if found[index]:
+            return index
+    if any(found):
+        return found.index(max(found))
+    if usual:
+        return usual[0]
+    raise InvalidListError(
+        f"{title} has no column of addresses among {listed(names)}. Name it with `column`."
+    )
+
+
+def fold(name: str) -> str:
+    """Return what two names have in common if people take them for one."""
+    return " ".join(name.lower().split())
+
+
+def listed(names: Sequence[str]) -> str:
+    """List names for a message, which stays short however many there are."""
+    shown = ", ".join(repr(name[:_SHOWN_CHARACTERS]) for name in names[:_SHOWN_NAMES])
+    more = len(names) - _SHOWN_NAMES
+    return f"{shown} and {more:,} more" if more > 0 else shown

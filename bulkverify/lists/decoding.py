@@ -1,0 +1,112 @@
+"""The text of a file, in pieces, whatever its encoding."""
+
+import codecs
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.lists.tables import Digest, file_pieces
+
+DEFAULT_ENCODING: Final = "utf-8-sig"
+
+_SAMPLE_BYTES: Final = 64 * 1024
+# With a byte order mark, these are what the encoding without the order in its name reads.
+_ORDERED: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+_MARKUP: Final = ("<html", "<!doctype", "<?xml", "<table")
+_KINDS: Final = {
+    b"PK\x03\x04": "a spreadsheet or a ZIP file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file, or one with a password",
+    b"\x1f\x8b": "compressed with gzip",
+    b"%PDF-": "a PDF file",
+}
+
+
+def check_encoding(encoding: str) -> None:
+    """Find out whether there is such an encoding of text.
+
+    Raises:
+        UsageError: there is not.
+    """
+    try:
+        "".encode(encoding)  # a codec that is none of text, such as hex, is found out here
+        codecs.getincrementaldecoder(encoding)
+    except (LookupError, ValueError):
+        raise UsageError(f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'.") from None
+
+
+def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
+    """Read the beginning of a file; return it, and the encoding that the file has.
+
+    That is the one which is asked for, unless that is the default and the file's first bytes say
+    otherwise.
+
+    Raises:
+        InvalidListError: the file is empty or no text.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(_SAMPLE_BYTES)
+    for mark, kind in _KINDS.items():
+        if beginning.startswith(mark):
+            raise InvalidListError(f"{title} is {kind}: save it as CSV (UTF-8). Nothing was sent.")
+    encoding = _encoding_of(beginning, encoding)
+    try:
+        text = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
+    except UnicodeError:  # as UTF-16 without its byte order mark; told where it is read
+        text = ""
+    if text.lstrip()[:20].lower().startswith(_MARKUP):
+        raise InvalidListError(
+            f"{title} is HTML or XML, whatever it is called: save it as CSV (UTF-8). Nothing was sent."
+        )
+    if "\0" in text:
+        raise InvalidListError(
+            f"{title} is no text file: save it as CSV (UTF-8). Nothing was sent."
+        )
+    if not beginning.strip(b"\xef\xbb\xbf \t\r\n"):
+        raise InvalidListError(f"{title} is empty: a list needs at least one address.")
+    return text, encoding
+
+
+def _encoding_of(beginning: bytes, encoding: str) -> str:
+    """Return what reads a byte order mark as one, rather than as part of the text."""
+    name = codecs.lookup(encoding).name
+    if name == "utf-8":
+        encoding = name = DEFAULT_ENCODING
+    if name == DEFAULT_ENCODING:
+        marks = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
+        return "utf-16" if beginning.startswith(marks) else encoding
+    if name in _ORDERED and beginning.startswith("\ufeff".encode(name)):
+        return name[: -len("-le")]
+    return encoding
+
+
+def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None) -> Iterator[str]:
+    """Read a file as text, in pieces.
+
+    Raises:
+        InvalidListError: a byte is none of this encoding; the message names it and its place.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line = 1
+    read = 0
+    for piece in chain(file_pieces(path, digest), (b"",)):
+        read += len(piece)
+        try:
+            text = decoder.decode(piece, not piece)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode(encoding, "replace")
+            line += before.count("\n")
+            byte = f"byte 0x{error.object[error.start]:02x}"
+            place = read - len(error.object) + error.start
+            problem = f"{byte} at position {place:,}, on line {line:,} ({error.reason})"
+        except UnicodeError as error:  # as UTF-16 without its byte order mark
+            problem = str(error)
+        else:
+            line += text.count("\n")
+            yield text
+            continue
+        raise InvalidListError(
+            f"{title} is not {encoding} text: {problem}. "
+            'Name its encoding, for example `encoding="cp1252"`. Nothing was sent.'
+        )

@@ -1,0 +1,301 @@
+"""The verdicts joined back to every row of a list, with all of its columns."""
+
+import csv
+import hashlib
+import json
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from io import StringIO
+from itertools import compress
+from pathlib import Path
+from typing import BinaryIO, Final, Literal, TypeVar
+
+import attrs
+
+from bulkverify.errors import InvalidListError
+from bulkverify.lists.folders import rows_path
+from bulkverify.lists.splitting import Split
+from bulkverify.lists.tables import Table, unique
+from bulkverify.lists.verdicts import EPOCH, FLAGS, MISSING, NEVER, Verdicts, moments
+from bulkverify.models import Analysis, Verdict, VerdictCounts
+from bulkverify.results import Meaning
+
+VERDICT_COLUMNS: Final = ("verdict", *FLAGS, "verified_at")
+
+_Row = TypeVar("_Row")
+
+
+@attrs.frozen(kw_only=True)
+class Joined:
+    """What a join came to: all numbers but `written` count the rows of the list."""
+
+    rows: int
+    written: int
+    missing: int
+    verdicts: VerdictCounts
+    flags: Analysis
+
+
+@attrs.frozen(kw_only=True)
+class JoinedRow:
+    """A row of a list with its verdict, which is `None` where the service returned none.
+
+    `row` counts from 1. `columns` are all of the list's, in their order.
+    """
+
+    row: int
+    email: str
+    columns: Mapping[str, str]
+    verdict: Verdict | None
+    syntax_error: bool | None = None
+    common_isp: bool | None = None
+    role_based: bool | None = None
+    disposable: bool | None = None
+    spamtrap: bool | None = None
+    verified_at: datetime | None = None
+
+
+def join(
+    table: Table,
+    split: Split,
+    folder: Path,
+    results: Mapping[int, Path],
+    file: BinaryIO,
+    *,
+    format: Literal["csv", "jsonl"] = "csv",  # noqa: A002 - what everybody calls it
+    only: Collection[Verdict] | None = None,
+) -> Joined:
+    """Write every row of a list with its verdict behind it, in the order of the list.
+
+    Where a column of the list already has the name of one of ours, ours is called `bulkverify_...`.
+    A row that the service returned nothing for has empty cells there.
+
+    Args:
+        table: the list.
+        split: what `split` made of it.
+        folder: where `split` has written.
+        results: the downloaded results by the number of their part; one that is not there leaves
+            its rows without a verdict.
+        file: takes UTF-8.
+        format: of the output. CSV has the list's own delimiter and line ends; JSON Lines keep the
+            values of a list that was written so.
+        only: leave out the rows with any other verdict, or none.
+
+    Raises:
+        InvalidListError: the list is not the one that was split, or can't be read.
+        ProtocolError: results can't be read.
+        OSError: a file can't be read or written.
+    """
+    verdicts = Verdicts(split)
+    verdicts.take(split, folder, results)
+    rows = _Rows(table, split, folder, verdicts, only)
+    chunks = _json_lines(table, rows) if format == "jsonl" else _csv(table, rows)
+    file.writelines(chunk.encode(errors="replace") for chunk in chunks)
+    return rows.joined()
+
+
+def joined_rows(
+    table: Table,
+    split: Split,
+    folder: Path,
+    results: Mapping[int, Path],
+    *,
+    only: Collection[Verdict] | None = None,
+) -> Iterator[JoinedRow]:
+    """Give every row of a list with its verdict, typed, in the order of the list.
+
+    Raises:
+        InvalidListError, ProtocolError, OSError: as for `join`.
+    """
+    verdicts = Verdicts(split)
+    verdicts.take(split, folder, results)
+    rows = _Rows(table, split, folder, verdicts, only)
+    names = unique(table.names)
+    meanings = [
+        {"verdict": None} if finding is None else dict(zip(VERDICT_COLUMNS, finding, strict=False))
+        for finding in verdicts.findings
+    ]
+    for batch, codes, times, numbers in rows.beside(table.batches(rows.digest)):
+        for row, code, time, number in zip(batch, codes, times, numbers, strict=True):
+            yield JoinedRow(
+                row=number,
+                email=row[table.column].strip(),
+                columns=dict(zip(names, row, strict=True)),
+                verified_at=None if time == NEVER else EPOCH + timedelta(milliseconds=time),
+                **meanings[code],
+            )
+
+
+def verdict_names(names: Sequence[str]) -> list[str]:
+    """Name our columns so that none has the name of one of the list's."""
+    taken = {name.strip().lower() for name in names}
+    ours = []
+    for name in VERDICT_COLUMNS:
+        untaken = name
+        while untaken in taken:
+            untaken = f"bulkverify_{untaken}"
+        ours.append(untaken)
+    return ours
+
+
+class _Rows:
+    """Finds the verdicts of rows while these are read, and counts them."""
+
+    def __init__(
+        self,
+        table: Table,
+        split: Split,
+        folder: Path,
+        verdicts: Verdicts,
+        only: Collection[Verdict] | None,
+    ) -> None:
+        self.digest = hashlib.blake2b(digest_size=16)
+        self.findings = verdicts.findings
+        self._table = table
+        self._split = split
+        self._path = rows_path(folder)
+        self._verdicts = verdicts
+        self._wanted = (
+            None if only is None else [f is not None and f[0] in only for f in verdicts.findings]
+        )
+        self._counts: Counter[int] = Counter()
+        self._written = 0
+
+    def beside(
+        self, batches: Iterable[list[_Row]]
+    ) -> Iterator[tuple[list[_Row], list[int], list[int], Sequence[int]]]:
+        """Give the rows that are wanted, with the codes and times of their verdicts, and their numbers."""
+        code_of, time_of = self._verdicts.codes.__getitem__, self._verdicts.times.__getitem__
+        done = 0
+        with self._path.open("rb") as file:
+            for batch in batches:
+                places = self._places(file, len(batch))
+                codes = list(map(code_of, places))
+                times = list(map(time_of, places))
+                numbers: Sequence[int] = range(done + 1, done + len(batch) + 1)
+                done += len(batch)
+                self._counts.update(codes)
+                kept = batch
+                if self._wanted is not None:
+                    keep = [self._wanted[code] for code in codes]
+                    kept, codes, times, numbers = (
+                        list(compress(batch, keep)),
+                        list(compress(codes, keep)),
+                        list(compress(times, keep)),
+                        list(compress(numbers, keep)),
+                    )
+                self._written += len(kept)
+                yield kept, codes, times, numbers
+        self.digest.update(self._table.described().encode(errors="surrogatepass"))
+        if self.digest.hexdigest() != self._split.content:
+            raise self._changed()
+
+    def joined(self) -> Joined:
+        """Say what it came to."""
+        verdicts: Counter[str] = Counter()
+        flags: Counter[str] = Counter()
+        for code, finding in enumerate(self.findings):
+            if finding is not None:
+                count = self._counts[code]
+                verdict, *its_flags = finding
+                verdicts[verdict.value] += count
+                flags.update(
+                    {name: count * bool(flag) for name, flag in zip(FLAGS, its_flags, strict=True)}
+                )
+        return Joined(
+            rows=self._split.rows,
+            written=self._written,
+            missing=self._counts[MISSING],
+            verdicts=VerdictCounts(
+                **{verdict.value: verdicts[verdict.value] for verdict in Verdict}
+            ),
+            flags=Analysis(**{name: flags[name] for name in FLAGS}),
+        )
+
+    def _places(self, file: BinaryIO, count: int) -> "array[int]":
+        data = file.read(4 * count)
+        if len(data) != 4 * count:
+            raise self._changed()
+        places = array("I", data)
+        if sys.byteorder == "big":
+            places.byteswap()
+        return places
+
+    def _changed(self) -> InvalidListError:
+        return InvalidListError(
+            f"{self._table.title} has changed since it was split: its rows and their verdicts no longer belong "
+            "together. Nothing was written."
+        )
+
+
+def _csv(table: Table, rows: _Rows) -> Iterator[str]:
+    """Write the rows as CSV, many at a time."""
+    names = [*table.names, *verdict_names(table.names)]
+    # What looks like a byte order mark at the beginning of a file is taken for one, unless quoted.
+    yield csv_text([names], table.delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
+    cells = [_cells(finding) for finding in rows.findings]
+    ends = ["".join(f"{table.delimiter}{cell}" for cell in [*own, ""]) for own in cells]
+    plain = not (table.delimiter.isalnum() or table.delimiter in "_-:.")  # never within our cells
+    for batch, codes, times, _ in rows.beside(table.batches(rows.digest)):
+        written = csv_text(batch, table.delimiter, table.newline)
+        lines = written.split(table.newline)
+        if (
+            plain and len(lines) == len(batch) + 1
+        ):  # each row is a line, and takes our cells as text
+            texts = zip(lines, codes, moments(times), strict=False)
+            joined = [f"{line}{ends[code]}{moment}" for line, code, moment in texts]
+            yield table.newline.join([*joined, ""])
+            continue
+        for row, code, moment in zip(batch, codes, moments(times), strict=True):
+            row += cells[code]  # noqa: PLW2901 - in place, which is what it is for
+            row.append(moment)
+        yield csv_text(batch, table.delimiter, table.newline)
+
+
+def csv_text(
+    rows: Sequence[Sequence[str]], delimiter: str, newline: str, *, quoted: bool = False
+) -> str:
+    """Write rows as CSV, so that they read back cell for cell.
+
+    Up to Python 3.12 `csv` quotes a carriage return only where it is part of the line ends, and yet
+    takes it for one when it reads.
+    """
+    text = StringIO(newline="")
+    csv.writer(
+        text,
+        delimiter=delimiter,
+        lineterminator=newline,
+        quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL,
+    ).writerows(rows)
+    written = text.getvalue()
+    if quoted or newline == "\r\n" or "\r" not in written:
+        return written
+    if len(rows) == 1:
+        return csv_text(rows, delimiter, newline, quoted=True)
+    return "".join(csv_text([row], delimiter, newline) for row in rows)
+
+
+def _cells(finding: Meaning | None) -> list[str]:
+    if finding is None:
+        return [""] * (len(VERDICT_COLUMNS) - 1)
+    verdict, *flags = finding
+    return [verdict.value, *("" if flag is None else "NY"[flag] for flag in flags)]
+
+
+def _json_lines(table: Table, rows: _Rows) -> Iterator[str]:
+    """Write the rows as JSON Lines, many at a time."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    *ours, last = verdict_names(table.names)
+    ends = []
+    for finding in rows.findings:
+        values = [None] * len(ours) if finding is None else finding
+        members = encode(dict(zip(ours, values, strict=True)))[1:-1]
+        ends.append(f", {members}, {encode(last)}: ")
+    for batch, codes, times, _ in rows.beside(table.objects(rows.digest)):
+        yield "".join(
+            f'{text}{ends[code]}"{moment}"}}\n' if moment else f"{text}{ends[code]}null}}\n"
+            for text, code, moment in zip(batch, codes, moments(times), strict=True)
+        )

@@ -1,0 +1,148 @@
+"""JSON Lines: an object or an address a line."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from bulkverify.errors import InvalidListError
+from bulkverify.lists.columns import SAMPLE_ROWS, find_column
+from bulkverify.lists.decoding import sample_of
+from bulkverify.lists.lines import text_lines
+from bulkverify.lists.tables import Digest, Table, file_pieces
+
+ADDRESS_KEY: Final = "email"
+"""The name of the column of addresses that come without one."""
+
+# Numbers stay as they are written: 1.10 is not 1.1, and large ones lose nothing.
+_decode: Final = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode
+_decode_exactly: Final = json.JSONDecoder().decode
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+@attrs.frozen(kw_only=True)
+class JsonLines(Table):
+    """A file of objects, whose keys are the columns, in the order of their first appearance."""
+
+    path: Path
+
+    def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
+        """Read the rows in order; what a line does not have is an empty cell."""
+        places = {name: index for index, name in enumerate(self.names)}
+        for lines in self._values(digest):
+            yield [self._row(value, places, line) for value, line in lines]
+
+    def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
+        """Read the rows as they are written, so that every value keeps its type."""
+        for lines in self._values(digest):
+            yield [
+                line[:-1].rstrip()
+                if isinstance(value, dict) and value
+                else _encode({ADDRESS_KEY: value or ""})[:-1]
+                for value, line in lines
+            ]
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read the file."""
+        return file_pieces(self.path)
+
+    def _values(self, digest: Digest | None) -> Iterator[list[tuple[str | dict[str, object], str]]]:
+        return json_values(self.path, self.encoding, self.title, digest)
+
+    def _row(
+        self, value: str | dict[str, object], places: Mapping[str, int], line: str
+    ) -> list[str]:
+        row = [""] * len(places)
+        try:
+            if isinstance(value, str):
+                row[places[ADDRESS_KEY]] = _cell(value)
+                return row
+            for name, item in value.items():
+                if isinstance(item, list | dict):
+                    item = _decode_exactly(line)[name]  # noqa: PLW2901 - with its numbers as numbers
+                row[places[name]] = _cell(item)
+        except KeyError as error:
+            raise InvalidListError(
+                f"{self.title} has changed since it was opened: {error} is a new column."
+            ) from None
+        return row
+
+
+def open_json_lines(
+    path: Path, *, title: str, column: str | None, encoding: str, names: tuple[str, ...] = ()
+) -> JsonLines:
+    """Read a file of objects once to find out their keys; `names` are these where they are known."""
+    _, encoding = sample_of(path, encoding, title)
+    known = dict.fromkeys(names)
+    sample: list[str | dict[str, object]] = []
+    for lines in json_values(path, encoding, title):
+        for value, _ in lines:
+            keys = value.keys() if isinstance(value, dict) else {ADDRESS_KEY}
+            if not keys <= known.keys():
+                known.update(dict.fromkeys(keys))
+        sample += [value for value, _ in lines[: SAMPLE_ROWS - len(sample)]]
+        if names and len(sample) >= SAMPLE_ROWS:
+            break
+    if not sample:
+        raise InvalidListError(f"{title} is empty: a list needs at least one address.")
+    rows = [
+        [value if isinstance(value, str) else str(value.get(name) or "") for name in known]
+        for value in sample
+    ]
+    return JsonLines(
+        title=title,
+        names=tuple(known),
+        column=find_column(title, tuple(known), rows, column),
+        path=path,
+        encoding=encoding,
+    )
+
+
+def json_values(
+    path: Path, encoding: str, title: str, digest: Digest | None = None
+) -> Iterator[list[tuple[str | dict[str, object], str]]]:
+    """Read the values of a file and the lines they are on, many at a time.
+
+    Raises:
+        InvalidListError: a line is not JSON, or neither an object nor text.
+    """
+    number = 0
+    for lines in text_lines(path, encoding, title, digest):
+        values = []
+        for line in lines:
+            number += 1
+            stripped = line.strip()
+            if not stripped:
+                continue
+            try:
+                value = _decode(stripped)
+            except json.JSONDecodeError as error:
+                problem = f"{error.msg} at character {error.colno:,}"
+            except RecursionError:
+                problem = "it is nested too deeply"
+            else:
+                if stripped[0] in '"{':
+                    values.append((value, stripped))
+                    continue
+                problem = "it is neither an object nor an address"
+            raise InvalidListError(
+                f"Line {number:,} of {title} is no row as JSON Lines has them: {problem}. Write an object, such as "
+                '{"email": "a@example.com"}, on each line. Nothing was sent.'
+            )
+        if values:
+            yield values
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, str):
+        # Half of a pair, as of text that was cut within an emoji, can't be written as UTF-8.
+        return _SURROGATE.sub("\ufffd", value)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _SURROGATE.sub("\ufffd", _encode(value))

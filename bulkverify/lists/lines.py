@@ -1,0 +1,92 @@
+"""Text files with an address a line."""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, last_line_end
+from bulkverify.errors import InvalidListError
+from bulkverify.lists.columns import ADDRESS_NAMES, SAMPLE_ROWS, find_column, fold
+from bulkverify.lists.decoding import decoded, sample_of
+from bulkverify.lists.tables import Digest, Table, file_pieces
+
+_DELIMITERS: Final = ",;\t|"
+
+
+@attrs.frozen(kw_only=True)
+class Lines(Table):
+    """A file of addresses; `headed` if its first line is the name of them."""
+
+    path: Path
+    headed: bool
+
+    def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
+        """Read the rows in order: quotes and commas mean nothing here."""
+        header = self.headed
+        for lines in text_lines(self.path, self.encoding, self.title, digest):
+            rows = [[line] for line in lines if line]
+            if header and rows:
+                del rows[0]
+                header = False
+            if rows:
+                yield rows
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read the file."""
+        return file_pieces(self.path)
+
+
+def open_lines(path: Path, *, title: str, column: str | None, encoding: str) -> Lines:
+    """Look at the beginning of a file of addresses."""
+    beginning, encoding = sample_of(path, encoding, title)
+    lines = chain.from_iterable(text_lines(path, encoding, title))
+    sample = list(islice(filter(None, lines), SAMPLE_ROWS + 1))
+    if not sample:
+        raise InvalidListError(f"{title} is empty: a list needs at least one address.")
+    headed = fold(sample[0]) in ADDRESS_NAMES
+    names = (sample.pop(0) if headed else "email",)
+    if not sample:
+        raise InvalidListError(f"{title} has a header and no rows: there is nothing to verify.")
+    for delimiter in _DELIMITERS:
+        if sum(delimiter in line for line in sample) > len(sample) / 2:
+            raise InvalidListError(
+                f"{title} has more than an address a line, with {delimiter!r} between them. If it is a table, "
+                'say so with `format="csv"`. Nothing was sent.'
+            )
+    return Lines(
+        title=title,
+        names=names,
+        column=find_column(title, names, [[line] for line in sample], column),
+        newline="\r\n" if "\r\n" in beginning else "\n",
+        path=path,
+        encoding=encoding,
+        headed=headed,
+    )
+
+
+def text_lines(
+    path: Path, encoding: str, title: str, digest: Digest | None = None
+) -> Iterator[list[str]]:
+    """Read the lines of a file without their ends, many at a time.
+
+    They end where people's editors end them; `str.splitlines` also ends them at U+2028 and others.
+    """
+    rest = ""
+    count = 0
+    for piece in decoded(path, encoding, title, digest):
+        text = rest + piece
+        end = last_line_end(text) if piece else len(text)
+        rest = text[end:]
+        if len(rest) > LARGEST_RECORD_CHARACTERS:
+            raise InvalidListError(
+                f"Line {count + 1:,} of {title} has more than {LARGEST_RECORD_CHARACTERS:,} characters. Nothing was sent."
+            )
+        lines = text[:end].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        if not lines[-1]:  # what follows the last line end
+            lines.pop()
+        count += len(lines)
+        if lines:
+            yield lines

@@ -1,0 +1,171 @@
+"""A list, wherever it is and whatever it is: found out how to read it."""
+
+import os
+from collections.abc import Iterable, Mapping
+from itertools import chain, count
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, get_args
+
+import attrs
+
+from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.lists.decoding import DEFAULT_ENCODING, check_encoding, sample_of
+from bulkverify.lists.delimited import open_delimited
+from bulkverify.lists.folders import create, source_path
+from bulkverify.lists.jsonlines import open_json_lines
+from bulkverify.lists.lines import open_lines
+from bulkverify.lists.several import put_together
+from bulkverify.lists.spooling import Spool, copy
+from bulkverify.lists.spreadsheets import write_as_csv
+from bulkverify.lists.tables import Table
+
+ListFormat: TypeAlias = Literal["csv", "tsv", "txt", "jsonl", "xlsx"]
+"""How a list is written."""
+
+ListSource: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | Iterable[os.PathLike[str]]
+    | Iterable[str]
+    | Iterable[Mapping[str, object]]
+)
+"""A path, the content of a file, several paths as one list, addresses, or rows as mappings."""
+
+_FORMATS: Final[dict[str, ListFormat]] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".txt": "txt",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+}
+
+
+def open_table(
+    source: ListSource,
+    *,
+    column: str | None = None,
+    delimiter: str | None = None,
+    encoding: str = DEFAULT_ENCODING,
+    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
+    spool: Path,
+) -> Table:
+    """Look at the beginning of a list and find out how to read it.
+
+    A first row without any address is a header. Without `column`, the addresses are in the column
+    that is named like them, else in the one that holds most of the `@`.
+
+    Args:
+        source: a path; several, which are read as one list with the columns of all of them; the
+            content of a file; addresses; or rows as mappings. A `str` is a path.
+        column: the name of the address column, in any case; `col0`, `col1`, ... where there is no
+            header.
+        delimiter: between the cells of CSV; found out if left out.
+        encoding: of the text; the default is UTF-8 with or without a byte order mark, and UTF-16
+            with one.
+        format: how the list is written; by its suffix if left out, else by its beginning.
+        spool: a folder that takes what can't be read twice, or not as it is.
+
+    Raises:
+        InvalidListError: the list is empty or binary, or has no addresses.
+        UsageError: there is no such column, encoding, delimiter or format, or the source is no list.
+        OSError: a file can't be read or written.
+    """
+    check_encoding(encoding)
+    if format is not None and format not in get_args(ListFormat):
+        raise UsageError(
+            f"There is no format {format!r}; there are {', '.join(get_args(ListFormat))}."
+        )
+    reading = _Reading(column, delimiter, encoding, format, spool)
+    if isinstance(source, bytes | bytearray):
+        path = source_path(spool, 1, ".csv")
+        with create(path) as file:
+            file.write(source)
+        return reading.open(path, "The list", 1)
+    if isinstance(source, str):
+        if "\n" in source or "\r" in source:
+            raise UsageError(
+                "A str is the path of a list. Pass the content of a file as bytes: `text.encode()`."
+            )
+        source = Path(source)
+    if isinstance(source, os.PathLike):
+        source = (source,)
+    if isinstance(source, Mapping) or not isinstance(source, Iterable):
+        raise UsageError(
+            f"A list is a path, or an iterable of paths, addresses or mappings, not {type(source).__name__}."
+        )
+    items = iter(source)
+    first = next(items, None)
+    if isinstance(first, os.PathLike):
+        paths = map(_path, chain((first,), items), count(1))
+        return put_together(
+            [reading.open(path, str(path), number) for number, path in enumerate(paths, start=1)]
+        )
+    with Spool(spool) as spooled:
+        if first is not None:
+            _refuse_names_of_files(first)
+            spooled.extend(chain((first,), items))
+        return spooled.table(column=column)
+
+
+@attrs.frozen
+class _Reading:
+    """How lists are to be read."""
+
+    column: str | None
+    delimiter: str | None
+    encoding: str
+    format: ListFormat | None
+    spool: Path
+
+    def open(self, path: Path, title: str, number: int) -> Table:
+        """Find out how to read a file, the `number`th of them."""
+        if path.exists() and not path.is_file() and not path.is_dir():
+            spooled = source_path(self.spool, number, path.suffix)
+            copy(path, spooled)  # a pipe can be read only once
+            path = spooled
+        kind = self.format or _FORMATS.get(path.suffix.lower())
+        kind = kind or _guess_format(path, self.encoding, title)
+        delimiter, encoding = self.delimiter, self.encoding
+        if kind == "txt" and delimiter is None:
+            return open_lines(path, title=title, column=self.column, encoding=encoding)
+        if kind == "jsonl":
+            return open_json_lines(path, title=title, column=self.column, encoding=encoding)
+        if kind == "tsv":
+            delimiter = delimiter or "\t"
+        if kind == "xlsx":
+            spooled = source_path(self.spool, number, ".xlsx.csv")
+            write_as_csv(path, spooled, title)
+            path, delimiter, encoding = spooled, ",", DEFAULT_ENCODING
+        return open_delimited(
+            path, title=title, column=self.column, delimiter=delimiter, encoding=encoding
+        )
+
+
+def _guess_format(path: Path, encoding: str, title: str) -> ListFormat:
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            return "xlsx"
+    text = sample_of(path, encoding, title)[0].lstrip()
+    if text.startswith(("[{", "[\n", '["')):
+        raise InvalidListError(
+            f"{title} is one JSON array: write each of its items on a line of its own, as `jq -c '.[]'` does. "
+            "Nothing was sent."
+        )
+    return "jsonl" if text.startswith("{") else "csv"
+
+
+def _path(item: object, number: int) -> Path:
+    if not isinstance(item, str | os.PathLike):
+        raise UsageError(f"Source {number:,} is no path, but {type(item).__name__}.")
+    return Path(item)
+
+
+def _refuse_names_of_files(first: object) -> None:
+    """Refuse what looks like several paths: as addresses, they would all be invalid."""
+    if isinstance(first, str) and "@" not in first and first and Path(first).is_file():
+        raise UsageError(f"{first!r} is a file and no address: pass several lists as Path objects.")

@@ -1,0 +1,102 @@
+"""Several lists, one after the other, as one."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from operator import itemgetter
+
+import attrs
+
+from bulkverify.lists.jsonlines import JsonLines
+from bulkverify.lists.tables import Digest, Table, json_objects, unique
+
+
+@attrs.frozen(kw_only=True)
+class Several(Table):
+    """Lists whose columns are put together by name, in the order of their first appearance.
+
+    `places` tells for each of them where its columns are in the whole. Addresses go to the first
+    one's column of addresses, whatever they are called elsewhere.
+    """
+
+    tables: tuple[Table, ...]
+    places: tuple[tuple[int, ...], ...]
+
+    def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
+        """Read the rows of one list after the other."""
+        for table, places in zip(self.tables, self.places, strict=True):
+            spread = self._spreading(places)
+            for batch in table.batches(digest):
+                yield batch if spread is None else [list(spread([*row, ""])) for row in batch]
+
+    def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
+        """Read the rows as JSON objects; those that are written as such stay as they are."""
+        names = unique(self.names)
+        for table, places in zip(self.tables, self.places, strict=True):
+            if isinstance(table, JsonLines) and table.names == tuple(
+                names[place] for place in places
+            ):
+                yield from table.objects(digest)
+                continue
+            own = [names[place] for place in places]
+            for batch in table.batches(digest):
+                yield json_objects(own, batch)
+
+    @property
+    def short(self) -> int:
+        """How many rows of them had fewer cells than their list has columns."""
+        return sum(table.short for table in self.tables)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read one list after the other."""
+        return chain.from_iterable(table.pieces() for table in self.tables)
+
+    def described(self) -> str:
+        """Say how each of them is read."""
+        return json.dumps([Table.described(self), *(table.described() for table in self.tables)])
+
+    def _spreading(
+        self, places: tuple[int, ...]
+    ) -> Callable[[Sequence[str]], tuple[str, ...]] | None:
+        width = len(self.names)
+        if places == tuple(range(width)):
+            return None
+        whence = [len(places)] * width  # what a list does not have is the empty cell behind its row
+        for index, place in enumerate(places):
+            whence[place] = index
+        return itemgetter(*whence)
+
+
+def put_together(tables: Sequence[Table]) -> Table:
+    """Make one table of several."""
+    if len(tables) == 1:
+        return tables[0]
+    first = tables[0]
+    names = list(first.names)
+    known = {}
+    places = []
+    for table in tables:
+        own = []
+        times: dict[str, int] = {}
+        for index, name in enumerate(table.names):
+            if index == table.column:
+                own.append(first.column)
+                continue
+            times[name] = times.get(name, 0) + 1  # lists may have several columns of one name
+            key = name, times[name]
+            if table is first:
+                known[key] = index
+            elif key not in known:
+                known[key] = len(names)
+                names.append(name)
+            own.append(known[key])
+        places.append(tuple(own))
+    return Several(
+        title=" + ".join(table.title for table in tables[:3]) + (" + …" if len(tables) > 3 else ""),  # noqa: PLR2004
+        names=tuple(names),
+        column=first.column,
+        delimiter=first.delimiter,
+        newline=first.newline,
+        tables=tuple(tables),
+        places=tuple(places),
+    )

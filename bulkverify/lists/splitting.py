@@ -1,0 +1,258 @@
+"""From a list to the parts that the service takes: every address once, and nothing but addresses."""
+
+import hashlib
+import re
+import sys
+from array import array
+from itertools import count
+from operator import itemgetter
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+import attrs
+
+from bulkverify.errors import InvalidListError
+from bulkverify.files import flush_to_disk
+from bulkverify.lists.addresses import keys_of
+from bulkverify.lists.distinct import Distinct
+from bulkverify.lists.folders import create, part_path, rows_path
+from bulkverify.lists.tables import Table, digest_of
+from bulkverify.uploads import LONGEST_LIST_ROWS
+
+LARGEST_PART_BYTES: Final = 10_000_000
+"""The service takes 10 MB a list; this is 10 MB whichever way it counts."""
+
+BLANK: Final = 0
+INVALID: Final = 1
+FIRST_ADDRESS: Final = 2
+"""What stands in `rows.bin` for a row: no address, none that can be one, or from here on its number."""
+
+_HEADER: Final = b"email\n"
+_TO_QUOTE: Final = re.compile(r'[",;\t|\r\n]')
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """What one upload holds: the addresses that the rows from `first_row` to `last_row` brought."""
+
+    number: int
+    addresses: int
+    size_bytes: int
+    first_row: int
+    last_row: int
+
+
+@attrs.frozen(kw_only=True)
+class Split:
+    """What a list came to.
+
+    Of its `rows`, `duplicates` have an address that an earlier row has, `blank` have none, and
+    `invalid` have what can't be one; none of these is sent, and `addresses` are. `short` rows had
+    fewer cells than the list has columns, and got empty ones. `fingerprint` tells whether a list is
+    still the one that was split, and was split the same way; `content` only the former.
+    """
+
+    rows: int
+    addresses: int
+    duplicates: int
+    blank: int
+    invalid: int
+    parts: tuple[Part, ...]
+    content: str
+    fingerprint: str
+    short: int = 0
+
+
+def fingerprint(
+    table: Table,
+    *,
+    largest_rows: int = LONGEST_LIST_ROWS,
+    largest_bytes: int = LARGEST_PART_BYTES,
+    judge: bool = True,
+    deduplicate: bool = True,
+) -> str:
+    """Return what `split` would, without splitting: a second for a gigabyte."""
+    return _fingerprint(digest_of(table), largest_rows, largest_bytes, judge, deduplicate)
+
+
+def _fingerprint(content: str, *options: int) -> str:
+    return hashlib.blake2b(repr((content, *options)).encode(), digest_size=16).hexdigest()
+
+
+def split(
+    table: Table,
+    folder: Path,
+    *,
+    largest_rows: int = LONGEST_LIST_ROWS,
+    largest_bytes: int = LARGEST_PART_BYTES,
+    judge: bool = True,
+    deduplicate: bool = True,
+) -> Split:
+    """Write a list's addresses as parts to be sent, and note which row has which.
+
+    The parts are `part-0001.csv` and so on, each with a header and an address a line. `rows.bin`
+    has four bytes a row (see `BLANK`); addresses are numbered as they first appear, so that a part
+    holds consecutive ones.
+
+    Args:
+        table: the list.
+        folder: takes the files; those of an earlier try are replaced.
+        largest_rows: of a part, without its header.
+        largest_bytes: of a part.
+        judge: leave out what can't be an address.
+        deduplicate: leave out what an earlier row has.
+
+    Raises:
+        InvalidListError: the list can't be read, or has no addresses at all.
+        OSError: something can't be read or written.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    distinct = Distinct() if deduplicate else None
+    rows = addresses = blank = invalid = 0
+    pick = itemgetter(table.column)
+    parts = _Parts(folder, largest_rows, largest_bytes)
+    with create(rows_path(folder)) as file, parts:
+        for batch in table.batches(digest):
+            cells = list(map(str.strip, map(pick, batch)))
+            keys = keys_of(cells, judge=judge)
+            sent = [key for key in keys if key]
+            numbers = iter(
+                distinct.number(sent)
+                if distinct is not None
+                else range(addresses, addresses + len(sent))
+            )
+            codes = array("I")
+            add = codes.append
+            fresh: list[str] = []
+            fresh_rows: list[int] = []
+            for row, key in enumerate(keys, start=rows + 1):
+                if key:
+                    number = next(numbers)
+                    add(number + FIRST_ADDRESS)
+                    if number == addresses:
+                        addresses += 1
+                        fresh.append(cells[row - rows - 1])
+                        fresh_rows.append(row)
+                elif key is None:
+                    invalid += 1
+                    add(INVALID)
+                else:
+                    blank += 1
+                    add(BLANK)
+            rows += len(batch)
+            _write_codes(file, codes)
+            parts.add(fresh, fresh_rows)
+    for number in count(len(parts.done) + 1):
+        if not (stale := part_path(folder, number)).exists():
+            break
+        stale.unlink()
+    digest.update(table.described().encode(errors="surrogatepass"))
+    if blank == rows:
+        raise InvalidListError(
+            f"{table.title} has no addresses in its column {table.names[table.column]!r}: there is nothing to "
+            "verify. Name the right one with `column`. Nothing was sent."
+        )
+    content = digest.hexdigest()
+    return Split(
+        rows=rows,
+        addresses=addresses,
+        duplicates=rows - addresses - blank - invalid,
+        blank=blank,
+        invalid=invalid,
+        parts=tuple(parts.done),
+        content=content,
+        fingerprint=_fingerprint(content, largest_rows, largest_bytes, judge, deduplicate),
+        short=table.short,
+    )
+
+
+class _Parts:
+    """Writes addresses to one part after the other, and begins the next when one is full."""
+
+    def __init__(self, folder: Path, largest_rows: int, largest_bytes: int) -> None:
+        self.done: list[Part] = []
+        self._folder = folder
+        self._largest_rows = largest_rows
+        self._largest_bytes = largest_bytes
+        self._file: BinaryIO | None = None
+        self._addresses = self._bytes = self._first_row = self._last_row = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self._end()
+        elif self._file is not None:
+            self._file.close()
+
+    def add(self, addresses: list[str], rows: list[int]) -> None:
+        """Write addresses that first appear in these rows."""
+        if not addresses:
+            return
+        lines = [_line(address) for address in addresses]
+        data = b"".join(lines)
+        if not self._fits(len(lines), len(data)):
+            for line, row in zip(lines, rows, strict=True):
+                if not self._fits(1, len(line)):
+                    self._end()
+                self._write(1, line, row, row)
+            return
+        self._write(len(lines), data, rows[0], rows[-1])
+
+    def _fits(self, addresses: int, size_bytes: int) -> bool:
+        return (
+            self._addresses + addresses <= self._largest_rows
+            and (self._bytes or len(_HEADER)) + size_bytes <= self._largest_bytes
+        )
+
+    def _write(self, addresses: int, data: bytes, first_row: int, last_row: int) -> None:
+        if self._file is None:
+            if not self._fits(addresses, len(data)):
+                raise InvalidListError(
+                    f"The address in row {first_row:,} has {len(data):,} bytes, which is more than a list may "
+                    f"have ({self._largest_bytes:,}). Nothing was sent."
+                )
+            self._file = create(part_path(self._folder, len(self.done) + 1))
+            self._file.write(_HEADER)
+            self._bytes = len(_HEADER)
+            self._first_row = first_row
+        self._file.write(data)
+        self._bytes += len(data)
+        self._addresses += addresses
+        self._last_row = last_row
+
+    def _end(self) -> None:
+        if self._file is None:
+            return
+        with self._file as file:
+            flush_to_disk(file)
+        self.done.append(
+            Part(
+                number=len(self.done) + 1,
+                addresses=self._addresses,
+                size_bytes=self._bytes,
+                first_row=self._first_row,
+                last_row=self._last_row,
+            )
+        )
+        self._file = None
+        self._addresses = self._bytes = 0
+
+
+def _line(address: str) -> bytes:
+    if _TO_QUOTE.search(address):
+        address = '"' + address.replace('"', '""') + '"'
+    return f"{address}\n".encode(errors="replace")
+
+
+def _write_codes(file: BinaryIO, codes: "array[int]") -> None:
+    if sys.byteorder == "big":
+        codes.byteswap()
+    file.write(codes.tobytes())

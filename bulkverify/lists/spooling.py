@@ -1,0 +1,119 @@
+"""Lists that can be read only once, written down as they come."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import date, time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from bulkverify.errors import UsageError
+from bulkverify.lists.decoding import DEFAULT_ENCODING
+from bulkverify.lists.folders import create, source_path
+from bulkverify.lists.jsonlines import ADDRESS_KEY, open_json_lines
+from bulkverify.lists.tables import PIECE_BYTES, Table
+
+_TITLE: Final = "The list"
+
+
+class Spool:
+    """Takes addresses or rows as mappings, many at a time, and makes a table of them.
+
+    Whoever has them asynchronously gathers some hundred and adds them in a thread.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Create the file in a folder."""
+        self._path = source_path(folder, 1, ".jsonl")
+        self._file = create(self._path)
+        self._names: dict[str, None] = {}
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        """Do nothing more."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def path(self) -> Path:
+        """Where all that has been added can be read, as JSON Lines."""
+        if not self._file.closed:
+            self._file.flush()
+        return self._path
+
+    def extend(self, items: Iterable[object]) -> None:
+        """Add addresses (str) or rows (mappings).
+
+        Raises:
+            UsageError: one is neither, naming its number.
+            OSError: the file can't be written.
+        """
+        lines = []
+        for item in items:
+            self._count += 1
+            if isinstance(item, str):
+                self._names.setdefault(ADDRESS_KEY)
+                lines.append(json.dumps(item))
+            elif isinstance(item, Mapping):
+                row = {str(name): value for name, value in item.items()}
+                self._names.update(dict.fromkeys(row))
+                lines.append(self._dump(row))
+            else:
+                raise UsageError(
+                    f"Row {self._count:,} of the list is neither an address nor a mapping, but {type(item).__name__}."
+                )
+            if len(lines) >= 1000:  # noqa: PLR2004 - so that an endless iterable is not gathered
+                self._write(lines)
+                lines = []
+        self._write(lines)
+
+    def table(self, *, column: str | None = None) -> Table:
+        """Close the file and make a table of it.
+
+        Raises:
+            InvalidListError: there are no rows, or they have no addresses.
+            UsageError: there is no such column.
+        """
+        self._file.close()
+        return open_json_lines(
+            self._path,
+            title=_TITLE,
+            column=column,
+            encoding=DEFAULT_ENCODING,
+            names=tuple(self._names),
+        )
+
+    def _dump(self, row: dict[str, object]) -> str:
+        try:
+            return json.dumps(row, default=_plain)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise UsageError(
+                f"Row {self._count:,} of the list can't be written down: {error}."
+            ) from None
+
+    def _write(self, lines: list[str]) -> None:
+        self._file.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def copy(source: Path, destination: Path) -> None:
+    """Write down what comes out of a pipe."""
+    with source.open("rb") as file, create(destination) as output:
+        shutil.copyfileobj(file, output, PIECE_BYTES)
+
+
+def _plain(value: object) -> object:
+    """Turn what JSON does not know into text."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)

@@ -1,0 +1,107 @@
+"""Where everything that happens in a run is told, for whoever follows it and for the report."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
+from time import monotonic
+
+import attrs
+
+from bulkverify.lists import Split
+from bulkverify.models import JobSnapshot
+from bulkverify.run.report import Durations, PartProgress, RunProgress, Stage
+
+
+class Board:
+    """How far each part is, and for how long the run has been busy with what."""
+
+    def __init__(self, on_progress: Callable[[RunProgress], object] | None) -> None:
+        """Start with nothing known."""
+        self._on_progress = on_progress
+        self._rows = 0
+        self._addresses = 0
+        self._parts: dict[int, PartProgress] = {}
+        self._stage: Stage | None = None
+        self._busy: Counter[Stage] = Counter()
+        self._since: dict[Stage, float] = {}
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    def tell(self, stage: Stage, *, rows_done: int = 0) -> None:
+        """Say what the whole run is busy with, and how many rows have passed."""
+        if stage is not self._stage:
+            self._leave(self._stage)
+            self._enter(stage)
+            self._stage = stage
+        self._call(stage, None, self._rows if stage is Stage.DONE else rows_done)
+
+    def know(self, split: Split, fetched: Collection[int] = ()) -> None:
+        """Take note of what the list came to, and of the parts that an earlier call has fetched."""
+        self._rows, self._addresses = split.rows, split.addresses
+        self._parts = {
+            part.number: PartProgress(
+                number=part.number,
+                addresses=part.addresses,
+                stage=Stage.FETCHED if part.number in fetched else Stage.QUEUED,
+            )
+            for part in split.parts
+        }
+        self._leave(self._stage)
+        self._stage = None
+
+    def tell_part(
+        self,
+        number: int,
+        stage: Stage,
+        *,
+        job_id: str | None = None,
+        snapshot: JobSnapshot | None = None,
+        note: str = "",
+    ) -> None:
+        """Say what a part is busy with; its job and the last snapshot of it are remembered."""
+        before = self._parts[number]
+        if stage is not before.stage:
+            self._leave(before.stage)
+            self._enter(stage)
+        after = attrs.evolve(
+            before,
+            stage=stage,
+            job_id=job_id or before.job_id,
+            snapshot=snapshot or before.snapshot,
+            note=note,
+        )
+        self._parts[number] = after
+        self._call(stage, after, 0)
+
+    def durations(self) -> Durations:
+        """Say how long the run has been busy with what until now."""
+        now = monotonic()
+        seconds = self._seconds.copy()
+        for stage, since in self._since.items():
+            seconds[stage] += now - since
+        return Durations(
+            **{field.name: round(seconds[field.name], 3) for field in attrs.fields(Durations)}
+        )
+
+    def _enter(self, stage: Stage) -> None:
+        if not self._busy[stage]:
+            self._since[stage] = monotonic()
+        self._busy[stage] += 1
+
+    def _leave(self, stage: Stage | None) -> None:
+        if stage is None or not self._busy[stage]:  # a part begins in a queue that nobody entered
+            return
+        self._busy[stage] -= 1
+        if not self._busy[stage]:
+            self._seconds[stage] += monotonic() - self._since.pop(stage)
+
+    def _call(self, stage: Stage, part: PartProgress | None, rows_done: int) -> None:
+        if self._on_progress is not None:
+            self._on_progress(
+                RunProgress(
+                    stage=stage,
+                    rows=self._rows,
+                    rows_done=rows_done,
+                    addresses=self._addresses,
+                    part=part,
+                    parts=tuple(self._parts.values()),
+                )
+            )

@@ -1,0 +1,98 @@
+"""All parts of a list at once: as many at a time as wanted, and one that fails does not end the others."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from bulkverify.errors import (
+    AccountRestrictedError,
+    AuthenticationError,
+    BulkVerifyError,
+    ClientClosedError,
+    InsufficientCreditsError,
+    UsageError,
+)
+from bulkverify.run.journal import PartRecord, PartState
+from bulkverify.run.parts import Crew, PartRun
+from bulkverify.run.report import PartFailure, Stage
+
+_STOPPING: Final = (
+    AccountRestrictedError,
+    AuthenticationError,
+    ClientClosedError,
+    InsufficientCreditsError,
+    UsageError,
+)
+"""What one part meets, every other would meet too."""
+
+_FURTHEST_FIRST: Final = tuple(reversed(PartState))
+
+
+async def see_through(crew: Crew, parts_at_once: int) -> Mapping[int, BulkVerifyError]:
+    """See every part to its end, and return the errors of those that failed, by number.
+
+    Raises:
+        BulkVerifyError: the account as a whole is refused; the other parts are left where they are.
+        OSError: something can't be kept on this machine.
+    """
+    failed: dict[int, BulkVerifyError] = {}
+    runs = iter(_in_order(crew))
+
+    async def work() -> None:
+        for run in runs:
+            try:
+                await run.run()
+            except _STOPPING:
+                raise
+            except BulkVerifyError as error:
+                failed[run.part.number] = error
+                crew.board.tell_part(run.part.number, Stage.FAILED, note=str(error))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(parts_at_once, len(crew.record.parts))):
+                group.create_task(work(), name="bulkverify part")
+    except BaseExceptionGroup as several:
+        first = next(_errors(several))
+    else:
+        return failed
+    raise first
+
+
+def failures(crew: Crew, failed: Mapping[int, BulkVerifyError]) -> tuple[PartFailure, ...]:
+    """Say which rows the failed parts held, and why there is nothing about them."""
+    return tuple(
+        PartFailure(
+            number=part.number,
+            addresses=part.addresses,
+            first_row=part.first_row,
+            last_row=part.last_row,
+            job_id=record.job_id,
+            paid=record.credits > 0,
+            error=type(failed[part.number]).__name__,
+            message=str(failed[part.number]),
+        )
+        for part, record in zip(crew.record.split.parts, crew.record.parts, strict=True)
+        if part.number in failed
+    )
+
+
+def _in_order(crew: Crew) -> list[PartRun]:
+    """Take those first that are furthest: what may have been started already owes nothing more."""
+
+    def place(record: PartRecord) -> tuple[int, int]:
+        return _FURTHEST_FIRST.index(record.state), record.number
+
+    parts = {part.number: part for part in crew.record.split.parts}
+    return [
+        PartRun(crew=crew, part=parts[record.number], record=record)
+        for record in sorted(crew.record.parts, key=place)
+    ]
+
+
+def _errors(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _errors(error)
+        else:
+            yield error

@@ -1,0 +1,272 @@
+"""One part of a list on its way through the service; what is done is written down before and after.
+
+What the journal says at each point at which the process may die, and what the next one makes of it:
+
+    the journal says   the service has                        the next call
+    pending            nothing of it                          uploads it
+    uploading          nothing, or a list of unknown id       uploads it; the other one costs nothing
+    uploaded           a list that nobody has paid for        goes on with it
+    starting           the same list, started or not          asks; starts it if it is still ready
+    started            a list that is paid for                waits for it
+    downloaded         its results, which are here too        needs the service no more
+
+A start that comes twice is refused by the service as such and charged once, so nothing is paid twice.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+import attrs
+from tenacity.wait import wait_base
+
+from bulkverify.client import Client, Job
+from bulkverify.errors import (
+    AlreadyStartedError,
+    BulkVerifyError,
+    InsufficientCreditsError,
+    JobCancelledError,
+    JobFailedError,
+    JobNotFoundError,
+    ProtocolError,
+    ServerError,
+    ServiceError,
+    StartUncertainError,
+    UploadUncertainError,
+)
+from bulkverify.lifecycle import JobStatus
+from bulkverify.lists import Part
+from bulkverify.models import JobSnapshot
+from bulkverify.run.board import Board
+from bulkverify.run.journal import UNPAID, Journal, PartRecord, PartState, Record
+from bulkverify.run.patience import Patience
+from bulkverify.run.report import Stage
+from bulkverify.waiting import wait_until
+
+_KNOWN_EVERYWHERE: Final = timedelta(minutes=10)
+"""After so long, a list that is not found is gone, and not only late to be heard of."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Crew:
+    """What the parts of one run share: the account, the journal, and whose turn it is.
+
+    `spent` is how many credits they have cost in this call.
+    """
+
+    client: Client
+    journal: Journal
+    record: Record
+    board: Board
+    title: str
+    timeout: float | None
+    wait: wait_base | None
+    patience: Patience
+    spent: int = 0
+    # One upload at a time: a process that dies then leaves at most one list that nobody knows of.
+    # One start at a time: nobody else of us spends the credits that have just been counted.
+    uploading: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    starting: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+
+    def owed(self) -> int:
+        """What is still to be paid: the addresses of all parts that nobody has started."""
+        return sum(
+            part.addresses
+            for part, record in zip(self.record.split.parts, self.record.parts, strict=True)
+            if record.state in UNPAID
+        )
+
+    async def check_credits(self) -> None:
+        """Compare what the account has with what is still to be paid.
+
+        Raises:
+            InsufficientCreditsError: it has too few.
+        """
+        owed = self.owed()
+        if not owed:
+            return
+        account = await self.client.credits()
+        if account.remaining < owed:
+            so_far = (
+                f"{self.record.credits:,} have been spent on it so far"
+                if self.record.credits
+                else "nothing was spent"
+            )
+            raise InsufficientCreditsError(
+                f"{self.title} costs {owed:,} credits and the account has {account.remaining:,}: "
+                f"{owed - account.remaining:,} are missing, and {so_far}. Order credits, then make the same call "
+                "again: it goes on from here."
+            )
+
+
+@attrs.define(kw_only=True, eq=False)
+class PartRun:
+    """Sees one part through to its results."""
+
+    crew: Crew
+    part: Part
+    record: PartRecord
+    _uncertain: bool = attrs.field(default=False, init=False)
+
+    async def run(self) -> None:
+        """Do whatever is still to be done about the part.
+
+        Raises:
+            BulkVerifyError: it gets no results, at least not now.
+            OSError: they can't be kept.
+        """
+        if self.record.state is PartState.DOWNLOADED:
+            self._tell(Stage.FETCHED)
+            return
+        try:
+            if self.record.job_id is None:
+                await self._upload()
+            assert self.record.job_id is not None  # noqa: S101 - it has just been noted
+            job = self.crew.client.job(self.record.job_id)
+            await self._see_started(job)
+            await self._wait(job, JobStatus.COMPLETED, Stage.VERIFYING)
+        except (JobFailedError, JobCancelledError, JobNotFoundError) as error:
+            self.crew.patience.one_is_over()
+            if self.record.state in UNPAID and not self._may_be_late(error):
+                # Such a list is of no use, and costs nothing; the next call sends another.
+                self._note(PartState.PENDING, job_id=None)
+            raise
+        self.crew.patience.one_is_over()
+        self._tell(Stage.DOWNLOADING)
+        await self.crew.patience.until_done(
+            partial(job.download, self.crew.journal.results_of(self.part.number)),
+            partial(self._held_up, Stage.DOWNLOADING),
+        )
+        self._note(PartState.DOWNLOADED, downloaded_at=_now())
+        self._tell(Stage.FETCHED)
+
+    async def _upload(self) -> None:
+        crew = self.crew
+        self._tell(Stage.QUEUED)
+        async with crew.uploading:
+            job = await crew.patience.until_done(self._send, partial(self._held_up, Stage.QUEUED))
+        self._tell(Stage.PREPARING, job_id=job.id)
+
+    async def _send(self) -> Job:
+        crew = self.crew
+        self._tell(Stage.UPLOADING)
+        self._note(PartState.UPLOADING)
+        try:
+            job = await crew.client.upload(
+                crew.journal.list_of(self.part.number), title=self._title()
+            )
+        except UploadUncertainError:
+            raise  # the journal goes on saying so
+        except (BulkVerifyError, OSError):  # it never arrived
+            self._note(PartState.PENDING)
+            raise
+        # Nothing is awaited between the answer and the note of it, so no cancellation comes between.
+        self._note(PartState.UPLOADED, job_id=job.id, uploaded_at=_now())
+        return job
+
+    async def _see_started(self, job: Job) -> None:
+        """Start the job unless it has been, which its status may not show at once."""
+        snapshot = await self._wait(job, JobStatus.READY, Stage.PREPARING)
+        if snapshot.status is not JobStatus.READY:
+            if self.record.state is not PartState.STARTED:
+                total = self.part.addresses if snapshot.total is None else snapshot.total
+                self._note(
+                    PartState.STARTED,
+                    credits=self.record.credits or total,
+                    started_at=self.record.started_at or _now(),
+                )
+            return
+        crew, cost = self.crew, self._cost(snapshot)
+        async with crew.starting:
+            await crew.patience.until_done(
+                partial(self._start, job, cost), partial(self._held_up, Stage.PREPARING)
+            )
+
+    async def _start(self, job: Job, cost: int) -> None:
+        before = self.record.state
+        if before in UNPAID:
+            await self.crew.check_credits()
+        self._tell(Stage.STARTING)
+        self._note(PartState.STARTING, credits=cost, started_at=self.record.started_at or _now())
+        try:
+            await job.start()
+        except AlreadyStartedError:
+            # By an earlier attempt of ours, or else by an earlier call, or by hand.
+            spent = cost if self._uncertain else 0
+        except StartUncertainError:
+            self._uncertain = True
+            raise
+        except ServiceError as error:
+            if before in UNPAID and not isinstance(error, ServerError):  # the service said no
+                self._note(before, credits=0, started_at=None)
+            raise
+        else:
+            spent = cost
+        self._note(PartState.STARTED)
+        self.crew.spent += spent
+
+    async def _wait(self, job: Job, status: JobStatus, stage: Stage) -> JobSnapshot:
+        self._tell(stage, job_id=job.id)
+        return await wait_until(
+            job,
+            status,
+            timeout=self.crew.timeout,
+            wait=self.crew.wait,
+            on_progress=lambda seen: self._tell(stage, snapshot=seen),
+        )
+
+    def _may_be_late(self, error: BulkVerifyError) -> bool:
+        """Whether a list that is not found may only not be known everywhere yet."""
+        sent_at = self.record.uploaded_at
+        return (
+            isinstance(error, JobNotFoundError)
+            and sent_at is not None
+            and _now() - sent_at < _KNOWN_EVERYWHERE
+        )
+
+    def _cost(self, snapshot: JobSnapshot) -> int:
+        """Say what a start costs, by the service's own count; that may be less than ours, not more."""
+        cost = self.part.addresses if snapshot.total is None else snapshot.total
+        if cost > self.part.addresses:
+            raise ProtocolError(
+                f"Job {snapshot.job_id} has {cost:,} addresses by the service's count, and {self.part.addresses:,} were sent: "
+                "it reads the list otherwise than we do, and would charge for more. It was not started.",
+                path="total",
+            )
+        return cost
+
+    def _title(self) -> str:
+        """Name the upload after its list, and after its place in it."""
+        count = len(self.crew.record.parts)
+        if count == 1:
+            return self.crew.title
+        stem, dot, suffix = self.crew.title.rpartition(".")
+        if not stem:
+            stem, dot, suffix = self.crew.title, "", ""
+        return f"{stem}-{self.part.number:0{len(str(count))}}-of-{count}{dot}{suffix}"
+
+    def _note(self, state: PartState, **facts: object) -> None:
+        self.record.state = state
+        for name, value in facts.items():
+            setattr(self.record, name, value)
+        self.crew.journal.save()
+
+    def _held_up(self, stage: Stage, why: str) -> None:
+        self._tell(stage, note=why)
+
+    def _tell(
+        self,
+        stage: Stage,
+        *,
+        job_id: str | None = None,
+        snapshot: JobSnapshot | None = None,
+        note: str = "",
+    ) -> None:
+        self.crew.board.tell_part(
+            self.part.number, stage, job_id=job_id, snapshot=snapshot, note=note
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,300 @@
+"""What every run does in the same order: read, compare with the journal, send, fetch, join."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import BinaryIO, Final, Literal, TypeAlias, TypeVar
+
+import attrs
+from tenacity.wait import wait_base
+
+from bulkverify.client import Client
+from bulkverify.downloads import read_rows
+from bulkverify.errors import (
+    BulkVerifyError,
+    IncompleteRunError,
+    JobNotFoundError,
+    JournalError,
+    TransportError,
+    UsageError,
+)
+from bulkverify.lists import Joined, JoinedRow, Table, join, joined_rows
+from bulkverify.models import Verdict
+from bulkverify.run.board import Board
+from bulkverify.run.crew import failures, see_through
+from bulkverify.run.journal import Journal, PartState, Record, ways_out
+from bulkverify.run.parts import Crew
+from bulkverify.run.patience import Patience
+from bulkverify.run.reading import Reading, Splitting
+from bulkverify.run.report import PartFailure, PartReport, RunProgress, RunReport, Stage
+from bulkverify.run.threads import Counted, RowCount, in_thread
+
+T = TypeVar("T")
+
+Form: TypeAlias = Literal["csv", "jsonl"]
+"""How an output is written."""
+
+_MOST_TOLD: Final = 3
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """Under which conditions a list is verified."""
+
+    splitting: Splitting
+    parts_at_once: int
+    max_credits: int | None
+    timeout: float | None
+    wait: wait_base | None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what can't be meant."""
+        if self.parts_at_once < 1:
+            raise UsageError(f"`parts_at_once` is a number from 1 on, not {self.parts_at_once}.")
+
+
+class Run:
+    """One run, from its list to its results; what becomes of these is for others to say."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        journal: Journal,
+        reading: Reading,
+        terms: Terms,
+        tell: Callable[[RunProgress], object] | None,
+    ) -> None:
+        """Begin; nothing is read or sent yet."""
+        self.journal = journal
+        self.board = Board(tell)
+        self.failures: tuple[PartFailure, ...] = ()
+        self._client = client
+        self._reading = reading
+        self._terms = terms
+        self._began = monotonic()
+        self._requests = client.stats.requests
+        self._counter = RowCount()
+        self._table: Table | None = None
+        self._crew: Crew | None = None
+
+    @property
+    def record(self) -> Record:
+        """What the journal knows, once the list has been split."""
+        assert self.journal.record is not None  # noqa: S101 - `verify` comes first
+        return self.journal.record
+
+    @property
+    def table(self) -> Table:
+        """The list, once it has been opened."""
+        assert self._table is not None  # noqa: S101 - `verify` comes first
+        return self._table
+
+    async def verify(self) -> None:
+        """Do everything up to the results of all parts; those that failed are then in `failures`.
+
+        Raises:
+            BulkVerifyError: nothing can be done about the list, at least not now.
+            OSError: something can't be read or kept.
+        """
+        self.board.tell(Stage.READING)
+        self._table = await self._reading.open(self.journal.folder)
+        record = await self._read(self._table)
+        self.board.know(record.split, self.journal.results())
+        cost, allowed = record.split.addresses, self._terms.max_credits
+        if allowed is not None and cost > allowed:
+            more = "more " if record.sent else ""
+            raise UsageError(
+                f"{self._table.title} has {cost:,} distinct addresses and would cost as many credits, more than "
+                f"the {allowed:,} allowed. Nothing {more}was sent."
+            )
+        self._crew = crew = Crew(
+            client=self._client,
+            journal=self.journal,
+            record=record,
+            board=self.board,
+            title=Path(self._table.title).name,
+            timeout=self._terms.timeout,
+            wait=self._terms.wait,
+            patience=Patience(self._terms.timeout),
+        )
+        await crew.check_credits()
+        self._fail(crew, await see_through(crew, self._terms.parts_at_once))
+
+    def _fail(self, crew: Crew, failed: Mapping[int, BulkVerifyError]) -> None:
+        """Take note of parts that failed; the error of the only one there is is everybody's."""
+        if failed and len(self.record.parts) == 1:
+            raise failed[1]
+        self.failures += failures(crew, failed)
+
+    async def _read(self, table: Table) -> Record:
+        """Split the list, or find that it is the one that was split before."""
+        splitting, record = self._terms.splitting, self.journal.record
+        if record is not None and record.sent:
+            await self._require_same(table, record)
+            return record
+        split = await self._reading.split(table, self.journal.folder, splitting, self.board)
+        return self.journal.begin(split, self._client.base_url, splitting)
+
+    async def _require_same(self, table: Table, record: Record) -> None:
+        folder, before, now = self.journal.folder, record.splitting, self._terms.splitting
+        out = ways_out(folder, record.credits)
+        if record.base_url != self._client.base_url:
+            raise JournalError(
+                f"{folder} is about lists at {record.base_url}, and this is {self._client.base_url}. Go on "
+                f"there, or name another output. {out}",
+                path=str(folder),
+            )
+        if (before.judge, before.deduplicate) != (now.judge, now.deduplicate):
+            raise JournalError(
+                f"{folder} was begun with another choice of `judge` or `deduplicate`: make the same one. {out}",
+                path=str(folder),
+            )
+        if await self._reading.fingerprint(table, before) != record.split.fingerprint:
+            raise JournalError(
+                f"{table.title} is not as it was when {folder} was begun, or is read otherwise: its verdicts "
+                f"would not belong to its rows. Restore it, or name another output. {out}",
+                path=str(folder),
+            )
+
+    async def join(self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None) -> Joined:
+        """Write all rows with the verdicts that there are.
+
+        A part whose results can't be read fails like one that has none; the next call fetches them
+        again.
+        """
+        try:
+            return await self._join(file, form, only)
+        except TransportError:
+            assert self._crew is not None  # noqa: S101 - `verify` comes first
+            unreadable = await self.in_thread(partial(_unreadable, self.journal.results()))
+            if not unreadable:
+                raise
+            for part in self.record.parts:
+                if part.number in unreadable:
+                    part.state = PartState.STARTED
+            self.journal.save()
+            self._fail(self._crew, unreadable)
+        file.seek(0)
+        file.truncate()
+        return await self._join(file, form, only)
+
+    async def _join(self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None) -> Joined:
+        self.board.tell(Stage.JOINING)
+        counter = RowCount()
+        work = partial(
+            join,
+            Counted.of(self.table, counter),
+            self.record.split,
+            self.journal.folder,
+            self.journal.results(),
+            file,
+            format=form,
+            only=only,
+        )
+        return await in_thread(work, counter, partial(_tell_joining, self.board))
+
+    def rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:
+        """Give all rows with the verdicts that there are."""
+        self.board.tell(Stage.JOINING)
+        return self._rows(only)
+
+    def _rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:
+        yield from joined_rows(
+            self.table, self.record.split, self.journal.folder, self.journal.results(), only=only
+        )
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Do something in a thread."""
+        return await in_thread(work, self._counter)
+
+    def incomplete(self, report: RunReport | None, outcome: str) -> IncompleteRunError:
+        """Make the error of a run with parts that failed; `outcome` says what became of the rest."""
+        told = [
+            f"part {failure.number} (rows {failure.first_row:,} to {failure.last_row:,}): {failure.error}: {failure.message}"
+            for failure in self.failures[:_MOST_TOLD]
+        ]
+        if len(self.failures) > _MOST_TOLD:
+            told.append(f"and {len(self.failures) - _MOST_TOLD} more")
+        lost = sum(failure.addresses for failure in self.failures)
+        return IncompleteRunError(
+            f"{len(self.failures)} of {len(self.record.parts)} parts, with {lost:,} addresses, got no verdicts. "
+            f"{outcome} The same call goes on with them, and pays for nothing twice. {'; '.join(told)}",
+            report=report,
+            failures=self.failures,
+        )
+
+    async def _delete(self) -> None:
+        """Delete the lists from the service; one that is gone already is what was asked for."""
+        for part in self.record.parts:
+            if part.job_id is not None:
+                try:
+                    await self._client.delete(part.job_id)
+                except JobNotFoundError:
+                    continue
+
+    async def finish(self, *, delete: bool) -> None:
+        """Be done with the run: nobody needs its journal any more, nor, if asked, its lists."""
+        if delete:
+            await self._delete()
+        await in_thread(self.journal.remove, RowCount())
+        self.board.tell(Stage.DONE)
+
+    async def end(self) -> None:
+        """Leave nothing behind if there is nothing to go on with."""
+        if self.journal.record is None or not self.journal.record.sent:
+            await in_thread(self.journal.remove, RowCount())
+
+    def report(self, joined: Joined, destination: Path) -> RunReport:
+        """Say what the run came to."""
+        split, parts = self.record.split, self.record.parts
+        spent = self._crew.spent if self._crew else 0
+        return RunReport(
+            destination=str(destination),
+            rows=split.rows,
+            written=joined.written,
+            addresses=split.addresses,
+            duplicates=split.duplicates,
+            invalid=split.invalid,
+            blank=split.blank,
+            short=split.short,
+            saved=split.duplicates + split.invalid + split.blank,
+            missing=joined.missing,
+            verdicts=joined.verdicts,
+            flags=joined.flags,
+            credits_spent=spent,
+            credits_spent_before=self.record.credits - spent,
+            orphans=sum(part.orphans for part in parts),
+            requests=self._client.stats.requests - self._requests,
+            seconds=round(monotonic() - self._began, 3),
+            durations=self.board.durations(),
+            parts=tuple(
+                PartReport(
+                    number=part.number,
+                    addresses=part.addresses,
+                    first_row=part.first_row,
+                    last_row=part.last_row,
+                    job_id=record.job_id,
+                    credits=record.credits,
+                )
+                for part, record in zip(split.parts, parts, strict=True)
+            ),
+            failures=self.failures,
+        )
+
+
+def _unreadable(results: Mapping[int, Path]) -> dict[int, BulkVerifyError]:
+    """Find the results that can't be read, and say why."""
+    errors: dict[int, BulkVerifyError] = {}
+    for number, path in results.items():
+        try:
+            deque(read_rows(path), maxlen=0)
+        except TransportError as error:
+            errors[number] = error
+    return errors
+
+
+def _tell_joining(board: Board, rows: int) -> None:
+    board.tell(Stage.JOINING, rows_done=rows)

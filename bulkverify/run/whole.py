@@ -1,0 +1,255 @@
+"""The three calls: verify a list into a file, verify it row by row, or only say what that would cost."""
+
+import asyncio
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from tenacity.wait import wait_base
+
+from bulkverify.client import Client
+from bulkverify.errors import UsageError
+from bulkverify.files import check_writable
+from bulkverify.lists import JoinedRow, ListFormat
+from bulkverify.models import Verdict
+from bulkverify.run.board import Board
+from bulkverify.run.journal import Journal
+from bulkverify.run.output import Output
+from bulkverify.run.reading import Reading, RunSource, Splitting
+from bulkverify.run.report import RunPlan, RunProgress, RunReport, Stage
+from bulkverify.run.steps import Run, Terms
+from bulkverify.uploads import LONGEST_LIST_ROWS
+from bulkverify.waiting import DEFAULT_TIMEOUT
+
+PARTS_AT_ONCE: Final = 8
+"""How many parts of a list are on their way at the same time unless told otherwise."""
+
+_ROWS_A_TURN: Final = 1000
+
+
+async def verify_list(
+    client: Client,
+    source: RunSource,
+    destination: str | os.PathLike[str],
+    *,
+    column: str | None = None,
+    delimiter: str | None = None,
+    encoding: str = "utf-8-sig",
+    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
+    max_credits: int | None = None,
+    only: Collection[Verdict | str] | None = None,
+    judge: bool = True,
+    deduplicate: bool = True,
+    largest_part: int = LONGEST_LIST_ROWS,
+    parts_at_once: int = PARTS_AT_ONCE,
+    journal: str | os.PathLike[str] | None = None,
+    restart: bool = False,
+    overwrite: bool = False,
+    delete: bool = False,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    wait: wait_base | None = None,
+    on_progress: Callable[[RunProgress], object] | None = None,
+) -> RunReport:
+    """Verify a list of any size, and write it again with a verdict behind every row.
+
+    Each distinct address is sent and paid for once, in as many parts as the service needs; the other
+    columns stay here. The output has the rows of the list in their order with all their columns,
+    then `verdict`, the five flags as `Y` or `N`, and `verified_at`. It appears when it is complete.
+
+    What has been done is kept in a folder beside the output, `verified.csv.progress`, until the
+    output is complete: after a crash, an error or Ctrl-C the same call goes on from there, without
+    sending or paying anything twice.
+
+    Args:
+        client: the account.
+        source: the list: a CSV, TSV, TXT, JSON Lines or `.xlsx` file, several of them as one list, or
+            an iterable of addresses or of mappings.
+        destination: the output, as UTF-8: JSON Lines if its name ends in `.jsonl`, else CSV.
+        column: the name of the address column; found out if left out.
+        delimiter: between the cells of a CSV file; found out if left out.
+        encoding: of the list.
+        format: of the list, where its name does not tell.
+        max_credits: refuse to spend more than this on the list.
+        only: write only the rows with one of these verdicts.
+        judge: leave out what can't be an address; it is undeliverable, and costs nothing.
+        deduplicate: send an address once, however many rows have it.
+        largest_part: send no more than so many addresses at once.
+        parts_at_once: how many parts may be on their way at the same time.
+        journal: a folder to keep the progress in, instead of the one beside the output.
+        restart: begin anew, whatever an earlier call has sent and paid.
+        overwrite: replace an output that exists.
+        delete: delete the lists from the service when the output is complete; they are kept where
+            rows are missing.
+        timeout: seconds for each wait of a part (for room, to be ready, to be completed); `None` for
+            no limit.
+        wait: when to ask again, as for `wait_until`.
+        on_progress: called when something has changed.
+
+    Raises:
+        FileExistsError: the output exists.
+        InvalidListError: the list can't be used; the message names the line.
+        JournalError: an earlier call for this output was about another list, or is still at work.
+        UsageError: an argument can't be right, or the run would cost more than `max_credits`.
+        InsufficientCreditsError: the account has too few; the same call goes on.
+        IncompleteRunError: some parts got no verdicts. The output has those of the others; the same
+            call goes on. A list of a single part raises that part's own error, and writes nothing.
+        LifecycleError, ServiceError, TransportError: as for `Client` and `wait_until`.
+        OSError: a file can't be read or written.
+    """
+    path = Path(destination)
+    check_writable(path, overwrite=True)  # that it exists is known better when the journal is open
+    folder = journal_of(path) if journal is None else Path(journal)
+    reading = Reading(
+        source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
+    )
+    terms = Terms(
+        splitting=Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part),
+        parts_at_once=parts_at_once,
+        max_credits=max_credits,
+        timeout=timeout,
+        wait=wait,
+    )
+    output = Output(
+        path=path, only=_wanted(only), overwrite=overwrite, in_place=reading.is_at(path)
+    )
+    if path.exists() and not (overwrite or folder.exists()):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    with Journal(folder, restart=restart) as opened:
+        run = Run(client=client, journal=opened, reading=reading, terms=terms, tell=on_progress)
+        try:
+            return await output.write(run, delete=delete)
+        finally:
+            await run.end()
+
+
+async def verify_rows(
+    client: Client,
+    source: RunSource,
+    *,
+    column: str | None = None,
+    delimiter: str | None = None,
+    encoding: str = "utf-8-sig",
+    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
+    max_credits: int | None = None,
+    only: Collection[Verdict | str] | None = None,
+    judge: bool = True,
+    deduplicate: bool = True,
+    largest_part: int = LONGEST_LIST_ROWS,
+    parts_at_once: int = PARTS_AT_ONCE,
+    journal: str | os.PathLike[str] | None = None,
+    restart: bool = False,
+    delete: bool = False,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    wait: wait_base | None = None,
+    on_progress: Callable[[RunProgress], object] | None = None,
+) -> AsyncGenerator[JoinedRow]:
+    """Verify a list like `verify_list`, and give its rows one by one instead of writing them.
+
+    The rows come in the order of the list, when all of it has been verified. Without `journal` the
+    progress is kept for this call only, and one that does not come to its end has to be paid again;
+    with it the same call goes on, as long as the last row has not been given. Leave the
+    iteration early within `contextlib.aclosing`.
+
+    Raises:
+        IncompleteRunError: at the end, some parts got no verdicts; their rows came without. The same
+            call goes on, if it had a `journal`.
+        Exception: everything else as `verify_list`.
+    """
+    wanted = _wanted(only)
+    reading = Reading(
+        source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
+    )
+    terms = Terms(
+        splitting=Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part),
+        parts_at_once=parts_at_once,
+        max_credits=max_credits,
+        timeout=timeout,
+        wait=wait,
+    )
+    temporary = None if journal else Path(tempfile.mkdtemp(prefix="bulkverify-"))
+    folder = temporary / "run" if temporary else Path(journal or "")
+    try:
+        with Journal(folder, restart=restart) as opened:
+            run = Run(client=client, journal=opened, reading=reading, terms=terms, tell=on_progress)
+            try:
+                await run.verify()
+                with closing(run.rows(wanted)) as rows:
+                    while batch := await run.in_thread(partial(_take, rows)):
+                        for row in batch:
+                            yield row
+                if run.failures:
+                    raise run.incomplete(None, "Their rows came without.")
+                await run.finish(delete=delete)
+            finally:
+                await run.end()
+    finally:
+        if temporary is not None:
+            await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
+
+
+async def plan_list(
+    source: RunSource,
+    *,
+    column: str | None = None,
+    delimiter: str | None = None,
+    encoding: str = "utf-8-sig",
+    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
+    judge: bool = True,
+    deduplicate: bool = True,
+    largest_part: int = LONGEST_LIST_ROWS,
+    on_progress: Callable[[RunProgress], object] | None = None,
+) -> RunPlan:
+    """Say what `verify_list` would send and cost; nothing is sent.
+
+    Raises:
+        InvalidListError, UsageError, OSError: as for `verify_list`.
+    """
+    reading = Reading(
+        source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
+    )
+    splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
+    folder = Path(tempfile.mkdtemp(prefix="bulkverify-"))
+    try:
+        board = Board(on_progress)
+        board.tell(Stage.READING)
+        table = await reading.open(folder)
+        split = await reading.split(table, folder, splitting, board)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    return RunPlan(
+        rows=split.rows,
+        addresses=split.addresses,
+        duplicates=split.duplicates,
+        invalid=split.invalid,
+        blank=split.blank,
+        short=split.short,
+        parts=len(split.parts),
+    )
+
+
+def journal_of(destination: Path) -> Path:
+    """Return the folder in which a run keeps its progress unless told otherwise."""
+    return destination.with_name(f"{destination.name}.progress")
+
+
+def _wanted(only: Collection[Verdict | str] | None) -> frozenset[Verdict] | None:
+    if only is None:
+        return None
+    try:
+        wanted = frozenset(map(Verdict, [only] if isinstance(only, str) else only))
+    except ValueError as error:
+        raise UsageError(f"{error}; verdicts are {', '.join(Verdict)}.") from None
+    if not wanted:
+        raise UsageError("`only` names no verdict, so that no row would be written.")
+    return wanted
+
+
+def _take(rows: Iterator[JoinedRow]) -> list[JoinedRow]:
+    return list(islice(rows, _ROWS_A_TURN))

@@ -1,0 +1,62 @@
+"""What a list takes of the memory does not grow with its rows."""
+
+import tracemalloc
+from collections.abc import Callable
+from io import RawIOBase
+from pathlib import Path
+
+import pytest
+
+from bulkverify.lists import join, joined_rows, open_table, split
+from tests.lists.made import answered
+
+
+class Nowhere(RawIOBase):
+    """Takes anything and keeps nothing."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        return len(data)  # type: ignore[arg-type]
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "row"),
+    [
+        ("list.csv", "n,email,note\n", '{n},a{a}@example.com,"{n}, ""{n}"""\n'),
+        ("list.txt", "", "a{a}@example.com\n"),
+        ("list.jsonl", "", '{{"email": "a{a}@example.com", "n": {n}}}\n'),
+    ],
+)
+def test_a_list_of_any_size_takes_the_same_memory(
+    tmp_path: Path, name: str, head: str, row: str
+) -> None:
+    peaks = []
+    for rows in (8_000, 20_000):
+        path = tmp_path / name
+        path.write_text(head + "".join(row.format(n=n, a=n % 100) for n in range(rows)))
+        table = open_table(path, spool=tmp_path)
+        done = split(table, tmp_path)
+        assert (done.rows, done.addresses) == (rows, 100)
+        results = answered(done, tmp_path)
+
+        def everything(path: Path = path, results: dict[int, Path] = results) -> None:
+            table = open_table(path, spool=tmp_path)
+            done = split(table, tmp_path)
+            join(table, done, tmp_path, results, Nowhere())  # type: ignore[arg-type]
+            for _ in joined_rows(table, done, tmp_path, results):
+                pass
+
+        peaks.append(peak_of(everything))
+    assert peaks[1] < peaks[0] + 300_000
+    assert peaks[1] < 8_000_000

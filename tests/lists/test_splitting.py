@@ -1,0 +1,244 @@
+"""From a list to parts of distinct addresses."""
+
+import json
+import sys
+from array import array
+from pathlib import Path
+
+import attrs
+import cattrs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bulkverify.errors import InvalidListError
+from bulkverify.lists import Part, Split, address_key, fingerprint, open_table, part_path, split
+from tests.lists.made import addresses, opened, write
+
+CONTENT = (
+    "name,email\nAnna,a@x.com\nBob,b@x.com\nAgain, a@X.com \nNobody,\nWrong,n/a\nEve,c@x.com\n"
+)
+
+
+def places(folder: Path) -> list[int]:
+    found = array("I", (folder / "rows.bin").read_bytes())
+    if sys.byteorder == "big":
+        found.byteswap()
+    return list(found)
+
+
+def all_addresses(done: Split, folder: Path) -> list[str]:
+    return [address for part in done.parts for address in addresses(folder, part.number)]
+
+
+def test_each_address_is_sent_once_and_nothing_else(path: Path) -> None:
+    done = split(opened(path, CONTENT), path.parent)
+    assert attrs.evolve(done, fingerprint="", content="") == Split(
+        rows=6,
+        addresses=3,
+        duplicates=1,
+        blank=1,
+        invalid=1,
+        parts=(Part(number=1, addresses=3, size_bytes=30, first_row=1, last_row=6),),
+        fingerprint="",
+        content="",
+    )
+    assert part_path(path.parent, 1).read_bytes() == b"email\na@x.com\nb@x.com\nc@x.com\n"
+    assert places(path.parent) == [2, 3, 2, 0, 1, 4]
+
+
+def test_what_is_not_to_be_judged_is_sent(path: Path) -> None:
+    done = split(opened(path, CONTENT), path.parent, judge=False)
+    assert (done.addresses, done.invalid) == (4, 0)
+    assert addresses(path.parent, 1) == ["a@x.com", "b@x.com", "n/a", "c@x.com"]
+
+
+def test_what_is_not_to_be_deduplicated_is_sent(path: Path) -> None:
+    done = split(opened(path, CONTENT), path.parent, deduplicate=False)
+    assert (done.addresses, done.duplicates) == (4, 0)
+    assert addresses(path.parent, 1) == ["a@x.com", "b@x.com", "a@X.com", "c@x.com"]
+    assert places(path.parent) == [2, 3, 4, 0, 1, 5]
+
+
+def test_parts_stay_below_the_number_of_rows(path: Path) -> None:
+    content = "email\n" + "".join(f"a{number}@x.com\n" for number in range(25))
+    done = split(opened(path, content), path.parent, largest_rows=10)
+    assert [(p.number, p.addresses, p.first_row, p.last_row) for p in done.parts] == [
+        (1, 10, 1, 10),
+        (2, 10, 11, 20),
+        (3, 5, 21, 25),
+    ]
+    assert all_addresses(done, path.parent) == [f"a{number}@x.com" for number in range(25)]
+
+
+def test_parts_stay_below_the_number_of_bytes(path: Path) -> None:
+    content = "email\n" + "".join(f"ä{number:02}@x.com\n" for number in range(25))
+    done = split(opened(path, content), path.parent, largest_bytes=100)
+    sizes = [part_path(path.parent, part.number).stat().st_size for part in done.parts]
+    assert sizes == [part.size_bytes for part in done.parts]
+    assert max(sizes) <= 100
+    assert all_addresses(done, path.parent) == [f"ä{number:02}@x.com" for number in range(25)]
+
+
+def test_parts_are_filled_across_batches(path: Path) -> None:
+    content = "n,email\n" + "".join(f"{n},user{n // 2}@x.com\n" for n in range(60_000))
+    done = split(opened(path, content), path.parent, largest_rows=7_000)
+    assert [part.addresses for part in done.parts] == [7_000] * 4 + [2_000]
+    assert [part.first_row for part in done.parts] == [14_000 * n + 1 for n in range(5)]
+    assert all_addresses(done, path.parent) == [f"user{n}@x.com" for n in range(30_000)]
+    assert places(path.parent) == [n // 2 + 2 for n in range(60_000)]
+
+
+def test_an_address_that_no_part_can_hold_is_told(path: Path) -> None:
+    table = opened(path, f"email\na@x.com\n{'b' * 100}@x.com\n")
+    with pytest.raises(
+        InvalidListError, match="address in row 2 has 107 bytes, which is more than"
+    ):
+        split(table, path.parent, largest_bytes=100, judge=False)
+
+
+@pytest.mark.parametrize(
+    "cell", ['"a b"@x.com', '"a,b"@x.com', '"a""b"@x', "a;b", "a\tb", "a\nb", "a\rb", "a|b"]
+)
+def test_an_address_is_quoted_where_need_be(path: Path, cell: str) -> None:
+    quoted = cell.replace('"', '""')
+    split(opened(path, f'email,n\n"{quoted}",1\n'), path.parent, judge=False)
+    assert addresses(path.parent, 1) == [cell]
+
+
+def test_a_list_without_any_addresses_is_told(path: Path) -> None:
+    table = opened(path, "email,name\n,Anna\n  ,Bob\n")
+    with pytest.raises(InvalidListError, match="no addresses in its column 'email': there is noth"):
+        split(table, path.parent)
+
+
+def test_a_list_of_wrong_addresses_has_no_parts(path: Path) -> None:
+    done = split(opened(path, "email\nn/a\n-\n"), path.parent)
+    assert (done.rows, done.invalid, done.parts) == (2, 2, ())
+
+
+def test_only_the_owner_can_read_what_is_written(path: Path) -> None:
+    folder = path.parent / "folder"
+    folder.mkdir()
+    split(opened(path, CONTENT), folder)
+    assert {entry.name for entry in folder.iterdir()} == {"part-0001.csv", "rows.bin"}
+    assert {entry.stat().st_mode & 0o777 for entry in folder.iterdir()} == {0o600}
+
+
+def test_parts_of_an_earlier_try_do_not_stay(path: Path) -> None:
+    table = opened(path, CONTENT)
+    split(table, path.parent, largest_rows=1)
+    results = write(path.parent / "part-0003.results.csv", "kept")
+    split(table, path.parent, largest_rows=2)
+    assert sorted(entry.name for entry in path.parent.glob("part-*")) == [
+        "part-0001.csv",
+        "part-0002.csv",
+        results.name,
+    ]
+
+
+def test_a_split_survives_json(path: Path) -> None:
+    done = split(opened(path, CONTENT), path.parent)
+    assert cattrs.structure(json.loads(json.dumps(cattrs.unstructure(done))), Split) == done
+
+
+def test_an_unreadable_row_ends_the_split(path: Path) -> None:
+    table = opened(path, "email\n" + "a@x.com\n" * 50_000 + "b@x.com,1\n")
+    with pytest.raises(InvalidListError, match="Line 50,002"):
+        split(table, path.parent)
+
+
+# Whether it is still the same list
+
+
+def test_a_list_is_recognised_without_splitting_it(path: Path) -> None:
+    table = opened(path, CONTENT)
+    done = split(table, path.parent)
+    assert fingerprint(table) == done.fingerprint
+    assert fingerprint(open_table(path, spool=path.parent)) == done.fingerprint
+    assert fingerprint(table, judge=False) == split(table, path.parent, judge=False).fingerprint
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        CONTENT.replace("Anna", "Anne"),
+        CONTENT.replace("name,", "Name,"),
+        CONTENT.replace(",", ";"),
+        CONTENT + "\n",
+        CONTENT[:-1],
+    ],
+)
+def test_a_list_that_has_changed_is_noticed(path: Path, changed: str) -> None:
+    before = fingerprint(opened(path, CONTENT))
+    assert fingerprint(opened(path, changed)) != before
+
+
+def test_a_list_that_is_split_otherwise_is_noticed(path: Path) -> None:
+    table = opened(path, "email,mail\na@x,b@x\n")
+    options: list[dict[str, bool | int]] = [
+        {},
+        {"judge": False},
+        {"deduplicate": False},
+        {"largest_rows": 7},
+        {"largest_bytes": 7},
+    ]
+    found = {fingerprint(table, **option) for option in options}  # type: ignore[arg-type]
+    found.add(fingerprint(open_table(path, column="mail", spool=path.parent)))
+    found.add(fingerprint(open_table(path, encoding="cp1252", spool=path.parent)))
+    assert len(found) == 7
+
+
+def test_a_list_that_was_moved_is_the_same(tmp_path: Path) -> None:
+    one = open_table(write(tmp_path / "1.csv", CONTENT), spool=tmp_path)
+    other = open_table(write(tmp_path / "2.csv", CONTENT), spool=tmp_path)
+    assert fingerprint(one) == fingerprint(other)
+
+
+CELLS = st.sampled_from(["a@x.com", "A@x.com", "a@X.com", "b@x.com", " b@x.com", "", " ", "n/a"])
+
+
+@given(
+    cells=st.lists(CELLS, min_size=1, max_size=30),
+    judge=st.booleans(),
+    deduplicate=st.booleans(),
+    largest_rows=st.integers(1, 10),
+    largest_bytes=st.integers(20, 60),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_row_is_accounted_for(
+    path: Path,
+    cells: list[str],
+    largest_rows: int,
+    largest_bytes: int,
+    *,
+    judge: bool,
+    deduplicate: bool,
+) -> None:
+    content = "email,n\n" + "".join(f"{cell},{n}\n" for n, cell in enumerate(cells))
+    table = opened(path, content, column="email")
+    if not any(cell.strip() for cell in cells):
+        with pytest.raises(InvalidListError, match="has no addresses"):
+            split(table, path.parent)
+        return
+    done = split(
+        table,
+        path.parent,
+        judge=judge,
+        deduplicate=deduplicate,
+        largest_rows=largest_rows,
+        largest_bytes=largest_bytes,
+    )
+    sent = all_addresses(done, path.parent)
+    assert done.rows == len(cells)
+    assert done.rows == done.addresses + done.duplicates + done.blank + done.invalid
+    assert len(sent) == done.addresses == sum(part.addresses for part in done.parts)
+    assert all(1 <= part.addresses <= largest_rows for part in done.parts)
+    assert all(part.size_bytes <= largest_bytes for part in done.parts)
+    if deduplicate:
+        assert len({address_key(address) for address in sent}) == len(sent)
+    for cell, place in zip(cells, places(path.parent), strict=True):
+        if place >= 2:
+            assert address_key(sent[place - 2]) == address_key(cell)
+        else:
+            assert cell.strip() == ("" if place == 0 else "n/a")

@@ -1,0 +1,51 @@
+"""A sandbox, a client of it, and a small list."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bulkverify import Client
+from bulkverify.run import patience
+from bulkverify.sandbox import Sandbox
+
+from .lists import FAST as QUICKLY
+from .lists import D, U
+
+
+@pytest_asyncio.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(speed=1000, requests_per_minute=None) as sandbox:
+        yield sandbox
+
+
+@pytest_asyncio.fixture
+async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
+    async with Client(
+        sandbox.api_key, base_url=sandbox.url, requests_per_minute=None, backoff=QUICKLY
+    ) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 0.1)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "list.csv"
+    path.write_text(f"name,email\nAnna,{D}@x.com\nBob,{U}@x.com\nAnna,{D}@X.com\n")
+    return path
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "verified.csv"
+
+
+@pytest.fixture
+def folder(output: Path) -> Path:
+    return output.with_name("verified.csv.progress")

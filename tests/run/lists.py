@@ -1,0 +1,61 @@
+"""Words and small tools that the tests of a run share."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tenacity import wait_fixed
+
+from bulkverify import Client, RunReport, verify_list
+
+FAST = wait_fixed(0.01)
+OURS = [
+    "verdict",
+    "syntax_error",
+    "common_isp",
+    "role_based",
+    "disposable",
+    "spamtrap",
+    "verified_at",
+]
+D, U, A, K = "deliverable", "undeliverable", "accept_all", "unknown"
+
+
+async def verified(client: Client, source: Any, output: Path, **options: Any) -> RunReport:  # noqa: ANN401
+    return await verify_list(client, source, output, wait=FAST, **options)
+
+
+def table(path: Path, delimiter: str = ",") -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file, delimiter=delimiter))
+
+
+def verdicts_of(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [row[-len(OURS)] for row in rows]
+
+
+def left_behind(output: Path) -> list[str]:
+    """Name what is beside the output that is neither it nor its list."""
+    return [
+        path.name for path in output.parent.iterdir() if path.name not in {output.name, "list.csv"}
+    ]
+
+
+def numbered(count: int, domain: str = "example.com") -> str:
+    """Write a list of so many addresses, with its verdicts in order: D, U, A, K, and again."""
+    rows = (f"{number},{name(number)}@{domain}\n" for number in range(count))
+    return f"n,email\n{''.join(rows)}"
+
+
+def name(number: int) -> str:
+    return f"{(D, U, A, K)[number % 4]}+{number}"
+
+
+def journal_at(folder: Path) -> Any:  # noqa: ANN401 - it is JSON
+    return json.loads((folder / "run.json").read_bytes())
+
+
+def states(folder: Path) -> list[str]:
+    return [part["state"] for part in journal_at(folder)["parts"]]

@@ -1,0 +1,217 @@
+"""The journal by itself: a folder, a lock, and a record that is there or not."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bulkverify import Client, IncompleteRunError, JournalError
+from bulkverify.files import flush_folder, replacing
+from bulkverify.run import journal as journal_module
+from bulkverify.run.journal import Journal, PartState
+from bulkverify.run.reading import Splitting
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
+
+from .lists import numbered, verified
+from .test_progress import split_of
+
+URL = "https://api.example.com/v1"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "out.csv.progress"
+
+
+def begun(folder: Path, parts: int = 2) -> None:
+    with Journal(folder) as journal:
+        journal.begin(split_of(parts), URL, Splitting())
+
+
+def test_a_journal_that_is_begun_is_found_again(folder: Path) -> None:
+    with Journal(folder) as journal:
+        assert journal.record is None
+        saved = journal.begin(split_of(2), URL, Splitting(judge=False))
+        saved.parts[1].state = PartState.STARTED
+        journal.save()
+    with Journal(folder) as journal:
+        assert journal.record == saved
+        assert journal.record is not None
+        assert journal.record.parts[1].state is PartState.STARTED
+        assert journal.record.sent
+
+
+def test_only_its_owner_can_read_it(folder: Path) -> None:
+    begun(folder)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes == {"run.json": 0o600, "lock": 0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.asyncio
+async def test_neither_the_key_nor_an_address_is_in_the_record(
+    tmp_path: Path, folder: Path
+) -> None:
+    source = tmp_path / "list.csv"
+    source.write_text(numbered(4))
+    key = "s3cr3t+key"
+    async with (
+        Sandbox(api_key=key, speed=1000, requests_per_minute=None) as sandbox,
+        Client(key, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER, skip=1))
+        with pytest.raises(IncompleteRunError):
+            await verified(client, source, tmp_path / "out.csv", largest_part=2)
+    contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert len(contents) == 6
+    assert not [name for name, content in contents.items() if b"s3cr3t" in content]
+    assert b"example.com" in contents["part-0001.csv"]
+    assert b"@" not in contents["run.json"]
+
+
+def test_an_upload_that_was_under_way_may_have_left_an_orphan(folder: Path) -> None:
+    with Journal(folder) as journal:
+        record = journal.begin(split_of(2), URL, Splitting())
+        record.parts[0].state = PartState.UPLOADING
+        journal.save()
+    for _ in range(2):  # reading it does not count it again
+        with Journal(folder) as journal:
+            assert journal.record is not None
+            assert [part.state for part in journal.record.parts] == ["pending", "pending"]
+            assert [part.orphans for part in journal.record.parts] == [1, 0]
+            assert journal.record.sent
+
+
+def test_what_was_never_sent_is_no_loss(folder: Path) -> None:
+    with Journal(folder) as journal:
+        assert not journal.begin(split_of(2), URL, Splitting()).sent
+
+
+def test_only_one_has_it_open(folder: Path) -> None:
+    with Journal(folder), pytest.raises(JournalError, match=f"process {os.getpid()} is at work"):
+        Journal(folder)
+    with Journal(folder):
+        pass
+
+
+def test_a_holder_that_can_not_be_named_is_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: "")
+    with Journal(folder), pytest.raises(JournalError, match="process another is at work"):
+        Journal(folder)
+
+
+def test_a_journal_that_is_removed_leaves_nothing(folder: Path) -> None:
+    begun(folder)
+    with Journal(folder) as journal:
+        journal.list_of(1).touch()
+        (folder / "input").mkdir()
+        (folder / "input" / "source.jsonl").touch()
+        journal.remove()
+        assert not folder.exists()
+        with Journal(folder):  # somebody else begins anew, and is not disturbed
+            journal.remove()
+            assert folder.exists()
+
+
+def test_a_lock_that_is_removed_while_it_is_waited_for_is_not_the_lock(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+    times = 0
+
+    def open_and_lose(path: Path, *more: int) -> int:
+        nonlocal times
+        descriptor = opened(path, *more)
+        if Path(path).name == "lock":
+            times += 1
+            if times == 1:
+                Path(path).unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_lose)
+    with Journal(folder), pytest.raises(JournalError):
+        Journal(folder)
+    assert times == 3
+
+
+def test_what_a_killed_process_left_unfinished_is_swept(folder: Path) -> None:
+    begun(folder)
+    (folder / ".run.json.0123abcd.part").touch()
+    with Journal(folder):
+        assert {path.name for path in folder.iterdir()} == {"run.json", "lock"}
+
+
+def test_a_folder_that_was_never_begun_is_taken_over(folder: Path) -> None:
+    with Journal(folder) as journal:
+        journal.list_of(1).touch()
+    with Journal(folder) as journal:
+        assert journal.record is None
+        assert not journal.list_of(1).exists()
+
+
+def test_to_restart_forgets_everything(folder: Path) -> None:
+    begun(folder)
+    with Journal(folder, restart=True) as journal:
+        assert journal.record is None
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+
+
+def a_file(folder: Path) -> None:
+    folder.touch()
+
+
+def a_folder_of_others(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "precious").touch()
+
+
+@pytest.mark.parametrize("put", [a_file, a_folder_of_others])
+def test_what_is_no_journal_is_left_alone(folder: Path, put: Callable[[Path], None]) -> None:
+    put(folder)
+    for restart in (False, True):
+        with pytest.raises(JournalError, match="something else is in there"):
+            Journal(folder, restart=restart)
+    assert folder.is_file() or (folder / "precious").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"version": 1}', '{"version": 1, "base_url": 5}', "\ufffd"]
+)
+def test_a_record_that_can_not_be_read_is_told(folder: Path, text: str) -> None:
+    begun(folder)
+    (folder / "run.json").write_text(text)
+    with pytest.raises(JournalError, match=r"run\.json can't be read .*use `restart=True`"):
+        Journal(folder)
+    with Journal(folder, restart=True) as journal:
+        assert journal.record is None
+
+
+def test_where_there_is_no_flock_nobody_is_kept_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "fcntl", None)
+    with Journal(folder), Journal(folder) as journal:
+        assert journal.record is None
+
+
+def test_a_file_with_a_mark_takes_the_place_of_one_that_was_left(tmp_path: Path) -> None:
+    left = tmp_path / ".out.csv.run7.part"
+    left.write_text("half")
+    with replacing(tmp_path / "out.csv", mark="run7") as file:
+        assert left.read_bytes() == b""
+        file.write(b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_folder_that_can_not_be_opened_is_not_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", refuse)
+    flush_folder(tmp_path)

@@ -1,0 +1,195 @@
+"""What `kill -9` leaves, and what the same call makes of it: real processes, and the service's own books.
+
+Five kills at random moments, and some at chosen ones, are part of every test run; BULKVERIFY_KILLS=25
+asks for as many, and for all of the chosen ones.
+"""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
+from bulkverify.sandbox.clock import Clock
+from bulkverify.sandbox.ledger import Endpoint
+
+from .lists import name, numbered
+
+KILLS = int(os.environ.get("BULKVERIFY_KILLS", "5"))
+PARTS, A_PART = 40, 25
+CHILD = Path(__file__).with_name("child.py")
+LIFETIME = 0.3
+"""The seconds after its beginning within which a process is killed, on average at the middle."""
+DELAY = 0.03
+"""The seconds that a request takes: a run of 40 parts then lasts for some ten lifetimes."""
+
+
+@pytest.fixture(autouse=True)
+def _one_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every verdict be of the same moment, so that two runs can be compared to the byte."""
+    monkeypatch.setattr(Clock, "at", lambda self, _: self.epoch)
+
+
+@pytest_asyncio.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(speed=1000, requests_per_minute=None, seed=7) as sandbox:
+        yield sandbox
+
+
+async def started(
+    sandbox: Sandbox, source: Path, output: Path, *more: str
+) -> asyncio.subprocess.Process:
+    root = str(Path(__file__).parents[2])
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", str(CHILD), sandbox.url, str(source), str(output), *more),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+
+
+async def finished(process: asyncio.subprocess.Process) -> list[int]:
+    """Wait for a run to end well; return its orphans, and what it and those before it have spent."""
+    out, err = await process.communicate()
+    assert (process.returncode, err.decode()) == (0, "")
+    return [int(word) for word in out.split()[-3:]]
+
+
+async def killed(process: asyncio.subprocess.Process) -> bool:
+    """Wait for a process to be dead; say whether it was killed."""
+    await process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+async def undisturbed(source: Path, part: int) -> bytes:
+    output = source.with_name("reference.csv")
+    async with Sandbox(speed=1000, requests_per_minute=None, epoch=None) as other:
+        await finished(await started(other, source, output, str(part)))
+    return output.read_bytes()
+
+
+def moved(content: bytes, sandbox: Sandbox) -> bytes:
+    """Put this sandbox's date for that of another."""
+    date = sandbox._account.clock.epoch.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    lines = content.splitlines(keepends=True)
+    return lines[0] + b"".join(
+        line[: line.rindex(b",") + 1] + f"{date}Z\n".encode() if line.endswith(b"Z\n") else line
+        for line in lines[1:]
+    )
+
+
+# Two parts are written down 15 times: once at the beginning, six times each, and twice at the end.
+DEATHS = [f"{when}:{number}" for number in range(1, 16) for when in ("before", "after")]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("death", DEATHS if KILLS >= 25 else random.Random(4).sample(DEATHS, 6))  # noqa: S311
+async def test_a_run_that_dies_over_any_of_its_notes_goes_on_from_there(
+    sandbox: Sandbox, tmp_path: Path, death: str
+) -> None:
+    source, output = tmp_path / "list.csv", tmp_path / "verified.csv"
+    source.write_text(numbered(4))
+    assert await killed(await started(sandbox, source, output, "2", death))
+    orphans, spent, spent_before = await finished(await started(sandbox, source, output, "2"))
+    ledger = sandbox.ledger
+    assert ledger.paid == {f"{name(number)}@example.com": 1 for number in range(4)}
+    assert len(ledger.uploads) - len(ledger.starts) <= orphans <= 1
+    assert spent + spent_before == 4
+    assert output.read_bytes() == moved(await undisturbed(source, 2), sandbox)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.asyncio
+async def test_that_is_all_that_a_run_of_two_parts_writes_down(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    source, output = tmp_path / "list.csv", tmp_path / "verified.csv"
+    source.write_text(numbered(4))
+    await finished(await started(sandbox, source, output, "2", "before:16"))
+    assert output.exists()
+
+
+class Proof:
+    """One list that is verified by processes that are killed, until one of them gets to the end."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path, domain: str) -> None:
+        self.sandbox = sandbox
+        self.source, self.output = folder / "list.csv", folder / "verified.csv"
+        self.addresses = {f"{name(number)}@{domain}" for number in range(PARTS * A_PART)}
+        self.kills = 0
+        self.uploads, self.starts = len(sandbox.ledger.uploads), len(sandbox.ledger.starts)
+        lines = numbered(PARTS * A_PART, domain).splitlines(keepends=True)
+        folder.mkdir()
+        self.source.write_text("".join([*lines, *lines[500:800]]))  # the last 300 come again
+
+    async def live(self, seconds: float | None) -> bool:
+        """Let a process go on with it for so long, or to its end; say whether it came to it."""
+        process = await started(self.sandbox, self.source, self.output, str(A_PART))
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"begun\n"
+        if seconds is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), seconds)
+            if process.returncode is None:
+                process.kill()
+                self.kills += await killed(process)
+                return self.is_over()
+        orphans, spent, spent_before = await finished(process)
+        assert spent + spent_before == len(self.addresses)
+        self.check(orphans)
+        return True
+
+    def is_over(self) -> bool:
+        """Tell whether a process was killed while it put its journal away, its work being done."""
+        folder = self.output.with_name("verified.csv.progress")
+        if not self.output.exists() or (folder / "run.json").exists():
+            return False
+        shutil.rmtree(folder, ignore_errors=True)
+        self.check(self.kills)
+        return True
+
+    def check(self, orphans: int) -> None:
+        """Compare what the last process has told with the books."""
+        ledger = self.sandbox.ledger
+        assert {ledger.paid[address] for address in self.addresses} == {1}
+        starts = len(ledger.starts) - self.starts
+        unstarted = len(ledger.uploads) - self.uploads - starts
+        assert starts == PARTS
+        assert unstarted <= orphans <= self.kills
+        assert sorted(path.name for path in self.source.parent.iterdir()) == [
+            "list.csv",
+            "verified.csv",
+        ]
+
+
+@pytest.mark.asyncio
+@pytest.mark.timeout(600)
+async def test_a_run_that_is_killed_again_and_again_pays_each_address_once(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    moments = random.Random(KILLS)  # noqa: S311 - a test
+    slow: tuple[Endpoint, ...] = ("upload", "start", "download")
+    for endpoint in slow:
+        sandbox.inject(Fault(kind=FaultKind.DELAY, endpoint=endpoint, delay=DELAY, times=None))
+    proofs: list[Proof] = []
+    kills = 0
+    while kills < KILLS:
+        proof = Proof(sandbox, tmp_path / str(len(proofs)), f"x{len(proofs)}.example.com")
+        proofs.append(proof)
+        over = False
+        while not over:
+            over = await proof.live(moments.uniform(0, LIFETIME) if kills < KILLS else None)
+            kills = sum(one.kills for one in proofs)
+    assert kills == KILLS
+    assert sandbox.ledger.credits_spent == len(proofs) * PARTS * A_PART
+    for proof in proofs:
+        expected = moved(await undisturbed(proof.source, A_PART), sandbox)
+        assert proof.output.read_bytes() == expected

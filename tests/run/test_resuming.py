@@ -1,0 +1,399 @@
+"""Going on from wherever a call was when it ended, and refusing to where that would be wrong."""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkverify import (
+    Client,
+    IncompleteRunError,
+    InvalidListError,
+    JobNotFoundError,
+    JournalError,
+    RunProgress,
+    Stage,
+    verify_list,
+    wait_until,
+)
+from bulkverify.run import parts as parts_module
+from bulkverify.run.journal import Journal
+from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
+
+from .lists import (
+    FAST,
+    D,
+    U,
+    journal_at,
+    left_behind,
+    name,
+    numbered,
+    states,
+    table,
+    verdicts_of,
+    verified,
+)
+
+SENDING = [Stage.UPLOADING, Stage.PREPARING, Stage.STARTING, Stage.VERIFYING, Stage.DOWNLOADING]
+
+
+class StopError(Exception):
+    """Ends a call at a moment of the test's choice."""
+
+
+def stop_at(stage: Stage, part: int = 1) -> Callable[[RunProgress], None]:
+    def stop(seen: RunProgress) -> None:
+        if seen.stage is stage and (seen.part is None or seen.part.number == part):
+            raise StopError
+
+    return stop
+
+
+@pytest.fixture
+def many(source: Path) -> Path:
+    source.write_text(numbered(6))
+    return source
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("stage", [*SENDING, Stage.FETCHED, Stage.JOINING])
+@pytest.mark.parametrize("parts", [1, 3])
+async def test_a_run_goes_on_from_wherever_it_was(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox, client: Client, many: Path, output: Path, parts: int, stage: Stage
+) -> None:
+    options: dict[str, Any] = {"largest_part": 6 // parts}
+    with pytest.raises(StopError):
+        await verified(client, many, output, **options, on_progress=stop_at(stage, parts))
+    assert not output.exists()
+    report = await verified(client, many, output, **options)
+    assert verdicts_of(table(output)[1:]) == [name(number).partition("+")[0] for number in range(6)]
+    ledger = sandbox.ledger
+    assert set(ledger.paid.values()) == {1}
+    assert report.credits_spent + report.credits_spent_before == ledger.credits_spent == 6
+    assert len(ledger.uploads) == parts
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("stage", SENDING)
+async def test_a_run_whose_task_is_cancelled_goes_on(
+    sandbox: Sandbox, client: Client, many: Path, output: Path, stage: Stage
+) -> None:
+    def cancel(seen: RunProgress) -> None:
+        if seen.stage is stage:
+            run.cancel()
+
+    run = asyncio.create_task(verified(client, many, output, largest_part=2, on_progress=cancel))
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    report = await verified(client, many, output, largest_part=2)
+    assert set(sandbox.ledger.paid.values()) == {1}
+    assert len(sandbox.ledger.uploads) - 3 <= report.orphans <= 1
+    assert len(table(output)) == 7
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_the_status_does_not_show_yet_is_not_paid_again(
+    source: Path, output: Path
+) -> None:
+    timings = Timings(start_delay=36e5)
+    async with Sandbox(speed=1000, requests_per_minute=None, timings=timings, credits=2) as sandbox:
+        settings: dict[str, Any] = {"base_url": sandbox.url, "requests_per_minute": None}
+        async with Client(sandbox.api_key, **settings) as earlier:
+            with pytest.raises(StopError):
+                await verified(earlier, source, output, on_progress=stop_at(Stage.VERIFYING))
+
+        def show_it(seen: RunProgress) -> None:
+            if seen.stage is Stage.VERIFYING:
+                sandbox.advance(36e5)
+
+        async with Client(sandbox.api_key, **settings) as client:
+            report = await verified(client, source, output, on_progress=show_it)
+        assert (report.credits_spent, report.credits_spent_before) == (0, 2)
+        assert sandbox.ledger.credits_spent == 2
+        assert sandbox.ledger.requests["start"] == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", [FaultKind.HANG, FaultKind.ANSWER, FaultKind.DROP_AFTER])
+async def test_a_start_that_nobody_knows_about_is_made_up_for(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox, client: Client, source: Path, output: Path, folder: Path, kind: FaultKind
+) -> None:
+    # As a process leaves it that dies while it waits for the answer to its start.
+    sandbox.inject(Fault(endpoint="start", kind=kind))
+    run = asyncio.create_task(verified(client, source, output))
+    while not sandbox.ledger.requests["start"]:  # noqa: ASYNC110 - it happens over there
+        await asyncio.sleep(0.001)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert states(folder) == ["starting"]
+    report = await verified(client, source, output)
+    assert sandbox.ledger.credits_spent == 2
+    assert report.credits_spent + report.credits_spent_before == 2
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_somebody_else_has_started_is_not_started_again(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, folder: Path
+) -> None:
+    with pytest.raises(StopError):
+        await verified(client, source, output, on_progress=stop_at(Stage.STARTING))
+    assert states(folder) == ["uploaded"]
+    [upload] = sandbox.ledger.uploads
+    await client.start(upload.job_id)
+    await wait_until(client.job(upload.job_id), wait=FAST)
+    report = await verified(client, source, output)
+    assert (report.credits_spent, report.credits_spent_before) == (0, 2)
+    assert sandbox.ledger.requests["start"] == 1
+
+
+@pytest.mark.asyncio
+async def test_what_has_been_fetched_needs_no_service_any_more(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    with pytest.raises(StopError):
+        await verified(client, source, output, on_progress=stop_at(Stage.JOINING))
+    before = sandbox.ledger.requests.total()
+    await verified(client, source, output)
+    assert sandbox.ledger.requests.total() == before
+    assert verdicts_of(table(output)) == ["verdict", D, U, D]
+
+
+@pytest.mark.asyncio
+async def test_a_deletion_that_failed_is_made_up_for(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="delete", kind=FaultKind.ANSWER, times=4))
+    with pytest.raises(Exception, match="delete"):
+        await verified(client, source, output, delete=True)
+    assert len(table(output)) == 4
+    report = await verified(client, source, output, delete=True)
+    assert sandbox.ledger.deletes == [report.parts[0].job_id]
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_is_its_own_output_goes_on_too(
+    sandbox: Sandbox, client: Client, source: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="delete", kind=FaultKind.ANSWER, times=4))
+    options: dict[str, Any] = {"overwrite": True, "delete": True}
+    with pytest.raises(Exception, match="delete"):
+        await verified(client, source, source, **options)
+    written = source.read_bytes()
+    report = await verified(client, source, source, **options)
+    assert source.read_bytes() == written
+    assert (report.rows, len(sandbox.ledger.deletes)) == (3, 1)
+    assert sandbox.ledger.credits_spent == 2
+    assert left_behind(source) == []
+
+
+@pytest.mark.asyncio
+async def test_an_output_of_somebody_else_is_kept_also_by_a_run_that_goes_on(
+    client: Client, source: Path, output: Path
+) -> None:
+    with pytest.raises(StopError):
+        await verified(client, source, output, on_progress=stop_at(Stage.VERIFYING))
+    output.write_text("before")
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output)
+    assert output.read_text() == "before"
+    await verified(client, source, output, overwrite=True)
+    assert len(table(output)) == 4
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_list_that_is_gone_unpaid_is_sent_again_unless_it_may_be_late(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    late: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    with pytest.raises(StopError):
+        await verified(client, source, output, on_progress=stop_at(Stage.STARTING))
+    await client.delete(sandbox.ledger.uploads[0].job_id)
+    if not late:
+        monkeypatch.setattr(parts_module, "_KNOWN_EVERYWHERE", timedelta())
+    async with Client(sandbox.api_key, base_url=sandbox.url) as other:
+        with pytest.raises(JobNotFoundError):
+            await verified(other, source, output)
+    if late:
+        assert states(folder) == ["uploaded"]
+        return
+    report = await verified(client, source, output)
+    assert (report.credits_spent, len(sandbox.ledger.uploads)) == (2, 2)
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_is_gone_once_it_was_paid_is_not_paid_again(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await stopped(client, source, output)
+    [upload] = sandbox.ledger.uploads
+    await wait_until(client.job(upload.job_id), wait=FAST)
+    await client.delete(upload.job_id)
+    for _ in range(2):
+        async with Client(sandbox.api_key, base_url=sandbox.url) as other:
+            with pytest.raises(JobNotFoundError):
+                await verified(other, source, output)
+    assert sandbox.ledger.credits_spent == 2
+    assert len(sandbox.ledger.uploads) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_part_that_fails_leaves_a_list_that_is_its_own_output_as_it_is(
+    sandbox: Sandbox, client: Client, source: Path
+) -> None:
+    before = source.read_bytes()
+    options: dict[str, Any] = {"overwrite": True, "largest_part": 1}
+    sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER))
+    with pytest.raises(IncompleteRunError, match="Nothing was written"):
+        await verified(client, source, source, **options)
+    assert source.read_bytes() == before
+    await verified(client, source, source, **options)
+    assert verdicts_of(table(source)) == ["verdict", D, U, D]
+    assert sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
+async def test_an_incomplete_output_that_somebody_has_changed_is_kept(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER))
+    with pytest.raises(IncompleteRunError):
+        await verified(client, source, output, largest_part=1)
+    output.write_text("mine now")
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output, largest_part=1)
+    assert output.read_text() == "mine now"
+
+
+# What is not gone on with
+
+
+async def stopped(client: Client, source: Path, output: Path) -> None:
+    with pytest.raises(StopError):
+        await verified(client, source, output, on_progress=stop_at(Stage.VERIFYING))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "change", [("Bob", "Rob"), ("\n", "\r\n"), ("Anna", "Anna,,"), ("email", "mail")]
+)
+async def test_a_list_that_changed_is_refused(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, change: tuple[str, str]
+) -> None:
+    await stopped(client, source, output)
+    content = source.read_bytes()
+    before_it, after_it = change
+    source.write_bytes(content.replace(before_it.encode(), after_it.encode()))
+    before = sandbox.ledger.requests.total()
+    with pytest.raises(Exception, match=r"list\.csv"):
+        await verified(client, source, output)
+    assert sandbox.ledger.requests.total() == before
+    source.write_bytes(content)
+    report = await verified(client, source, output)
+    assert report.credits_spent_before == sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("change", [("Bob", "Rob"), ("Bob", "Bob,,,"), ("\nBob", "\n")])
+async def test_a_list_that_changes_during_the_run_is_noticed_when_its_rows_are_joined(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, change: tuple[str, str]
+) -> None:
+    def change_it(seen: RunProgress) -> None:
+        if seen.stage is Stage.JOINING:
+            source.write_bytes(content.replace(change[0].encode(), change[1].encode()))
+
+    content = source.read_bytes()
+    with pytest.raises(InvalidListError, match=r"list\.csv"):
+        await verified(client, source, output, on_progress=change_it)
+    assert not output.exists()
+    source.write_bytes(content)
+    report = await verified(client, source, output)
+    assert report.credits_spent_before == sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
+async def test_the_refusal_names_the_ways_out_and_what_they_cost(
+    client: Client, source: Path, output: Path, folder: Path
+) -> None:
+    await stopped(client, source, output)
+    source.write_text(numbered(3))
+    with pytest.raises(JournalError, match="the 2 credits spent so far with it") as info:
+        await verified(client, source, output)
+    assert info.value.path == str(folder)
+    assert f"use `restart=True`, or delete {folder}" in str(info.value)
+    report = await verified(client, source, output, restart=True)
+    assert (report.rows, report.credits_spent, report.credits_spent_before) == (3, 3, 0)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("options", [{"judge": False}, {"deduplicate": False}])
+async def test_other_choices_are_refused(
+    client: Client, source: Path, output: Path, options: dict[str, bool]
+) -> None:
+    await stopped(client, source, output)
+    with pytest.raises(JournalError, match="another choice of `judge` or `deduplicate`"):
+        await verified(client, source, output, **options)
+
+
+@pytest.mark.asyncio
+async def test_what_matters_to_the_output_only_may_change(
+    client: Client, source: Path, output: Path
+) -> None:
+    await stopped(client, source, output)
+    report = await verified(client, source, output, only=[U], largest_part=1, parts_at_once=3)
+    assert (report.written, len(report.parts)) == (1, 1)
+
+
+@pytest.mark.asyncio
+async def test_another_service_is_refused(client: Client, source: Path, output: Path) -> None:
+    await stopped(client, source, output)
+    async with Client("k", base_url="http://127.0.0.1:9/v1") as elsewhere:
+        with pytest.raises(JournalError, match=r"is about lists at http://127\.0\.0\.1"):
+            await verified(elsewhere, source, output)
+
+
+@pytest.mark.asyncio
+async def test_a_second_process_is_kept_out(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, folder: Path
+) -> None:
+    await stopped(client, source, output)
+    requests = sandbox.ledger.requests.total()
+    with Journal(folder), pytest.raises(JournalError, match=f"in use: process {os.getpid()} "):
+        await verified(client, source, output)
+    assert sandbox.ledger.requests.total() == requests
+    await verified(client, source, output)
+
+
+@pytest.mark.asyncio
+async def test_another_version_of_the_journal_is_left_alone(
+    client: Client, source: Path, output: Path, folder: Path
+) -> None:
+    await stopped(client, source, output)
+    later = journal_at(folder) | {"version": 99}
+    (folder / "run.json").write_text(json.dumps(later))
+    with pytest.raises(JournalError, match=r"another version of bulkverify \(format 99\)"):
+        await verified(client, source, output)
+    assert journal_at(folder) == later
+
+
+@pytest.mark.asyncio
+async def test_two_calls_for_one_output_are_kept_apart(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    calls = [verify_list(client, source, output, wait=FAST) for _ in range(3)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(one).__name__ for one in outcomes].count("RunReport") == 1
+    assert sandbox.ledger.credits_spent == 2

@@ -1,0 +1,340 @@
+"""A list of a single part, from its file to a verdict behind every row, against the sandbox."""
+
+import csv
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkverify import Analysis, Client, PartReport, RunReport, VerdictCounts, verify_list
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
+
+from .lists import FAST, OURS, A, D, K, U, left_behind, table, verdicts_of, verified
+
+# The untidy list
+
+UNTIDY_HEADER = ["Contact", "Name", "verdict", "Note"]
+UNTIDY = [
+    [f"{D}@example.com", "Müller, Anna", "guilty", "two\r\nlines"],
+    [f" {U}@example.com ", 'Bob "B"', "", ""],
+    ["", "nobody", "", "blank"],
+    [f"{D}@EXAMPLE.com", "Anna again", "", "測📬"],
+    [f"{A}@example.com", "", "", "\u2028\x0b"],
+    ["info@gmail.com", "role", "", "=1+1"],
+    ["not an address", "", "", "x"],
+    [f"{K}@example.com", "", "", ""],
+    [f"{D}@example.com", "third time", "", "same"],
+    ["   ", "blanks", "", ""],
+]
+
+
+def untidy_content() -> bytes:
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(UNTIDY_HEADER)
+    for row in UNTIDY:
+        writer.writerow(row)
+        text.write("\r\n")
+    return text.getvalue().encode("utf-8-sig")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("vendor", ["bouncify", "validto"])
+async def test_an_untidy_list_comes_back_row_for_row(
+    tmp_path: Path,
+    output: Path,
+    vendor: Any,  # noqa: ANN401 - a literal of the sandbox's
+) -> None:
+    source = tmp_path / "list.csv"
+    source.write_bytes(untidy_content())
+    async with (
+        Sandbox(speed=1000, requests_per_minute=None, vendor=vendor) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        report = await verified(client, source, output, column="contact")
+        ledger = sandbox.ledger
+        assert set(ledger.paid.values()) == {1}
+        assert set(ledger.paid) == {
+            *(f"{name}@example.com" for name in (D, U, A, K)),
+            "info@gmail.com",
+        }
+        assert ledger.credits_spent == 5
+        [job_id] = ledger.starts
+        assert [upload.filename for upload in ledger.uploads] == ["list.csv"]
+
+    header, *rows = table(output)
+    assert header == [*UNTIDY_HEADER, "bulkverify_verdict", *OURS[1:]]
+    assert [row[:4] for row in rows] == UNTIDY
+    by_row = verdicts_of(rows)
+    assert by_row[:5] == [D, U, U, D, A]
+    assert by_row[6:] == [U, K, D, U]
+    assert rows[2][4:] == [U, "Y", "N", "N", "N", "N", ""]
+    assert rows[5][5:10] == ["N", "Y", "Y", "N", "N"]
+    assert all(row[-1].endswith("Z") for row in rows if "@" in row[0])
+    assert rows[6][4:] == [U, "Y", "N", "N", "N", "N", ""]
+    assert report == RunReport(
+        rows=10,
+        written=10,
+        addresses=5,
+        duplicates=2,
+        invalid=1,
+        blank=2,
+        short=0,
+        saved=5,
+        missing=0,
+        verdicts=VerdictCounts(
+            deliverable=by_row.count(D),
+            undeliverable=by_row.count(U),
+            accept_all=by_row.count(A),
+            unknown=by_row.count(K),
+        ),
+        flags=Analysis(common_isp=1, role_based=1, disposable=0, spamtrap=0, syntax_error=3),
+        credits_spent=5,
+        credits_spent_before=0,
+        orphans=0,
+        requests=report.requests,
+        seconds=report.seconds,
+        durations=report.durations,
+        parts=(
+            PartReport(number=1, addresses=5, first_row=1, last_row=8, job_id=job_id, credits=5),
+        ),
+        destination=str(output),
+    )
+    assert report.seconds > report.durations.verifying > 0
+    assert report.requests >= 6
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("content", "options", "delimiter", "expected"),
+    [
+        (f"name;email\nMüller;{D}@x.com\n", {}, ";", [["Müller", f"{D}@x.com"]]),
+        (f"name\temail\nA, B\t{D}@x.com\n", {}, "\t", [["A, B", f"{D}@x.com"]]),
+        (f"name:email\nA:{D}@x.com\n", {"delimiter": ":"}, ":", [["A", f"{D}@x.com"]]),
+        (
+            f"name,email\nMüller €,{D}@x.com\n".encode("cp1252"),
+            {"encoding": "cp1252"},
+            ",",
+            [["Müller €", f"{D}@x.com"]],
+        ),
+        (
+            f"name,email\n測,{D}@x.com\n".encode("utf-16"),
+            {"encoding": "utf-16"},
+            ",",
+            [["測", f"{D}@x.com"]],
+        ),
+        (f"{D}@x.com\n{U}@x.com", {}, ",", [[f"{D}@x.com"], [f"{U}@x.com"]]),
+        (f"A,{D}@x.com\nB,{U}@x.com\n", {}, ",", [["A", f"{D}@x.com"], ["B", f"{U}@x.com"]]),
+        (f"email,name\n{D}@x.com\n", {}, ",", [[f"{D}@x.com", ""]]),
+        (
+            f"email,backup\na@x.com,{D}@x.com\n",
+            {"column": "backup"},
+            ",",
+            [["a@x.com", f"{D}@x.com"]],
+        ),
+        (f"email\n{D}+ä@x.com\n", {}, ",", [[f"{D}+ä@x.com"]]),
+        (f'email,x\n"{D}@x.com\r\n",y\n', {}, ",", [[f"{D}@x.com\r\n", "y"]]),
+    ],
+)
+async def test_a_list_may_be_of_any_kind(  # noqa: PLR0917 - a row of the table
+    client: Client,
+    source: Path,
+    output: Path,
+    content: str | bytes,
+    options: dict[str, Any],
+    delimiter: str,
+    expected: list[list[str]],
+) -> None:
+    source.write_bytes(content if isinstance(content, bytes) else content.encode())
+    report = await verified(client, source, output, **options)
+    _, *rows = table(output, delimiter)
+    assert [row[: -len(OURS)] for row in rows] == expected
+    assert set(verdicts_of(rows)) <= {D, U}
+    assert rows[0][-len(OURS)] == D
+    assert (report.rows, report.missing) == (len(expected), 0)
+
+
+@pytest.mark.asyncio
+async def test_a_lone_carriage_return_in_an_address_makes_no_second_one(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    source.write_bytes(f'email,x\n"{D}\r@x.com",y\n{U}@x.com,z\n'.encode())
+    report = await verified(client, source, output, judge=False)
+    assert sandbox.ledger.uploads[0].total == 2
+    assert (report.addresses, report.missing) == (2, 0)
+    assert [row[:2] for row in table(output)[1:]] == [[f"{D}\r@x.com", "y"], [f"{U}@x.com", "z"]]
+
+
+@pytest.mark.asyncio
+async def test_only_addresses_leave_this_machine(
+    client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[bytes, str]] = []
+    upload = client.upload
+
+    async def look(path: Path, *, title: str) -> Any:  # noqa: ANN401
+        sent.append((path.read_bytes(), title))
+        return await upload(path, title=title)
+
+    monkeypatch.setattr(client, "upload", look)
+    await verified(client, source, output)
+    assert sent == [(f"email\n{D}@x.com\n{U}@x.com\n".encode(), "list.csv")]
+
+
+@pytest.mark.asyncio
+async def test_the_output_is_the_owners_only(client: Client, source: Path, output: Path) -> None:
+    await verified(client, source, output)
+    assert output.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.asyncio
+async def test_paths_may_be_text(client: Client, source: Path, output: Path) -> None:
+    report = await verify_list(client, str(source), str(output), wait=FAST)
+    assert report.destination == str(output)
+    assert len(table(output)) == 4
+
+
+@pytest.mark.asyncio
+async def test_what_is_no_address_may_be_sent_all_the_same(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    source.write_text(f"email\nnobody\n{D}@x.com\n{D}@x.com\n")
+    report = await verified(client, source, output, judge=False, deduplicate=False)
+    assert sandbox.ledger.paid == {"nobody": 1, f"{D}@x.com": 2}
+    assert (report.credits_spent, report.saved, report.invalid) == (3, 0, 0)
+    assert verdicts_of(table(output)[1:]) == [U, D, D]
+
+
+@pytest.mark.asyncio
+async def test_a_list_without_any_possible_address_costs_no_request(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    source.write_text("email,x\nnobody,1\n,2\n")
+    report = await verified(client, source, output)
+    assert verdicts_of(table(output)[1:]) == [U, U]
+    assert (report.addresses, report.invalid, report.blank, report.parts) == (0, 1, 1, ())
+    assert sandbox.ledger.requests.total() == 0
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("only", [["deliverable"], {"deliverable", "unknown"}, "deliverable"])
+async def test_only_some_verdicts_may_be_wanted(
+    client: Client,
+    source: Path,
+    output: Path,
+    only: Any,  # noqa: ANN401 - any collection
+) -> None:
+    report = await verified(client, source, output, only=only)
+    assert verdicts_of(table(output)) == ["verdict", D, D]
+    assert (report.rows, report.written, report.verdicts.undeliverable) == (3, 2, 1)
+
+
+@pytest.mark.asyncio
+async def test_rows_that_the_service_has_lost_are_kept_and_counted(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = client.upload
+
+    async def lose(path: Path, *, title: str) -> Any:  # noqa: ANN401
+        content = path.read_bytes().replace(b"undeliverable", b"other")
+        return await upload(content, title=title)
+
+    monkeypatch.setattr(client, "upload", lose)
+    report = await verified(client, source, output, delete=True)
+    assert (report.rows, report.missing) == (3, 1)
+    assert report.verdicts == VerdictCounts(deliverable=2, undeliverable=0, accept_all=0, unknown=0)
+    _, *rows = table(output)
+    assert rows[1] == ["Bob", f"{U}@x.com", *[""] * len(OURS)]
+    assert verdicts_of(rows) == [D, "", D]
+    assert sandbox.ledger.deletes == []  # there is something to ask the service about
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_a_list_is_deleted_when_that_was_asked_for(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    report = await verified(client, source, output, delete=True)
+    assert sandbox.ledger.deletes == [report.parts[0].job_id]
+    assert output.exists()
+
+
+@pytest.mark.asyncio
+async def test_a_list_is_kept_otherwise(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await verified(client, source, output)
+    assert sandbox.ledger.deletes == []
+
+
+@pytest.mark.asyncio
+async def test_results_that_are_cut_off_are_fetched_again(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="download", kind=FaultKind.TRUNCATE_CLEANLY, times=1))
+    report = await verified(client, source, output)
+    assert report.missing == 0
+    assert sandbox.ledger.faults.total() == 1
+
+
+@pytest.mark.asyncio
+async def test_a_start_whose_answer_was_lost_is_paid_once(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="start", kind=FaultKind.DROP_AFTER))
+    report = await verified(client, source, output)
+    assert report.credits_spent == sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
+async def test_a_list_may_be_verified_in_place(client: Client, source: Path) -> None:
+    await verified(client, source, source, overwrite=True)
+    assert table(source)[0] == ["name", "email", *OURS]
+    assert left_behind(source) == []
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_exists_is_replaced_when_it_may_be(
+    client: Client, source: Path, output: Path
+) -> None:
+    output.write_text("before")
+    await verified(client, source, output, overwrite=True)
+    assert len(table(output)) == 4
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+async def test_the_output_keeps_the_delimiter_and_the_line_ends_of_the_list(  # noqa: PLR0917 - a row of the table
+    client: Client, source: Path, output: Path, delimiter: str, encoding: str, newline: str
+) -> None:
+    rows = [
+        ["Nachname", "E-Mail"],
+        ["Müller", f"{D}@x.com"],
+        ["a,b;c\td|e", f"{K}@x.com"],
+        ['"', ""],
+    ]
+    text = StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator=newline).writerows(rows)
+    source.write_bytes(text.getvalue().encode(encoding))
+    await verified(client, source, output, encoding=encoding)
+    found = table(output, delimiter)
+    assert [row[:2] for row in found] == rows
+    assert verdicts_of(found[1:]) == [D, K, U]
+    assert output.read_bytes().count(newline.encode()) == len(rows)
+    assert output.read_bytes().count(b"\r") == (len(rows) if newline == "\r\n" else 0)
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_exists_is_kept(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    output.write_text("before")
+    with pytest.raises(FileExistsError, match=r"verified\.csv"):
+        await verified(client, source, output)
+    assert output.read_text() == "before"
+    assert sandbox.ledger.requests.total() == 0
+    assert left_behind(output) == []
