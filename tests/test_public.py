@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
