@@ -141,7 +141,7 @@ async def test_a_start_is_looked_up_before_it_is_repeated() -> None:
     async with served(speed=0) as (sandbox, client):
         job = await client.upload(ADDRESSES)
         sandbox.advance(60)
-        sandbox.inject(fault("start", FaultKind.DROP_AFTER))
+        sandbox.inject(fault("start", FaultKind.DROP_AFTER, delay=0.2))  # time to move the clock
         task = asyncio.create_task(job.start())
         while not sandbox.ledger.starts:  # noqa: ASYNC110 - the sandbox has no event for it
             await asyncio.sleep(0.001)
