@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.lists_made import write_list, write_results
-from benchmarks.runs import fresh, rounds, spread, table
+from benchmarks.runs import Spread, fresh, rounds, spread, table
 from bulkverify.lists import part_path
 
 _TABLES: Final = ("lists", "memory", "numbering", "rows")
@@ -34,31 +34,30 @@ def lists(folder: Path, rows: int, runs: int) -> str:
         "**join**, typed rows": ("joined rows", folder),
     }
     found = rounds({name: (_MODULE, *case) for name, case in cases.items()}, repeat=runs)
-    base = spread(next(iter(found.values())), "s")
+    bare = next(iter(found.values()))
     lines = []
     for name, measured in found.items():
-        seconds = spread(measured, "s")
-        ratios = sorted(
-            run["s"] / bare["s"]
-            for run, bare in zip(
-                measured, found["`csv.reader` to `csv.writer`, a bare copy"], strict=True
-            )
+        cpu, seconds = spread(measured, "cpu_s"), spread(measured, "s")
+        ratios = Spread(
+            tuple(run["cpu_s"] / copy["cpu_s"] for run, copy in zip(measured, bare, strict=True))
         )
         lines.append(
             [
                 name,
+                f"{cpu.median:.1f} ± {cpu.noise:.1%}",
+                f"{ratios.median:.2f} ({min(ratios.values):.2f} to {max(ratios.values):.2f})",
                 f"{seconds.median:.1f} ± {seconds.noise:.1%}",
                 f"{rows / seconds.median:,.0f}",
-                f"{seconds.median / base.median:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})",
                 f"{spread(measured, 'peak_mb').median:.0f}",
             ]
         )
     size = (folder / "list.csv").stat().st_size
     head = [
         f"{rows:,} rows, {size / 1e6:,.0f} MB",
+        "CPU s",
+        "over the copy",
         "s",
         "rows a second",
-        "over the copy",
         "peak MB",
     ]
     return table(head, lines)

@@ -11,6 +11,9 @@ Example:
     ```
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from bulkverify._version import __version__
 from bulkverify.client import Client, Job
 from bulkverify.errors import (
@@ -50,7 +53,6 @@ from bulkverify.errors import (
     WaitTimeoutError,
 )
 from bulkverify.lifecycle import JobStatus
-from bulkverify.lists import JoinedRow
 from bulkverify.models import (
     Acknowledgement,
     AddressVerdict,
@@ -62,19 +64,22 @@ from bulkverify.models import (
     VerdictCounts,
 )
 from bulkverify.pacing import PollState, wait_for_progress
-from bulkverify.run.report import (
-    Durations,
-    PartFailure,
-    PartProgress,
-    PartReport,
-    RunPlan,
-    RunProgress,
-    RunReport,
-    Stage,
-)
-from bulkverify.run.whole import plan_list, verify_list, verify_rows
 from bulkverify.stats import Stats
 from bulkverify.waiting import as_completed, wait_all, wait_until, watch
+
+if TYPE_CHECKING:
+    from bulkverify.lists import JoinedRow
+    from bulkverify.run.report import (
+        Durations,
+        PartFailure,
+        PartProgress,
+        PartReport,
+        RunPlan,
+        RunProgress,
+        RunReport,
+        Stage,
+    )
+    from bulkverify.run.whole import plan_list, verify_list, verify_rows
 
 __all__ = [
     "AccountRestrictedError",
@@ -143,3 +148,32 @@ __all__ = [
     "wait_until",
     "watch",
 ]
+
+# Whole lists take as long to import as all the rest, and services that only wait need none of that.
+_LATER: Final = {
+    "JoinedRow": "bulkverify.lists",
+    "Durations": "bulkverify.run.report",
+    "PartFailure": "bulkverify.run.report",
+    "PartProgress": "bulkverify.run.report",
+    "PartReport": "bulkverify.run.report",
+    "RunPlan": "bulkverify.run.report",
+    "RunProgress": "bulkverify.run.report",
+    "RunReport": "bulkverify.run.report",
+    "Stage": "bulkverify.run.report",
+    "plan_list": "bulkverify.run.whole",
+    "verify_list": "bulkverify.run.whole",
+    "verify_rows": "bulkverify.run.whole",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

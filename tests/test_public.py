@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -32,7 +31,7 @@ LAYERS = """
     lists.tables lists.folders lists.distinct lists.addresses lists.columns lists.decoding
     lists.delimited lists.lines lists.jsonlines lists.several lists.spooling lists.spreadsheets
     lists.opening lists.splitting lists.verdicts lists.joining lists
-    run.report run.threads run.board run.reading run.journal run.parts run.crew run.steps run.output
+    run.report run.threads run.board run.reading run.journal run.patience run.parts run.crew run.steps run.output
     run.whole run
 """
 ORDER = LAYERS.split()
@@ -114,12 +113,28 @@ def test_the_public_names_are_sorted_and_stand_there_once() -> None:
 
 
 def test_the_public_names_are_all_that_the_package_imports() -> None:
+    tree = tree_of("bulkverify")
     names = {
-        name
-        for name, value in vars(bulkverify).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bulkverify")
+        for alias in node.names
     }
-    assert names | {"__version__"} == set(bulkverify.__all__)
+    assert names == set(bulkverify.__all__)
+    assert names <= set(dir(bulkverify))
+
+
+def test_what_is_imported_later_is_what_type_checkers_see() -> None:
+    tree = tree_of("bulkverify")
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name: node.module
+        for node in checked.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == bulkverify._LATER
+    assert not hasattr(bulkverify, "no_such_name")
 
 
 def test_the_version_is_a_version() -> None:
@@ -209,7 +224,8 @@ def test_importing_the_package_loads_nothing_optional_and_starts_nothing() -> No
         print(json.dumps([sorted(sys.modules), threading.active_count()]))
     """
     loaded, threads = in_a_fresh_interpreter(code)
-    assert "bulkverify.run.whole" in loaded
+    assert "bulkverify.waiting" in loaded
+    assert not {name for name in loaded if name.startswith(("bulkverify.run", "bulkverify.lists"))}
     assert not {name.partition(".")[0] for name in loaded} & {*OPTIONAL, *LATE}
     assert not {name for name in loaded if name in SANDBOX | CLI | TESTING}
     assert threads == 1

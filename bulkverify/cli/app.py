@@ -13,6 +13,7 @@ from bulkverify.cli.verify import verify
 _EPILOGUE: Final = f"""\
 Examples:
   bulkverify verify contacts.csv -o verified.csv --sandbox
+  bulkverify verify contacts.csv more.xlsx --dry-run
   bulkverify verify contacts.csv -o verified.csv --max-credits 5000
   job=$(bulkverify upload contacts.csv) && bulkverify wait "$job" --until ready
   bulkverify start "$job" && bulkverify wait "$job" --timeout 6h

@@ -1,6 +1,7 @@
 """The text of a file, in pieces, whatever its encoding."""
 
 import codecs
+import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,7 @@ DEFAULT_ENCODING: Final = "utf-8-sig"
 _SAMPLE_BYTES: Final = 64 * 1024
 # With a byte order mark, these are what the encoding without the order in its name reads.
 _ORDERED: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-_MARKUP: Final = ("<html", "<!doctype", "<?xml", "<table")
+_MARKUP: Final = re.compile(r"\s*<(?:html|!doctype|\?xml|table)[\s>]", re.IGNORECASE)
 _KINDS: Final = {
     b"PK\x03\x04": "a spreadsheet or a ZIP file",
     b"\xd0\xcf\x11\xe0": "an old Excel file, or one with a password",
@@ -55,7 +56,7 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
         text = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
     except UnicodeError:  # as UTF-16 without its byte order mark; told where it is read
         text = ""
-    if text.lstrip()[:20].lower().startswith(_MARKUP):
+    if _MARKUP.match(text):
         raise InvalidListError(
             f"{title} is HTML or XML, whatever it is called: save it as CSV (UTF-8). Nothing was sent."
         )

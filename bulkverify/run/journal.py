@@ -236,8 +236,10 @@ def _locked(folder: Path) -> int:
         _make(folder)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except FileNotFoundError:  # its owner was done with it just now
-            continue
+        except FileNotFoundError:
+            if folder.exists():
+                raise
+            continue  # its owner was done with it just now
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -253,9 +255,9 @@ def _locked(folder: Path) -> int:
                 "end, or name another output.",
                 path=str(folder),
             ) from None
-        except BaseException:
+        except OSError as error:  # as some file systems of a network know no locks
             os.close(descriptor)
-            raise
+            raise OSError(error.errno, error.strerror, str(path)) from error
         os.close(descriptor)  # whoever had it has removed it between our opening and locking it
 
 

@@ -14,12 +14,9 @@ A start that comes twice is refused by the service as such and charged once, so 
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from time import monotonic
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 from tenacity.wait import wait_base
@@ -32,10 +29,10 @@ from bulkverify.errors import (
     JobCancelledError,
     JobFailedError,
     JobNotFoundError,
-    ListLimitError,
     ProtocolError,
     ServerError,
     ServiceError,
+    StartUncertainError,
     UploadUncertainError,
 )
 from bulkverify.lifecycle import JobStatus
@@ -43,15 +40,10 @@ from bulkverify.lists import Part
 from bulkverify.models import JobSnapshot
 from bulkverify.run.board import Board
 from bulkverify.run.journal import UNPAID, Journal, PartRecord, PartState, Record
+from bulkverify.run.patience import Patience
 from bulkverify.run.report import Stage
 from bulkverify.waiting import wait_until
 
-T = TypeVar("T")
-_log: Final = logging.getLogger(__name__)
-
-FIRST_PAUSE: Final = 2.0
-LONGEST_PAUSE: Final = 60.0
-"""The seconds until the service is asked again whether it takes one more list."""
 _KNOWN_EVERYWHERE: Final = timedelta(minutes=10)
 """After so long, a list that is not found is gone, and not only late to be heard of."""
 
@@ -70,12 +62,12 @@ class Crew:
     title: str
     timeout: float | None
     wait: wait_base | None
+    patience: Patience
     spent: int = 0
     # One upload at a time: a process that dies then leaves at most one list that nobody knows of.
     # One start at a time: nobody else of us spends the credits that have just been counted.
     uploading: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     starting: asyncio.Lock = attrs.field(factory=asyncio.Lock)
-    _over: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     def owed(self) -> int:
         """What is still to be paid: the addresses of all parts that nobody has started."""
@@ -107,35 +99,6 @@ class Crew:
                 "again: it goes on from here."
             )
 
-    def one_is_over(self) -> None:
-        """Tell whoever waits for room that a list of ours has ended."""
-        self._over.set()
-
-    async def when_there_is_room(
-        self, attempt: Callable[[], Awaitable[T]], held_up: Callable[[str], None]
-    ) -> T:
-        """Do what the service may refuse because of too many lists, as often as it takes.
-
-        Raises:
-            ListLimitError: there has been no room until the timeout.
-        """
-        deadline = None if self.timeout is None else monotonic() + self.timeout
-        pause = FIRST_PAUSE
-        while True:
-            self._over.clear()
-            try:
-                return await attempt()
-            except ListLimitError as error:
-                left = pause if deadline is None else min(pause, deadline - monotonic())
-                if left <= 0:
-                    raise
-                _log.info("no room on the account, again in %.0f s at the latest: %s", left, error)
-                held_up(f"waits for room: {error.text or error}")
-            try:
-                await asyncio.wait_for(self._over.wait(), left)
-            except TimeoutError:
-                pause = min(2 * pause, LONGEST_PAUSE)
-
 
 @attrs.define(kw_only=True, eq=False)
 class PartRun:
@@ -144,6 +107,7 @@ class PartRun:
     crew: Crew
     part: Part
     record: PartRecord
+    _uncertain: bool = attrs.field(default=False, init=False)
 
     async def run(self) -> None:
         """Do whatever is still to be done about the part.
@@ -163,14 +127,17 @@ class PartRun:
             await self._see_started(job)
             await self._wait(job, JobStatus.COMPLETED, Stage.VERIFYING)
         except (JobFailedError, JobCancelledError, JobNotFoundError) as error:
-            self.crew.one_is_over()
+            self.crew.patience.one_is_over()
             if self.record.state in UNPAID and not self._may_be_late(error):
                 # Such a list is of no use, and costs nothing; the next call sends another.
                 self._note(PartState.PENDING, job_id=None)
             raise
-        self.crew.one_is_over()
+        self.crew.patience.one_is_over()
         self._tell(Stage.DOWNLOADING)
-        await job.download(self.crew.journal.results_of(self.part.number))
+        await self.crew.patience.until_done(
+            partial(job.download, self.crew.journal.results_of(self.part.number)),
+            partial(self._held_up, Stage.DOWNLOADING),
+        )
         self._note(PartState.DOWNLOADED, downloaded_at=_now())
         self._tell(Stage.FETCHED)
 
@@ -178,7 +145,7 @@ class PartRun:
         crew = self.crew
         self._tell(Stage.QUEUED)
         async with crew.uploading:
-            job = await crew.when_there_is_room(self._send, partial(self._held_up, Stage.QUEUED))
+            job = await crew.patience.until_done(self._send, partial(self._held_up, Stage.QUEUED))
         self._tell(Stage.PREPARING, job_id=job.id)
 
     async def _send(self) -> Job:
@@ -212,20 +179,24 @@ class PartRun:
             return
         crew, cost = self.crew, self._cost(snapshot)
         async with crew.starting:
-            if self.record.state in UNPAID:
-                await crew.check_credits()
-            await crew.when_there_is_room(
+            await crew.patience.until_done(
                 partial(self._start, job, cost), partial(self._held_up, Stage.PREPARING)
             )
 
     async def _start(self, job: Job, cost: int) -> None:
         before = self.record.state
+        if before in UNPAID:
+            await self.crew.check_credits()
         self._tell(Stage.STARTING)
         self._note(PartState.STARTING, credits=cost, started_at=self.record.started_at or _now())
         try:
             await job.start()
-        except AlreadyStartedError:  # by an earlier call, or by hand: paid, but not by us and now
-            spent = 0
+        except AlreadyStartedError:
+            # By an earlier attempt of ours, or else by an earlier call, or by hand.
+            spent = cost if self._uncertain else 0
+        except StartUncertainError:
+            self._uncertain = True
+            raise
         except ServiceError as error:
             if before in UNPAID and not isinstance(error, ServerError):  # the service said no
                 self._note(before, credits=0, started_at=None)

@@ -26,6 +26,7 @@ from bulkverify.run.board import Board
 from bulkverify.run.crew import failures, see_through
 from bulkverify.run.journal import Journal, PartState, Record, ways_out
 from bulkverify.run.parts import Crew
+from bulkverify.run.patience import Patience
 from bulkverify.run.reading import Reading, Splitting
 from bulkverify.run.report import PartFailure, PartReport, RunProgress, RunReport, Stage
 from bulkverify.run.threads import Counted, RowCount, in_thread
@@ -117,6 +118,7 @@ class Run:
             title=Path(self._table.title).name,
             timeout=self._terms.timeout,
             wait=self._terms.wait,
+            patience=Patience(self._terms.timeout),
         )
         await crew.check_credits()
         self._fail(crew, await see_through(crew, self._terms.parts_at_once))

@@ -389,6 +389,7 @@ def test_any_text_comes_back_cell_for_cell(
     widths = {len(record) for record in expected}
     content = text.getvalue().replace("\0", "0").encode("utf-8-sig" if bom else "utf-8")
     expected = [[cell.replace("\0", "0") for cell in record] for record in expected]
+    assume(not content.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"<"))  # may be refused as a page
     assume(not {cell.strip().lower() for cell in expected[0]} & set(OURS))
     assume(widths == {4} and (bom or not content.startswith(b"\xef\xbb\xbf")))
     table = opened(path, content, delimiter=delimiter, column="E-Mail")

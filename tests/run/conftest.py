@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from bulkverify import Client
+from bulkverify.run import patience
 from bulkverify.sandbox import Sandbox
 
 from .lists import FAST as QUICKLY
@@ -25,6 +26,12 @@ async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
         sandbox.api_key, base_url=sandbox.url, requests_per_minute=None, backoff=QUICKLY
     ) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 0.1)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The journal by itself: a folder, a lock, and a record that is there or not."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -188,6 +189,16 @@ def test_a_record_that_can_not_be_read_is_told(folder: Path, text: str) -> None:
         Journal(folder)
     with Journal(folder, restart=True) as journal:
         assert journal.record is None
+
+
+def test_a_disk_that_knows_no_locks_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OSError, match="No locks available") as info:
+        Journal(folder)
+    assert info.value.filename == str(folder / "lock")
 
 
 def test_where_there_is_no_flock_nobody_is_kept_out(

@@ -22,7 +22,6 @@ from bulkverify import (
     UsageError,
     WaitTimeoutError,
 )
-from bulkverify.run import parts as parts_module
 from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
 
 from .lists import D, journal_at, left_behind, name, numbered, states, table, verdicts_of, verified
@@ -130,10 +129,7 @@ async def test_a_full_account_is_waited_out(
 
 
 @pytest.mark.asyncio
-async def test_lists_of_others_are_waited_for_too(
-    many: Path, output: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parts_module, "FIRST_PAUSE", 0.01)
+async def test_lists_of_others_are_waited_for_too(many: Path, output: Path) -> None:
     async with served(max_lists=1, speed=0) as (sandbox, client):
         await client.upload([f"{D}@elsewhere.com"])
 
@@ -148,9 +144,8 @@ async def test_lists_of_others_are_waited_for_too(
 
 @pytest.mark.asyncio
 async def test_an_account_that_stays_full_ends_the_wait_at_its_timeout(
-    many: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+    many: Path, output: Path
 ) -> None:
-    monkeypatch.setattr(parts_module, "FIRST_PAUSE", 0.01)
     async with served(max_lists=1, speed=0) as (sandbox, client):
         await client.upload([f"{D}@elsewhere.com"])
         with pytest.raises(ListLimitError, match="maximum number of lists"):
