@@ -76,9 +76,8 @@ def accepted(answer: Answer, endpoint: Endpoint, job_id: str | None = None) -> d
         and isinstance(payload, dict)
         and not _says_no(payload.get("success"))
     ):
-        if (
-            None in payload.values()
-        ):  # which is how some serialisers write a field that is not there
+        # A null is how some serialisers write a field that is not there.
+        if None in payload.values():
             payload = {name: value for name, value in payload.items() if value is not None}
         if isinstance(message := payload.get("message"), str):
             payload["message"] = printable(message)
