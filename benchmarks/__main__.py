@@ -163,7 +163,7 @@ def imports(runs: int, pairs: int) -> str:
 
 _TABLES: Final[dict[str, tuple[str, Callable[[int, int], str], int]]] = {
     "memory": ("Memory of a wait", memory, 100_000),
-    "polls": ("CPU time of a poll", polls, 20_480),
+    "polls": ("CPU time of a poll", polls, 61_440),
     "start": ("Start of many waits", start, 100_000),
     "import": ("Import", imports, 20),
 }

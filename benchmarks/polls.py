@@ -21,7 +21,8 @@ from benchmarks.server import count, job_id, running
 from bulkverify import Client, wait_for_progress, wait_until
 
 IN_FLIGHT: Final = 64
-POLLS_A_JOB: Final = 10
+# About as many as a job takes at the default pace, so that the start of a wait has its true share.
+POLLS_A_JOB: Final = 30
 _INTERVAL: Final = 0.01
 _KEY: Final = "benchmark"
 

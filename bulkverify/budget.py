@@ -73,6 +73,8 @@ class Budget:
     def take_for_poll(self, endpoint: str) -> float:
         """Take a turn for a poll if there is one now, and return 0; else the seconds until asking again."""
         lane = self._lanes[endpoint]
+        if self._limit is None and not lane.paused_until:
+            return 0.0
         now = asyncio.get_running_loop().time()
         reserve = int((self._limit or 0) * _CALLERS_SHARE)
         turn = self._next_turn(lane, now, reserve)

@@ -5,7 +5,6 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar, cast
-from weakref import WeakValueDictionary
 
 import aiohttp
 from tenacity.wait import wait_base
@@ -14,7 +13,8 @@ from bulkverify import money, uploads, wire
 from bulkverify.access import parse_base_url
 from bulkverify.downloads import save_results, stream_rows
 from bulkverify.errors import AlreadyStartedError, UsageError
-from bulkverify.lifecycle import JobStatus, can_follow
+from bulkverify.handles import Handles
+from bulkverify.lifecycle import TERMINAL, JobStatus, can_follow
 from bulkverify.models import (
     Acknowledgement,
     AddressVerdict,
@@ -95,7 +95,9 @@ class Client:
             backoff=backoff,
             requests_per_minute=requests_per_minute,
         )
-        self._jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()
+        # For the scheduler of the waits: the handles, and a turn in the budget for a poll.
+        self.handles: Handles[Job] = Handles()
+        self.take_turn: Final = self._transport.take_for_poll
         self._started: set[str] = set()
         self._uploaded_at: dict[str, float] = {}
         self._attachments: dict[Callable[[Client], Attachment], Attachment] = {}
@@ -138,10 +140,11 @@ class Client:
         Raises:
             UsageError: the id can't be one.
         """
-        wire.status(job_id)
-        job = self._jobs.get(job_id)
+        job = self.handles.get(job_id)
         if job is None:
-            job = self._jobs[job_id] = Job(self, job_id)
+            wire.check_job_id(job_id)
+            job = Job(self, job_id)
+            self.handles.add(job_id, job)
         return job
 
     async def upload(
@@ -186,15 +189,11 @@ class Client:
         return self._note(await self._transport.call(wire.status(job_id)))
 
     async def poll(self, job_id: str) -> JobSnapshot:
-        """Ask like `status`, but exactly once, and with a turn that `take_turn` has taken.
+        """Ask like `status`, but exactly once, with a turn that `take_turn` has taken, and without a timeout.
 
-        For the scheduler of the waits, which has a pace of its own.
+        For the scheduler of the waits, which has a pace of its own, and watches the time of all of them.
         """
-        return self._note(await self._transport.once(wire.status(job_id), turn_taken=True))
-
-    def take_turn(self) -> float:
-        """Take a turn in the budget for a poll, and return 0; else the seconds until asking again."""
-        return self._transport.take_for_poll()
+        return self._note(await self._transport.once(wire.status(job_id), scheduled=True))
 
     async def start(self, job_id: str) -> Acknowledgement:
         """Start the verification of a job that is ready, which spends one credit an address, once.
@@ -336,9 +335,9 @@ class Client:
         return asyncio.get_running_loop().time() - uploaded_at < SETTLING_SECONDS
 
     def _note(self, snapshot: JobSnapshot) -> JobSnapshot:
-        if snapshot.ended:
+        if snapshot.status in TERMINAL:
             self._started.discard(snapshot.job_id)
-        job = self._jobs.get(snapshot.job_id)
+        job = self.handles.get(snapshot.job_id)
         if job is not None:
             job.note(snapshot)
         return snapshot
@@ -347,7 +346,7 @@ class Client:
         """Say how many rows a download of all verdicts must have, asking for it where need be."""
         if verdicts is not None and {*map(str, verdicts)} != {*map(str, Verdict)}:
             return None
-        job = self._jobs.get(job_id)
+        job = self.handles.get(job_id)
         if job is not None and job.snapshot is not None and job.snapshot.ended:
             return job.snapshot.total
         snapshot = await self.status(job_id)

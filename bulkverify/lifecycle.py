@@ -65,6 +65,16 @@ SATISFYING: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType(
 )
 """For each target of a wait, the statuses that fulfil it: itself, and what lies past it on the main line."""
 
+OUT_OF_REACH: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType(
+    {
+        target: frozenset(
+            seen for seen in TRANSITIONS if not SATISFYING[target] & {seen, *REACHABLE[seen]}
+        )
+        for target in TRANSITIONS
+    }
+)
+"""For each target of a wait, the statuses after which nothing can fulfil it any more."""
+
 
 def parse_status(status: str) -> JobStatus:
     """Turn what a caller typed into a `JobStatus`.
@@ -116,7 +126,7 @@ def satisfies(seen: JobStatus, target: JobStatus) -> bool:
 
 def can_reach(seen: JobStatus, target: JobStatus) -> bool:
     """Tell whether a wait for `target` can still be fulfilled by a job that is `seen`."""
-    return bool(SATISFYING[target] & {seen, *REACHABLE[seen]})
+    return seen not in OUT_OF_REACH[target]
 
 
 def _enumerate(statuses: Iterable[JobStatus]) -> str:

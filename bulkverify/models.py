@@ -1,10 +1,10 @@
 """What the service tells us, as frozen attrs classes, and the one converter that builds them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from typing import Final
 
 import attrs
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class Analysis:
     """How many addresses of a list bear each flag, counted before anything is verified.
 
@@ -38,7 +38,7 @@ class Analysis:
     syntax_error: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class VerdictCounts:
     """How many addresses have got each verdict so far."""
 
@@ -48,7 +48,7 @@ class VerdictCounts:
     unknown: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class JobSnapshot:
     """One answer to "how is this list doing"; what its status does not carry is `None`.
 
@@ -142,6 +142,7 @@ _NOON: Final = 12
 _TRUE: Final = frozenset({"y", "yes", "true", "1"})
 _FALSE: Final = frozenset({"n", "no", "false", "0"})
 _LARGEST_COUNT: Final = 2**63
+_STATUSES: Final = {status.value: status for status in JobStatus}  # quicker than to call the enum
 
 
 @lru_cache(maxsize=4096)  # every poll of a job repeats the same text
@@ -219,15 +220,25 @@ def _structure_text(value: object, _: type) -> str:
     return value
 
 
+@lru_cache(maxsize=64)
+def _shared(text: str) -> str:
+    """Return the same object for the same text: all jobs of a status bear one message."""
+    return text
+
+
+def _structure_message(value: object, _: type) -> str:
+    return _shared(_structure_text(value, str))
+
+
 def _structure_timestamp(value: object, _: type) -> datetime:
     return parse_timestamp(_structure_text(value, str))
 
 
 def _structure_status(value: object, _: type) -> JobStatus:
-    try:
-        return JobStatus(_structure_text(value, str))
-    except (TypeError, ValueError):
-        raise ValueError(_not_a("job status that this version knows", value)) from None
+    status = _STATUSES.get(value) if isinstance(value, str) else None
+    if status is None:
+        raise ValueError(_not_a("job status that this version knows", value))
+    return status
 
 
 def _structure_verdict(value: object, _: type) -> Verdict:
@@ -277,3 +288,31 @@ converter.register_structure_hook(
     Credits,
     make_dict_structure_fn(Credits, converter, remaining=override(rename="credits_remaining")),
 )
+
+
+def structure_snapshot(payload: Mapping[str, object]) -> JobSnapshot | None:
+    """Build a snapshot as the converter does, but in half of the time, since there is one a poll.
+
+    `None` for what does not fit: the converter, which takes notes on the way, tells which field it is.
+    """
+    try:
+        return _snapshot_hook()(payload, JobSnapshot)
+    except Exception:  # noqa: BLE001 - the hooks raise whatever they meet
+        return None
+
+
+@cache  # made at the first poll rather than by every import
+def _snapshot_hook() -> Callable[[Mapping[str, object], type[JobSnapshot]], JobSnapshot]:
+    make = partial(make_dict_structure_fn, _cattrs_detailed_validation=False)
+    # What may be `None` is `None` where it is left out: cattrs would look for it in every value.
+    return make(
+        JobSnapshot,
+        converter,
+        created_at=override(struct_hook=_structure_timestamp),
+        total=override(struct_hook=_structure_count),
+        verified=override(struct_hook=_structure_count),
+        pending=override(struct_hook=_structure_count),
+        analysis=override(struct_hook=make(Analysis, converter)),
+        results=override(struct_hook=make(VerdictCounts, converter)),
+        message=override(struct_hook=_structure_message),
+    )

@@ -23,8 +23,8 @@ _UNUSED: Final = AsyncRetrying()  # RetryCallState wants to know who retries; he
 # factors of the root of a time, in seconds ** 0.5. Like the other numbers below they were found by
 # a search over benchmarks/population.py.
 _BLIND: Final = 3.3
-_UNDER_WAY: Final = 2.15
-_DUE: Final = 1.55
+_UNDER_WAY: Final = 2.0
+_DUE: Final = 1.58
 
 # With nothing to see, gaps that go on to grow cost more in lag than they save in polls.
 _LONGEST_BLIND: Final = 67.0
@@ -32,7 +32,7 @@ _LONGEST_VERIFIED: Final = 92.0
 _LONGEST_FAILING: Final = 30.0
 
 # What follows the last address mostly takes seconds.
-_GROWTH_VERIFIED: Final = 0.63
+_GROWTH_VERIFIED: Final = 0.65
 
 # The rate of the last interval notices a change of pace, the rate since the beginning is steadier.
 _RECENT: Final = 0.47

@@ -1,19 +1,29 @@
-"""The machinery behind waiting: a heap of what is due, a stream for each job, a future for each waiter.
+"""The machinery behind waiting: an agenda of what is due, a stream for each job, a future for each waiter.
 
 There is no task that sleeps: one timer wakes the scheduler when the next poll or deadline is due, and a
 task exists only while there are requests to make. That keeps 100,000 waits small and cheap.
 """
 
 import asyncio
-import heapq
 import logging
+import math
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
+from bulkverify.agenda import Agenda
 from bulkverify.client import Client
-from bulkverify.errors import BulkVerifyError, ClientClosedError
+from bulkverify.deadlines import Deadlines
+from bulkverify.errors import (
+    BulkVerifyError,
+    ClientClosedError,
+    ConnectionFailedError,
+    RequestTimeoutError,
+    TransportError,
+)
 from bulkverify.models import JobSnapshot
 from bulkverify.streams import Stream
+from bulkverify.transport import ORDINARY_SECONDS
 from bulkverify.waiters import Waiter
 
 _log: Final = logging.getLogger(__name__)
@@ -25,26 +35,47 @@ MOST_IN_FLIGHT: Final = 64
 # where answers come without any delay, nobody else would get a turn.
 _POLLS_A_TASK: Final = 16
 
+# Nobody else has a turn while those that are due are gathered, either.
+_MOST_AT_ONCE: Final = 2_000
+
+# What is out of date is not worth looking for among so few.
+_FEW: Final = 64
+
+# To find the stream that is most overdue, all that are ready have to be looked at for every poll.
+# With more than this many, the best of so many will do: each is among them in its turn.
+_MOST_COMPARED: Final = 2_000
+
 
 class Scheduler:
     """All the polling of one client."""
 
     def __init__(self, client: Client) -> None:
-        """Start with nothing to do."""
+        """Start with nothing to do, for the event loop that runs."""
         self._client = client
-        self._streams: dict[str, Stream] = {}
-        self._heap: list[tuple[float, int, Stream]] = []
-        self._sequence = 0
+        self._stats = client.stats
+        self._handles = client.handles
+        self._loop = asyncio.get_running_loop()
+        # A stream whose `due` has changed is in there twice; what comes too early does not count.
+        self._agenda: Agenda[Stream] = Agenda()
         # Those whose time has come, but for whom there was no room or no budget yet.
         self._ready: deque[Stream] = deque()
+        self._deadlines: Deadlines[Waiter] = Deadlines()
         self._scarce = False
-        self._in_flight = 0
+        # Since when each task has been waiting for an answer, and which have been told to stop.
+        self._asking: dict[asyncio.Task[None], float] = {}
+        self._stopped: set[asyncio.Task[None]] = set()
         self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The streams of all jobs that are waited for."""
+        return [stream for stream in self._handles.holders() if isinstance(stream, Stream)]
 
     async def close(self) -> None:
         """End every wait with `ClientClosedError`."""
-        streams = list(self._streams.values())
+        streams = self.streams
         for stream in streams:
             stream.fail(
                 ClientClosedError(
@@ -52,108 +83,136 @@ class Scheduler:
                     "wait for it from another client, by its id."
                 )
             )
-        await _end([stream.task for stream in streams])
+        await end_all([stream.task for stream in streams])
 
     def join(self, waiter: Waiter) -> None:
         """Take in a waiter: what is known already may end its wait, or else the job is asked about."""
-        self._client.stats.waits += 1
-        known = waiter.job.snapshot
+        self._stats.waits += 1
+        holder = self._handles.holder(waiter.job.id)
+        stream = holder if isinstance(holder, Stream) else Stream(waiter.job)
+        known = stream.job.snapshot
         if known is not None:
             waiter.see(known)
-            if waiter.done:
+            if waiter.done():
                 return
-        stream = self._streams.get(waiter.job.id)
-        if stream is None:
-            stream = self._streams[waiter.job.id] = Stream(waiter.job)
-            self._client.stats.jobs += 1
-        stream.add(waiter, asyncio.get_running_loop().time())
-        self._put(stream)
+        if stream is not holder:
+            self._handles.hold(stream.job.id, stream)
+            self._stats.jobs += 1
+        if waiter.timeout:  # with 0 it is due for its single poll, and not before
+            self._deadlines.add(waiter)
+        if stream.add(waiter, self._loop.time()):
+            self._enqueue(stream)
         self._arm()
 
     async def leave(self, waiter: Waiter) -> None:
         """Let a waiter go; the last one of a stream ends it, and waits until nothing of it runs."""
+        task = self.part(waiter)
+        if task is not None:
+            await end_all([task])
+
+    def part(self, waiter: Waiter) -> "asyncio.Task[None] | None":
+        """Let a waiter go; return what polls for nobody now, for `end_all` to end."""
         waiter.leave()
         stream = waiter.stream
         if not isinstance(stream, Stream):  # what was known has ended the wait before it began
-            return
+            return None
+        if waiter.timeout:
+            self._deadlines.discard(waiter)
         stream.remove(waiter)
-        if stream.waiting:
-            return
-        del self._streams[stream.job.id]
-        stream.due = stream.wake = None
-        if not self._streams:
-            self._heap.clear()
+        if stream.awaited:
+            return None
+        stream.due = None
+        self._handles.release(stream.job.id)
+        if not self._handles.held:
+            self._agenda.clear()
             self._ready.clear()
+            self._deadlines.clear()
             self._arm()
-        await _end([stream.task])
+        return stream.task
 
-    def _put(self, stream: Stream) -> None:
-        """See to it that the heap wakes a stream in time; once too early does no harm."""
-        wake = stream.next_wake()
-        if wake is not None and (stream.wake is None or wake < stream.wake):
-            stream.wake = wake
-            self._sequence += 1
-            heapq.heappush(self._heap, (wake, self._sequence, stream))
-            if len(self._heap) > 2 * len(self._streams) + 64:  # most of it is out of date
-                self._heap = [entry for entry in self._heap if entry[2].wake == entry[0]]
-                heapq.heapify(self._heap)
+    def _enqueue(self, stream: Stream) -> None:
+        """Remember when a stream is due."""
+        if stream.due is None or stream.ready:
+            return
+        agenda = self._agenda
+        agenda.add(stream.due, stream)
+        if (
+            agenda.count > _FEW and agenda.count > 2 * self._handles.held
+        ):  # most of it is out of date
+            agenda.clear()
+            for one in self.streams:
+                if one.due is not None and not one.ready:
+                    agenda.add(one.due, one)
 
     def _arm(self) -> None:
         """Set the timer, unless it is set to an earlier moment: then it will be set again."""
-        wanted = None
-        if self._heap:
-            wanted = self._heap[0][0]
-        if self._ready and self._in_flight < MOST_IN_FLIGHT:
-            wanted = self._held_until if wanted is None else min(wanted, self._held_until)
+        wanted = min(self._deadlines.next(), self._agenda.next())
+        if self._asking:
+            wanted = min(wanted, next(iter(self._asking.values())) + ORDINARY_SECONDS)
+        if self._ready and len(self._asking) < MOST_IN_FLIGHT:
+            wanted = min(wanted, self._held_until)
         if self._timer is not None:
-            if wanted is not None and self._timer.when() <= wanted:
+            if self._timer_at <= wanted < math.inf:
                 return
             self._timer.cancel()
             self._timer = None
-        if wanted is not None:
-            self._timer = asyncio.get_running_loop().call_at(wanted, self._wake_up)
+        self._timer_at = wanted
+        if wanted < math.inf:
+            self._timer = self._loop.call_at(wanted, self._wake_up)
 
     def _wake_up(self) -> None:
         """Let waiters go whose deadline has come, and send the polls that are due."""
-        self._timer = None
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._heap and self._heap[0][0] <= now:
-            wake, _, stream = heapq.heappop(self._heap)
-            if stream.wake != wake:
-                continue
-            stream.wake = None
-            stream.time_out(now)
-            if not stream.ready and stream.due is not None and stream.due <= now:
-                stream.ready = True
-                self._ready.append(stream)
-            self._put(stream)
-        while self._in_flight < MOST_IN_FLIGHT and (next_one := self._next_ready(now)) is not None:
-            self._in_flight += 1
-            next_one.task = loop.create_task(self._work(next_one), name="bulkverify poll")
+        self._timer, self._timer_at = None, math.inf
+        now = self._loop.time()
+        for waiter in self._deadlines.passed(now):
+            if isinstance(waiter.stream, Stream):
+                waiter.stream.time_out(waiter)
+        gathered = 0
+        while gathered < _MOST_AT_ONCE and (due := self._agenda.take(now)):
+            gathered += len(due)
+            for stream in due:
+                if stream.due is not None and stream.due <= now and not stream.ready:
+                    stream.ready = True
+                    self._ready.append(stream)
+        while (
+            len(self._asking) < MOST_IN_FLIGHT and (next_one := self._next_ready(now)) is not None
+        ):
+            task = self._loop.create_task(self._work(next_one), name="bulkverify poll")
+            self._asking[task] = now
+            next_one.task = task
+        self._stop_hanging(now)
         self._arm()
+
+    def _stop_hanging(self, now: float) -> None:
+        """Cancel what has waited for an answer for too long; the longest waits come first."""
+        while self._asking:
+            task, since = next(iter(self._asking.items()))
+            if since + ORDINARY_SECONDS > now:
+                return
+            self._stopped.add(task)
+            task.cancel()
+            del self._asking[task]
+            self._asking[task] = now  # it may take a moment to end
 
     def _next_ready(self, now: float) -> Stream | None:
         """Take the stream to poll next, with a turn in the budget.
 
         While the budget is short, that is the one that is most overdue by its own measure.
         """
-        if self._ready and self._held_until > now:
+        ready = self._ready
+        if ready and self._held_until > now:
             return None
-        while self._ready:
+        while ready:
             if self._scarce:
-                position = max(
-                    range(len(self._ready)), key=lambda index: self._ready[index].overdue(now)
-                )
-                self._ready.rotate(-position)
-            stream = self._ready[0]
+                self._bring_most_overdue_to_front(now)
+            stream = ready[0]
             if stream.due is not None:
                 held = self._client.take_turn()
                 if held > 0:
                     self._held_until = now + held
                     self._scarce = True
                     return None
-            self._ready.popleft()
+            ready.popleft()
             stream.ready = False
             if stream.due is not None:
                 stream.due = None
@@ -161,45 +220,73 @@ class Scheduler:
         self._scarce = False
         return None
 
+    def _bring_most_overdue_to_front(self, now: float) -> None:
+        ready = self._ready
+        count = min(len(ready), _MOST_COMPARED)
+        position = max(range(count), key=lambda index: ready[index].overdue(now))
+        stream = ready[position]
+        del ready[position]
+        if len(ready) >= count:  # others are to be compared the next time
+            ready.rotate(1 - count)
+        ready.appendleft(stream)
+
     async def _work(self, stream: Stream) -> None:
         """Poll one stream after the other, as long as there are any that are due."""
         task = stream.task
-        clock = asyncio.get_running_loop().time
+        assert task is not None  # noqa: S101 - it is the one that runs this
+        client, asking, time = self._client, self._asking, self._loop.time
+        outcome: JobSnapshot | BulkVerifyError
+        sent_at = time()
         try:
             for left in reversed(range(_POLLS_A_TASK)):
+                self._stats.polls += 1
                 try:
-                    await self._poll(stream)
+                    try:
+                        outcome = await client.poll(stream.job.id)
+                    except BulkVerifyError as error:
+                        outcome = error
+                    except asyncio.CancelledError:
+                        outcome = self._given_up(task)
+                    now = time()
+                    stream.take(outcome, sent_at, now)
+                except Exception as error:  # noqa: BLE001 - our mistake must leave nobody waiting
+                    _log.error("polling job %s broke", stream.job.id, exc_info=True)
+                    stream.fail(error)
+                    now = time()
+                except asyncio.CancelledError:
+                    stream.lose(time())  # the last one may have left, or somebody cancels all tasks
+                    self._enqueue(stream)
+                    raise
                 finally:
                     stream.task = None
-                if stream.due is not None:
-                    self._put(stream)
+                self._enqueue(stream)
                 # What is taken must be polled: the last turn of a task takes nothing more.
-                following = self._next_ready(clock()) if left else None
+                following = self._next_ready(now) if left else None
                 if following is None:
                     break
+                if stream.due is not None and stream.due < self._timer_at:
+                    self._arm()
                 stream = following
                 stream.task = task
+                sent_at = now
+                del asking[task]  # so that the order stays that of the times
+                asking[task] = sent_at
         finally:
-            self._in_flight -= 1
+            del asking[task]
+            self._stopped.discard(task)
             self._arm()
 
-    async def _poll(self, stream: Stream) -> None:
-        self._client.stats.polls += 1
-        clock = asyncio.get_running_loop().time
-        sent_at = clock()
-        outcome: JobSnapshot | BulkVerifyError
-        try:
-            try:
-                outcome = await self._client.poll(stream.job.id)
-            except BulkVerifyError as error:
-                outcome = error
-            stream.take(outcome, sent_at, clock())
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave anybody waiting
-            _log.error("polling job %s broke", stream.job.id, exc_info=True)
-            stream.fail(error)
+    def _given_up(self, task: "asyncio.Task[None]") -> TransportError:
+        """Return what a poll comes to that was cancelled, unless it is its task that was."""
+        if not task.cancelling():
+            return ConnectionFailedError("Something cancelled the status call from within.")
+        if task not in self._stopped or task.uncancel():
+            raise asyncio.CancelledError
+        self._stopped.discard(task)
+        return RequestTimeoutError("The service did not answer the status call in time.")
 
 
-async def _end(tasks: list["asyncio.Task[None] | None"]) -> None:
+async def end_all(tasks: Iterable["asyncio.Task[None] | None"]) -> None:
     """Cancel tasks and wait until they are gone; their outcome is of no interest any more."""
     current = asyncio.current_task()
     running = [task for task in tasks if task is not None and task is not current]

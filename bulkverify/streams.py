@@ -3,6 +3,8 @@
 import asyncio
 import copy
 import logging
+import math
+from collections.abc import Iterator
 from typing import Final
 
 from tenacity.wait import wait_base
@@ -48,108 +50,124 @@ _WAITED_OUT: Final = (
 )
 
 
+class _Trouble:
+    """What has not gone as it should: most jobs never need it.
+
+    Attributes:
+        failures: how many polls have failed in a row.
+        last_error: the last of all that failed.
+        ready_since: since when the job has been ready, in the loop's time.
+        stale_since: since when it has been reported as in an earlier status than before.
+    """
+
+    __slots__ = ("failures", "last_error", "ready_since", "stale_since")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.last_error: BulkVerifyError | None = None
+        self.ready_since: float | None = None
+        self.stale_since: float | None = None
+
+
 class Stream:
     """One job's polls, shared by all who wait for it.
 
-    There may be 100,000 of these at once, so that each of them is small: the waiters are in a list,
-    and what only some need is made when it is needed.
+    There may be 100,000 of these at once, so that each of them is small: those who wait are chained to
+    each other, and what can be derived is not kept.
 
     Attributes:
+        job: the job.
         due: when the next poll is wanted, in the loop's time; `None` while one is under way.
-        waiting: how many wait; the list may still hold some who have left.
-        wake: the time of this stream's entry in the scheduler's heap, if it has one.
         ready: whether it is due, and stands in line for room and budget.
+        task: what polls it right now.
     """
 
     __slots__ = (
-        "_delay",
-        "_failures",
-        "_last_error",
-        "_latency",
+        "_first",
         "_polled_at",
         "_polls",
         "_progress",
-        "_ready_since",
-        "_stale_since",
         "_status",
-        "_waiters",
+        "_trouble",
         "due",
         "job",
         "ready",
         "task",
-        "waiting",
-        "wake",
     )
 
     def __init__(self, job: Job) -> None:
         """Start with nobody waiting."""
         self.job = job
         self.due: float | None = None
-        self.wake: float | None = None
         self.ready = False
         self.task: asyncio.Task[None] | None = None
-        self.waiting = 0
-        self._waiters: list[Waiter] = []
-        self._delay = UNSEEN_DELAY
+        self._first: Waiter | None = None
         self._polls = 0
         self._polled_at: float | None = None
-        self._latency: float | None = None
-        self._failures = 0
-        self._last_error: BulkVerifyError | None = None
         self._progress: Progress | None = None
-        self._ready_since: float | None = None
-        self._stale_since: float | None = None
         self._status: JobStatus | None = None
+        self._trouble: _Trouble | None = None
 
-    def add(self, waiter: Waiter, now: float) -> None:
-        """Take in a waiter, and want a poll at once unless there has just been one."""
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody waits."""
+        return self._first is not None
+
+    def add(self, waiter: Waiter, now: float) -> bool:
+        """Take in a waiter, and want a poll at once unless there has just been one.
+
+        Returns:
+            whether `due` has changed.
+        """
         waiter.stream = self
         waiter.polls_before = self._polls
-        self._waiters.append(waiter)
-        self.waiting += 1
+        waiter.following = self._first
+        if self._first is not None:
+            self._first.preceding = waiter
+        self._first = waiter
         if self.task is not None:
-            return
+            return False
         due = now if self._polled_at is None else max(now, self._polled_at + _FRESH_SECONDS)
-        if waiter.deadline is not None:
-            self._delay = min(self._delay, (waiter.deadline - now) / 2)
-            if waiter.deadline < due:
-                due = now
-        if self.due is None or due < self.due:
-            self.due = due
+        deadline = waiter.deadline
+        if deadline is not None and deadline < due:
+            due = now
+        if self.due is not None and self.due <= due:
+            return False
+        self.due = due
+        return True
 
     def remove(self, waiter: Waiter) -> None:
-        """Let a waiter go; the list is swept only now and then, which keeps this cheap for thousands."""
-        waiter.stream = None
-        self.waiting -= 1
-        if len(self._waiters) > 2 * self.waiting + 8:
-            self._waiters = [one for one in self._waiters if one.stream is self]
-
-    def next_wake(self) -> float | None:
-        """Say when something is to be done: the next poll, or the first deadline of a waiter."""
-        wake = None if self.ready or self.task is not None else self.due
-        for waiter in self._waiters:
-            deadline = waiter.deadline
-            if deadline is not None and deadline > waiter.joined_at and not waiter.done:
-                wake = deadline if wake is None else min(wake, deadline)
-        return wake
+        """Let a waiter go."""
+        if waiter.preceding is None:
+            self._first = waiter.following
+        else:
+            waiter.preceding.following = waiter.following
+        if waiter.following is not None:
+            waiter.following.preceding = waiter.preceding
+        waiter.stream = waiter.preceding = waiter.following = None
 
     def overdue(self, now: float) -> float:
         """Say by how many of its own delays the next poll is late."""
-        return 0.0 if self.due is None else (now - self.due) / max(self._delay, 0.1)
+        if self.due is None:
+            return 0.0
+        if self._polled_at is not None:
+            delay = self.due - self._polled_at
+        else:
+            delay = min(
+                (one.timeout / 2 for one in self._waiters() if one.timeout is not None),
+                default=UNSEEN_DELAY,
+            )
+            delay = min(delay, UNSEEN_DELAY)
+        return (now - self.due) / max(delay, 0.1)
 
-    def time_out(self, now: float) -> None:
-        """End the waits whose deadline has come; one with a timeout of 0 gets its single poll first."""
-        for waiter in self._waiters:
-            if (
-                waiter.deadline is not None
-                and waiter.deadline <= now
-                and (waiter.deadline > waiter.joined_at or self._polls > waiter.polls_before)
-            ):
-                waiter.time_out(polls=self._polls, last_error=self._last_error)
+    def time_out(self, waiter: Waiter) -> None:
+        """End a wait whose deadline has come."""
+        last_error = self._trouble.last_error if self._trouble else None
+        waiter.time_out(polls=self._polls, last_error=last_error)
 
     def fail(self, error: BaseException) -> None:
         """End all waits with an error."""
-        for waiter in self._waiters:
+        for waiter in self._waiters():
             # A copy each: an exception gathers the traceback of everyone who raises it.
             waiter.fail(copy.copy(error))
 
@@ -157,47 +175,71 @@ class Stream:
         """Take what a poll brought: tell the waiters, and plan the next poll."""
         self._polls += 1
         self._polled_at = now
-        self._latency = now - sent_at
         if isinstance(outcome, JobSnapshot):
-            self._failures = 0
+            if self._trouble is not None:
+                self._trouble.failures = 0
             self._seen(outcome, now)
         else:
             self._missed(outcome)
-        self.time_out(now)
-        self._plan(outcome, now)
+        self._plan(outcome, sent_at, now)
+
+    def lose(self, now: float) -> None:
+        """Plan another poll if somebody still needs the one that was broken off."""
+        if any(not waiter.done() for waiter in self._waiters()):
+            self.due = now + _FRESH_SECONDS
+
+    def _waiters(self) -> Iterator[Waiter]:
+        """Give all who wait; the one at hand may leave meanwhile."""
+        waiter = self._first
+        while waiter is not None:
+            following = waiter.following
+            yield waiter
+            waiter = following
+
+    def _troubled(self) -> _Trouble:
+        if self._trouble is None:
+            self._trouble = _Trouble()
+        return self._trouble
 
     def _seen(self, snapshot: JobSnapshot, now: float) -> None:
         known = self.job.snapshot
         if known is not snapshot and known is not None:
             self._seen_stale(known, snapshot, now)
             return
-        if snapshot.status is self._status:
-            _log.debug("job %s is still %s", snapshot.job_id, snapshot.status)
+        status = snapshot.status
+        changed = status is not self._status
+        if changed:
+            _log.info("job %s is %s", snapshot.job_id, status)
+            self._status = status
         else:
-            _log.info("job %s is %s", snapshot.job_id, snapshot.status)
-            self._status = snapshot.status
-        self._stale_since = None
-        self._note_progress(snapshot.verified or 0, now)
-        if snapshot.status is not JobStatus.READY:
-            self._ready_since = None
-        elif self._ready_since is None:
-            self._ready_since = now
-        for waiter in self._waiters:
-            waiter.see(snapshot)
-        if (
-            self._ready_since is not None
-            and now - self._ready_since >= UNSTARTED_SECONDS
-            and not self.job.client.was_started(self.job.id)
-        ):
-            for waiter in self._waiters:
-                if waiter.waits_for_start():
-                    waiter.fail(not_started(snapshot, now - self._ready_since))
-
-    def _note_progress(self, verified: int, now: float) -> None:
+            _log.debug("job %s is still %s", snapshot.job_id, status)
         if self._progress is not None:
-            self._progress.note(now, verified)
-        elif verified > 0:
-            self._progress = Progress(now, verified)
+            self._progress.note(now, snapshot.verified or 0)
+        elif snapshot.verified:
+            self._progress = Progress(now, snapshot.verified)
+        waiter = self._first
+        while waiter is not None:
+            following = waiter.following
+            # What a status means to a waiter does not change, and whoever joins has seen the last one.
+            if changed or waiter.is_curious:
+                waiter.see(snapshot)
+            waiter = following
+        if self._trouble is not None:
+            self._trouble.stale_since = None
+        if status is JobStatus.READY:
+            self._stay_ready(snapshot, now)
+
+    def _stay_ready(self, snapshot: JobSnapshot, now: float) -> None:
+        """Tell those who wait for more than `ready` when that lasts too long."""
+        trouble = self._troubled()
+        if trouble.ready_since is None:
+            trouble.ready_since = now
+        seconds = now - trouble.ready_since
+        if seconds < UNSTARTED_SECONDS or self.job.client.was_started(self.job.id):
+            return
+        for waiter in self._waiters():
+            if waiter.waits_for_start():
+                waiter.fail(not_started(snapshot, seconds))
 
     def _seen_stale(self, known: JobSnapshot, snapshot: JobSnapshot, now: float) -> None:
         _log.info(
@@ -206,9 +248,10 @@ class Stream:
             known.status,
             snapshot.status,
         )
-        if self._stale_since is None:
-            self._stale_since = now
-        elif now - self._stale_since >= STALE_SECONDS:
+        trouble = self._troubled()
+        if trouble.stale_since is None:
+            trouble.stale_since = now
+        elif now - trouble.stale_since >= STALE_SECONDS:
             try:
                 observe(known.status, snapshot.status, job_id=snapshot.job_id)
             except IllegalTransitionError as error:
@@ -216,8 +259,9 @@ class Stream:
                 self.fail(error)
 
     def _missed(self, error: BulkVerifyError) -> None:
-        self._failures += 1
-        self._last_error = error
+        trouble = self._troubled()
+        trouble.failures += 1
+        trouble.last_error = error
         if isinstance(error, _WAITED_OUT) or (
             isinstance(error, JobNotFoundError) and self.job.client.is_settling(self.job.id)
         ):
@@ -225,47 +269,51 @@ class Stream:
         else:
             self.fail(error)
 
-    def _plan(self, outcome: JobSnapshot | BulkVerifyError, now: float) -> None:
+    def _plan(self, outcome: JobSnapshot | BulkVerifyError, sent_at: float, now: float) -> None:
         """Set the next poll to when the most eager waiter wants it, and to its last chance at the latest."""
-        due = self._shortest_delay(outcome, now)
-        if due is None:
+        margin = max(0.05, 2 * (now - sent_at))
+        last_chance = math.inf
+        delay = None
+        asked: set[wait_base] = set()  # each policy goes by the latest of those who brought it
+        waiter = self._first
+        while waiter is not None:
+            deadline = waiter.deadline
+            if deadline is not None and deadline <= now:
+                self.time_out(waiter)
+            elif not waiter.done():
+                if deadline is not None and now < deadline - margin < last_chance:
+                    last_chance = deadline - margin
+                if waiter.policy not in asked:
+                    asked.add(waiter.policy)
+                    wanted = self._ask(waiter, outcome, now)
+                    if wanted is not None and (delay is None or wanted < delay):
+                        delay = wanted
+            waiter = waiter.following
+        if delay is None:
             self.due = None
             return
-        due += now
-        margin = max(0.05, 2 * (self._latency or 0.0))
-        for waiter in self._waiters:
-            if (
-                waiter.deadline is not None
-                and now < waiter.deadline - margin < due
-                and not waiter.done
-            ):
-                due = waiter.deadline - margin
-        self._delay = due - now
-        asked_for = getattr(outcome, "retry_after", None) or 0.0
-        self.due = max(due, now + asked_for)
+        self.due = min(now + delay, last_chance)
+        if not isinstance(outcome, JobSnapshot):
+            self.due = max(self.due, now + (getattr(outcome, "retry_after", None) or 0.0))
 
-    def _shortest_delay(self, outcome: JobSnapshot | BulkVerifyError, now: float) -> float | None:
-        """Ask each policy that is in use; it goes by the latest of those who brought it."""
-        latest: dict[wait_base, Waiter] = {
-            waiter.policy: waiter for waiter in self._waiters if not waiter.done
-        }
-        shortest = None
-        for policy, waiter in latest.items():
-            state = PollState(
-                started_at=waiter.joined_at,
-                now=now,
-                polls=self._polls - waiter.polls_before,
-                outcome=outcome,
-                snapshot=self.job.snapshot,
-                progress=self._progress,
-                failures=self._failures,
-            )
-            try:
-                delay = max(0.0, policy(state))
-            except Exception as error:  # noqa: BLE001 - it concerns those who brought the policy
-                for one in self._waiters:
-                    if one.policy is policy:
-                        one.fail(copy.copy(error))
-            else:
-                shortest = delay if shortest is None else min(shortest, delay)
-        return shortest
+    def _ask(
+        self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float
+    ) -> float | None:
+        """Ask a waiter's policy for its delay; where it is broken, that concerns those who brought it."""
+        policy = waiter.policy
+        state = PollState(
+            started_at=waiter.joined_at,
+            now=now,
+            polls=self._polls - waiter.polls_before,
+            outcome=outcome,
+            snapshot=self.job.snapshot,
+            progress=self._progress,
+            failures=self._trouble.failures if self._trouble else 0,
+        )
+        try:
+            return max(0.0, policy(state))
+        except Exception as error:  # noqa: BLE001 - it is its caller's
+            for one in self._waiters():
+                if one.policy is policy:
+                    one.fail(copy.copy(error))
+        return None

@@ -8,6 +8,7 @@ touch aiohttp, and raised by those that do not.
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from io import BytesIO
 from typing import Final, TypeVar
 from urllib.parse import urlencode
@@ -43,6 +44,19 @@ T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 
 READ_TIMEOUT: Final = 60.0
+
+ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
+"""The time that a request without a body of any size may take, until its answer has been read."""
+
+_ORDINARY_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=ORDINARY_SECONDS, sock_connect=CONNECT_TIMEOUT
+)
+_DOWNLOAD_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
+)
+# For polls: a timer for each of them would take a tenth of their time.
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+
 # An upload's body is written without any sign of life from the other side, so its time grows with it.
 _SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 _BEGINNING_BYTES: Final = 64
@@ -73,12 +87,10 @@ class Transport:
         self._owns_session = session is None
         # Our own session has them as its defaults, which saves building them for every request.
         self._headers = None if session is None else _HEADERS
-        self._ordinary_timeout = aiohttp.ClientTimeout(
-            total=CONNECT_TIMEOUT + READ_TIMEOUT, sock_connect=CONNECT_TIMEOUT
-        )
         self._attempts = attempts
         self._backoff = backoff or _BACKOFF
         self._budget = Budget(requests_per_minute)
+        self.take_for_poll: Final = partial(self._budget.take_for_poll, Endpoint.STATUS)
         self._closed = False
         self.stats = Stats()
 
@@ -97,23 +109,20 @@ class Transport:
         """
         return await self.retrying(lambda: self.once(call), repeatable=call.repeatable)
 
-    async def once(self, call: Call[T], *, turn_taken: bool = False) -> T:
+    async def once(self, call: Call[T], *, scheduled: bool = False) -> T:
         """Send a request exactly once, and return what its answer means.
 
         Args:
             call: the request.
-            turn_taken: its turn in the budget has been taken by `take_for_poll`.
+            scheduled: whoever asks has taken its turn in the budget by `take_for_poll`, and lets it
+                take no longer than `ORDINARY_SECONDS`.
         """
-        if not turn_taken:
+        if not scheduled:
             await self._budget.spend(call.endpoint)
-        outcome = await self._exchange(call)
+        outcome = await self._exchange(call, scheduled=scheduled)
         if isinstance(outcome, TransportError):
             raise self._redacted(outcome)
         return self._parse(call, outcome)
-
-    def take_for_poll(self) -> float:
-        """Take a turn in the budget for a poll, and return 0; else the seconds until asking again."""
-        return self._budget.take_for_poll(Endpoint.STATUS)
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
         """Make attempts until one succeeds, fails for good, or there have been enough.
@@ -201,8 +210,8 @@ class Transport:
 
     # From here on aiohttp is touched: failures are returned, and never raised.
 
-    async def _exchange(self, call: Call[T]) -> Answer | TransportError:
-        response = await self._send(call)
+    async def _exchange(self, call: Call[T], *, scheduled: bool) -> Answer | TransportError:
+        response = await self._send(call, scheduled=scheduled)
         if isinstance(response, TransportError):
             return response
         try:
@@ -230,7 +239,9 @@ class Transport:
                 response.close()
         return outcome
 
-    async def _send(self, call: Call[T]) -> aiohttp.ClientResponse | TransportError:
+    async def _send(
+        self, call: Call[T], *, scheduled: bool = False
+    ) -> aiohttp.ClientResponse | TransportError:
         if self._closed:
             return _closed_error()
         self.stats.requests += 1
@@ -246,8 +257,9 @@ class Transport:
                 headers=_JSON_HEADERS if call.json is not None else self._headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=_SEND_ONCE,
-                timeout=self._timeout_of(call),
+                # That aiohttp asks for a status again when an old connection has died is welcome.
+                middlewares=None if scheduled else _SEND_ONCE,
+                timeout=_NO_TIMEOUT if scheduled else _timeout_of(call),
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return translate(error, endpoint=call.endpoint)
@@ -259,19 +271,6 @@ class Transport:
     def _url(self, call: Call[T]) -> URL:
         query = f"{urlencode(call.query)}&" if call.query else ""
         return URL(f"{self._base_url}/{call.path}?{query}{self._secret.query}", encoded=True)
-
-    def _timeout_of(self, call: Call[T]) -> aiohttp.ClientTimeout:
-        """Bound the whole where its size is known, else each step: a download may take as long as it flows."""
-        if call.endpoint is Endpoint.DOWNLOAD:
-            return aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
-            )
-        size = len(call.json or b"") + len(call.file.content if call.file else b"")
-        if not size and call.read_timeout is None:
-            return self._ordinary_timeout
-        silence = call.read_timeout or READ_TIMEOUT
-        total = CONNECT_TIMEOUT + silence + size / _SLOWEST_UPLOAD_BYTES_PER_SECOND
-        return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT)
 
 
 class Body:
@@ -298,6 +297,18 @@ class Body:
     def close(self) -> None:
         """Let go of the connection; one that was not read to its end can't be used again."""
         self._response.close()
+
+
+def _timeout_of(call: Call[T]) -> aiohttp.ClientTimeout:
+    """Bound the whole where its size is known, else each step: a download may take as long as it flows."""
+    if call.endpoint is Endpoint.DOWNLOAD:
+        return _DOWNLOAD_TIMEOUT
+    size = len(call.json or b"") + len(call.file.content if call.file else b"")
+    if not size and call.read_timeout is None:
+        return _ORDINARY_TIMEOUT
+    silence = call.read_timeout or READ_TIMEOUT
+    total = CONNECT_TIMEOUT + silence + size / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT)
 
 
 def _body_of(call: Call[T]) -> aiohttp.FormData | BytesIO | None:
@@ -336,16 +347,19 @@ async def _read_answer(
 ) -> Answer | TransportError:
     pieces = [beginning]
     size = len(beginning)
-    while piece := await _read_piece(response):
-        if isinstance(piece, TransportError):
-            return piece
-        pieces.append(piece)
-        size += len(piece)
-        if size > LARGEST_ANSWER_BYTES:
-            return UnreadableAnswerError(
-                f"An answer of the service has more than {LARGEST_ANSWER_BYTES:,} bytes and was not read.",
-                status=response.status,
-            )
+    content = response.content
+    try:
+        while not content.at_eof():
+            piece = await content.readany()
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST_ANSWER_BYTES:
+                return UnreadableAnswerError(
+                    f"An answer of the service has more than {LARGEST_ANSWER_BYTES:,} bytes and was not read.",
+                    status=response.status,
+                )
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return translate(error, endpoint="answer to the")
     return Answer(status=response.status, headers=response.headers, body=b"".join(pieces))
 
 

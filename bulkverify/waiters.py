@@ -20,20 +20,45 @@ from bulkverify.lifecycle import JobStatus, can_reach, satisfies
 from bulkverify.models import JobSnapshot
 
 
-class Waiter:
-    """Somebody who waits for a job to reach a target; `result` is the future to await."""
+class _Changes:
+    """Tells somebody of each snapshot that differs from the one before."""
+
+    __slots__ = ("_last", "_tell")
+
+    def __init__(self, tell: Callable[[JobSnapshot], object]) -> None:
+        self._tell = tell
+        self._last: JobSnapshot | None = None
+
+    def __call__(self, snapshot: JobSnapshot) -> None:
+        if snapshot != self._last:
+            self._last = snapshot
+            self._tell(snapshot)
+
+
+class Waiter(asyncio.Future[JobSnapshot]):
+    """Somebody who waits for a job to reach a target: a future of the snapshot that shows it there.
+
+    There may be 100,000 of these at once, so that what can be derived is not kept, and the future is
+    no object of its own.
+
+    Attributes:
+        stream: where it stands while it waits.
+        polls_before: how often the job had been asked about before.
+        preceding: the one who joined that stream after it, and so comes before it.
+        following: the one who joined that stream before it.
+    """
 
     __slots__ = (
-        "_on_progress",
-        "_told",
-        "deadline",
+        "_report",
+        "following",
         "job",
         "joined_at",
         "policy",
         "polls_before",
-        "result",
+        "preceding",
         "stream",
         "target",
+        "timeout",
     )
 
     def __init__(
@@ -44,34 +69,48 @@ class Waiter:
         timeout: float | None,
         policy: wait_base,
         on_progress: Callable[[JobSnapshot], object] | None = None,
+        joined_at: float | None = None,
     ) -> None:
-        """Begin to wait: the time runs from here. A timeout of 0 stands for a single poll."""
+        """Begin to wait. A timeout of 0 stands for a single poll.
+
+        Args:
+            job: the job.
+            target: the status to wait for.
+            timeout: seconds from `joined_at` on.
+            policy: when to ask again.
+            on_progress: called with every change.
+            joined_at: since when it waits, in the loop's time; since now if left out.
+        """
         loop = asyncio.get_running_loop()
+        super().__init__(loop=loop)
         self.job = job
         self.target = target
         self.policy = policy
-        self.joined_at = loop.time()
-        self.deadline = None if timeout is None else self.joined_at + timeout
-        self.result: asyncio.Future[JobSnapshot] = loop.create_future()
-        # Where it stands while it waits, and how often its job had been asked about before.
+        self.joined_at = loop.time() if joined_at is None else joined_at
+        self.timeout = timeout
         self.stream: object = None
         self.polls_before = 0
-        self._on_progress = on_progress
-        self._told: JobSnapshot | None = None
+        self.preceding: Waiter | None = None
+        self.following: Waiter | None = None
+        self._report = None if on_progress is None else _Changes(on_progress)
 
     @property
-    def done(self) -> bool:
-        """Whether there is nothing more to wait for."""
-        return self.result.done()
+    def deadline(self) -> float | None:
+        """When the wait is over at the latest, in the loop's time."""
+        return None if self.timeout is None else self.joined_at + self.timeout
+
+    @property
+    def is_curious(self) -> bool:
+        """Whether it wants every change of a snapshot, and not of the status alone."""
+        return self._report is not None
 
     def see(self, snapshot: JobSnapshot) -> None:
         """Take a snapshot: report it, and end the wait where it decides it."""
-        if self.done:
+        if self.done():
             return
-        if self._on_progress is not None and snapshot != self._told:
-            self._told = snapshot
+        if self._report is not None:
             try:
-                self._on_progress(snapshot)
+                self._report(snapshot)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is its caller's
                 self.fail(error)
                 return
@@ -79,21 +118,21 @@ class Waiter:
 
     def fail(self, error: BaseException) -> None:
         """End the wait with an error."""
-        if self.done:
+        if self.done():
             return
         if isinstance(error, StopIteration):  # which no future takes
             error = RuntimeError(f"StopIteration was raised: {error}")
-        self.result.set_exception(error)
+        self.set_exception(error)
 
     def time_out(self, *, polls: int, last_error: BulkVerifyError | None) -> None:
-        """End the wait because its deadline has come."""
-        if not self.done:
+        """End the wait because its deadline has come, after so many polls of its job."""
+        if not self.done():
             self.fail(_timed_out(self.job, self.target, polls, last_error))
 
     def leave(self) -> None:
         """Stop waiting, and let go of an error that nobody will ask for any more."""
-        if not self.result.cancel() and not self.result.cancelled():
-            self.result.exception()
+        if not self.cancel() and not self.cancelled():
+            self.exception()
 
     def waits_for_start(self) -> bool:
         """Whether a job that stays ready is something that this waiter has to be told about."""
@@ -101,7 +140,7 @@ class Waiter:
 
     def _decide(self, snapshot: JobSnapshot) -> None:
         if satisfies(snapshot.status, self.target):
-            self.result.set_result(snapshot)
+            self.set_result(snapshot)
         elif not can_reach(snapshot.status, self.target):
             self.fail(_went_elsewhere(snapshot, self.target))
 
@@ -122,13 +161,13 @@ class Watcher(Waiter):
             policy=policy,
             on_progress=self._keep,
         )
-        self.result.add_done_callback(lambda _: self._wakeup.set())
+        self.add_done_callback(lambda _: self._wakeup.set())
 
     async def next(self) -> JobSnapshot | None:
         """Wait for the next change; `None` when the job has ended."""
         while not self._changes:
-            if self.done:
-                self.result.result()
+            if self.done():
+                self.result()
                 return None
             self._wakeup.clear()
             await self._wakeup.wait()
@@ -144,7 +183,7 @@ class Watcher(Waiter):
 
     def _decide(self, snapshot: JobSnapshot) -> None:
         if snapshot.ended:
-            self.result.set_result(snapshot)
+            self.set_result(snapshot)
 
 
 def _went_elsewhere(snapshot: JobSnapshot, target: JobStatus) -> LifecycleError:

@@ -1,6 +1,7 @@
 """Waiting for jobs: one poll stream a job, shared by everyone who waits for it."""
 
 import asyncio
+import contextvars
 import inspect
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -14,13 +15,14 @@ from bulkverify.errors import BulkVerifyError, UsageError
 from bulkverify.lifecycle import parse_status
 from bulkverify.models import JobSnapshot
 from bulkverify.pacing import wait_for_progress
-from bulkverify.polling import Scheduler
+from bulkverify.polling import Scheduler, end_all
 from bulkverify.waiters import Waiter, Watcher
 
 DEFAULT_TIMEOUT: Final = 24 * 3600.0
 """The seconds after which a wait gives up unless told otherwise."""
 
 _DEFAULT_WAIT: Final = wait_for_progress()
+_JOINED_AT_ONCE: Final = 500
 
 
 async def wait_until(
@@ -57,13 +59,12 @@ async def wait_until(
         ProtocolError: an answer that this version can't read.
         UsageError: an argument can't be right.
     """
-    waiter = _waiters([job], status, timeout, wait, on_progress)[0]
-    scheduler = job.client.attached(Scheduler)
-    scheduler.join(waiter)
+    waiter = _waiting(status, timeout, wait, on_progress)(job=job)
+    job.client.attached(Scheduler).join(waiter)
     try:
-        return await waiter.result
+        return await waiter
     finally:
-        await scheduler.leave(waiter)
+        await job.client.attached(Scheduler).leave(waiter)
 
 
 async def wait_all(
@@ -79,19 +80,15 @@ async def wait_all(
     The first error ends the wait for all of them, and is raised; the jobs go on. To see each job to
     its own end, take `as_completed`. The timeout is for all together.
     """
-    waiters = _waiters(jobs, status, timeout, wait, on_progress)
+    crowd = _Crowd(_waiting(status, timeout, wait, on_progress))
     try:
-        for waiter in waiters:
-            waiter.job.client.attached(Scheduler).join(waiter)
-        if waiters:
-            results = [waiter.result for waiter in waiters]
-            await asyncio.wait(results, return_when=asyncio.FIRST_EXCEPTION)
-            for result in results:
-                if result.done():
-                    result.result()
-        return [waiter.result.result() for waiter in waiters]
+        await crowd.join(jobs)
+        for _ in crowd.waiters:
+            ended = await crowd.ended.get()
+            ended.result()
+        return [waiter.result() for waiter in crowd.waiters]
     finally:
-        await _leave_all(waiters)
+        await crowd.leave()
 
 
 async def as_completed(
@@ -111,23 +108,20 @@ async def as_completed(
     Raises:
         UsageError: an argument can't be right.
     """
-    waiters = _waiters(jobs, status, timeout, wait, on_progress)
-    over: asyncio.Queue[Waiter] = asyncio.Queue()
+    crowd = _Crowd(_waiting(status, timeout, wait, on_progress))
     try:
-        for waiter in waiters:
-            waiter.result.add_done_callback(partial(_put, over, waiter))
-            waiter.job.client.attached(Scheduler).join(waiter)
-        for _ in waiters:
-            waiter = await over.get()
-            error = waiter.result.exception()
+        await crowd.join(jobs)
+        for _ in crowd.waiters:
+            waiter = await crowd.ended.get()
+            error = waiter.exception()
             if error is None:
-                yield waiter.job, waiter.result.result()
+                yield waiter.job, waiter.result()
             elif isinstance(error, BulkVerifyError):
                 yield waiter.job, error
             else:
                 raise error
     finally:
-        await _leave_all(waiters)
+        await crowd.leave()
 
 
 async def watch(
@@ -161,39 +155,53 @@ async def watch(
         await scheduler.leave(watcher)
 
 
-def _waiters(
-    jobs: Iterable[Job],
+class _Crowd:
+    """Many who wait together; `ended` has each of them as soon as its wait is over."""
+
+    def __init__(self, waiting: Callable[..., Waiter]) -> None:
+        self._waiting = waiting
+        self._context = contextvars.copy_context()  # one for all the callbacks
+        self.waiters: list[Waiter] = []
+        self.ended: asyncio.Queue[Waiter] = asyncio.Queue()
+
+    async def join(self, jobs: Iterable[Job]) -> None:
+        """Begin to wait for all of these; however many they are, others get their turns."""
+        for count, job in enumerate(jobs, start=1):
+            waiter = self._waiting(job=job)
+            self.waiters.append(waiter)
+            waiter.add_done_callback(self.ended.put_nowait, context=self._context)
+            job.client.attached(Scheduler).join(waiter)
+            if count % _JOINED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    async def leave(self) -> None:
+        """Let all of them go, and end the polls that nobody waits for."""
+        await end_all(
+            [waiter.job.client.attached(Scheduler).part(waiter) for waiter in self.waiters]
+        )
+
+
+def _waiting(
     status: str,
     timeout: float | None,
     wait: wait_base | None,
     on_progress: Callable[[JobSnapshot], object] | None,
-) -> list[Waiter]:
+) -> Callable[..., Waiter]:
+    """Return what makes a waiter for a `job`; all that it makes wait since the same moment."""
     try:
         target = parse_status(status)
     except ValueError as error:
         raise UsageError(f"{error}.") from None
-    if inspect.iscoroutinefunction(on_progress):
+    if on_progress is not None and inspect.iscoroutinefunction(on_progress):
         raise UsageError("`on_progress` is called, not awaited: give a plain function.")
-    timeout = _check_timeout(timeout)
-    return [
-        Waiter(
-            job=job,
-            target=target,
-            timeout=timeout,
-            policy=wait or _DEFAULT_WAIT,
-            on_progress=on_progress,
-        )
-        for job in jobs
-    ]
-
-
-def _put(queue: asyncio.Queue[Waiter], waiter: Waiter, _: asyncio.Future[JobSnapshot]) -> None:
-    queue.put_nowait(waiter)
-
-
-async def _leave_all(waiters: Iterable[Waiter]) -> None:
-    for waiter in waiters:
-        await waiter.job.client.attached(Scheduler).leave(waiter)
+    return partial(
+        Waiter,
+        target=target,
+        timeout=_check_timeout(timeout),
+        policy=wait or _DEFAULT_WAIT,
+        on_progress=on_progress,
+        joined_at=asyncio.get_running_loop().time(),
+    )
 
 
 def _check_timeout(timeout: float | None) -> float | None:

@@ -9,7 +9,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import attrs
 from cattrs import transform_error
@@ -24,6 +25,7 @@ from bulkverify.models import (
     Verdict,
     converter,
     parse_verdict,
+    structure_snapshot,
 )
 
 T = TypeVar("T")
@@ -50,9 +52,8 @@ class FilePart:
     fields: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class Call(Generic[T]):
-    """A request, and how to read its answer.
+class Call(NamedTuple, Generic[T]):
+    """A request, and how to read its answer; a tuple, because there is one a poll.
 
     `path` and `query` are relative to the base URL and lack the key. `repeatable` says that sending
     it twice does no harm, so a lost answer may be retried. `read_timeout` is the time in seconds that
@@ -62,12 +63,15 @@ class Call(Generic[T]):
     endpoint: Endpoint
     method: str
     path: str
-    parse: Callable[[Answer], T] = attrs.field(repr=False)
-    query: Mapping[str, str] = attrs.field(factory=dict)
-    json: bytes | None = attrs.field(default=None, repr=False)
+    parse: Callable[[Answer], T]
+    query: Mapping[str, str] = MappingProxyType({})
+    json: bytes | None = None
     file: FilePart | None = None
     repeatable: bool = True
     read_timeout: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Call of {self.endpoint}: {self.method} {self.path}>"
 
 
 def upload_file(content: bytes, filename: str, *, auto_verify: bool) -> Call[Acknowledgement]:
@@ -111,8 +115,11 @@ def status(job_id: str) -> Call[JobSnapshot]:
 
     def parse(answer: Answer) -> JobSnapshot:
         payload = accepted(answer, Endpoint.STATUS, job_id)
-        payload.setdefault("job_id", job_id)
-        snapshot = _structure(payload, JobSnapshot, Endpoint.STATUS, answer)
+        if payload.get("job_id", job_id) == job_id:
+            payload["job_id"] = job_id  # one object for all snapshots of a job
+        snapshot = structure_snapshot(payload)
+        if snapshot is None:
+            snapshot = _structure(payload, JobSnapshot, Endpoint.STATUS, answer)
         _require_same_job(snapshot.job_id, job_id, answer)
         return snapshot
 
@@ -150,7 +157,7 @@ def download(job_id: str, verdicts: Iterable[Verdict | str] | None = None) -> Ca
             status=answer.status,
         )
 
-    _job_path(job_id)
+    check_job_id(job_id)
     return Call(
         endpoint=Endpoint.DOWNLOAD,
         method="POST",
@@ -256,12 +263,21 @@ def _acknowledgement_of(job_id: str, endpoint: Endpoint) -> Callable[[Answer], A
     return parse
 
 
-def _job_path(job_id: str) -> str:
+def check_job_id(job_id: str) -> None:
+    """Refuse what can't be the id of a job.
+
+    Raises:
+        UsageError: it isn't.
+    """
     if not _JOB_ID.fullmatch(job_id):
         raise UsageError(
             f"{job_id[:60]!r} is no job id: it consists of letters, digits, '-' and '_'. "
             "It is the `id` of the job that an upload returned."
         )
+
+
+def _job_path(job_id: str) -> str:
+    check_job_id(job_id)
     return f"bulk/{job_id}"
 
 

@@ -21,7 +21,7 @@ ROOT = Path(bulkverify.__file__).parent
 
 # Each module may import those before it. `_version` is a number, and stands outside.
 LAYERS = """
-    errors lifecycle models stats
+    errors lifecycle models stats handles agenda deadlines
     access answers csvstream files
     results wire
     uploads budget failures

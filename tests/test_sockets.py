@@ -416,12 +416,23 @@ async def test_an_answer_without_end_is_not_read(odd_server: str, path: str) -> 
 
 
 async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bulkverify.transport.READ_TIMEOUT", 0.2)
-    monkeypatch.setattr("bulkverify.transport.CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr("bulkverify.transport._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
     async with served() as (sandbox, client):
         sandbox.inject(fault("credits", FaultKind.HANG, times=None))
         with pytest.raises(RequestTimeoutError):
             await client.credits()
+
+
+async def test_a_poll_that_hangs_is_given_up_and_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bulkverify.polling.ORDINARY_SECONDS", 0.2)
+    async with served() as (sandbox, client):
+        job = await client.upload(ADDRESSES)
+        sandbox.inject(fault("status", FaultKind.HANG))
+        snapshot = await wait_until(job, "ready", wait=wait_none())
+        assert snapshot.status == "ready"
+        assert sandbox.ledger.faults[FaultKind.HANG] == 1
 
 
 async def test_something_that_is_no_web_server_is_told() -> None:

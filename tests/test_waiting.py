@@ -1,6 +1,7 @@
 """What a wait makes of each poll, on a clock that costs no time."""
 
 import asyncio
+from collections import Counter
 from contextlib import aclosing
 from typing import Any
 
@@ -34,6 +35,7 @@ from bulkverify import (
     watch,
 )
 from bulkverify.polling import MOST_IN_FLIGHT, Scheduler
+from bulkverify.transport import ORDINARY_SECONDS
 from tests.scripted import JOB_ID, ScriptedClient, Step, seen
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
@@ -52,10 +54,11 @@ def scheduler_of(client: ScriptedClient) -> Scheduler:
 def assert_idle(client: ScriptedClient) -> None:
     """Nothing is scheduled, polled or timed any more."""
     scheduler = scheduler_of(client)
-    assert not scheduler._streams
-    assert not scheduler._heap
+    assert not scheduler.streams
+    assert not scheduler._agenda.count
     assert scheduler._timer is None
-    assert scheduler._in_flight == 0
+    assert not scheduler._asking
+    assert not scheduler._stopped
     assert client.in_flight == 0
     timers = [
         timer
@@ -429,12 +432,12 @@ async def test_a_thousand_waits_for_ten_jobs_are_ten_streams_and_the_last_is_und
             for number in range(1000)
         ]
         await asyncio.sleep(101)
-        assert len(scheduler_of(client)._streams) == 10
+        assert len(scheduler_of(client).streams) == 10
         assert len(client.polled_at) == 10 * 21
         for task in tasks[:-1]:
             task.cancel()
         await asyncio.wait(tasks[:-1])
-        assert len(scheduler_of(client)._streams) == 1
+        assert len(scheduler_of(client).streams) == 1
         before = len(client.polled_at)
         assert (await tasks[-1]).ended
         assert len(client.polled_at) - before == 180
@@ -504,7 +507,34 @@ async def test_no_job_is_forgotten_however_many_are_due_at_once(latency: float) 
         assert len(client.polled_at) == 2000
         await asyncio.sleep(100)
         assert len(client.polled_at) == 4000
-        assert len(scheduler_of(client)._heap) <= 2 * 2000 + 64
+        assert scheduler_of(client)._agenda.count <= 2 * 2000 + 64
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert_idle(client)
+
+
+@pytest.mark.parametrize("compared", [2, 16, 150, 199, 200, 2000])
+async def test_where_the_budget_is_short_every_job_has_its_turns(
+    monkeypatch: pytest.MonkeyPatch, compared: int
+) -> None:
+    monkeypatch.setattr("bulkverify.polling._MOST_COMPARED", compared)
+    counts: Counter[str] = Counter()
+
+    class Counting(ScriptedClient):
+        async def poll(self, job_id: str) -> JobSnapshot:
+            counts[job_id] += 1
+            return await super().poll(job_id)
+
+    async with Counting([seen("verifying")], requests_per_minute=120) as client:
+        tasks = [
+            asyncio.create_task(wait_until(client.job(f"job{number}"), wait=wait_fixed(60)))
+            for number in range(200)
+        ]
+        await asyncio.sleep(1200)
+        assert client.stats.polls >= 2000
+        assert len(counts) == 200
+        assert min(counts.values()) >= max(counts.values()) - 3
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -517,6 +547,92 @@ async def test_no_more_polls_than_allowed_are_under_way_at_once() -> None:
         await asyncio.gather(*(wait_until(client.job(f"job{n}")) for n in range(count)))
         assert client.most_in_flight == MOST_IN_FLIGHT
         assert len(client.polled_at) == count
+        assert_idle(client)
+
+
+class Hanging(ScriptedClient):
+    """Lets the first poll of one job hang for ever."""
+
+    hung = 0
+
+    async def poll(self, job_id: str) -> JobSnapshot:
+        if job_id == "job0" and not self.hung:
+            self.hung += 1
+            await asyncio.Event().wait()
+        return await super().poll(job_id)
+
+
+async def test_a_poll_that_hangs_is_given_up_and_made_again() -> None:
+    async with Hanging([seen("completed")]) as client:
+        assert (await wait_until(client.job("job0"))).ended
+        assert ORDINARY_SECONDS <= now() < ORDINARY_SECONDS + 2
+        assert client.stats.polls == 2
+        assert_idle(client)
+
+
+async def test_a_poll_that_hangs_keeps_nobody_waiting_but_its_own() -> None:
+    async with Hanging([seen("verifying")]) as client:
+        tasks = [
+            asyncio.create_task(wait_until(client.job(f"job{number}"), wait=STEADY))
+            for number in (1, 2, 3, 0)
+        ]
+        await asyncio.sleep(1001)
+        assert client.hung == 1
+        polls = len(client.polled_at)
+        assert polls == 3 * 201 + (1001 - ORDINARY_SECONDS) // 5
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert_idle(client)
+
+
+async def test_whoever_leaves_while_a_poll_is_given_up_leaves_for_good() -> None:
+    async with Hanging([seen("verifying")]) as client:
+        task = asyncio.create_task(wait_until(client.job("job0"), wait=STEADY))
+        await asyncio.sleep(ORDINARY_SECONDS - 1e-6)
+        scheduler_of(client)._stop_hanging(now() + 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert client.polled_at == []
+        assert_idle(client)
+
+
+async def test_a_poll_that_is_cancelled_from_within_is_made_again() -> None:
+    class Cancelled(ScriptedClient):
+        async def poll(self, job_id: str) -> JobSnapshot:
+            if not self.polled_at:
+                self.polled_at.append(now())
+                raise asyncio.CancelledError
+            return await super().poll(job_id)
+
+    async with Cancelled([seen("completed")]) as client:
+        assert (await wait_until(client.job(JOB_ID))).ended
+        assert len(client.polled_at) == 2
+        assert_idle(client)
+
+
+async def test_whoever_cancels_every_task_that_is_not_his_ends_no_wait() -> None:
+    async with ScriptedClient([seen("completed")], latency=10) as client:
+        wait = asyncio.create_task(wait_until(client.job(JOB_ID)))
+        await asyncio.sleep(5)
+        others = asyncio.all_tasks() - {asyncio.current_task(), wait}
+        assert [task.get_name() for task in others] == ["bulkverify poll"]
+        for task in others:
+            task.cancel()
+        assert (await wait).ended
+        assert len(client.polled_at) == 2
+        assert_idle(client)
+
+
+async def test_a_handle_of_ones_own_making_is_told_what_is_known() -> None:
+    async with ScriptedClient([seen("ready")]) as client:
+        other = asyncio.create_task(wait_until(client.job(JOB_ID), "verifying", wait=STEADY))
+        await asyncio.sleep(1)
+        own = bv.Job(client, JOB_ID)
+        assert (await wait_until(own, "ready", wait=STEADY, timeout=30)).status == "ready"
+        other.cancel()
+        await asyncio.wait([other])
         assert_idle(client)
 
 
@@ -572,7 +688,7 @@ async def test_an_error_and_a_cancellation_at_the_same_moment_lose_nothing() -> 
         task = asyncio.create_task(wait_until(client.job(JOB_ID)))
         await asyncio.sleep(0.5)
         scheduler = scheduler_of(client)
-        next(iter(scheduler._streams.values())).fail(bv.AuthenticationError("401"))
+        scheduler.streams[0].fail(bv.AuthenticationError("401"))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

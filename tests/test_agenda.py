@@ -1,0 +1,71 @@
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkverify.agenda import Agenda
+
+TIMES = st.floats(0, 1e9) | st.integers(0, 100).map(float) | st.just(math.inf)
+
+
+def taken(agenda: Agenda[str], now: float) -> list[str]:
+    everything: list[str] = []
+    while items := agenda.take(now):
+        everything += items
+    return everything
+
+
+def test_an_empty_agenda_has_nothing_to_come() -> None:
+    agenda: Agenda[str] = Agenda()
+    assert agenda.next() == math.inf
+    assert agenda.take(1e9) == []
+    assert not agenda.count
+
+
+def test_what_is_alone_comes_on_time_and_not_before() -> None:
+    agenda: Agenda[str] = Agenda()
+    agenda.add(10.003, "a")
+    assert agenda.next() == 10.003
+    assert agenda.take(10.002) == []
+    assert agenda.take(10.003) == ["a"]
+    assert not agenda.count
+
+
+def test_what_is_due_at_almost_the_same_moment_comes_together_with_the_last_of_it() -> None:
+    agenda: Agenda[str] = Agenda()
+    for due in (10.001, 10.012, 10.006, 10.1):
+        agenda.add(due, str(due))
+    assert agenda.next() == 10.012
+    assert agenda.take(10.007) == []
+    assert agenda.take(10.012) == ["10.001", "10.012", "10.006"]
+    assert agenda.next() == 10.1
+    assert agenda.count == 1
+
+
+def test_a_time_that_has_passed_comes_at_once() -> None:
+    agenda: Agenda[str] = Agenda()
+    agenda.add(50, "later")
+    agenda.add(3, "late")
+    assert agenda.next() == 3
+    assert agenda.take(40) == ["late"]
+    agenda.clear()
+    assert agenda.next() == math.inf
+    assert not agenda.count
+
+
+@given(st.lists(TIMES, max_size=50), TIMES)
+def test_nothing_is_lost_and_nothing_waits_longer_than_a_slot(
+    times: list[float], now: float
+) -> None:
+    agenda: Agenda[float] = Agenda()
+    for due in times:
+        agenda.add(due, due)
+    out: list[float] = []
+    while items := agenda.take(now):
+        out += items
+    assert all(due <= now for due in out)
+    assert all(due > now - 1 / 64 for due in times if due not in out)
+    assert len(out) + agenda.count == len(times)
+    assert sorted(
+        out + [d for batch in iter(lambda: agenda.take(math.inf), []) for d in batch]
+    ) == sorted(times)

@@ -1,0 +1,112 @@
+import math
+from typing import Any
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from bulkverify.deadlines import Deadlines
+
+
+@attrs.define(eq=False)
+class Somebody:
+    deadline: float | None
+    gone: bool = False
+
+    def done(self) -> bool:
+        return self.gone
+
+
+def test_nobody_has_no_deadline() -> None:
+    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines.add(Somebody(None))
+    deadlines.discard(Somebody(None))
+    assert deadlines.next() == math.inf
+    assert deadlines.passed(1e9) == []
+
+
+def test_a_deadline_passes_at_its_moment() -> None:
+    deadlines: Deadlines[Somebody] = Deadlines()
+    somebody = Somebody(86_400.5)
+    deadlines.add(somebody)
+    assert deadlines.next() <= 86_400.5
+    assert deadlines.passed(86_400.4) == []
+    assert deadlines.next() == 86_400.5
+    assert deadlines.passed(86_400.5) == [somebody]
+    assert deadlines.next() == math.inf
+
+
+def test_whoever_is_done_is_not_told() -> None:
+    deadlines: Deadlines[Somebody] = Deadlines()
+    somebody, other = Somebody(100.0), Somebody(101.0)
+    deadlines.add(somebody)
+    deadlines.add(other)
+    somebody.gone = True
+    deadlines.discard(somebody)
+    assert deadlines.passed(200) == [other]
+
+
+def test_those_who_are_done_are_forgotten_long_before_their_deadline() -> None:
+    deadlines: Deadlines[Somebody] = Deadlines()
+    for number in range(100_000):
+        somebody = Somebody(86_400.0 + number / 100)
+        deadlines.add(somebody)
+        somebody.gone = True
+        deadlines.discard(somebody)
+        assert deadlines._kept <= 200
+    assert sum(map(len, deadlines._far.values())) <= 200
+
+
+class Model(RuleBasedStateMachine):
+    """Deadlines beside a list of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deadlines: Deadlines[Somebody] = Deadlines()
+        self.waiting: list[Somebody] = []
+        self.now = 0.0
+
+    @rule(seconds=st.floats(0.001, 500) | st.floats(0.001, 100_000))
+    def add(self, seconds: float) -> None:
+        somebody = Somebody(self.now + seconds)
+        self.deadlines.add(somebody)
+        self.waiting.append(somebody)
+
+    @rule(data=st.data())
+    def leave(self, data: Any) -> None:  # noqa: ANN401 - hypothesis names no type for it
+        if self.waiting:
+            somebody = data.draw(st.sampled_from(self.waiting))
+            self.waiting.remove(somebody)
+            somebody.gone = True
+            self.deadlines.discard(somebody)
+
+    @rule(seconds=st.floats(0, 300) | st.floats(0, 50_000))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        passed = self.deadlines.passed(self.now)
+        expected = [one for one in self.waiting if (one.deadline or 0) <= self.now]
+        assert sorted(map(id, passed)) == sorted(map(id, expected))
+        assert [one.deadline for one in passed] == sorted(one.deadline or 0 for one in passed)
+        for one in passed:
+            self.waiting.remove(one)
+            one.gone = True
+            self.deadlines.discard(one)
+
+    @invariant()
+    def looks_again_in_time(self) -> None:
+        if self.waiting:
+            assert self.deadlines.next() <= min(one.deadline or 0 for one in self.waiting)
+
+
+TestModel = Model.TestCase
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=30))
+def test_clearing_forgets_everybody(times: list[float]) -> None:
+    deadlines: Deadlines[Somebody] = Deadlines()
+    for time in times:
+        deadlines.add(Somebody(time))
+    deadlines.clear()
+    assert deadlines.next() == math.inf
+    assert deadlines.passed(1e9) == []
