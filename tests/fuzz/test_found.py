@@ -1,0 +1,40 @@
+"""What fuzzing and reading with a hostile eye have found; each of these hung, or grew, before."""
+
+import pytest
+
+from bulkverify import ProtocolError
+from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, RecordReader
+
+HEADER = b"Email,Verification Result\n"
+
+
+@pytest.mark.parametrize("piece", [b"x" * 64, b'"x\n",' * 11], ids=["one cell", "many lines"])
+def test_a_record_that_comes_in_crumbs_is_not_read_again_for_each(piece: bytes) -> None:
+    records = RecordReader()
+    records.feed(b"a,")
+
+    def feed_all() -> None:
+        for _ in range(LARGEST_RECORD_CHARACTERS // len(piece) + 2):
+            records.feed(piece)
+
+    with pytest.raises(ProtocolError, match="record of more than"):
+        feed_all()
+
+
+def test_a_long_record_in_crumbs_is_read_as_it_is_in_one_piece() -> None:
+    cell = b'x\ny""' * 20_000
+    text = HEADER + b'a@x.com,"' + cell + b'"\nb@x.com,unknown\n'
+    for size in (1000, 7777, len(text)):
+        records = RecordReader()
+        pieces = [text[begin : begin + size] for begin in range(0, len(text), size)]
+        found = [record for piece in pieces for record in records.feed(piece)]
+        found += records.finish()
+        assert found[1:] == [["a@x.com", 'x\ny"' * 20_000], ["b@x.com", "unknown"]]
+
+
+@pytest.mark.parametrize("tail", [b"", b"\n"])
+def test_the_rest_of_a_long_record_is_not_forgotten_at_the_end(tail: bytes) -> None:
+    records = RecordReader()
+    found = records.feed(b'"' + b"x" * 120_000) + records.feed(b'",')
+    found += records.feed(b"end" + tail) + records.finish()
+    assert found == [["x" * 120_000, "end"]]
