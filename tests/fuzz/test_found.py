@@ -4,6 +4,8 @@ import pytest
 
 from bulkverify import ProtocolError
 from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, RecordReader
+from bulkverify.lists.tables import unique
+from bulkverify.results import ResultsReader
 
 HEADER = b"Email,Verification Result\n"
 
@@ -38,3 +40,17 @@ def test_the_rest_of_a_long_record_is_not_forgotten_at_the_end(tail: bytes) -> N
     found = records.feed(b'"' + b"x" * 120_000) + records.feed(b'",')
     found += records.feed(b"end" + tail) + records.finish()
     assert found == [["x" * 120_000, "end"]]
+
+
+def test_a_header_of_nothing_but_commas_is_refused() -> None:
+    reader = ResultsReader()
+    list(reader.feed(b"Verification Result" + b"," * 3_000_000 + b"\n"))
+    with pytest.raises(ProtocolError, match="columns"):
+        list(reader.finish())
+
+
+def test_columns_of_one_name_are_numbered_at_once_however_many() -> None:
+    names = ["a_2", "a_3", *["a"] * 200_000]
+    numbered = unique(names)
+    assert len(set(numbered)) == len(names)
+    assert numbered[:5] == ["a_2", "a_3", "a", "a_4", "a_5"]
