@@ -3,6 +3,7 @@
 import pytest
 
 from bulkverify import ProtocolError
+from bulkverify.answers import excerpt
 from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, RecordReader
 from bulkverify.lists.tables import unique
 from bulkverify.results import ResultsReader
@@ -54,3 +55,9 @@ def test_columns_of_one_name_are_numbered_at_once_however_many() -> None:
     numbered = unique(names)
     assert len(set(numbered)) == len(names)
     assert numbered[:5] == ["a_2", "a_3", "a", "a_4", "a_5"]
+
+
+@pytest.mark.parametrize("start", [b"<script", b"<", b"<style>", b"<script></scrip"])
+def test_a_page_of_unfinished_tags_is_read_once(start: bytes) -> None:
+    for _ in range(1000):
+        assert len(excerpt(start * 3000)) <= 200
