@@ -47,6 +47,7 @@ class RawServer:
         self.requests = 0
         self.sent = 0
         self._server: asyncio.Server | None = None
+        self._answering: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -54,7 +55,7 @@ class RawServer:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self
 
     async def __aexit__(
@@ -66,8 +67,25 @@ class RawServer:
         assert self._server is not None
         self._server.close()
         await self._server.wait_closed()
+        for task in self._answering:
+            task.cancel()
+        if self._answering:
+            await asyncio.wait(self._answering)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._answer(reader, writer))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._answer_once(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def _answer_once(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             request = await reader.readuntil(b"\r\n\r\n")
             lengths = [
@@ -82,8 +100,7 @@ class RawServer:
                     writer.write(piece)
                     await writer.drain()
                     self.sent += len(piece)
-        writer.close()
-        with suppress(OSError):
+            writer.close()
             await writer.wait_closed()
 
 
