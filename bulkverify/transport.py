@@ -51,11 +51,8 @@ ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
 """The time that a request without a body of any size may take, until its answer has been read."""
 
 BEGINNING_SECONDS: Final = 300.0
-"""The time until a download has begun; aiohttp, left alone, may wait for that for ever.
-
-It takes no notice of an interim answer (100 to 199). If that has a body of any size, the connection is
-full, and stays so, and its timeout for each read is off meanwhile. Waiting for a connection counts too.
-"""
+"""The time until a download has begun: an interim answer (1xx) with a body fills aiohttp's buffer, which
+then neither reads on nor minds its timeout for a read. To wait for a free connection counts too."""
 
 _ORDINARY_TIMEOUT: Final = aiohttp.ClientTimeout(
     total=ORDINARY_SECONDS, sock_connect=CONNECT_TIMEOUT
