@@ -66,7 +66,7 @@ def tables(draw: st.DrawFn) -> bytes:
     cells = [_FITTING.get(re.sub(r"[\W_]", "", name).lower(), _OTHERS) for name in header]
     rows = [[draw(cell) for cell in cells] for _ in range(draw(st.integers(0, 6)))]
     for row in rows:
-        if row and draw(_rarely):
+        if draw(_rarely) and row:
             row[draw(st.integers(0, len(row) - 1))] = draw(_ODD)
         if draw(_rarely):
             row.append(draw(_ODD))
