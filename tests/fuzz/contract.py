@@ -20,7 +20,7 @@ from bulkverify import (
     WaitTimeoutError,
 )
 
-CREDITS: Final = 12
+CREDITS: Final = 15
 MOST_LISTS: Final = 4
 MOST_VERIFYING: Final = 2
 PREPARING, START_DELAY, VERIFYING, FINISHING = 2, 1, 10, 2
