@@ -189,7 +189,7 @@ class Transport:
 
     def _parse(self, call: Call[T], answer: Answer) -> T:
         try:
-            return call.parse(answer)
+            return self._secret.quieted(call.parse(answer))
         except BulkVerifyError as error:
             # The frames below hold the answer, which may echo the URL, in their locals.
             refusal = self._redacted(error).with_traceback(None)

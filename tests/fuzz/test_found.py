@@ -1,11 +1,21 @@
 """What fuzzing and reading with a hostile eye have found; each of these hung, or grew, before."""
 
+from collections.abc import Callable
+
 import pytest
 
-from bulkverify import ProtocolError
+from bulkverify import Acknowledgement, ProtocolError
 from bulkverify.answers import excerpt
 from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, RecordReader
 from bulkverify.lists.tables import unique
+from bulkverify.models import (
+    _shared,
+    converter,
+    parse_flag,
+    parse_timestamp,
+    parse_verdict,
+    structure_snapshot,
+)
 from bulkverify.results import ResultsReader
 
 HEADER = b"Email,Verification Result\n"
@@ -61,3 +71,14 @@ def test_columns_of_one_name_are_numbered_at_once_however_many() -> None:
 def test_a_page_of_unfinished_tags_is_read_once(start: bytes) -> None:
     for _ in range(1000):
         assert len(excerpt(start * 3000)) <= 200
+
+
+@pytest.mark.parametrize("read", [parse_timestamp, parse_verdict, parse_flag])
+def test_padding_is_not_remembered(read: Callable[[str], object]) -> None:
+    # Texts that were read once are kept: 64 verdicts with four megabytes of spaces each were.
+    with pytest.raises(ValueError, match="characters"):
+        read(f"deliverable{' ' * 100}")
+    _shared.cache_clear()
+    converter.structure({"job_id": "x", "message": "m" * 1000}, Acknowledgement)
+    structure_snapshot({"job_id": "x", "status": "ready", "message": "m" * 1000})
+    assert _shared.cache_info().currsize == 0
