@@ -141,7 +141,7 @@ _US_TIMESTAMP: Final = re.compile(
 _NOON: Final = 12
 _TRUE: Final = frozenset({"y", "yes", "true", "1"})
 _FALSE: Final = frozenset({"n", "no", "false", "0"})
-_LONGEST_WORD: Final = 64
+_LONGEST_WORD: Final = 64  # what is longer is mostly padding, and not remembered
 _LONGEST_MESSAGE: Final = 500
 _LARGEST_COUNT: Final = 2**63
 _STATUSES: Final = {status.value: status for status in JobStatus}  # quicker than to call the enum
@@ -155,7 +155,8 @@ def parse_timestamp(text: str) -> datetime:
     Raises:
         ValueError: it is neither.
     """
-    return _parse_timestamp(_short(text))
+    read = _parse_timestamp if len(text) <= _LONGEST_WORD else _parse_timestamp.__wrapped__
+    return read(text)
 
 
 @lru_cache(maxsize=4096)  # every poll of a job repeats the same text
@@ -182,7 +183,8 @@ def parse_verdict(text: str) -> Verdict:
     Raises:
         ValueError: it is none of the four.
     """
-    return _parse_verdict(_short(text))
+    read = _parse_verdict if len(text) <= _LONGEST_WORD else _parse_verdict.__wrapped__
+    return read(text)
 
 
 @lru_cache(maxsize=64)
@@ -200,7 +202,8 @@ def parse_flag(text: str) -> bool | None:
     Raises:
         ValueError: it is no flag.
     """
-    return _parse_flag(_short(text))
+    read = _parse_flag if len(text) <= _LONGEST_WORD else _parse_flag.__wrapped__
+    return read(text)
 
 
 @lru_cache(maxsize=64)
@@ -214,14 +217,6 @@ def _parse_flag(text: str) -> bool | None:
         return False
     message = f"{text[:40]!r} is no flag such as Y, N, 0, 1, true or false"
     raise ValueError(message)
-
-
-def _short(text: str) -> str:
-    """Refuse what can only be padding: texts that mean something are remembered."""
-    if len(text) > _LONGEST_WORD:
-        message = f"{text[:40]!r}... has {len(text):,} characters"
-        raise ValueError(message)
-    return text
 
 
 def _structure_count(value: object, _: type) -> int:

@@ -28,6 +28,7 @@ _REDUNDANT: Final = "acceptall"
 _SAMPLE_ROWS: Final = 100
 _ADDRESS_NAMES: Final = ("email", "emailaddress", "mail", "address")
 _MOST_MEANINGS: Final = 4096
+_LONGEST_CODE: Final = 64 * 1024
 _MOST_COLUMNS: Final = 20_000  # more than any spreadsheet has
 _SLICE_BYTES: Final = 16 * 1024
 
@@ -262,7 +263,9 @@ class RowReader:
         else:
             if len(self._meanings) >= _MOST_MEANINGS:
                 self._meanings.clear()
-            meaning = self._meanings[code] = cast("Meaning", (verdict, *flags))
+            meaning = cast("Meaning", (verdict, *flags))
+            if sum(map(len, code)) <= _LONGEST_CODE:  # most of a longer one is padding
+                self._meanings[code] = meaning
             return meaning
         raise self._misfit(column, problem)
 
