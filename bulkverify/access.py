@@ -2,11 +2,15 @@
 
 import ipaddress
 import re
+from typing import TypeVar
 from urllib.parse import quote, quote_plus, urlencode
 
+import attrs
 from yarl import URL
 
 from bulkverify.errors import UsageError
+
+ModelT = TypeVar("ModelT")
 
 
 class Secret:
@@ -24,6 +28,12 @@ class Secret:
 
     def __repr__(self) -> str:
         return "***"
+
+    def quieted(self, model: ModelT) -> ModelT:
+        """Return what the service told without the key in its message: it may have echoed the URL."""
+        message = getattr(model, "message", "")
+        said = self.redact(message)
+        return model if said == message else attrs.evolve(model, message=said)  # type: ignore[misc]
 
     def redact(self, text: str) -> str:
         """Return the text with every spelling of the key replaced."""

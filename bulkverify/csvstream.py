@@ -12,6 +12,11 @@ from bulkverify.errors import IncompleteDownloadError, ProtocolError, UsageError
 LARGEST_RECORD_CHARACTERS: Final = 4 * 1024 * 1024
 """A record that is longer than this is refused rather than gathered in memory."""
 
+# A record that has become this long is looked at again only when it has grown by a part of itself:
+# whoever sends it in crumbs would otherwise have all of it read again for each of them.
+_LONG_RECORD_CHARACTERS: Final = 64 * 1024
+_GROWTH: Final = 8
+
 _EMPTY_LINE: Final = ("\n",)
 
 
@@ -37,6 +42,8 @@ class TextRecords:
         """Start at the beginning of a file."""
         self._delimiter = delimiter
         self._rest = ""
+        self._held: list[str] = []  # what has come since, and was not looked at yet
+        self._held_size = 0
         self._text = ""
         self._lines = 0  # before the text that was read last
         self._lines_in_text = 0
@@ -57,7 +64,14 @@ class TextRecords:
         Raises:
             RecordError: `csv` can't read one of them, or one is too long.
         """
-        text = self._rest + piece
+        self._held.append(piece)
+        self._held_size += len(piece)
+        if (
+            self._held_size * _GROWTH < len(self._rest) - _LONG_RECORD_CHARACTERS
+            and self._held_size + len(self._rest) <= LARGEST_RECORD_CHARACTERS
+        ):
+            return []
+        text = self._take()
         end = last_line_end(text)
         records, read = self._read(text[:end])
         self._rest = text[read:]
@@ -75,8 +89,9 @@ class TextRecords:
         Raises:
             RecordError: `csv` can't read it.
         """
-        records, read = self._read(self._rest)
-        self._rest = self._rest[read:]
+        text = self._take()
+        records, read = self._read(text)
+        self._rest = text[read:]
         return records
 
     def line_of(self, index: int) -> int:
@@ -90,6 +105,13 @@ class TextRecords:
                 given += 1
             before = reader.line_num
         return self._lines + before + 1
+
+    def _take(self) -> str:
+        """Return everything that has not become a record yet."""
+        text = self._rest + "".join(self._held)
+        self._held.clear()
+        self._held_size = 0
+        return text
 
     def _read(self, text: str) -> tuple[list[list[str]], int]:
         """Read whole lines; return the complete records, and how much of the text they took."""

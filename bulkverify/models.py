@@ -141,11 +141,12 @@ _US_TIMESTAMP: Final = re.compile(
 _NOON: Final = 12
 _TRUE: Final = frozenset({"y", "yes", "true", "1"})
 _FALSE: Final = frozenset({"n", "no", "false", "0"})
+_LONGEST_WORD: Final = 64  # what is longer is mostly padding, and not remembered
+_LONGEST_MESSAGE: Final = 500
 _LARGEST_COUNT: Final = 2**63
 _STATUSES: Final = {status.value: status for status in JobStatus}  # quicker than to call the enum
 
 
-@lru_cache(maxsize=4096)  # every poll of a job repeats the same text
 def parse_timestamp(text: str) -> datetime:
     """Read a time as the service writes it, US style or ISO 8601, as an aware UTC datetime.
 
@@ -154,6 +155,12 @@ def parse_timestamp(text: str) -> datetime:
     Raises:
         ValueError: it is neither.
     """
+    read = _parse_timestamp if len(text) <= _LONGEST_WORD else _parse_timestamp.__wrapped__
+    return read(text)
+
+
+@lru_cache(maxsize=4096)  # every poll of a job repeats the same text
+def _parse_timestamp(text: str) -> datetime:
     match = _US_TIMESTAMP.fullmatch(text.strip())
     if match is None:
         try:
@@ -170,13 +177,18 @@ def parse_timestamp(text: str) -> datetime:
     return datetime(year, month, day, hour, minute, int(match[6] or 0), tzinfo=UTC)
 
 
-@lru_cache(maxsize=64)
 def parse_verdict(text: str) -> Verdict:
     """Read a verdict in any of the service's spellings (`accept-all`, `accept all`, `accept_all`).
 
     Raises:
         ValueError: it is none of the four.
     """
+    read = _parse_verdict if len(text) <= _LONGEST_WORD else _parse_verdict.__wrapped__
+    return read(text)
+
+
+@lru_cache(maxsize=64)
+def _parse_verdict(text: str) -> Verdict:
     try:
         return Verdict(re.sub(r"[\s_-]+", "_", text.strip().lower()))
     except ValueError:
@@ -184,13 +196,18 @@ def parse_verdict(text: str) -> Verdict:
         raise ValueError(message) from None
 
 
-@lru_cache(maxsize=64)
 def parse_flag(text: str) -> bool | None:
     """Read a flag in any of the service's spellings; an empty cell is `None`.
 
     Raises:
         ValueError: it is no flag.
     """
+    read = _parse_flag if len(text) <= _LONGEST_WORD else _parse_flag.__wrapped__
+    return read(text)
+
+
+@lru_cache(maxsize=64)
+def _parse_flag(text: str) -> bool | None:
     folded = text.strip().lower()
     if not folded:
         return None
@@ -227,7 +244,8 @@ def _shared(text: str) -> str:
 
 
 def _structure_message(value: object, _: type) -> str:
-    return _shared(_structure_text(value, str))
+    text = _structure_text(value, str)
+    return _shared(text) if len(text) <= _LONGEST_MESSAGE else text
 
 
 def _structure_timestamp(value: object, _: type) -> datetime:

@@ -28,6 +28,8 @@ _REDUNDANT: Final = "acceptall"
 _SAMPLE_ROWS: Final = 100
 _ADDRESS_NAMES: Final = ("email", "emailaddress", "mail", "address")
 _MOST_MEANINGS: Final = 4096
+_LONGEST_CODE: Final = 64 * 1024
+_MOST_COLUMNS: Final = 20_000  # more than any spreadsheet has
 _SLICE_BYTES: Final = 16 * 1024
 
 Meaning: TypeAlias = tuple[Verdict, bool | None, bool | None, bool | None, bool | None, bool | None]
@@ -127,8 +129,13 @@ class RowReader:
         """Read the header.
 
         Raises:
-            ProtocolError: there is no verdict column.
+            ProtocolError: there is no verdict column, or there are more columns than a list can have.
         """
+        if len(header) > _MOST_COLUMNS:
+            raise ProtocolError(
+                f"The results have {len(header):,} columns, which no list has. Download the file with "
+                "`download`, which does not read it."
+            )
         last = {_fold(name): index for index, name in enumerate(header)}
         verdict = last.get(_VERDICT)
         if verdict is None:
@@ -256,7 +263,9 @@ class RowReader:
         else:
             if len(self._meanings) >= _MOST_MEANINGS:
                 self._meanings.clear()
-            meaning = self._meanings[code] = cast("Meaning", (verdict, *flags))
+            meaning = cast("Meaning", (verdict, *flags))
+            if sum(map(len, code)) <= _LONGEST_CODE:  # most of a longer one is padding
+                self._meanings[code] = meaning
             return meaning
         raise self._misfit(column, problem)
 
@@ -316,10 +325,12 @@ def _fold(name: str) -> str:
 def _unique(names: Iterable[str]) -> list[str]:
     """Number the repetitions of a name, so that no column of a list hides another."""
     taken: dict[str, None] = {}
+    numbers: dict[str, int] = {}  # where to go on, since a header may repeat one name without end
     for name in names:
-        candidate, number = name, 1
+        candidate, number = name, numbers.get(name, 1)
         while candidate in taken:
             number += 1
             candidate = f"{name}_{number}"
         taken[candidate] = None
+        numbers[name] = number
     return list(taken)

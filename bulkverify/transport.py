@@ -6,6 +6,7 @@ local variable of a traceback: what went wrong is returned as a value by the fun
 touch aiohttp, and raised by those that do not.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
@@ -32,13 +33,14 @@ from bulkverify.budget import Budget
 from bulkverify.errors import (
     BulkVerifyError,
     ClientClosedError,
+    ProtocolError,
     RateLimitedError,
     TransportError,
     UnreadableAnswerError,
 )
 from bulkverify.failures import CONNECT_TIMEOUT, LONGEST_PAUSE, may_repeat, send_once, translate
 from bulkverify.stats import Stats
-from bulkverify.wire import LARGEST_ANSWER_BYTES, Call, is_results
+from bulkverify.wire import LARGEST_ANSWER_BYTES, LARGEST_RESULTS_BYTES, Call, is_results
 
 T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
@@ -47,6 +49,10 @@ READ_TIMEOUT: Final = 60.0
 
 ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
 """The time that a request without a body of any size may take, until its answer has been read."""
+
+BEGINNING_SECONDS: Final = 300.0
+"""The time until a download has begun: an interim answer (1xx) with a body fills aiohttp's buffer, which
+then neither reads on nor minds its timeout for a read. To wait for a free connection counts too."""
 
 _ORDINARY_TIMEOUT: Final = aiohttp.ClientTimeout(
     total=ORDINARY_SECONDS, sock_connect=CONNECT_TIMEOUT
@@ -185,7 +191,7 @@ class Transport:
 
     def _parse(self, call: Call[T], answer: Answer) -> T:
         try:
-            return call.parse(answer)
+            return self._secret.quieted(call.parse(answer))
         except BulkVerifyError as error:
             # The frames below hold the answer, which may echo the URL, in their locals.
             refusal = self._redacted(error).with_traceback(None)
@@ -222,6 +228,15 @@ class Transport:
             response.release()
 
     async def _open(
+        self, call: Call[None]
+    ) -> tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError:
+        try:
+            async with asyncio.timeout(BEGINNING_SECONDS):
+                return await self._begin(call)
+        except TimeoutError as error:
+            return translate(error, endpoint=call.endpoint)
+
+    async def _begin(
         self, call: Call[None]
     ) -> tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError:
         response = await self._send(call)
@@ -297,10 +312,17 @@ class Body:
         """Give the body piece by piece, as it arrives.
 
         Raises:
-            TransportError: it broke off.
+            TransportError: it broke off, or goes on beyond all that results can be.
         """
+        size = len(self._beginning)
         yield self._beginning
         while piece := await self._transport.read(self._response):
+            size += len(piece)
+            if size > LARGEST_RESULTS_BYTES:
+                raise ProtocolError(
+                    f"The results have more than {LARGEST_RESULTS_BYTES:,} bytes, which no list's have: "
+                    "the rest was not read."
+                )
             yield piece
 
     def close(self) -> None:
@@ -336,7 +358,8 @@ def _body_of(call: Call[T]) -> aiohttp.FormData | BytesIO | None:
 
 async def _read_piece(response: aiohttp.ClientResponse) -> bytes | TransportError:
     try:
-        return await response.content.readany()
+        async with asyncio.timeout(READ_TIMEOUT):  # what arrives need not be part of the body
+            return await response.content.readany()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         return translate(error, endpoint="answer to the")
 

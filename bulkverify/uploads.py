@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from bulkverify import wire
+from bulkverify.answers import printable
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.models import Acknowledgement
 
@@ -127,6 +128,6 @@ def _check_rows(count: int, name: str) -> None:
 
 def _as_csv(name: str) -> str:
     """Name the file as the service wants it; its suffix is all that the service goes by."""
-    # A file name may be any bytes; those that are no UTF-8 can't be written into a form.
-    name = " ".join(name.split()).encode(errors="replace").decode()
+    # A file name may be any bytes; what is no UTF-8, or controls a terminal, can't be written into a form.
+    name = printable(" ".join(name.split()).encode(errors="replace").decode())
     return name if name.lower().endswith(".csv") else f"{name}.csv"

@@ -34,6 +34,9 @@ ModelT = TypeVar("ModelT")
 LARGEST_ANSWER_BYTES: Final = 1024 * 1024
 """No answer but a download comes near this; a larger one is not read to its end."""
 
+LARGEST_RESULTS_BYTES: Final = 1024 * 1024 * 1024
+"""A list has at most 10 MB and 500,000 rows, so that no results come near this."""
+
 VERIFY_TIMEOUT_RANGE: Final = (30.0, 180.0)
 """How many seconds the service may be given for one address."""
 

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import inspect
 import io
+import json
 import logging
 import pickle
 import ssl
@@ -153,6 +154,28 @@ async def test_no_error_of_any_call_says_the_key(
         assert_secret(everything_said(pickle.loads(pickle.dumps(caught.value))))  # noqa: S301 - ours
         assert_secret(repr(copy.copy(caught.value)))
         assert not any(part.startswith("aiohttp") for part in chain_modules(caught.value))
+
+
+@pytest.mark.asyncio
+async def test_a_good_answer_that_echoes_the_url_does_not_say_the_key(
+    tmp_path: Path, logged: io.StringIO
+) -> None:
+    echo = {"success": True, "job_id": "job1", "status": "ready", "message": f"see ?apikey={KEY}"}
+    async with (
+        served() as (sandbox, _),
+        Client(KEY, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        for endpoint in ("status", "start", "delete", "verify"):
+            answer = echo | ({"result": "unknown"} if endpoint == "verify" else {})
+            sandbox.inject(
+                fault(endpoint, FaultKind.ANSWER, status=200, times=None, body=json.dumps(answer))
+            )
+        calls = calls_of(client, tmp_path)
+        told = [await calls[name]() for name in ("status", "start", "delete", "verify")]
+        told.append(await wait_until(client.job("job1"), "ready", timeout=0))
+        assert "?apikey=***" in repr(told)
+        assert_secret(repr(told) + logged.getvalue())
+        assert_secret(repr(pickle.loads(pickle.dumps(told))))  # noqa: S301 - ours
 
 
 def chain_modules(error: BaseException | None) -> list[str]:

@@ -21,6 +21,7 @@ PHRASES: Final = {
     ),
     "The same call goes on": "The same command goes on",
     "make the same call again": "run the same command again",
+    "`excel_safe` is for CSV": "--excel-safe is for CSV",
     "use `restart=True`, or delete": "use --restart, or delete",
     "another choice of `judge` or `deduplicate`": (
         "another choice of --send-invalid or --send-duplicates"

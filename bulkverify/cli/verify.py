@@ -52,6 +52,7 @@ async def verify(
     max_credits: Annotated[int | None, Parameter(metavar="N")] = None,
     dry_run: bool = False,
     force: bool = False,
+    excel_safe: bool = False,
     restart: bool = False,
     delete: bool = False,
     send_duplicates: bool = False,
@@ -82,6 +83,7 @@ async def verify(
         max_credits: refuse to spend more than this.
         dry_run: only say what would be sent, and what that would cost; this needs no key.
         force: replace the output if it exists.
+        excel_safe: let no cell of OUT begin a formula in a spreadsheet: an apostrophe comes before it (CSV only).
         restart: begin anew, whatever an earlier command has sent and paid.
         delete: delete the lists from the service afterwards.
         send_duplicates: send and pay each row, also where an address comes again.
@@ -144,6 +146,7 @@ async def verify(
                 journal=journal,
                 restart=restart,
                 overwrite=force,
+                excel_safe=excel_safe,
                 delete=delete,
                 timeout=timeout,
                 wait=wait_fixed(0.1) if sandbox else None,

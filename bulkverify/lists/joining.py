@@ -25,6 +25,9 @@ from bulkverify.results import Meaning
 
 VERDICT_COLUMNS: Final = ("verdict", *FLAGS, "verified_at")
 
+# What begins a formula, also as a full-width character; a tab or a line end before it is skipped.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
 _Row = TypeVar("_Row")
 
 
@@ -67,6 +70,7 @@ def join(
     *,
     format: Literal["csv", "jsonl"] = "csv",  # noqa: A002 - what everybody calls it
     only: Collection[Verdict] | None = None,
+    excel_safe: bool = False,
 ) -> Joined:
     """Write every row of a list with its verdict behind it, in the order of the list.
 
@@ -83,6 +87,7 @@ def join(
         format: of the output. CSV has the list's own delimiter and line ends; JSON Lines keep the
             values of a list that was written so.
         only: leave out the rows with any other verdict, or none.
+        excel_safe: let no cell of a CSV begin a formula; see `harmless`.
 
     Raises:
         InvalidListError: the list is not the one that was split, or can't be read.
@@ -92,7 +97,7 @@ def join(
     verdicts = Verdicts(split)
     verdicts.take(split, folder, results)
     rows = _Rows(table, split, folder, verdicts, only)
-    chunks = _json_lines(table, rows) if format == "jsonl" else _csv(table, rows)
+    chunks = _json_lines(table, rows) if format == "jsonl" else _csv(table, rows, excel_safe)
     file.writelines(chunk.encode(errors="replace") for chunk in chunks)
     return rows.joined()
 
@@ -231,15 +236,18 @@ class _Rows:
         )
 
 
-def _csv(table: Table, rows: _Rows) -> Iterator[str]:
+def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa: FBT001 - handed on
     """Write the rows as CSV, many at a time."""
     names = [*table.names, *verdict_names(table.names)]
+    if excel_safe:
+        names = harmless(names)
     # What looks like a byte order mark at the beginning of a file is taken for one, unless quoted.
     yield csv_text([names], table.delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
     cells = [_cells(finding) for finding in rows.findings]
     ends = ["".join(f"{table.delimiter}{cell}" for cell in [*own, ""]) for own in cells]
     plain = not (table.delimiter.isalnum() or table.delimiter in "_-:.")  # never within our cells
-    for batch, codes, times, _ in rows.beside(table.batches(rows.digest)):
+    for found, codes, times, _ in rows.beside(table.batches(rows.digest)):
+        batch = list(map(harmless, found)) if excel_safe else found
         written = csv_text(batch, table.delimiter, table.newline)
         lines = written.split(table.newline)
         if (
@@ -276,6 +284,11 @@ def csv_text(
     if len(rows) == 1:
         return csv_text(rows, delimiter, newline, quoted=True)
     return "".join(csv_text([row], delimiter, newline) for row in rows)
+
+
+def harmless(cells: Sequence[str]) -> list[str]:
+    """Put an apostrophe before each cell that a spreadsheet would take for a formula."""
+    return [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
 
 
 def _cells(finding: Meaning | None) -> list[str]:

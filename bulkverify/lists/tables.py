@@ -101,10 +101,12 @@ def json_objects(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[st
 def unique(names: Iterable[str]) -> list[str]:
     """Number the repetitions of a name, so that no column hides another."""
     taken: dict[str, None] = {}
+    numbers: dict[str, int] = {}  # where to go on, since a header may repeat one name without end
     for name in names:
-        candidate, number = name, 1
+        candidate, number = name, numbers.get(name, 1)
         while candidate in taken:
             number += 1
             candidate = f"{name}_{number}"
         taken[candidate] = None
+        numbers[name] = number
     return list(taken)

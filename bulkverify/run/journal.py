@@ -109,6 +109,11 @@ class Record:
     parts: list[PartRecord]
     written: Written | None = None
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse what does not belong together, as after an edit by hand."""
+        if [part.number for part in self.parts] != [part.number for part in self.split.parts]:
+            raise ValueError("the parts are not those of the split")
+
     @property
     def sent(self) -> bool:
         """Whether anything has left this machine that would be lost with the journal."""
@@ -296,7 +301,7 @@ def _load(folder: Path) -> Record | None:
         record = converter.structure(document, Record) if version == VERSION else None
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, BaseValidationError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, BaseValidationError) as error:
         raise JournalError(
             f"{folder / _RECORD} can't be read ({type(error).__name__}). {ways_out(folder)}",
             path=str(folder),

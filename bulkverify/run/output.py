@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from bulkverify.errors import UsageError
 from bulkverify.files import flush_folder, flush_to_disk, replacing
 from bulkverify.lists import Joined, Split
 from bulkverify.models import Analysis, Verdict, VerdictCounts
@@ -27,6 +28,20 @@ class Output:
     only: frozenset[Verdict] | None
     overwrite: bool
     in_place: bool
+    excel_safe: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse to promise what nobody needs of JSON Lines, and what would spoil them."""
+        if self.excel_safe and self.form == "jsonl":
+            raise UsageError(
+                f"`excel_safe` is for CSV, and {self.path} would be JSON Lines, which no spreadsheet opens: "
+                "leave it out, or name an output that ends in .csv."
+            )
+
+    @property
+    def form(self) -> Form:
+        """How the rows are written."""
+        return "jsonl" if self.path.suffix.lower() in _JSON_LINES else "csv"
 
     async def write(self, run: Run, *, delete: bool) -> RunReport:
         """See a run through, and write what it came to.
@@ -57,10 +72,9 @@ class Output:
         return report
 
     async def _write(self, run: Run) -> RunReport:
-        form: Form = "jsonl" if self.path.suffix.lower() in _JSON_LINES else "csv"
         mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()
         with replacing(self.path, mark=mark) as file:
-            joined = await run.join(file, form, self.only)
+            joined = await run.join(file, self.form, self.only, excel_safe=self.excel_safe)
             await run.in_thread(partial(flush_to_disk, file))
             report = run.report(joined, self.path)
             found = os.fstat(file.fileno())

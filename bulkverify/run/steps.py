@@ -159,14 +159,16 @@ class Run:
                 path=str(folder),
             )
 
-    async def join(self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None) -> Joined:
+    async def join(
+        self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None, *, excel_safe: bool
+    ) -> Joined:
         """Write all rows with the verdicts that there are.
 
         A part whose results can't be read fails like one that has none; the next call fetches them
         again.
         """
         try:
-            return await self._join(file, form, only)
+            return await self._join(file, form, only, excel_safe=excel_safe)
         except TransportError:
             assert self._crew is not None  # noqa: S101 - `verify` comes first
             unreadable = await self.in_thread(partial(_unreadable, self.journal.results()))
@@ -179,9 +181,11 @@ class Run:
             self._fail(self._crew, unreadable)
         file.seek(0)
         file.truncate()
-        return await self._join(file, form, only)
+        return await self._join(file, form, only, excel_safe=excel_safe)
 
-    async def _join(self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None) -> Joined:
+    async def _join(
+        self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None, *, excel_safe: bool
+    ) -> Joined:
         self.board.tell(Stage.JOINING)
         counter = RowCount()
         work = partial(
@@ -193,6 +197,7 @@ class Run:
             file,
             format=form,
             only=only,
+            excel_safe=excel_safe,
         )
         return await in_thread(work, counter, partial(_tell_joining, self.board))
 

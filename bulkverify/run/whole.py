@@ -52,6 +52,7 @@ async def verify_list(
     journal: str | os.PathLike[str] | None = None,
     restart: bool = False,
     overwrite: bool = False,
+    excel_safe: bool = False,
     delete: bool = False,
     timeout: float | None = DEFAULT_TIMEOUT,
     wait: wait_base | None = None,
@@ -85,6 +86,9 @@ async def verify_list(
         journal: a folder to keep the progress in, instead of the one beside the output.
         restart: begin anew, whatever an earlier call has sent and paid.
         overwrite: replace an output that exists.
+        excel_safe: put an apostrophe before each cell, and each name of a column, that a spreadsheet
+            would take for a formula (`=`, `+`, `-`, `@`, a tab or a line end comes first), for CSV
+            only. Such cells no longer come back exactly, addresses such as `+1@example.com` among them.
         delete: delete the lists from the service when the output is complete; they are kept where
             rows are missing.
         timeout: seconds for each wait of a part (for room, to be ready, to be completed); `None` for
@@ -117,7 +121,11 @@ async def verify_list(
         wait=wait,
     )
     output = Output(
-        path=path, only=_wanted(only), overwrite=overwrite, in_place=reading.is_at(path)
+        path=path,
+        only=_wanted(only),
+        overwrite=overwrite,
+        in_place=reading.is_at(path),
+        excel_safe=excel_safe,
     )
     if path.exists() and not (overwrite or folder.exists()):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))

@@ -277,3 +277,14 @@ def test_a_list_may_come_through_a_pipe(service: Service, shell: Shell, tmp_path
     assert (process.returncode, out) == (0, "")
     assert (tmp_path / "out.csv").read_text().count("deliverable") == 2
     assert service.sandbox.ledger.credits_spent == 1
+
+
+@pytest.mark.usefixtures("service")
+def test_an_output_can_be_made_safe_for_spreadsheets(cli: Cli, tmp_path: Path) -> None:
+    source, out = tmp_path / "list.csv", tmp_path / "out.csv"
+    source.write_text("email,note\n+1@example.com,=1+1\n")
+    assert cli("verify", str(source), "-o", str(out), "--excel-safe").code == 0
+    assert out.read_text().splitlines()[1].startswith("'+1@example.com,'=1+1,")
+    refused = cli("verify", str(source), "-o", str(tmp_path / "out.jsonl"), "--excel-safe")
+    assert refused.code == 2
+    assert "--excel-safe is for CSV" in refused.err

@@ -157,6 +157,7 @@ async def a_run(client: Client) -> None:
         journal=Path("progress"),
         restart=True,
         overwrite=True,
+        excel_safe=True,
         delete=True,
         timeout=None,
         wait=wait_fixed(5),
