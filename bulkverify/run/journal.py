@@ -14,6 +14,7 @@ or that its upload may have got lost on the way. Neither the key nor an address 
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -41,6 +42,10 @@ except ImportError:  # there is no flock on Windows, and so nothing that keeps t
 VERSION: Final = 1
 _RECORD: Final = "run.json"
 _LOCK: Final = "lock"
+# What may be in the folder of a run; where anything else is, nothing is touched.
+_OURS: Final = re.compile(
+    r"lock|run\.json|rows\.bin|input|part-[0-9]+(\.results)?\.csv|source-[0-9]+\..*|\..*\.part"
+)
 
 
 class PartState(StrEnum):
@@ -270,11 +275,11 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        names = _names(folder)
-        if names and not names & {_LOCK, _RECORD}:
+        foreign = sorted(name for name in _names(folder) if not _OURS.fullmatch(name))
+        if foreign:
             raise JournalError(
-                f"{folder} is where this run keeps its progress, and something else is in there. Move "
-                "it, or name another output.",
+                f"{folder} is where this run keeps its progress, and something else is in there: "
+                f"{foreign[0]!r}. Move it, or name another output.",
                 path=str(folder),
             ) from None
 

@@ -170,7 +170,25 @@ def a_folder_of_others(folder: Path) -> None:
     (folder / "precious").touch()
 
 
-@pytest.mark.parametrize("put", [a_file, a_folder_of_others])
+def a_folder_of_others_with_a_lock(folder: Path) -> None:
+    a_folder_of_others(folder)
+    (folder / "lock").touch()
+
+
+def a_folder_of_others_with_a_record(folder: Path) -> None:
+    a_folder_of_others(folder)
+    (folder / "run.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        a_file,
+        a_folder_of_others,
+        a_folder_of_others_with_a_lock,
+        a_folder_of_others_with_a_record,
+    ],
+)
 def test_what_is_no_journal_is_left_alone(folder: Path, put: Callable[[Path], None]) -> None:
     put(folder)
     for restart in (False, True):
