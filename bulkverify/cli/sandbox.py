@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import shlex
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -22,6 +23,8 @@ async def sandbox(
     credits_: Annotated[int, Parameter(name="--credits", metavar="N")] = 1_000_000,
     api_key: Annotated[str, Parameter(metavar="TEXT")] = "sandbox",
     requests_per_minute: Annotated[int, Parameter(metavar="N")] = 120,
+    faults: Annotated[Path | None, Parameter(metavar="PATH")] = None,
+    seed: Annotated[int | None, Parameter(metavar="N")] = None,
     show: Show = SHOW,
     standing: Injected,
 ) -> None:
@@ -34,10 +37,16 @@ async def sandbox(
         credits_: what the account has at first.
         api_key: the key that is accepted.
         requests_per_minute: for each endpoint; 0 for no limit.
+        faults: a TOML file that says what is to go wrong.
+        seed: makes the job ids and the faults at random the same again.
         show: how to show it.
         standing: kept up to date.
     """
-    from bulkverify.sandbox import Sandbox  # noqa: PLC0415 - a web server, seldom needed
+    from bulkverify.sandbox import (  # noqa: PLC0415 - a web server, seldom needed
+        RuleError,
+        Sandbox,
+        read_faults,
+    )
 
     if speed <= 0:
         raise UsageError("--speed is a number above 0.")
@@ -46,6 +55,10 @@ async def sandbox(
             f"bulkverify: warning: {host} can be reached from other machines, and the sandbox is "
             "made for tests: it does not encrypt."
         )
+    try:
+        rules = [] if faults is None else read_faults(faults)
+    except RuleError as error:
+        raise UsageError(str(error)) from None
     service = Sandbox(
         host=host,
         port=port,
@@ -53,11 +66,15 @@ async def sandbox(
         credits=credits_,
         speed=speed,
         requests_per_minute=budget(requests_per_minute),
+        seed=seed,
+        faults=rules,
     )
     async with service:
         standing.endless = True
         url = _reachable(service.url)
         show.data({"url": url, "api_key": api_key}, _invitation(url, api_key))
+        if rules:
+            show.note(f"{len(rules)} faults are to come, by the seed {service.seed}.")
         show.note("Ctrl-C ends it, and its lists with it.")
         await asyncio.Event().wait()
 

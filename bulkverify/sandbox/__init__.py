@@ -20,9 +20,22 @@ The flags are those of the address itself: role accounts such as `info@`, and th
 and of disposable mailboxes.
 """
 
-from bulkverify.sandbox.faults import Fault, FaultKind
+from bulkverify.sandbox.faults import Fault, FaultKind, at_random
 from bulkverify.sandbox.jobs import Timings
-from bulkverify.sandbox.ledger import Ledger, Upload
+from bulkverify.sandbox.ledger import Injected, JobBooks, Ledger, Upload
+from bulkverify.sandbox.rules import RuleError, read_faults
 from bulkverify.sandbox.server import Sandbox
 
-__all__ = ["Fault", "FaultKind", "Ledger", "Sandbox", "Timings", "Upload"]
+__all__ = [
+    "Fault",
+    "FaultKind",
+    "Injected",
+    "JobBooks",
+    "Ledger",
+    "RuleError",
+    "Sandbox",
+    "Timings",
+    "Upload",
+    "at_random",
+    "read_faults",
+]

@@ -64,8 +64,9 @@ class Account:
         auto_verify: bool,
         filename: str | None = None,
         title: str | None = None,
+        endless: bool = False,
     ) -> Job:
-        """Take a list in."""
+        """Take a list in; an endless one is never completed."""
         now = self.settle()
         if self._count_open(now) >= self.max_lists:
             raise RefusedError(answers.TOO_MANY_LISTS)
@@ -78,6 +79,7 @@ class Account:
             created_at=self.clock.at(now),
             timings=self.timings,
             automatic=auto_verify and addresses.usable,
+            endless=endless,
         )
         self._jobs[job.job_id] = self._open[job.job_id] = job
         if job.automatic:
@@ -98,8 +100,13 @@ class Account:
         now, job = self._find(job_id)
         return job.stale_snapshot(now) if stale else job.snapshot(now)
 
-    def start(self, job_id: str) -> None:
-        """Begin to verify a list, and take the credits for it."""
+    def counts(self, job_id: str) -> bool:
+        """Tell whether there is such a list, and it is verifying."""
+        job = self._jobs.get(job_id)
+        return job is not None and job.status(self.settle()) is JobStatus.VERIFYING
+
+    def start(self, job_id: str, *, endless: bool = False) -> None:
+        """Begin to verify a list, and take the credits for it; an endless one is never completed."""
         now, job = self._find(job_id)
         status = job.status(now)
         if status is JobStatus.PREPARING:
@@ -114,6 +121,7 @@ class Account:
             raise RefusedError(answers.TOO_MANY_ACTIVE)
         if self.credits < job.total:
             raise RefusedError(answers.NO_CREDITS)
+        job.endless = job.endless or endless
         self._spend_on(job, now)
 
     def download(self, job_id: str) -> Job:
@@ -124,7 +132,7 @@ class Account:
         status = job.status(now)
         if status in answers.NO_DOWNLOAD:
             raise RefusedError(answers.NO_DOWNLOAD[status])
-        self.ledger.downloads.append(job_id)
+        self.ledger.note_download(job_id)
         return job
 
     def delete(self, job_id: str) -> None:

@@ -1,40 +1,33 @@
 """The service's face: from HTTP to the account and back, with the faults in between."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Final
 
 import attrs
 from aiohttp import web
-from multidict import CIMultiDict
 
 from bulkverify.models import Verdict
 from bulkverify.sandbox import answers
 from bulkverify.sandbox.account import Account
 from bulkverify.sandbox.allowance import Allowance
 from bulkverify.sandbox.answers import Refusal, RefusedError, acknowledgement
+from bulkverify.sandbox.counters import Miscounter
+from bulkverify.sandbox.delivery import Answer, answer_of, deliver, hang_up
 from bulkverify.sandbox.faults import Fault, FaultKind, Faults
 from bulkverify.sandbox.intake import read_json, receive
-from bulkverify.sandbox.ledger import Endpoint
-from bulkverify.sandbox.results import ROWS_PER_CHUNK, Vendor, result_chunks
+from bulkverify.sandbox.ledger import Endpoint, Injected
+from bulkverify.sandbox.results import Vendor, result_chunks
 
-_INSTEAD: Final = frozenset({FaultKind.ANSWER, FaultKind.DROP, FaultKind.HANG})
+_INSTEAD: Final = frozenset({FaultKind.ANSWER, FaultKind.THROTTLE, FaultKind.DROP, FaultKind.HANG})
 _AFTER: Final = frozenset({FaultKind.ANSWER_AFTER, FaultKind.DROP_AFTER})
 _WITH_ANSWER: Final = frozenset({FaultKind.ANSWER, FaultKind.ANSWER_AFTER})
 _WITHOUT_ANSWER: Final = frozenset({FaultKind.DROP, FaultKind.DROP_AFTER, FaultKind.HANG})
 
 
-@attrs.frozen(kw_only=True)
-class _Answer:
-    """What the work came to: JSON, or the chunks of a file of so many rows."""
-
-    status: int = 200
-    body: dict[str, object] = attrs.field(factory=dict)
-    chunks: Iterator[bytes] | None = None
-    rows: int = 0
-
-
-_Work = Callable[[web.Request, FaultKind | None], Awaitable[_Answer]]
+_Work = Callable[[web.Request, FaultKind | None], Awaitable[Answer]]
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -48,6 +41,7 @@ class Front:
     vendor: Vendor
     upload_status: int
     retry_after: float | None
+    miscounter: Miscounter = attrs.field(factory=Miscounter)
     _in_progress: set[asyncio.Task[None]] = attrs.field(factory=set)
 
     def application(self) -> web.Application:
@@ -77,7 +71,7 @@ class Front:
             try:
                 return await self._respond(endpoint, work, request)
             except ConnectionError:  # the client has left, which is nothing to log
-                return _hang_up(request)
+                return hang_up(request)
             finally:
                 self._in_progress.discard(request.task)
 
@@ -86,102 +80,117 @@ class Front:
     async def _respond(
         self, endpoint: Endpoint, work: _Work, request: web.Request
     ) -> web.StreamResponse:
-        self.account.ledger.requests[endpoint] += 1
-        fault = self.faults.draw(endpoint, _job_id(request) or request.query.get("jobId"))
+        job_id = _job_id(request) or request.query.get("jobId")
+        self.account.ledger.note_request(endpoint, job_id)
+        fault = self.faults.draw(
+            endpoint,
+            job_id,
+            self.account.settle(),
+            counts=lambda: job_id is not None and self.account.counts(job_id),
+        )
         if fault is None:
-            return await self._deliver(request, await self._do(endpoint, work, request, None))
+            return await deliver(request, await self._do(endpoint, work, request, None))
         kind = fault.kind
-        self.account.ledger.faults[kind] += 1
-        answer = _Answer()
+        self._note(fault, endpoint, job_id)
+        answer = Answer()
+        if kind is FaultKind.CLOCK_JUMP:
+            self.account.clock.skew = fault.jump
         if kind in _AFTER:
             answer = await self._do(endpoint, work, request, kind)
-        await _pass_time(fault)
+        if kind is not FaultKind.TRICKLE:
+            await _pass_time(fault)
         if kind in _INSTEAD:
             await request.release()
         elif kind not in _AFTER:
             answer = await self._do(endpoint, work, request, kind)
+        if kind is FaultKind.THROTTLE:
+            self.account.ledger.note_throttled(endpoint, job_id)
+            return await deliver(request, self._throttled(fault))
         if kind in _WITH_ANSWER:
-            return _faulty_answer(fault)
+            return answer_of(fault)
         if kind in _WITHOUT_ANSWER:
-            return _hang_up(request)
-        return await self._deliver(request, answer, cut=kind is FaultKind.TRUNCATE)
+            return hang_up(request)
+        return await deliver(request, answer, fault)
+
+    def _note(self, fault: Fault, endpoint: Endpoint, job_id: str | None) -> None:
+        clock = self.account.clock
+        self.account.ledger.note_fault(
+            Injected(
+                kind=fault.kind,
+                endpoint=endpoint,
+                job_id=job_id or None,
+                time=clock.at(clock.now()),
+            )
+        )
+
+    def _throttled(self, fault: Fault) -> Answer:
+        """Make the 429 of a storm."""
+        headers = {}
+        if fault.retry_after is not None and fault.retry_after_date:
+            clock = self.account.clock
+            now = clock.at(clock.now())
+            again = now + timedelta(seconds=fault.retry_after)
+            headers = {
+                "Date": format_datetime(now, usegmt=True),
+                "Retry-After": format_datetime(again, usegmt=True),
+            }
+        elif fault.retry_after is not None:
+            headers = {"Retry-After": f"{fault.retry_after:g}"}
+        refusal = answers.TOO_MANY_REQUESTS
+        return Answer(status=refusal.status, body=refusal.body(), headers=headers)
 
     async def _do(
         self, endpoint: Endpoint, work: _Work, request: web.Request, kind: FaultKind | None
-    ) -> _Answer:
+    ) -> Answer:
         try:
             self._admit(endpoint, request)
             return await work(request, kind)
         except RefusedError as error:
             await request.release()
-            return _Answer(status=error.refusal.status, body=error.refusal.body())
+            refusal = error.refusal
+            pause = refusal is answers.TOO_MANY_REQUESTS and self.retry_after is not None
+            headers = {"Retry-After": f"{self.retry_after:g}"} if pause else {}
+            return Answer(status=refusal.status, body=refusal.body(), headers=headers)
 
     def _admit(self, endpoint: Endpoint, request: web.Request) -> None:
         if request.query.get("apikey") != self.api_key:
             raise RefusedError(answers.INVALID_KEY)
         if not self.allowance.take(endpoint, self.account.clock.now()):
-            self.account.ledger.throttled[endpoint] += 1
+            job_id = _job_id(request) or request.query.get("jobId")
+            self.account.ledger.note_throttled(endpoint, job_id)
             raise RefusedError(answers.TOO_MANY_REQUESTS)
 
-    async def _deliver(
-        self, request: web.Request, answer: _Answer, *, cut: bool = False
-    ) -> web.StreamResponse:
-        if answer.chunks is None:
-            response = web.json_response(
-                answer.body,
-                status=answer.status,
-                reason="BadRequest" if answer.status == web.HTTPBadRequest.status_code else None,
-            )
-            if (
-                answer.status == web.HTTPTooManyRequests.status_code
-                and self.retry_after is not None
-            ):
-                response.headers["Retry-After"] = f"{self.retry_after:g}"
-            return response
-        if not cut and answer.rows <= ROWS_PER_CHUNK:
-            return web.Response(
-                body=b"".join(answer.chunks), content_type="text/csv", charset="utf-8"
-            )
-        stream = web.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8"})
-        if cut:
-            return await _send_half(request, stream, answer.chunks)
-        await stream.prepare(request)
-        for chunk in answer.chunks:
-            if chunk:
-                await stream.write(chunk)
-            await asyncio.sleep(0)
-        await stream.write_eof()
-        return stream
-
-    async def _upload(self, request: web.Request, _: FaultKind | None) -> _Answer:
+    async def _upload(self, request: web.Request, kind: FaultKind | None) -> Answer:
         received = await receive(request)
         job = self.account.upload(
             received.addresses,
             auto_verify=received.auto_verify,
             filename=received.filename,
             title=received.title,
+            endless=kind is FaultKind.ENDLESS,
         )
         message = answers.UPLOADED_AUTO_VERIFY if received.auto_verify else answers.UPLOADED
-        return _Answer(status=self.upload_status, body=acknowledgement(job.job_id, message))
+        return Answer(status=self.upload_status, body=acknowledgement(job.job_id, message))
 
-    async def _status(self, request: web.Request, kind: FaultKind | None) -> _Answer:
+    async def _status(self, request: web.Request, kind: FaultKind | None) -> Answer:
         snapshot = self.account.status(_job_id(request), stale=kind is FaultKind.STALE)
-        return _Answer(body=answers.status_answer(snapshot))
+        snapshot = self.miscounter.miscount(snapshot, kind)
+        return Answer(body=answers.status_answer(snapshot))
 
-    async def _start(self, request: web.Request, _: FaultKind | None) -> _Answer:
+    async def _start(self, request: web.Request, kind: FaultKind | None) -> Answer:
         body = await _read_body(request, answers.INVALID_ACTION)
         if body.get("action") != "start":
             raise RefusedError(answers.INVALID_ACTION)
         job_id = _job_id(request)
-        self.account.start(job_id)
-        return _Answer(body=acknowledgement(job_id, answers.STARTED))
+        self.account.start(job_id, endless=kind is FaultKind.ENDLESS)
+        return Answer(body=acknowledgement(job_id, answers.STARTED))
 
-    async def _delete(self, request: web.Request, _: FaultKind | None) -> _Answer:
+    async def _delete(self, request: web.Request, _: FaultKind | None) -> Answer:
         job_id = _job_id(request)
         self.account.delete(job_id)
-        return _Answer(body=acknowledgement(job_id, answers.DELETED))
+        return Answer(body=acknowledgement(job_id, answers.DELETED))
 
-    async def _download(self, request: web.Request, kind: FaultKind | None) -> _Answer:
+    async def _download(self, request: web.Request, kind: FaultKind | None) -> Answer:
         body = await _read_body(request, answers.INVALID_FILTER)
         wanted = _wanted(body.get("filterResult", list(Verdict)))
         job = self.account.download(request.query.get("jobId", ""))
@@ -192,15 +201,15 @@ class Front:
             wanted=wanted,
             share=0.5 if kind is FaultKind.TRUNCATE_CLEANLY else 1.0,
         )
-        return _Answer(chunks=chunks, rows=job.total)
+        return Answer(chunks=chunks, rows=job.total)
 
-    async def _verify(self, request: web.Request, _: FaultKind | None) -> _Answer:
-        return _Answer(body=self.account.verify(request.query.get("email", "")))
+    async def _verify(self, request: web.Request, _: FaultKind | None) -> Answer:
+        return Answer(body=self.account.verify(request.query.get("email", "")))
 
-    async def _credits(self, _: web.Request, __: FaultKind | None) -> _Answer:
+    async def _credits(self, _: web.Request, __: FaultKind | None) -> Answer:
         self.account.settle()
         remaining = {"credits_remaining": self.account.credits}
-        return _Answer(body={"success": True, "credits_info": remaining})
+        return Answer(body={"success": True, "credits_info": remaining})
 
 
 def _job_id(request: web.Request) -> str:
@@ -227,29 +236,3 @@ async def _pass_time(fault: Fault) -> None:
     if fault.kind is FaultKind.HANG and not fault.delay:
         await asyncio.Event().wait()
     await asyncio.sleep(fault.delay)
-
-
-def _faulty_answer(fault: Fault) -> web.Response:
-    headers = CIMultiDict(fault.headers)
-    headers.setdefault("Content-Type", "text/html; charset=utf-8")
-    body = fault.body.encode() if isinstance(fault.body, str) else fault.body
-    return web.Response(status=fault.status, body=body, headers=headers)
-
-
-def _hang_up(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()  # which can no longer be sent
-
-
-async def _send_half(
-    request: web.Request, stream: web.StreamResponse, chunks: Iterator[bytes]
-) -> web.StreamResponse:
-    body = bytearray()
-    for chunk in chunks:
-        body += chunk
-        await asyncio.sleep(0)
-    await stream.prepare(request)
-    await stream.write(bytes(body[: len(body) // 2]))
-    _hang_up(request)
-    return stream

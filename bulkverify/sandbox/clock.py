@@ -11,11 +11,13 @@ class Clock:
     """Seconds since the sandbox was made, as the service it plays would count them.
 
     The clock stands still until `run` gives it something to follow. Moved on by hand it can be at
-    any time, also while it follows.
+    any time, also while it follows. `skew` is how many seconds its dates are off, which its seconds
+    know nothing of.
     """
 
     speed: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
     epoch: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+    skew: float = 0.0
     _source: Callable[[], float] | None = attrs.field(default=None, init=False)
     _since: float = attrs.field(default=0.0, init=False)
     _elapsed: float = attrs.field(default=0.0, init=False)
@@ -46,8 +48,8 @@ class Clock:
         self._elapsed += seconds
 
     def at(self, moment: float) -> datetime:
-        """The date and time at `moment`, aware and in UTC."""
-        return self.epoch + timedelta(seconds=moment)
+        """The date and time at `moment` as the service would write it, aware and in UTC."""
+        return self.epoch + timedelta(seconds=moment + self.skew)
 
 
 def us_text(moment: datetime) -> str:

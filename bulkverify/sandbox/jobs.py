@@ -38,7 +38,10 @@ class Step:
 
 @attrs.define(kw_only=True, eq=False)
 class Job:
-    """An uploaded list and what has been done to it; moments are seconds of the sandbox's clock."""
+    """An uploaded list and what has been done to it; moments are seconds of the sandbox's clock.
+
+    One that is `endless` is never completed.
+    """
 
     job_id: str
     addresses: AddressList
@@ -46,6 +49,7 @@ class Job:
     created_at: datetime
     timings: Timings
     automatic: bool = False
+    endless: bool = False
     started: float | None = None
     _ending: Step | None = None
     _known: JobStatus | None = None
@@ -119,7 +123,7 @@ class Job:
         moments = [self.created, self.prepared]
         if self.started is not None:
             begin, end = self._verifying()
-            moments += [begin, end + self.timings.finishing]
+            moments += [begin, math.inf if self.endless else end + self.timings.finishing]
         for status, moment in zip(MAIN_LINE, moments, strict=False):
             yield Step(status, moment)
 

@@ -24,6 +24,42 @@ class Upload:
     time: datetime
 
 
+@attrs.frozen(kw_only=True)
+class Injected:
+    """A fault that took effect: which, on what request, about which list if about one, and when."""
+
+    kind: str
+    endpoint: Endpoint
+    job_id: str | None
+    time: datetime
+
+
+@attrs.define(kw_only=True, eq=False)
+class JobBooks:
+    """Everything that happened to one list.
+
+    Attributes:
+        requests: how many requests about it arrived, by endpoint; its upload is none of them.
+        throttled: how many of them were answered 429, by endpoint.
+        faults: how many of them a fault hit, by kind.
+        starts: how many starts were accepted, also through `auto_verify`.
+        downloads: how many times its results were handed out.
+        credits_spent: what it cost.
+    """
+
+    requests: Counter[str] = attrs.field(factory=Counter)
+    throttled: Counter[str] = attrs.field(factory=Counter)
+    faults: Counter[str] = attrs.field(factory=Counter)
+    starts: int = 0
+    downloads: int = 0
+    credits_spent: int = 0
+
+    @property
+    def polls(self) -> int:
+        """How many times its status was asked for."""
+        return self.requests["status"]
+
+
 @attrs.define(kw_only=True, eq=False)
 class Ledger:
     """Everything that happened, for a test to assert.
@@ -37,6 +73,7 @@ class Ledger:
         deletes: the ids of the lists that were deleted.
         verified_addresses: the addresses that were verified one by one, as they were asked for.
         faults: how many injected faults took effect, by kind.
+        injected: every one of them, in order.
         credits_spent: what all of it cost.
     """
 
@@ -48,14 +85,41 @@ class Ledger:
     deletes: list[str] = attrs.field(factory=list)
     verified_addresses: list[str] = attrs.field(factory=list)
     faults: Counter[str] = attrs.field(factory=Counter)
+    injected: list[Injected] = attrs.field(factory=list)
     credits_spent: int = 0
-    _spent: Counter[str] = attrs.field(factory=Counter, repr=False)
+    _jobs: dict[str, JobBooks] = attrs.field(factory=dict, repr=False)
     _paid: Counter[str] = attrs.field(factory=Counter, repr=False)
     _bills: list[Callable[[], Iterable[str]]] = attrs.field(factory=list, repr=False)
 
+    def __str__(self) -> str:
+        """Tell it in a few lines, without any address."""
+        lines = [
+            f"uploads {len(self.uploads)}, starts {len(self.starts)}, downloads {len(self.downloads)}",
+            f"credits spent {self.credits_spent}, addresses paid twice {len(self.paid_twice)}",
+            f"requests: {_listed(self.requests)}",
+            f"throttled: {_listed(self.throttled)}",
+            f"faults: {_listed(self.faults)}",
+        ]
+        for upload in self.uploads:
+            books = self.job(upload.job_id)
+            lines.append(
+                f"{upload.job_id}: {upload.total} rows, {books.starts} starts, "
+                f"{books.credits_spent} credits, {books.polls} polls, {books.downloads} downloads"
+            )
+        return "\n".join(lines)
+
+    def job(self, job_id: str) -> JobBooks:
+        """What happened to one list; nothing, if there was never one of this id."""
+        return self._jobs.get(job_id) or JobBooks()
+
     def spent_on(self, job_id: str) -> int:
         """The credits that went into one list."""
-        return self._spent[job_id]
+        return self.job(job_id).credits_spent
+
+    @property
+    def polls(self) -> int:
+        """How many times the status of any list was asked for."""
+        return self.requests["status"]
 
     @property
     def paid(self) -> Counter[str]:
@@ -67,15 +131,52 @@ class Ledger:
             self._paid.update(self._bills.pop()())
         return self._paid
 
+    @property
+    def paid_twice(self) -> list[str]:
+        """The addresses that have been paid more than once; there should be none."""
+        return [address for address, times in self.paid.items() if times > 1]
+
+    def note_request(self, endpoint: Endpoint, job_id: str | None) -> None:
+        """Write down that a request has arrived."""
+        self.requests[endpoint] += 1
+        if job_id:
+            self._of(job_id).requests[endpoint] += 1
+
+    def note_throttled(self, endpoint: Endpoint, job_id: str | None) -> None:
+        """Write down that a request was answered 429."""
+        self.throttled[endpoint] += 1
+        if job_id:
+            self._of(job_id).throttled[endpoint] += 1
+
+    def note_fault(self, injected: Injected) -> None:
+        """Write down that a fault took effect."""
+        self.faults[injected.kind] += 1
+        self.injected.append(injected)
+        if injected.job_id:
+            self._of(injected.job_id).faults[injected.kind] += 1
+
     def note_start(self, job_id: str, cost: int, addresses: Callable[[], Iterable[str]]) -> None:
         """Write down that a list was started; `addresses` is called when somebody wants to know."""
         self.starts.append(job_id)
-        self._spent[job_id] += cost
+        self._of(job_id).starts += 1
+        self._of(job_id).credits_spent += cost
         self.credits_spent += cost
         self._bills.append(addresses)
+
+    def note_download(self, job_id: str) -> None:
+        """Write down that a list's results were handed out."""
+        self.downloads.append(job_id)
+        self._of(job_id).downloads += 1
 
     def note_address(self, address: str, normal: str) -> None:
         """Write down that a single address was verified."""
         self.verified_addresses.append(address)
         self.credits_spent += 1
         self._paid[normal] += 1
+
+    def _of(self, job_id: str) -> JobBooks:
+        return self._jobs.setdefault(job_id, JobBooks())
+
+
+def _listed(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counter.items()) or "none"

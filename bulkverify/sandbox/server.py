@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Iterable
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self, get_args
@@ -46,6 +47,7 @@ class Sandbox:
         retry_after: float | None = None,
         seed: int | None = None,
         epoch: datetime | None = None,
+        faults: Iterable[Fault] = (),
     ) -> None:
         """Set the service up; nothing is served yet.
 
@@ -63,8 +65,9 @@ class Sandbox:
             timings: how long everything takes.
             upload_status: the HTTP status of a successful upload, 201 or 200.
             retry_after: what the `Retry-After` header of a 429 says, if there is to be one.
-            seed: makes the job ids the same in every run.
+            seed: makes the job ids, and what goes wrong at random, the same in every run.
             epoch: the date and time at which the sandbox's clock begins, aware; by default now.
+            faults: what is to go wrong, in addition to what `inject` is told later.
 
         Raises:
             ValueError: there is no such vendor.
@@ -72,6 +75,7 @@ class Sandbox:
         if vendor not in get_args(Vendor):
             raise ValueError(f"{vendor!r} is no vendor; they are {', '.join(get_args(Vendor))}")
         clock = Clock(speed=speed) if epoch is None else Clock(speed=speed, epoch=epoch)
+        self._seed = random.SystemRandom().getrandbits(32) if seed is None else seed
         self._host = host
         self._port = port
         self._account = Account(
@@ -81,18 +85,20 @@ class Sandbox:
             credits=credits,
             max_lists=max_lists,
             max_verifying=max_verifying,
-            ids=random.Random(seed),  # noqa: S311 - they name lists, they protect nothing
+            ids=random.Random(self._seed),  # noqa: S311 - they name lists, they protect nothing
         )
         self._front = Front(
             account=self._account,
             allowance=Allowance(requests_per_minute=requests_per_minute),
-            faults=Faults(),
+            faults=Faults(self._seed),
             api_key=api_key,
             vendor=vendor,
             upload_status=upload_status,
             retry_after=retry_after,
         )
         self._runner: web.AppRunner | None = None
+        for fault in faults:
+            self.inject(fault)
 
     async def start(self) -> Self:
         """Begin to serve.
@@ -157,6 +163,11 @@ class Sandbox:
         return self._front.api_key
 
     @property
+    def seed(self) -> int:
+        """What the job ids and the faults at random come from; give it to the next to see the same again."""
+        return self._seed
+
+    @property
     def credits(self) -> int:
         """What the account can still spend; may be set."""
         self._account.settle()
@@ -211,5 +222,5 @@ class Sandbox:
         self._account.end(job_id, JobStatus.FAILED)
 
     def inject(self, fault: Fault) -> None:
-        """Let something go wrong; the first injected fault that fits a request hits it."""
+        """Let something go wrong; the first injected fault that is meant for a request hits it."""
         self._front.faults.inject(fault)
