@@ -14,7 +14,7 @@ from bulkverify.access import parse_base_url
 from bulkverify.downloads import save_results, stream_rows
 from bulkverify.errors import AlreadyStartedError, UsageError
 from bulkverify.handles import Handles
-from bulkverify.lifecycle import TERMINAL, JobStatus, can_follow
+from bulkverify.lifecycle import TERMINAL, can_follow
 from bulkverify.models import (
     Acknowledgement,
     AddressVerdict,
@@ -349,8 +349,8 @@ class Client:
         job = self.handles.get(job_id)
         if job is not None and job.snapshot is not None and job.snapshot.ended:
             return job.snapshot.total
-        snapshot = await self.status(job_id)
-        return snapshot.total if snapshot.status is JobStatus.COMPLETED else None
+        # A lagging replica may not know yet that it has completed, but how many rows it has.
+        return (await self.status(job_id)).total
 
 
 class Job:
