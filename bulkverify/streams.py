@@ -20,6 +20,7 @@ from bulkverify.errors import (
     ServerError,
     UnreadableAnswerError,
 )
+from bulkverify.failures import LONGEST_PAUSE
 from bulkverify.lifecycle import JobStatus, observe
 from bulkverify.models import JobSnapshot
 from bulkverify.pacing import PollState, Progress
@@ -294,7 +295,8 @@ class Stream:
             return
         self.due = min(now + delay, last_chance)
         if not isinstance(outcome, JobSnapshot):
-            self.due = max(self.due, now + (getattr(outcome, "retry_after", None) or 0.0))
+            pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_PAUSE)
+            self.due = max(self.due, now + pause)
 
     def _ask(
         self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float

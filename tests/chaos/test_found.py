@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tenacity import wait_fixed
 
-from bulkverify import Client
+from bulkverify import Client, RateLimitedError, wait_until
 from bulkverify.answers import retry_after
 from bulkverify.sandbox import FaultKind
+from tests.scripted import JOB_ID, ScriptedClient, seen
 from tests.served import ADDRESSES, completed, fault, served
 
 HOURS_AGO = "Fri, 19 Jul 2024 09:08:26 GMT"
@@ -33,3 +35,13 @@ def test_a_pause_until_a_date_goes_by_the_clock_of_who_asks_for_it(
 ) -> None:
     headers = {name: HOURS_AGO, "Retry-After": HALF_A_MINUTE_LATER}
     assert retry_after(headers, now=ours) == 30
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_no_pause_that_a_service_asks_for_keeps_a_wait_from_its_job() -> None:
+    refusal = RateLimitedError("429", retry_after=86400.0)
+    async with ScriptedClient([refusal, seen("completed")]) as client:
+        wait = wait_until(client.job(JOB_ID), timeout=3600, wait=wait_fixed(5))
+        assert (await wait).status == "completed"
+    assert client.polled_at[1] - client.polled_at[0] == pytest.approx(120, abs=0.1)
