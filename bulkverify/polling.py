@@ -174,6 +174,7 @@ class Scheduler:
                 if stream.due is not None and stream.due <= now and not stream.ready:
                     stream.ready = True
                     self._ready.append(stream)
+        self._forget_unwanted()
         while (
             len(self._asking) < MOST_IN_FLIGHT and (next_one := self._next_ready(now)) is not None
         ):
@@ -182,6 +183,18 @@ class Scheduler:
             next_one.task = task
         self._stop_hanging(now)
         self._arm()
+
+    def _forget_unwanted(self) -> None:
+        """Forget those for whom nobody waits any more, when they have become the most.
+
+        While the budget is short, what is most overdue comes to the front, and they never are.
+        """
+        ready = self._ready
+        if len(ready) <= _FEW or len(ready) <= 2 * self._handles.held:
+            return
+        self._ready = deque(stream for stream in ready if stream.due is not None)
+        for stream in ready:
+            stream.ready = stream.due is not None
 
     def _stop_hanging(self, now: float) -> None:
         """Cancel what has waited for an answer for too long; the longest waits come first."""

@@ -1,13 +1,15 @@
 """What storms have found, each by itself."""
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tenacity import wait_fixed
 
-from bulkverify import Client, RateLimitedError, wait_until
+from bulkverify import Client, RateLimitedError, WaitTimeoutError, wait_until
 from bulkverify.answers import retry_after
+from bulkverify.polling import Scheduler
 from bulkverify.sandbox import FaultKind
 from tests.scripted import JOB_ID, ScriptedClient, seen
 from tests.served import ADDRESSES, completed, fault, served
@@ -45,3 +47,20 @@ async def test_no_pause_that_a_service_asks_for_keeps_a_wait_from_its_job() -> N
         wait = wait_until(client.job(JOB_ID), timeout=3600, wait=wait_fixed(5))
         assert (await wait).status == "completed"
     assert client.polled_at[1] - client.polled_at[0] == pytest.approx(120, abs=0.1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_those_who_give_up_while_the_budget_is_short_are_forgotten() -> None:
+    async with ScriptedClient(lambda _: seen("verifying"), requests_per_minute=10) as client:
+
+        async def give_up(number: int) -> None:
+            with pytest.raises(WaitTimeoutError):
+                await wait_until(client.job(f"{number:036d}"), timeout=30)
+
+        patient = asyncio.create_task(wait_until(client.job(JOB_ID)))
+        for beginning in range(0, 2000, 50):
+            await asyncio.gather(*map(give_up, range(beginning, beginning + 50)))
+            assert len(client.attached(Scheduler)._ready) <= 250
+        patient.cancel()
+        await asyncio.wait({patient})
