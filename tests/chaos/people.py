@@ -17,11 +17,13 @@ from bulkverify import (
     Job,
     JobCancelledError,
     JobFailedError,
+    JobNotFoundError,
     JobSnapshot,
     ListLimitError,
     NotReadyError,
     RateLimitedError,
     ServerError,
+    ServiceError,
     TransportError,
     UploadUncertainError,
     WaitTimeoutError,
@@ -32,7 +34,7 @@ from bulkverify.lifecycle import JobStatus, satisfies
 from bulkverify.transport import ORDINARY_SECONDS
 
 from .books import Books
-from .weather import Staff
+from .weather import Nobody, Staff
 
 T = TypeVar("T")
 
@@ -63,7 +65,7 @@ class Person:
     others: list[Client]
     chance: random.Random
     books: Books
-    staff: Staff
+    staff: Staff | Nobody
     folder: Path
 
     def addresses(self, count: int) -> list[str]:
@@ -125,15 +127,22 @@ class Person:
 
     async def _start(self, job: Job) -> None:
         async def start() -> None:
+            # A request that was delayed for longer than its caller waited may start it meanwhile.
             with suppress(AlreadyStartedError):
                 await job.start()
 
-        # A request that was delayed for longer than its caller waited may start it meanwhile.
-        await self._persist(start)
+        try:
+            await self._persist(start)
+        except ServiceError as error:
+            if job.id not in self.staff.ended:
+                raise
+            raise JobCancelledError(job_id=job.id) from error
 
     async def _delete(self, job: Job) -> None:
         try:
             await self._persist(job.delete)
+        except JobNotFoundError:  # an earlier attempt has arrived after all
+            self.books.check(self.staff.knows_not(job.id), f"{self.number}: lost its list")
         except NotReadyError:
             # A lagging replica's `completed`, or the staff has ended it.
             self.books.check(

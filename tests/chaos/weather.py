@@ -70,6 +70,10 @@ class Staff:
         self._account = sandbox._account
         self._chance = chance
 
+    def knows_not(self, job_id: str) -> bool:
+        """Tell whether there is no such list."""
+        return job_id not in self._account._jobs
+
     async def work(self) -> None:
         """Go on until cancelled."""
         while True:
@@ -98,3 +102,13 @@ class Staff:
                 end = self._sandbox.fail if self._chance.random() < 0.3 else self._sandbox.cancel
                 end(job.job_id)
                 self.ended.add(job.job_id)
+
+
+class Nobody:
+    """The staff of a service that leaves every list alone."""
+
+    ended: frozenset[str] = frozenset()
+
+    def knows_not(self, job_id: str) -> bool:
+        """Tell whether there is no such list: nobody to ask."""
+        return bool(job_id)
