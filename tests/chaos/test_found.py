@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from tenacity import wait_fixed
 
+import bulkverify.client
 from bulkverify import Client, RateLimitedError, WaitTimeoutError, wait_until
 from bulkverify.answers import retry_after
 from bulkverify.polling import Scheduler
 from bulkverify.sandbox import FaultKind
 from tests.scripted import JOB_ID, ScriptedClient, seen
-from tests.served import ADDRESSES, completed, fault, served
+from tests.served import ADDRESSES, completed, fault, served, uploaded
 
 HOURS_AGO = "Fri, 19 Jul 2024 09:08:26 GMT"
 HALF_A_MINUTE_LATER = "Fri, 19 Jul 2024 09:08:56 GMT"
@@ -64,3 +65,16 @@ async def test_those_who_give_up_while_the_budget_is_short_are_forgotten() -> No
             assert len(client.attached(Scheduler)._ready) <= 250
         patient.cancel()
         await asyncio.wait({patient})
+
+
+@pytest.mark.asyncio
+async def test_lists_that_were_started_and_never_asked_about_are_not_remembered_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bulkverify.client, "MOST_STARTED", 2)
+    async with served() as (_, client):
+        jobs = [await uploaded(client) for _ in range(4)]
+        for job in jobs:
+            await job.start()
+        assert [client.was_started(job.id) for job in jobs] == [False, False, True, True]
+        assert len(client._started) == 2
