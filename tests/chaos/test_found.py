@@ -8,9 +8,10 @@ import pytest
 from tenacity import wait_fixed
 
 import bulkverify.client
-from bulkverify import Client, RateLimitedError, WaitTimeoutError, wait_until
+from bulkverify import Client, ListLimitError, RateLimitedError, WaitTimeoutError, wait_until
 from bulkverify.answers import retry_after
 from bulkverify.polling import Scheduler
+from bulkverify.run.patience import Patience
 from bulkverify.sandbox import FaultKind
 from tests.scripted import JOB_ID, ScriptedClient, seen
 from tests.served import ADDRESSES, completed, fault, served, uploaded
@@ -78,3 +79,16 @@ async def test_lists_that_were_started_and_never_asked_about_are_not_remembered_
             await job.start()
         assert [client.was_started(job.id) for job in jobs] == [False, False, True, True]
         assert len(client._started) == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@pytest.mark.timeout(20)
+async def test_a_run_loses_patience_by_the_clock_that_its_pauses_go_by() -> None:
+    async def full() -> None:
+        raise ListLimitError("Full.")
+
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(ListLimitError):
+        await Patience(3600.0).until_done(full, lambda _: None)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(3600, abs=1)
