@@ -9,6 +9,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from bulkverify.agenda import Agenda
@@ -181,7 +182,19 @@ class Scheduler:
             task = self._loop.create_task(self._work(next_one), name="bulkverify poll")
             self._asking[task] = now
             next_one.task = task
+            task.add_done_callback(partial(self._tidy_up, next_one))
         self._stop_hanging(now)
+        self._arm()
+
+    def _tidy_up(self, stream: Stream, task: "asyncio.Task[None]") -> None:
+        """Give back the room of a task that was cancelled before its first turn: it never ran at all."""
+        if self._asking.pop(task, None) is None:
+            return
+        self._stopped.discard(task)
+        if stream.task is task:
+            stream.task = None
+            stream.lose(self._loop.time())
+            self._enqueue(stream)
         self._arm()
 
     def _forget_unwanted(self) -> None:

@@ -10,7 +10,7 @@ from tenacity import wait_fixed
 import bulkverify.client
 from bulkverify import Client, ListLimitError, RateLimitedError, WaitTimeoutError, wait_until
 from bulkverify.answers import retry_after
-from bulkverify.polling import Scheduler
+from bulkverify.polling import MOST_IN_FLIGHT, Scheduler
 from bulkverify.run.patience import Patience
 from bulkverify.sandbox import FaultKind
 from tests.scripted import JOB_ID, ScriptedClient, seen
@@ -92,3 +92,20 @@ async def test_a_run_loses_patience_by_the_clock_that_its_pauses_go_by() -> None
     with pytest.raises(ListLimitError):
         await Patience(3600.0).until_done(full, lambda _: None)
     assert asyncio.get_running_loop().time() - began == pytest.approx(3600, abs=1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_poll_that_is_cancelled_before_it_begins_gives_its_room_back() -> None:
+    async with ScriptedClient([seen("verifying")]) as client:
+        scheduler = client.attached(Scheduler)
+        for _ in range(MOST_IN_FLIGHT):
+            task = asyncio.create_task(wait_until(client.job(JOB_ID)))
+            await asyncio.sleep(0)
+            task.cancel()
+            scheduler._wake_up()  # the poll's task is made, and has its first turn after that
+            await asyncio.wait({task})
+        assert not scheduler._asking
+        with pytest.raises(WaitTimeoutError):
+            await wait_until(client.job(JOB_ID), timeout=10)
+        assert client.polled_at
