@@ -82,7 +82,9 @@ class Transport:
     ) -> None:
         """Keep the settings; the session is opened by the first request that needs one."""
         self._secret = Secret(api_key)
-        self._base_url = base_url
+        base = URL(base_url)
+        self._scheme, self._authority = base.scheme, base.raw_authority
+        self._base_path = base.raw_path.rstrip("/")
         self._session = session
         self._owns_session = session is None
         # Our own session has them as its defaults, which saves building them for every request.
@@ -269,8 +271,15 @@ class Transport:
             raise
 
     def _url(self, call: Call[T]) -> URL:
+        # From its pieces, because parsing a text of them would take four times as long.
         query = f"{urlencode(call.query)}&" if call.query else ""
-        return URL(f"{self._base_url}/{call.path}?{query}{self._secret.query}", encoded=True)
+        return URL.build(
+            scheme=self._scheme,
+            authority=self._authority,
+            path=f"{self._base_path}/{call.path}",
+            query_string=f"{query}{self._secret.query}",
+            encoded=True,
+        )
 
 
 class Body:

@@ -49,6 +49,7 @@ EVERY_MODULE = {
 CORE = {f"bulkverify.{name}" for name in ORDER}
 SANDBOX = {name for name in EVERY_MODULE if name.split(".")[1:2] == ["sandbox"]}
 CLI = {name for name in EVERY_MODULE if name.split(".")[1:2] == ["cli"]}
+TESTING = {name for name in EVERY_MODULE if name.split(".")[1:2] == ["testing"]}
 PUBLIC = {name: getattr(bulkverify, name) for name in bulkverify.__all__ if name != "__version__"}
 
 
@@ -164,7 +165,8 @@ def test_every_module_says_what_it_holds(module: str) -> None:
 
 
 def test_every_module_has_its_place_in_the_order() -> None:
-    assert CORE | SANDBOX | CLI | {"bulkverify", "bulkverify._version"} == EVERY_MODULE
+    others = {"bulkverify", "bulkverify._version"}
+    assert CORE | SANDBOX | CLI | TESTING | others == EVERY_MODULE
     assert len(ORDER) == len(set(ORDER))
 
 
@@ -177,6 +179,10 @@ def test_imports_point_downwards(module: str) -> None:
 def test_the_sandbox_knows_of_the_sdk_the_lifecycle_and_the_models_only() -> None:
     known = set().union(*(ours(module) for module in SANDBOX)) - SANDBOX
     assert known == {"bulkverify.lifecycle", "bulkverify.models"}
+
+
+def test_the_virtual_clock_knows_nothing_of_the_sdk() -> None:
+    assert set().union(*(ours(module) for module in TESTING)) <= TESTING
 
 
 def test_no_imports_go_round_in_a_circle() -> None:
@@ -221,7 +227,7 @@ def test_importing_the_package_loads_nothing_optional_and_starts_nothing() -> No
     assert "bulkverify.waiting" in loaded
     assert not {name for name in loaded if name.startswith(("bulkverify.run", "bulkverify.lists"))}
     assert not {name.partition(".")[0] for name in loaded} & {*OPTIONAL, *LATE}
-    assert not {name for name in loaded if name in SANDBOX | CLI}
+    assert not {name for name in loaded if name in SANDBOX | CLI | TESTING}
     assert threads == 1
 
 

@@ -74,7 +74,8 @@ async def sandbox(
         url = _reachable(service.url)
         show.data({"url": url, "api_key": api_key}, _invitation(url, api_key))
         if rules:
-            show.note(f"{len(rules)} faults are to come, by the seed {service.seed}.")
+            count = "1 fault is" if len(rules) == 1 else f"{len(rules)} faults are"
+            show.note(f"{count} to come, by the seed {service.seed}.")
         show.note("Ctrl-C ends it, and its lists with it.")
         await asyncio.Event().wait()
 

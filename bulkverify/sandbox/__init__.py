@@ -23,7 +23,7 @@ and of disposable mailboxes.
 from bulkverify.sandbox.faults import Fault, FaultKind, at_random
 from bulkverify.sandbox.jobs import Timings
 from bulkverify.sandbox.ledger import Injected, JobBooks, Ledger, Upload
-from bulkverify.sandbox.rules import RuleError, read_faults
+from bulkverify.sandbox.rules import RuleError, make_fault, read_faults
 from bulkverify.sandbox.server import Sandbox
 
 __all__ = [
@@ -37,5 +37,6 @@ __all__ = [
     "Timings",
     "Upload",
     "at_random",
+    "make_fault",
     "read_faults",
 ]

@@ -1,0 +1,34 @@
+"""What never comes is not waited for until the end of all days."""
+
+import asyncio
+
+import pytest
+
+from bulkverify.testing import StillWaitingError, virtual_clock
+
+
+async def wait_for_nothing() -> None:
+    never = asyncio.Event()
+    with virtual_clock():
+        while not never.is_set():  # noqa: ASYNC110 - that is the mistake
+            await asyncio.sleep(86400)
+
+
+def test_waiting_for_what_never_comes_ends() -> None:
+    with asyncio.Runner() as runner:
+        runner.get_loop()
+        with pytest.raises(StillWaitingError, match="jumped for 401 days"):
+            runner.run(wait_for_nothing())
+
+
+def test_timers_that_are_due_at_once_come_after_years_as_well() -> None:
+    async def wait() -> None:
+        with virtual_clock() as clock:
+            for _ in range(3):
+                clock.now += 100 * 365 * 86400.0
+                called = asyncio.Event()
+                asyncio.get_running_loop().call_later(0, called.set)
+                await called.wait()
+                await asyncio.sleep(0.001)
+
+    asyncio.run(wait())
