@@ -8,7 +8,16 @@ import pytest
 from tenacity import wait_fixed
 
 import bulkverify.client
-from bulkverify import Client, ListLimitError, RateLimitedError, WaitTimeoutError, wait_until
+from bulkverify import (
+    Acknowledgement,
+    Client,
+    JobCancelledError,
+    ListLimitError,
+    RateLimitedError,
+    WaitTimeoutError,
+    verify_list,
+    wait_until,
+)
 from bulkverify.answers import retry_after
 from bulkverify.polling import MOST_IN_FLIGHT, Scheduler
 from bulkverify.run.patience import Patience
@@ -109,3 +118,25 @@ async def test_a_poll_that_is_cancelled_before_it_begins_gives_its_room_back() -
         with pytest.raises(WaitTimeoutError):
             await wait_until(client.job(JOB_ID), timeout=10)
         assert client.polled_at
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_was_cancelled_just_before_its_start_is_sent_anew_by_the_next_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = tmp_path / "list.csv", tmp_path / "verified.csv"
+    source.write_text("email\ndeliverable@example.com\n")
+    async with served() as (sandbox, client):
+        start = client.start
+
+        async def cancelled_meanwhile(job_id: str) -> Acknowledgement:
+            if not sandbox.ledger.requests["start"]:
+                sandbox.cancel(job_id)
+            return await start(job_id)
+
+        monkeypatch.setattr(client, "start", cancelled_meanwhile)
+        with pytest.raises(JobCancelledError):
+            await verify_list(client, source, output, wait=wait_fixed(0.01))
+        report = await verify_list(client, source, output, wait=wait_fixed(0.01))
+        assert report.verdicts.deliverable == 1
+        assert len(sandbox.ledger.starts) == 1
