@@ -140,3 +140,12 @@ async def test_a_list_that_was_cancelled_just_before_its_start_is_sent_anew_by_t
         report = await verify_list(client, source, output, wait=wait_fixed(0.01))
         assert report.verdicts.deliverable == 1
         assert len(sandbox.ledger.starts) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_two_answers_of_a_lagging_replica_end_no_wait_however_far_they_are_apart() -> None:
+    steps = [seen("verifying"), seen("ready"), seen("ready"), seen("verifying"), seen("completed")]
+    async with ScriptedClient(steps) as client:
+        snapshot = await wait_until(client.job(JOB_ID), wait=wait_fixed(90))
+        assert snapshot.status == "completed"
