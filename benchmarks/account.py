@@ -61,7 +61,7 @@ class VirtualClient(Client):
         super().__init__("key")
         self._service = service
         self._works = works
-        self._started.update(works)
+        self._started.update(dict.fromkeys(works))
 
     async def poll(self, job_id: str) -> JobSnapshot:
         """Answer for a job as it is half a latency from now."""

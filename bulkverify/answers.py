@@ -94,19 +94,29 @@ def _says_no(success: object) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
-    """Read the pause in seconds that a `Retry-After` asks for, in either of its two forms."""
-    text = next(
-        (value for name, value in headers.items() if name.lower() == "retry-after"), ""
-    ).strip()
+    """Read the pause in seconds that a `Retry-After` asks for, in either of its two forms.
+
+    A date is meant by the clock of whoever wrote it, which its `Date` tells; `now` is our own, for
+    where there is none.
+    """
+    found = {name.lower(): value.strip() for name, value in headers.items()}
+    text = found.get("retry-after", "")
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         return float(text)
+    moment = _moment(text)
+    if moment is None:
+        return None
+    asked_at = _moment(found.get("date", "")) or now or datetime.now(UTC)
+    return max(0.0, (moment - asked_at).total_seconds())
+
+
+def _moment(text: str) -> datetime | None:
+    """Read a date as headers have it."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 _BY_STATUS: Final[Mapping[int, tuple[type[ServiceError], str]]] = {

@@ -14,7 +14,7 @@ from bulkverify.access import parse_base_url
 from bulkverify.downloads import save_results, stream_rows
 from bulkverify.errors import AlreadyStartedError, UsageError
 from bulkverify.handles import Handles
-from bulkverify.lifecycle import TERMINAL, JobStatus, can_follow
+from bulkverify.lifecycle import TERMINAL, can_follow
 from bulkverify.models import (
     Acknowledgement,
     AddressVerdict,
@@ -33,6 +33,9 @@ REQUESTS_PER_MINUTE: Final = 120
 
 SETTLING_SECONDS: Final = 30.0
 """For so long after an upload, "job not found" can mean that a replica has not heard of it yet."""
+
+MOST_STARTED: Final = 10_000
+"""So many lists are remembered as started at most; an account has a hundred under way at once."""
 
 
 class Attachment(Protocol):
@@ -98,7 +101,7 @@ class Client:
         # For the scheduler of the waits: the handles, and a turn in the budget for a poll.
         self.handles: Handles[Job] = Handles()
         self.take_turn: Final = self._transport.take_for_poll
-        self._started: set[str] = set()
+        self._started: dict[str, None] = {}  # in the order of their starts
         self._uploaded_at: dict[str, float] = {}
         self._attachments: dict[Callable[[Client], Attachment], Attachment] = {}
 
@@ -175,7 +178,7 @@ class Client:
             job_id: at for job_id, at in self._uploaded_at.items() if now - at < SETTLING_SECONDS
         } | {acknowledgement.job_id: now}
         if auto_verify:
-            self._started.add(acknowledgement.job_id)
+            self._remember_start(acknowledgement.job_id)
         return self.job(acknowledgement.job_id)
 
     async def status(self, job_id: str) -> JobSnapshot:
@@ -214,9 +217,9 @@ class Client:
             acknowledgement = await money.start(self._transport, job_id)
         except AlreadyStartedError:
             # It is under way, even if the status stays `ready` for a while.
-            self._started.add(job_id)
+            self._remember_start(job_id)
             raise
-        self._started.add(job_id)
+        self._remember_start(job_id)
         return acknowledgement
 
     async def download(
@@ -291,7 +294,7 @@ class Client:
             TransportError: no usable answer.
         """
         acknowledgement = await money.delete(self._transport, job_id)
-        self._started.discard(job_id)
+        self._started.pop(job_id, None)
         return acknowledgement
 
     async def verify(self, address: str, *, timeout: float | None = None) -> AddressVerdict:
@@ -334,9 +337,14 @@ class Client:
             return False
         return asyncio.get_running_loop().time() - uploaded_at < SETTLING_SECONDS
 
+    def _remember_start(self, job_id: str) -> None:
+        self._started[job_id] = None
+        if len(self._started) > MOST_STARTED:  # nobody has seen the first of them end
+            del self._started[next(iter(self._started))]
+
     def _note(self, snapshot: JobSnapshot) -> JobSnapshot:
         if snapshot.status in TERMINAL:
-            self._started.discard(snapshot.job_id)
+            self._started.pop(snapshot.job_id, None)
         job = self.handles.get(snapshot.job_id)
         if job is not None:
             job.note(snapshot)
@@ -349,8 +357,8 @@ class Client:
         job = self.handles.get(job_id)
         if job is not None and job.snapshot is not None and job.snapshot.ended:
             return job.snapshot.total
-        snapshot = await self.status(job_id)
-        return snapshot.total if snapshot.status is JobStatus.COMPLETED else None
+        # A lagging replica may not know yet that it has completed, but how many rows it has.
+        return (await self.status(job_id)).total
 
 
 class Job:

@@ -9,6 +9,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from bulkverify.agenda import Agenda
@@ -174,14 +175,39 @@ class Scheduler:
                 if stream.due is not None and stream.due <= now and not stream.ready:
                     stream.ready = True
                     self._ready.append(stream)
+        self._forget_unwanted()
         while (
             len(self._asking) < MOST_IN_FLIGHT and (next_one := self._next_ready(now)) is not None
         ):
             task = self._loop.create_task(self._work(next_one), name="bulkverify poll")
             self._asking[task] = now
             next_one.task = task
+            task.add_done_callback(partial(self._tidy_up, next_one))
         self._stop_hanging(now)
         self._arm()
+
+    def _tidy_up(self, stream: Stream, task: "asyncio.Task[None]") -> None:
+        """Give back the room of a task that was cancelled before its first turn: it never ran at all."""
+        if self._asking.pop(task, None) is None:
+            return
+        self._stopped.discard(task)
+        if stream.task is task:
+            stream.task = None
+            stream.lose(self._loop.time())
+            self._enqueue(stream)
+        self._arm()
+
+    def _forget_unwanted(self) -> None:
+        """Forget those for whom nobody waits any more, when they have become the most.
+
+        While the budget is short, what is most overdue comes to the front, and they never are.
+        """
+        ready = self._ready
+        if len(ready) <= _FEW or len(ready) <= 2 * self._handles.held:
+            return
+        self._ready = deque(stream for stream in ready if stream.due is not None)
+        for stream in ready:
+            stream.ready = stream.due is not None
 
     def _stop_hanging(self, now: float) -> None:
         """Cancel what has waited for an answer for too long; the longest waits come first."""

@@ -20,6 +20,7 @@ from bulkverify.errors import (
     ServerError,
     UnreadableAnswerError,
 )
+from bulkverify.failures import LONGEST_PAUSE
 from bulkverify.lifecycle import JobStatus, observe
 from bulkverify.models import JobSnapshot
 from bulkverify.pacing import PollState, Progress
@@ -41,6 +42,7 @@ ends: under the limit of one account, 100 jobs are then noticed three times as l
 """
 
 _FRESH_SECONDS: Final = 1.0
+_FEW_STALE: Final = 2
 _WAITED_OUT: Final = (
     RateLimitedError,
     ServerError,
@@ -57,15 +59,17 @@ class _Trouble:
         failures: how many polls have failed in a row.
         last_error: the last of all that failed.
         ready_since: since when the job has been ready, in the loop's time.
+        stale: how many answers in a row have reported it as that.
         stale_since: since when it has been reported as in an earlier status than before.
     """
 
-    __slots__ = ("failures", "last_error", "ready_since", "stale_since")
+    __slots__ = ("failures", "last_error", "ready_since", "stale", "stale_since")
 
     def __init__(self) -> None:
         self.failures = 0
         self.last_error: BulkVerifyError | None = None
         self.ready_since: float | None = None
+        self.stale = 0
         self.stale_since: float | None = None
 
 
@@ -250,8 +254,11 @@ class Stream:
         )
         trouble = self._troubled()
         if trouble.stale_since is None:
-            trouble.stale_since = now
-        elif now - trouble.stale_since >= STALE_SECONDS:
+            trouble.stale_since, trouble.stale = now, 1
+            return
+        trouble.stale += 1
+        # Where polls are rare, two chance answers may be a minute apart.
+        if trouble.stale > _FEW_STALE and now - trouble.stale_since >= STALE_SECONDS:
             try:
                 observe(known.status, snapshot.status, job_id=snapshot.job_id)
             except IllegalTransitionError as error:
@@ -294,7 +301,8 @@ class Stream:
             return
         self.due = min(now + delay, last_chance)
         if not isinstance(outcome, JobSnapshot):
-            self.due = max(self.due, now + (getattr(outcome, "retry_after", None) or 0.0))
+            pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_PAUSE)
+            self.due = max(self.due, now + pause)
 
     def _ask(
         self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float

@@ -56,7 +56,7 @@ class ScriptedClient(Client):
         return self._last
 
     def mark_started(self, job_id: str = JOB_ID) -> None:
-        self._started.add(job_id)
+        self._started[job_id] = None
 
     def mark_uploaded(self, job_id: str = JOB_ID) -> None:
         self._uploaded_at[job_id] = asyncio.get_running_loop().time()

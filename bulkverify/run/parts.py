@@ -200,6 +200,9 @@ class PartRun:
         except ServiceError as error:
             if before in UNPAID and not isinstance(error, ServerError):  # the service said no
                 self._note(before, credits=0, started_at=None)
+            if type(error) is ServiceError:  # for a reason of its own: the list may have ended
+                await job.status()
+                await self._wait(job, JobStatus.READY, Stage.PREPARING)
             raise
         else:
             spent = cost

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Final, TypeVar
 
 from bulkverify.errors import (
@@ -37,6 +36,11 @@ _OUTAGES: Final = (
 )
 
 
+def now() -> float:
+    """Tell the time that the pauses go by, which need not be that of the machine."""
+    return asyncio.get_running_loop().time()
+
+
 class Patience:
     """Makes attempts until one succeeds, fails for good, or the time is over."""
 
@@ -62,7 +66,7 @@ class Patience:
             ListLimitError: there has been no room until the timeout.
             BulkVerifyError: what the attempt raises for good, or in the end.
         """
-        began = monotonic()
+        began = now()
         pause = FIRST_PAUSE
         while True:
             self._over.clear()
@@ -85,4 +89,4 @@ class Patience:
         allowed = float("inf") if self._timeout is None else self._timeout
         if not isinstance(error, ListLimitError):
             allowed = min(allowed, LONGEST_OUTAGE)
-        return allowed - (monotonic() - began)
+        return allowed - (now() - began)

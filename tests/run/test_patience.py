@@ -45,7 +45,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(patience, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(patience, "LONGEST_OUTAGE", 35.0)
-    monkeypatch.setattr(patience, "monotonic", tick)
+    monkeypatch.setattr(patience, "now", tick)
     return now
 
 
