@@ -274,8 +274,7 @@ class Transport:
                 headers=_JSON_HEADERS if call.json is not None else self._headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                # That aiohttp asks for a status again when an old connection has died is welcome.
-                middlewares=None if scheduled else _SEND_ONCE,
+                middlewares=_SEND_ONCE,
                 timeout=_NO_TIMEOUT if scheduled else _timeout_of(call),
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
