@@ -7,6 +7,7 @@ import re
 import signal
 import struct
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +146,15 @@ def test_the_key_is_asked_for_and_not_echoed(
     assert "s3cr3t" not in seen
 
 
+def wait_until_it_reads(pid: int) -> None:
+    """Wait until a process sleeps: a signal just before it reads would be noticed only after that."""
+    asleep = 0
+    while asleep < 5:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        asleep = asleep + 1 if state == "S" else 0
+        time.sleep(0.01)
+
+
 @pytest.mark.usefixtures("service")
 def test_ctrl_c_ends_the_question_for_the_key(
     terminal: Terminal,
@@ -156,6 +166,7 @@ def test_ctrl_c_ends_the_question_for_the_key(
     process = shell("credits", **far)
     terminal.leave()
     terminal.read("API key: ")
+    wait_until_it_reads(process.pid)
     process.send_signal(signal.SIGINT)
     seen = terminal.read()
     assert process.wait(LIMIT) == 130
