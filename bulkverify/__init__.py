@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from bulkverify._version import __version__
-from bulkverify.client import Client, Job
+from bulkverify.client import Client
 from bulkverify.errors import (
     AccountRestrictedError,
     AlreadyStartedError,
@@ -52,6 +52,7 @@ from bulkverify.errors import (
     VerifyUncertainError,
     WaitTimeoutError,
 )
+from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus
 from bulkverify.models import (
     Acknowledgement,

@@ -1,4 +1,4 @@
-"""The calls a user makes: `Client` for the account, `Job` for one list."""
+"""The calls a user makes: `Client` for the account, and with `Job` for one list."""
 
 import asyncio
 import os
@@ -14,7 +14,8 @@ from bulkverify.access import parse_base_url
 from bulkverify.downloads import save_results, stream_rows
 from bulkverify.errors import AlreadyStartedError, UsageError
 from bulkverify.handles import Handles
-from bulkverify.lifecycle import TERMINAL, can_follow
+from bulkverify.job import Job
+from bulkverify.lifecycle import TERMINAL
 from bulkverify.models import (
     Acknowledgement,
     AddressVerdict,
@@ -137,7 +138,7 @@ class Client:
         """The service that this client talks to."""
         return self._base_url
 
-    def job(self, job_id: str) -> "Job":
+    def job(self, job_id: str) -> Job:
         """Return the handle of a job by its id, without a request; the same one while it is in use.
 
         Raises:
@@ -152,7 +153,7 @@ class Client:
 
     async def upload(
         self, source: UploadSource, *, auto_verify: bool = False, title: str | None = None
-    ) -> "Job":
+    ) -> Job:
         """Upload a list, which costs nothing until it is started.
 
         Args:
@@ -359,71 +360,3 @@ class Client:
             return job.snapshot.total
         # A lagging replica may not know yet that it has completed, but how many rows it has.
         return (await self.status(job_id)).total
-
-
-class Job:
-    """A list on the service; made by `Client.upload` and `Client.job`.
-
-    `snapshot` is the furthest that has been seen of it, or `None` before the first answer.
-    """
-
-    __slots__ = ("__weakref__", "_client", "_id", "_snapshot")
-
-    def __init__(self, client: Client, job_id: str) -> None:
-        """Hold on to the client; `Client.job` makes sure that there is one handle a job."""
-        self._client = client
-        self._id = job_id
-        self._snapshot: JobSnapshot | None = None
-
-    def __repr__(self) -> str:
-        return f"<Job {self._id}: {self._snapshot.status if self._snapshot else 'not asked yet'}>"
-
-    @property
-    def id(self) -> str:
-        """The service's id of the list: with it, `Client.job` finds it again from anywhere."""
-        return self._id
-
-    @property
-    def client(self) -> Client:
-        """The client that this job belongs to."""
-        return self._client
-
-    @property
-    def snapshot(self) -> JobSnapshot | None:
-        """The furthest that has been seen of the job; no answer from a lagging replica sets it back."""
-        return self._snapshot
-
-    def note(self, snapshot: JobSnapshot) -> None:
-        """Keep a snapshot, unless the job was further on before."""
-        if self._snapshot is None or can_follow(self._snapshot.status, snapshot.status):
-            self._snapshot = snapshot
-
-    async def status(self) -> JobSnapshot:
-        """Ask how the job is doing; see `Client.status`."""
-        return await self._client.status(self._id)
-
-    async def start(self) -> Acknowledgement:
-        """Start the verification, which spends the credits; see `Client.start`."""
-        return await self._client.start(self._id)
-
-    async def download(
-        self,
-        destination: str | os.PathLike[str],
-        *,
-        verdicts: Iterable[Verdict | str] | None = None,
-    ) -> int:
-        """Download the results into a file; see `Client.download`."""
-        return await self._client.download(self._id, destination, verdicts=verdicts)
-
-    def rows(
-        self,
-        *,
-        verdicts: Iterable[Verdict | str] | None = None,
-        encoding: str = "utf-8-sig",
-    ) -> AsyncGenerator[ResultRow]:
-        """Give the results as typed rows; see `Client.rows`."""
-        return self._client.rows(self._id, verdicts=verdicts, encoding=encoding)
-
-    async def delete(self) -> Acknowledgement:
-        """Delete the list from the service; see `Client.delete`."""
-        return await self._client.delete(self._id)

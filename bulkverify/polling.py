@@ -24,7 +24,7 @@ from bulkverify.errors import (
 )
 from bulkverify.models import JobSnapshot
 from bulkverify.streams import Stream
-from bulkverify.transport import ORDINARY_SECONDS
+from bulkverify.timeouts import ORDINARY_SECONDS
 from bulkverify.waiters import Waiter
 
 _log: Final = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ from typing import Final
 
 from tenacity.wait import wait_base
 
-from bulkverify.client import Job
 from bulkverify.errors import (
     BulkVerifyError,
     ConnectionFailedError,
@@ -21,6 +20,7 @@ from bulkverify.errors import (
     UnreadableAnswerError,
 )
 from bulkverify.failures import LONGEST_PAUSE
+from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus, observe
 from bulkverify.models import JobSnapshot
 from bulkverify.pacing import PollState, Progress

@@ -38,33 +38,14 @@ from bulkverify.errors import (
     TransportError,
     UnreadableAnswerError,
 )
-from bulkverify.failures import CONNECT_TIMEOUT, LONGEST_PAUSE, may_repeat, send_once, translate
+from bulkverify.failures import LONGEST_PAUSE, may_repeat, send_once, translate
 from bulkverify.stats import Stats
+from bulkverify.timeouts import BEGINNING_SECONDS, NO_TIMEOUT, READ_TIMEOUT, timeout_of
 from bulkverify.wire import LARGEST_ANSWER_BYTES, LARGEST_RESULTS_BYTES, Call, is_results
 
 T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 
-READ_TIMEOUT: Final = 60.0
-
-ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
-"""The time that a request without a body of any size may take, until its answer has been read."""
-
-BEGINNING_SECONDS: Final = 300.0
-"""The time until a download has begun: an interim answer (1xx) with a body fills aiohttp's buffer, which
-then neither reads on nor minds its timeout for a read. To wait for a free connection counts too."""
-
-_ORDINARY_TIMEOUT: Final = aiohttp.ClientTimeout(
-    total=ORDINARY_SECONDS, sock_connect=CONNECT_TIMEOUT
-)
-_DOWNLOAD_TIMEOUT: Final = aiohttp.ClientTimeout(
-    total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
-)
-# For polls: a timer for each of them would take a tenth of their time.
-_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
-
-# An upload's body is written without any sign of life from the other side, so its time grows with it.
-_SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 _BEGINNING_BYTES: Final = 64
 _USER_AGENT: Final = f"bulkverify/{__version__}"
 _HEADERS: Final = {"User-Agent": _USER_AGENT, "Accept": "application/json, text/csv"}
@@ -275,7 +256,7 @@ class Transport:
                 allow_redirects=False,
                 raise_for_status=False,
                 middlewares=_SEND_ONCE,
-                timeout=_NO_TIMEOUT if scheduled else _timeout_of(call),
+                timeout=NO_TIMEOUT if scheduled else timeout_of(call),
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return translate(error, endpoint=call.endpoint)
@@ -327,18 +308,6 @@ class Body:
     def close(self) -> None:
         """Let go of the connection; one that was not read to its end can't be used again."""
         self._response.close()
-
-
-def _timeout_of(call: Call[T]) -> aiohttp.ClientTimeout:
-    """Bound the whole where its size is known, else each step: a download may take as long as it flows."""
-    if call.endpoint is Endpoint.DOWNLOAD:
-        return _DOWNLOAD_TIMEOUT
-    size = len(call.json or b"") + len(call.file.content if call.file else b"")
-    if not size and call.read_timeout is None:
-        return _ORDINARY_TIMEOUT
-    silence = call.read_timeout or READ_TIMEOUT
-    total = CONNECT_TIMEOUT + silence + size / _SLOWEST_UPLOAD_BYTES_PER_SECOND
-    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT)
 
 
 def _body_of(call: Call[T]) -> aiohttp.FormData | BytesIO | None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from tenacity.wait import wait_base
 
-from bulkverify.client import Job
 from bulkverify.errors import (
     BulkVerifyError,
     JobCancelledError,
@@ -16,6 +15,7 @@ from bulkverify.errors import (
     UnreachableStatusError,
     WaitTimeoutError,
 )
+from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus, can_reach, satisfies
 from bulkverify.models import JobSnapshot
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from tenacity.wait import wait_base
 
-from bulkverify.client import Job
 from bulkverify.errors import BulkVerifyError, UsageError
+from bulkverify.job import Job
 from bulkverify.lifecycle import parse_status
 from bulkverify.models import JobSnapshot
 from bulkverify.pacing import wait_for_progress

@@ -23,9 +23,9 @@ LAYERS = """
     errors lifecycle models stats handles agenda deadlines
     access answers csvstream files
     results wire
-    uploads budget failures
+    uploads budget failures timeouts
     transport
-    money downloads
+    money downloads job
     client
     pacing waiters streams polling waiting
     lists.tables lists.folders lists.distinct lists.addresses lists.columns lists.decoding

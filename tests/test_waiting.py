@@ -35,7 +35,7 @@ from bulkverify import (
     watch,
 )
 from bulkverify.polling import MOST_IN_FLIGHT, Scheduler
-from bulkverify.transport import ORDINARY_SECONDS
+from bulkverify.timeouts import ORDINARY_SECONDS
 from tests.scripted import JOB_ID, ScriptedClient, Step, seen
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]

@@ -21,7 +21,7 @@ from typing import Final
 import attrs
 from tenacity.wait import wait_base
 
-from bulkverify.client import Client, Job
+from bulkverify.client import Client
 from bulkverify.errors import (
     AlreadyStartedError,
     BulkVerifyError,
@@ -35,6 +35,7 @@ from bulkverify.errors import (
     StartUncertainError,
     UploadUncertainError,
 )
+from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus
 from bulkverify.lists import Part
 from bulkverify.models import JobSnapshot

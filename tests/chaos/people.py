@@ -31,7 +31,7 @@ from bulkverify import (
     watch,
 )
 from bulkverify.lifecycle import JobStatus, satisfies
-from bulkverify.transport import ORDINARY_SECONDS
+from bulkverify.timeouts import ORDINARY_SECONDS
 
 from .books import Books
 from .weather import Nobody, Staff

@@ -46,7 +46,7 @@ def _small_results(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bulkverify.transport._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+    monkeypatch.setattr("bulkverify.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
     monkeypatch.setattr("bulkverify.transport.BEGINNING_SECONDS", 0.2)
     monkeypatch.setattr("bulkverify.transport.READ_TIMEOUT", 0.2)
 

@@ -1,0 +1,44 @@
+"""How long each request may take, in seconds."""
+
+from typing import Final, TypeVar
+
+import aiohttp
+
+from bulkverify.answers import Endpoint
+from bulkverify.failures import CONNECT_TIMEOUT
+from bulkverify.wire import Call
+
+T = TypeVar("T")
+
+READ_TIMEOUT: Final = 60.0
+
+ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
+"""The time that a request without a body of any size may take, until its answer has been read."""
+
+BEGINNING_SECONDS: Final = 300.0
+"""The time until a download has begun: an interim answer (1xx) with a body fills aiohttp's buffer, which
+then neither reads on nor minds its timeout for a read. To wait for a free connection counts too."""
+
+_ORDINARY_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=ORDINARY_SECONDS, sock_connect=CONNECT_TIMEOUT
+)
+_DOWNLOAD_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
+)
+NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+"""For polls, whose time the scheduler watches: a timer for each would take a tenth of theirs."""
+
+# An upload's body is written without any sign of life from the other side, so its time grows with it.
+_SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
+
+
+def timeout_of(call: Call[T]) -> aiohttp.ClientTimeout:
+    """Bound the whole where its size is known, else each step: a download may take as long as it flows."""
+    if call.endpoint is Endpoint.DOWNLOAD:
+        return _DOWNLOAD_TIMEOUT
+    size = len(call.json or b"") + len(call.file.content if call.file else b"")
+    if not size and call.read_timeout is None:
+        return _ORDINARY_TIMEOUT
+    silence = call.read_timeout or READ_TIMEOUT
+    total = CONNECT_TIMEOUT + silence + size / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT)
