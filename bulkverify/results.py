@@ -149,7 +149,7 @@ class RowReader:
         self._flags = [last.get(folded) for folded in _FLAGS]
         services = {verdict, self._verified_at, last.get(_REDUNDANT), *self._flags}
         own = [index for index in range(len(header)) if index not in services]
-        self._own = list(zip(_unique([header[index] for index in own]), own, strict=True))
+        self._own = list(zip(unique_names([header[index] for index in own]), own, strict=True))
         self._address = next(
             (index for name in _ADDRESS_NAMES for index in own if _fold(header[index]) == name),
             None,
@@ -322,7 +322,7 @@ def _fold(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
-def _unique(names: Iterable[str]) -> list[str]:
+def unique_names(names: Iterable[str]) -> list[str]:
     """Number the repetitions of a name, so that no column of a list hides another."""
     taken: dict[str, None] = {}
     numbers: dict[str, int] = {}  # where to go on, since a header may repeat one name without end

@@ -3,14 +3,12 @@
 This module brings rich with it, so it is imported only where stderr is a terminal.
 """
 
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import TaskID
 
 from bulkverify.cli.forecast import Forecast
-from bulkverify.cli.progress import Numbers
+from bulkverify.cli.progress import Shown
 from bulkverify.run.report import PartProgress, RunProgress, Stage
 
 _ACTIVE: Final = frozenset(
@@ -19,38 +17,16 @@ _ACTIVE: Final = frozenset(
 _OVER: Final = frozenset({Stage.FETCHED, Stage.FAILED})
 
 
-class Bars:
-    """Some lines of progress, shown from entering to leaving."""
+class Bars(Shown):
+    """Some lines, about the parts of a run and all of it."""
 
     def __init__(self) -> None:
-        """Prepare them; nothing is shown yet."""
-        self._forecast = Forecast()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            Numbers(),
-            console=Console(stderr=True),
-            expand=True,
-            transient=True,
-        )
+        """Prepare them."""
+        super().__init__("{task.description}")
         self._line = self._progress.add_task("", total=None)
         self._length: int | None = None
         self._of_rows = True
         self._parts: dict[int, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        """Show them."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Take them away."""
-        self._progress.stop()
 
     def follow(self, seen: RunProgress) -> None:
         """Show what a run tells."""

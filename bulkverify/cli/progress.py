@@ -48,24 +48,27 @@ class Numbers(ProgressColumn):
         )
 
 
-class Bar:
-    """One line of progress, shown from entering to leaving."""
+class Shown:
+    """Lines of progress on stderr, from entering to leaving."""
 
-    def __init__(self) -> None:
-        """Prepare it; nothing is shown yet."""
+    def __init__(self, words: str) -> None:
+        """Prepare them; nothing is shown yet.
+
+        Args:
+            words: how rich is to write what a line is about.
+        """
         self._forecast = Forecast()
         self._progress = Progress(
-            TextColumn("{task.description:<11}"),
+            TextColumn(words),
             BarColumn(bar_width=None),
             Numbers(),
             console=Console(stderr=True),
             expand=True,
             transient=True,
         )
-        self._task = self._progress.add_task("", total=None, forecast=self._forecast)
 
     def __enter__(self) -> Self:
-        """Show it."""
+        """Show them."""
         self._progress.start()
         return self
 
@@ -75,8 +78,17 @@ class Bar:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take it away."""
+        """Take them away."""
         self._progress.stop()
+
+
+class Bar(Shown):
+    """One line, about one job."""
+
+    def __init__(self) -> None:
+        """Prepare it."""
+        super().__init__("{task.description:<11}")
+        self._task = self._progress.add_task("", total=None, forecast=self._forecast)
 
     def show(self, stage: str, snapshot: JobSnapshot | None = None) -> None:
         """Say what is going on; counts are shown while a list verifies."""

@@ -18,10 +18,10 @@ import attrs
 from bulkverify.errors import InvalidListError
 from bulkverify.lists.folders import rows_path
 from bulkverify.lists.splitting import Split
-from bulkverify.lists.tables import Table, unique
+from bulkverify.lists.tables import Table
 from bulkverify.lists.verdicts import EPOCH, FLAGS, MISSING, NEVER, Verdicts, moments
 from bulkverify.models import Analysis, Verdict, VerdictCounts
-from bulkverify.results import Meaning
+from bulkverify.results import Meaning, unique_names
 
 VERDICT_COLUMNS: Final = ("verdict", *FLAGS, "verified_at")
 
@@ -118,7 +118,7 @@ def joined_rows(
     verdicts = Verdicts(split)
     verdicts.take(split, folder, results)
     rows = _Rows(table, split, folder, verdicts, only)
-    names = unique(table.names)
+    names = unique_names(table.names)
     meanings = [
         {"verdict": None} if finding is None else dict(zip(VERDICT_COLUMNS, finding, strict=False))
         for finding in verdicts.findings

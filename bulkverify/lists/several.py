@@ -8,7 +8,8 @@ from operator import itemgetter
 import attrs
 
 from bulkverify.lists.jsonlines import JsonLines
-from bulkverify.lists.tables import Digest, Table, json_objects, unique
+from bulkverify.lists.tables import Digest, Table, json_objects
+from bulkverify.results import unique_names
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +32,7 @@ class Several(Table):
 
     def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
         """Read the rows as JSON objects; those that are written as such stay as they are."""
-        names = unique(self.names)
+        names = unique_names(self.names)
         for table, places in zip(self.tables, self.places, strict=True):
             if isinstance(table, JsonLines) and table.names == tuple(
                 names[place] for place in places

@@ -11,6 +11,8 @@ from typing import Final, Protocol
 
 import attrs
 
+from bulkverify.results import unique_names
+
 PIECE_BYTES: Final = 64 * 1024
 """How much of a file is read at a time: more no longer fits into the processor's cache as rows."""
 
@@ -64,7 +66,7 @@ class Table(ABC):
 
     def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
         """Read the rows as JSON objects, many at a time, each without its closing brace."""
-        names = unique(self.names)
+        names = unique_names(self.names)
         for batch in self.batches(digest):
             yield json_objects(names, batch)
 
@@ -96,17 +98,3 @@ def json_objects(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[st
     encode = json.encoder.encode_basestring
     members = [f"{', ' if index else '{'}{encode(name)}: " for index, name in enumerate(names)]
     return ["".join(map(add, members, map(encode, row))) for row in rows]
-
-
-def unique(names: Iterable[str]) -> list[str]:
-    """Number the repetitions of a name, so that no column hides another."""
-    taken: dict[str, None] = {}
-    numbers: dict[str, int] = {}  # where to go on, since a header may repeat one name without end
-    for name in names:
-        candidate, number = name, numbers.get(name, 1)
-        while candidate in taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        taken[candidate] = None
-        numbers[name] = number
-    return list(taken)

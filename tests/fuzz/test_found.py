@@ -5,7 +5,6 @@ import pytest
 from bulkverify import Acknowledgement, ProtocolError
 from bulkverify.answers import excerpt
 from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, RecordReader
-from bulkverify.lists.tables import unique
 from bulkverify.models import (
     _parse_flag,
     _parse_timestamp,
@@ -17,7 +16,7 @@ from bulkverify.models import (
     parse_verdict,
     structure_snapshot,
 )
-from bulkverify.results import ResultsReader
+from bulkverify.results import ResultsReader, unique_names
 
 HEADER = b"Email,Verification Result\n"
 
@@ -63,7 +62,7 @@ def test_a_header_of_nothing_but_commas_is_refused() -> None:
 
 def test_columns_of_one_name_are_numbered_at_once_however_many() -> None:
     names = ["a_2", "a_3", *["a"] * 200_000]
-    numbered = unique(names)
+    numbered = unique_names(names)
     assert len(set(numbered)) == len(names)
     assert numbered[:5] == ["a_2", "a_3", "a", "a_4", "a_5"]
 
