@@ -29,15 +29,8 @@ def keys_of(addresses: list[str], *, judge: bool) -> list[str | None]:
     """
     keys: list[str | None] = []
     add = keys.append
-    ordinary = _ORDINARY.fullmatch
-    longest = _ORDINARY_CHARACTERS
     for address in addresses:
-        if (
-            judge
-            and (ordinary(address) is None or len(address) > longest)
-            and address
-            and not is_possible(address)
-        ):
+        if judge and not is_ordinary(address) and address and not is_possible(address):
             add(None)
             continue
         lowered = address.lower()
