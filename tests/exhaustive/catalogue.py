@@ -1,0 +1,189 @@
+"""Every way in which a single request can go wrong, by endpoint."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Final
+
+import attrs
+
+from bulkverify import BulkVerifyError
+from bulkverify.answers import Answer, accepted
+from bulkverify.answers import Endpoint as SDKEndpoint
+from bulkverify.failures import LONGEST_PAUSE
+from bulkverify.lifecycle import JobStatus
+from bulkverify.sandbox import Fault, FaultKind
+from bulkverify.sandbox.faults import endpoints_of
+from bulkverify.sandbox.ledger import Endpoint
+
+KEY: Final = "k5e8y1r7d3t9q2w6z4x0c8v1b7n3m5j9h2g6"
+"""The API key; no text that a user sees may hold eight characters of it."""
+
+_STATUSES: Final = (400, 401, 402, 403, 404, 429, 500, 502, 503)
+_ABOUT_A_LIST: Final = ("Job not found. Invalid jobId", "Job not found")
+_ACTIVE: Final = "The maximum number of active verification lists has been reached."
+_TEXTS: Final[dict[Endpoint, tuple[str, ...]]] = {
+    "upload": ("Invalid file data", "The maximum number of lists has been reached.", _ACTIVE),
+    "status": _ABOUT_A_LIST,
+    "start": (
+        *_ABOUT_A_LIST,
+        _ACTIVE,
+        "Verify restricted",
+        "Verification has already started.",
+        "Job is not ready for verification, please call the /status endpoint",
+        "List has been cancelled",
+    ),
+    "download": (
+        *_ABOUT_A_LIST,
+        "DOWNLOAD-RESTRICTED",
+        "Invalid filterResult. Please provide correct filterResult options",
+        "Job is being verified, please wait until it completes.",
+        "Job is ready for verification, please start verification and download your results",
+        "Job is being prepared for verification, please start verifying and then download you",
+        "List cannot be downloaded, The uploaded list contains invalid data.",
+    ),
+    "delete": (
+        *_ABOUT_A_LIST,
+        "List is being processed, and cannot be deleted.",
+        "List not found, may be already deleted.",
+    ),
+    "verify": ("Invalid request. Required email.", "Validation timedout"),
+    "credits": (),
+}
+"""The refusals of the contract that come with a 400; the longest are cut."""
+
+_PAGE: Final = f"<!DOCTYPE html><html><body><h1>Bad Gateway</h1>?apikey={KEY}</body></html>"
+# What comes with a good status and is no good answer.
+_BODIES: Final = {
+    "a page": _PAGE,
+    "nothing": "",
+    "a list": "[1]",
+    "no fields": '{"success": true}',
+    "a no": '{"success": "false"}',
+    "no JSON": '{"success": tru',
+}
+CHANGING: Final = frozenset[Endpoint]({"upload", "start", "delete", "verify"})
+"""What these ask for has an effect, so that it matters whether the answer or the request was lost."""
+
+_ONE_LIST: Final = frozenset[Endpoint]({"status", "start", "download", "delete"})
+_JUST_TOO_LARGE: Final = 1_100_000
+_LONGER_THAN_ANY_CALL: Final = 400.0
+
+
+@attrs.frozen
+class Mishap:
+    """One way in which a request can go wrong: by a fault, or because its list comes to an end."""
+
+    name: str
+    fault: Fault | None = None
+    end: JobStatus | None = None
+
+
+@cache
+def mishaps(endpoint: Endpoint) -> dict[str, Mishap]:
+    """Return everything that can happen to a request of an endpoint, by name."""
+    return {mishap.name: mishap for mishap in _mishaps(endpoint)}
+
+
+@cache
+def kinds(endpoint: Endpoint) -> dict[str, Mishap]:
+    """Return one mishap of each kind that the SDK tells from the others: answers by the error they are."""
+    seen: dict[tuple[str, ...], Mishap] = {}
+    for mishap in mishaps(endpoint).values():
+        seen.setdefault(_kind(endpoint, mishap), mishap)
+    return {mishap.name: mishap for mishap in seen.values()}
+
+
+def _kind(endpoint: Endpoint, mishap: Mishap) -> tuple[str, ...]:
+    fault = mishap.fault
+    if fault is None:
+        return (mishap.name,)
+    match fault.kind:
+        case FaultKind.ANSWER | FaultKind.ANSWER_AFTER:
+            return fault.kind, _meaning(endpoint, fault)
+        case FaultKind.THROTTLE:
+            return fault.kind, str((fault.retry_after or 0) > LONGEST_PAUSE)
+        case FaultKind.CLOCK_JUMP:
+            return (fault.kind,)
+    return (mishap.name,)
+
+
+def _meaning(endpoint: Endpoint, fault: Fault) -> str:
+    body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+    try:
+        accepted(Answer(status=fault.status, body=body), SDKEndpoint(endpoint))
+    except BulkVerifyError as error:
+        return type(error).__name__
+    return "accepted"
+
+
+def _mishaps(endpoint: Endpoint) -> Iterator[Mishap]:
+    for name, fault in _faults():
+        if endpoint not in endpoints_of(fault.kind):
+            continue
+        if fault.kind is FaultKind.DROP_AFTER and endpoint not in CHANGING:
+            continue  # to the client it is a DROP
+        yield Mishap(name, fault)
+    for name, status, body in _answers(endpoint):
+        headers = {"Content-Type": "application/json" if body[:1] in "[{" else "text/html"}
+        yield Mishap(
+            f"answer {name}",
+            Fault(kind=FaultKind.ANSWER, status=status, body=body, headers=headers),
+        )
+        if endpoint in CHANGING:  # elsewhere the two are the same
+            yield Mishap(
+                f"answer_after {name}",
+                Fault(kind=FaultKind.ANSWER_AFTER, status=status, body=body, headers=headers),
+            )
+    if endpoint in _ONE_LIST:
+        yield Mishap("cancelled", end=JobStatus.CANCELLED)
+        yield Mishap("failed", end=JobStatus.FAILED)
+
+
+def _answers(endpoint: Endpoint) -> Iterator[tuple[str, int, str]]:
+    for status in _STATUSES:
+        # Where texts are cut, the key is cut too, and must not be there all the same.
+        said = "Not now" if status < 404 else "Not now, and here is why: " + "no " * 50
+        yield str(status), status, _refusal(f"{said}: ?apikey={KEY}")
+    for text in _TEXTS[endpoint]:
+        yield text[:40], 400, _refusal(text)
+    yield "Invalid API Key", 401, _refusal("Invalid API Key")
+    yield "Insufficient", 402, _refusal("Insufficient verification credits. Please order a plan.")
+    yield "502 page", 502, _PAGE
+    for name, body in _BODIES.items():
+        yield name, 200, body
+
+
+def _refusal(text: str) -> str:
+    return json.dumps({"success": False, "result": text, "url": f"/v1?apikey={KEY}"})
+
+
+def _faults() -> Iterator[tuple[str, Fault]]:
+    kind = FaultKind
+    yield "throttle", Fault(kind=kind.THROTTLE)
+    for seconds in (7.0, 600.0):
+        yield f"throttle {seconds:g} s", Fault(kind=kind.THROTTLE, retry_after=seconds)
+        yield (
+            f"throttle {seconds:g} s by date",
+            Fault(kind=kind.THROTTLE, retry_after=seconds, retry_after_date=True),
+        )
+    yield "drop", Fault(kind=kind.DROP)
+    yield "drop_after", Fault(kind=kind.DROP_AFTER)
+    yield "hang", Fault(kind=kind.HANG)
+    yield "hang 10 s", Fault(kind=kind.HANG, delay=10.0)
+    yield "delay 2 s", Fault(kind=kind.DELAY, delay=2.0)
+    yield "delay 400 s", Fault(kind=kind.DELAY, delay=_LONGER_THAN_ANY_CALL)
+    yield "trickle", Fault(kind=kind.TRICKLE, piece_bytes=16, delay=0.5)
+    yield "trickle slowly", Fault(kind=kind.TRICKLE, piece_bytes=16, delay=40.0)
+    yield "truncate", Fault(kind=kind.TRUNCATE)
+    yield "truncate_cleanly", Fault(kind=kind.TRUNCATE_CLEANLY)
+    yield "huge", Fault(kind=kind.HUGE, size_bytes=_JUST_TOO_LARGE)
+    yield "bomb", Fault(kind=kind.BOMB, size_bytes=_JUST_TOO_LARGE)
+    yield "stale", Fault(kind=kind.STALE)
+    yield "counters_jump", Fault(kind=kind.COUNTERS_JUMP)
+    yield "counters_back", Fault(kind=kind.COUNTERS_BACK)
+    yield "counters_over", Fault(kind=kind.COUNTERS_OVER)
+    yield "counters_stuck", Fault(kind=kind.COUNTERS_STUCK)
+    yield "endless", Fault(kind=kind.ENDLESS)
+    for jump in (3600.0, -7200.0):
+        yield f"clock_jump {jump:+g} s", Fault(kind=kind.CLOCK_JUMP, jump=jump)

@@ -1,0 +1,150 @@
+"""The cases: every mishap of every request of a run, and with each of them every one of the next request."""
+
+import asyncio
+import gc
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from .catalogue import kinds, mishaps
+from .promises import broken, timeless
+from .world import VARIANTS, HangingError, Request, live
+
+_IN_MEMORY: Final = "/dev/shm"  # noqa: S108 - the folder in there has a random name
+_NOWHERE: Final = 10**6
+
+
+@attrs.frozen
+class Case:
+    """Which requests go wrong, and how; `names` has one mishap, or one and that of the next request."""
+
+    variant: str
+    place: int
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Write it as `--case` takes it."""
+        return "/".join([self.variant, str(self.place), *self.names])
+
+    @classmethod
+    def parse(cls, text: str) -> "Case":
+        """Read what `str` has written."""
+        variant, place, *names = text.split("/")
+        return cls(variant, int(place), tuple(names))
+
+
+@attrs.frozen
+class Result:
+    """What a case came to: which promises it broke, in how many calls, and which request came next."""
+
+    case: Case
+    broken: tuple[str, ...] = ()
+    calls: int = 0
+    outcome: str = ""
+    took_effect: bool = True
+    next: Request | None = None
+
+
+@attrs.frozen
+class Undisturbed:
+    """The run on which nothing goes wrong: its requests, and its output."""
+
+    requests: tuple[Request, ...]
+    output: str
+
+
+@cache
+def undisturbed(variant: str) -> Undisturbed:
+    """Record the run without any mishap."""
+    with _scratch() as folder:
+        story = asyncio.run(live(VARIANTS[variant], folder, _NOWHERE, ()))
+        assert story.report is not None, story.outcomes
+        return Undisturbed(tuple(story.plan.requests), timeless(story.output.read_text()))
+
+
+def firsts(variant: str) -> Iterator[Case]:
+    """Name every mishap of every request; with `delete`, of those that are not in the plain run."""
+    requests = undisturbed(variant).requests
+    begin = len(undisturbed("one").requests) - 1 if VARIANTS[variant].delete else 0
+    for place, request in enumerate(requests):
+        if place >= begin:
+            for name in mishaps(request.endpoint):
+                if request.counts or not name.startswith("counters"):
+                    yield Case(variant, place, (name,))
+
+
+def seconds(result: Result, *, each: bool) -> Iterator[Case]:
+    """Name the mishaps of the request that came after a first one: each, or one of each kind."""
+    if result.next is not None and result.took_effect:
+        case, endpoint = result.case, result.next.endpoint
+        for name in mishaps(endpoint) if each else kinds(endpoint):
+            if result.next.counts or not name.startswith("counters"):
+                yield attrs.evolve(case, names=(*case.names, name))
+
+
+def run(case: Case) -> Result:
+    """Run a case in an event loop of its own, and compare what is open before and after."""
+    reference = undisturbed(case.variant)
+    problems: list[str] = []
+    sys.unraisablehook = lambda hook: problems.append(f"unraisable: {hook.exc_value!r}")
+    before = _descriptors()
+    try:
+        with _scratch() as folder:
+            story = asyncio.run(live(VARIANTS[case.variant], folder, case.place, case.names))
+            problems += broken(story, reference.output)
+    except HangingError:
+        return Result(case, ("it hangs",))
+    finally:
+        sys.unraisablehook = sys.__unraisablehook__
+    if _descriptors() > before:
+        gc.collect()
+        if _descriptors() > before:
+            problems.append("a file or socket was left open")
+    after = case.place + len(case.names)
+    requests = story.plan.requests
+    return Result(
+        case,
+        tuple(problems),
+        calls=len(story.outcomes),
+        outcome=", ".join(type(one).__name__ for one in story.outcomes),
+        took_effect=story.plan.expected(),
+        next=requests[after] if after < len(requests) else None,
+    )
+
+
+def run_all(first: Case, *, each: bool = False) -> list[Result]:
+    """Run a first mishap alone, and then with those of the next request."""
+    alone = run(first)
+    return [alone, *map(run, seconds(alone, each=each))]
+
+
+def run_sample(first: Case) -> list[Result]:
+    """Run a first mishap alone, and then with one of those of the next request."""
+    alone = run(first)
+    chance = random.Random(str(first))  # noqa: S311 - a test
+    following = list(seconds(alone, each=True))
+    return [alone, *map(run, chance.sample(following, min(1, len(following))))]
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only counted
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Give a folder in memory, where there is no disk to wait for."""
+    where: Any = _IN_MEMORY if Path(_IN_MEMORY).is_dir() else None
+    folder = tempfile.mkdtemp(prefix="exhaustive-", dir=where)
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
