@@ -28,7 +28,7 @@ LAYERS = """
     money downloads job
     client
     pacing waiters streams polling waiting
-    lists.tables lists.folders lists.distinct lists.addresses lists.columns lists.decoding
+    lists.stopping lists.tables lists.folders lists.distinct lists.addresses lists.columns lists.decoding
     lists.delimited lists.lines lists.jsonlines lists.several lists.spooling lists.spreadsheets
     lists.opening lists.splitting lists.verdicts lists.joining lists
     run.report run.threads run.board run.reading run.journal run.patience run.parts run.crew run.steps run.output

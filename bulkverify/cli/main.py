@@ -2,8 +2,12 @@
 
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
+from threading import enumerate as enumerate_threads
+from threading import main_thread
+from typing import NoReturn
 
 _EXTRA = frozenset({"cyclopts", "rich"})
 
@@ -15,6 +19,8 @@ def main() -> None:
         import rich  # noqa: F401, PLC0415 - needed only later, so a lack of it would show only later
 
         from bulkverify.cli.runner import run  # noqa: PLC0415 - a missing extra is told from here
+
+        code = int(run(sys.argv[1:]))
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -22,8 +28,20 @@ def main() -> None:
             f"bulkverify: error: {error.name} is not installed. The command line comes with an extra:\n"
             '  pip install "bulkverify[cli]"\n'
         )
-        sys.exit(2)
-    sys.exit(run(sys.argv[1:]))
+        code = 2
+    except KeyboardInterrupt:  # before the command has begun, or when it has told how it ended
+        code = 130
+    _exit(code)
+
+
+def _exit(code: int) -> NoReturn:
+    """End the process; a thread that a signal has left behind in a blocked call does not keep it."""
+    if any(thread is not main_thread() and not thread.daemon for thread in enumerate_threads()):
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _make_streams_usable() -> None:

@@ -2,19 +2,22 @@
 
 import json
 import os
+import select
 import sys
-from typing import Annotated, Final
+from typing import Annotated, Final, TextIO
 
 import attrs
 from cyclopts import Group, Parameter
 
+from bulkverify.cli.interrupts import interrupting_at_once
 from bulkverify.models import converter
 
 _GROUP: Final = Group("Output", sort_key=20)
+_PIECE_CHARACTERS: Final = 400  # a pipe with room has room for 4096 bytes, and "\U0001f600" is ten
 
 
 class OutputClosedError(Exception):
-    """Whoever read stdout went away."""
+    """The reader of stdout or stderr went away."""
 
 
 @Parameter(name="*", group=_GROUP)
@@ -46,13 +49,12 @@ class Show:
         Raises:
             OutputClosedError: nobody reads it.
         """
-        _write(json.dumps(as_json(model)) if self.json else text)
+        write(sys.stdout, json.dumps(as_json(model)) if self.json else text)
 
     def note(self, text: str) -> None:
         """Tell what is good to know, on stderr."""
         if not (self.json or self.quiet):
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
+            write(sys.stderr, text)
 
     def acknowledge(self, model: object, text: str) -> None:
         """Report a command that has no data: a note, or a model as JSON."""
@@ -70,16 +72,41 @@ def as_json(model: object) -> object:
     return converter.unstructure(model)
 
 
-def _write(text: str) -> None:
+def write(stream: TextIO, text: str) -> None:
+    """Write lines to stdout or stderr; a signal ends the wait for a reader whose pipe is full.
+
+    Raises:
+        OutputClosedError: its reader went away.
+        Interrupted: a signal came before all was written.
+        OSError: it can't be written, as on a full disk.
+    """
+    lines = f"{text}\n"
     try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        for begin in range(0, len(lines), _PIECE_CHARACTERS):
+            with interrupting_at_once():
+                has_room(stream)
+            stream.write(lines[begin : begin + _PIECE_CHARACTERS])
+            stream.flush()
     except BrokenPipeError:
+        give_up(stream)
         raise OutputClosedError from None
+    except OSError:
+        give_up(stream)
+        raise
 
 
-def give_up_stdout() -> None:
-    """Point stdout to nowhere, so that the interpreter's last flush does not fail once more."""
+def has_room(stream: TextIO, *, milliseconds: int | None = None) -> bool:
+    """Wait until a piece of text can be written without waiting for a reader, if need be for ever."""
+    if not hasattr(select, "poll"):  # on Windows
+        return True
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLOUT)
+    return bool(poll.poll(milliseconds))
+
+
+def give_up(*streams: TextIO) -> None:
+    """Point streams to nowhere, so that what is left in their buffers does not fail or block once more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -5,13 +5,13 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from bulkverify.cli.app import app
 from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.failures import describe
-from bulkverify.cli.interrupts import run_interruptibly
-from bulkverify.cli.output import OutputClosedError, Show, give_up_stdout
+from bulkverify.cli.interrupts import Interrupted, Interrupts, end_command
+from bulkverify.cli.output import OutputClosedError, Show, give_up, has_room, write
 from bulkverify.cli.standing import Standing
 from bulkverify.errors import UsageError
 
@@ -21,41 +21,42 @@ def run(tokens: Sequence[str]) -> int:
     # Until the options have been read, a guess has to do: their own errors are told as asked for.
     show = Show(json="--json" in tokens, quiet="--quiet" in tokens or "-q" in tokens)
     standing = Standing(tokens=tokens)
-    try:
-        _refuse_key(tokens)
-        function, bound, injected = app.parse_args(
-            tokens, exit_on_error=False, print_error=False, help_on_error=False
-        )
-        show = bound.arguments.get("show", show)
-        standing.job_id = bound.arguments.get("job")
-        given = {"standing": standing} if "standing" in injected else {}
-        with _logging(show.verbose):
-            outcome = function(*bound.args, **bound.kwargs, **given)
-            if outcome is not None:
-                run_interruptibly(outcome)
-        sys.stdout.flush()
-    except (OutputClosedError, BrokenPipeError, SystemExit):  # the last is rich's, on a broken pipe
-        give_up_stdout()
-        return Exit.BROKEN_PIPE
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - this is where all of them end
-        if standing.endless and exit_of(error) is Exit.INTERRUPTED:
-            return Exit.DONE
-        return _tell(error, standing, show)
+    with Interrupts() as interrupts:
+        try:
+            _refuse_key(tokens)
+            function, bound, injected = app.parse_args(
+                tokens, exit_on_error=False, print_error=False, help_on_error=False
+            )
+            show = bound.arguments.get("show", show)
+            standing.job_id = bound.arguments.get("job")
+            given = {"standing": standing} if "standing" in injected else {}
+            with _logging(show.verbose):
+                outcome = function(*bound.args, **bound.kwargs, **given)
+                if outcome is not None:
+                    interrupts.run(outcome)
+            sys.stdout.flush()
+        except (OutputClosedError, BrokenPipeError, SystemExit):  # the last is rich's
+            give_up(sys.stdout, sys.stderr)
+            return Exit.BROKEN_PIPE
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - this is where all of them end
+            if standing.endless and exit_of(error) is Exit.INTERRUPTED:
+                return Exit.DONE
+            return _tell(error, standing, show)
     return Exit.DONE
 
 
 def _tell(error: BaseException, standing: Standing, show: Show) -> int:
+    """Say what went wrong, if that can be written; the exit code says it in any case."""
     failure = describe(error, standing)
-    if show.verbose > 1:
-        traceback.print_exception(error)
-    try:
-        if show.json:
-            sys.stdout.write(json.dumps(failure.as_json()) + "\n")
-            sys.stdout.flush()
-        else:
-            sys.stderr.write(failure.as_text(quiet=show.quiet) + "\n")
-    except BrokenPipeError:
-        give_up_stdout()
+    stream = sys.stdout if show.json else sys.stderr
+    if isinstance(error, KeyboardInterrupt) and not has_room(stream, milliseconds=1000):
+        give_up(stream)  # a pipe that is full would hold up what was told to end
+        return failure.exit
+    with suppress(OutputClosedError, OSError, Interrupted):
+        if show.verbose > 1:
+            write(sys.stderr, "".join(traceback.format_exception(error)).rstrip())
+        text = json.dumps(failure.as_json()) if show.json else failure.as_text(quiet=show.quiet)
+        write(stream, text)
     return failure.exit
 
 
@@ -71,11 +72,20 @@ def _refuse_key(tokens: Sequence[str]) -> None:
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to what stderr is at that moment: a progress bar takes it over while it is shown."""
+    """Writes to what stderr is at that moment: a progress bar takes it over while it is shown.
+
+    It never raises, as that would break what is logged about: where the log has lost its reader, or
+    a signal came while it could not be written, it ends the command.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
-        sys.stderr.write(f"{self.format(record)}\n")
+        try:
+            write(sys.stderr, self.format(record))
+        except (OutputClosedError, Interrupted, SystemExit) as error:  # the last is rich's
+            end_command(error)
+        except Exception:  # noqa: BLE001, S110 - as on a full disk; the work goes on without the log
+            pass
 
 
 @contextmanager

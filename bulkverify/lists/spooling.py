@@ -1,20 +1,25 @@
 """Lists that can be read only once, written down as they come."""
 
 import json
-import shutil
+import os
+import select
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import date, time
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 from bulkverify.errors import UsageError
 from bulkverify.lists.decoding import DEFAULT_ENCODING
 from bulkverify.lists.folders import create, source_path
 from bulkverify.lists.jsonlines import ADDRESS_KEY, open_json_lines
+from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import PIECE_BYTES, Table
 
 _TITLE: Final = "The list"
+_LOOK_AGAIN_MILLISECONDS: Final = 200
 
 
 class Spool:
@@ -59,6 +64,7 @@ class Spool:
         """
         lines = []
         for item in items:
+            checkpoint()  # the next item may have taken any time
             self._count += 1
             if isinstance(item, str):
                 self._names.setdefault(ADDRESS_KEY)
@@ -101,13 +107,40 @@ class Spool:
             ) from None
 
     def _write(self, lines: list[str]) -> None:
-        self._file.write("".join(f"{line}\n" for line in lines).encode())
+        write(self._file, "".join(f"{line}\n" for line in lines).encode())
 
 
 def copy(source: Path, destination: Path) -> None:
-    """Write down what comes out of a pipe."""
-    with source.open("rb") as file, create(destination) as output:
-        shutil.copyfileobj(file, output, PIECE_BYTES)
+    """Write down what comes out of a pipe, also if nothing comes for a long time."""
+    # On Linux this opens a pipe that has no writer yet, and `select` waits for one. Elsewhere that
+    # would read as the end.
+    waiting = os.O_NONBLOCK if sys.platform == "linux" else 0
+    with FileIO(os.open(source, os.O_RDONLY | waiting)) as pipe:
+        checkpoint()
+        with create(destination) as output:
+            while piece := _next_piece(pipe):
+                write(output, piece)
+
+
+def write(file: BinaryIO, data: bytes) -> None:
+    """Write down a piece of a list, unless it is no longer wanted.
+
+    Nothing stays in the file's buffer: closing it must not write on behalf of a thread that was
+    left behind.
+    """
+    checkpoint()
+    file.write(data)
+    file.flush()
+
+
+def _next_piece(pipe: FileIO) -> bytes:
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while True:
+        ready = poll.poll(_LOOK_AGAIN_MILLISECONDS)
+        checkpoint()
+        if ready and (piece := pipe.read(PIECE_BYTES)) is not None:
+            return piece
 
 
 def _plain(value: object) -> object:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import attrs
 
+from bulkverify.lists.stopping import checkpoint
 from bulkverify.results import unique_names
 
 PIECE_BYTES: Final = 64 * 1024
@@ -88,6 +89,7 @@ def file_pieces(path: Path, digest: Digest | None = None) -> Iterator[bytes]:
     """Read a file in pieces."""
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
+            checkpoint()
             if digest is not None:
                 digest.update(piece)
             yield piece

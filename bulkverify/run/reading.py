@@ -92,7 +92,7 @@ class Reading:
             format=self.format,
             spool=spool,
         )
-        return await in_thread(opening, RowCount())
+        return await in_thread(opening, RowCount(), leave=True)
 
     async def split(self, table: Table, folder: Path, splitting: Splitting, board: Board) -> Split:
         """Write the parts of the list into the folder."""

@@ -2,22 +2,25 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import suppress
-from threading import Event
-from typing import Final, Self, TypeVar
+from contextvars import copy_context
+from functools import partial
+from threading import Event, Thread
+from typing import Final, ParamSpec, Self, TypeVar
 
 import attrs
 
 from bulkverify.lists import Table
+from bulkverify.lists.stopping import StoppedError, stop_with
 from bulkverify.lists.tables import Digest
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _TICK_SECONDS: Final = 0.2
-
-
-class StoppedError(Exception):
-    """Ends the work of a thread whose outcome nobody wants any more."""
+_GRACE_SECONDS: Final = 2.0
+"""How long a thread that reads has to notice that it is to stop, before it is left behind."""
 
 
 @attrs.define(eq=False)
@@ -79,8 +82,38 @@ class Counted(Table):
         return self.inner.described()
 
 
+class _Threads(Executor):
+    """Gives each call a thread of its own, which keeps neither the loop nor the process from ending."""
+
+    def submit(self, work: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:
+        """Start the thread."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        call = partial(work, *args, **options)
+        Thread(target=_run, args=(call, future), name="bulkverify list", daemon=True).start()
+        return future
+
+
+def _run(call: Callable[[], T], future: Future[T]) -> None:
+    try:
+        outcome = call()
+    except StopIteration as error:  # asyncio refuses to hand this one on
+        future.set_exception(RuntimeError(f"The list raised StopIteration({error})"))
+    except BaseException as error:  # noqa: BLE001 - raised where the call is awaited
+        future.set_exception(error)
+    else:
+        future.set_result(outcome)
+
+
+_THREADS: Final = _Threads()
+
+
 async def in_thread(
-    work: Callable[[], T], counter: RowCount, tick: Callable[[int], None] | None = None
+    work: Callable[[], T],
+    counter: RowCount,
+    tick: Callable[[int], None] | None = None,
+    *,
+    leave: bool = False,
 ) -> T:
     """Do something in a thread, and come back only when it has ended: well, badly, or told to stop.
 
@@ -88,18 +121,27 @@ async def in_thread(
         work: reads or writes rows that `counter` counts.
         counter: is told to stop when this call is cancelled, or `tick` raises.
         tick: called now and then with the number of rows so far.
+        leave: come back also if the thread does not stop in time. It may be blocked in a read for
+            ever; it never writes again, as `checkpoint` stops it as soon as the read returns.
     """
-    thread = asyncio.ensure_future(asyncio.to_thread(work))
+    context = copy_context()
+    context.run(stop_with, counter.stopped)
+    loop = asyncio.get_running_loop()
+    thread = loop.run_in_executor(_THREADS, partial(context.run, work))
     try:
         while not (await asyncio.wait({thread}, timeout=_TICK_SECONDS))[0]:
             if tick is not None:
                 tick(counter.rows)
     except BaseException:
         counter.stopped.set()
-        while not thread.done():  # nobody may take its files away from under it
+        deadline = loop.time() + _GRACE_SECONDS if leave else None
+        while not thread.done():  # its files must not be taken away while it writes
+            left = None if deadline is None else deadline - loop.time()
+            if left is not None and left <= 0:
+                thread.cancel()
             with suppress(asyncio.CancelledError):
-                await asyncio.wait({thread})
+                await asyncio.wait({thread}, timeout=left)
         if not thread.cancelled():
-            thread.exception()  # nobody wants to know any more
+            thread.exception()  # it is of no interest any more
         raise
     return thread.result()
