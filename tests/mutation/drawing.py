@@ -1,0 +1,248 @@
+"""The changes of a file, and a fair draw of them over many files."""
+
+import ast
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from .operators import Swap, swaps
+
+_TEXT_FUNCTIONS: Final = frozenset({"__repr__", "__str__"})
+_NOT_FOR_US: Final = frozenset({"TypeVar", "ParamSpec", "NewType", "cast", "getLogger", "warn"})
+_LOGGED: Final = frozenset({"debug", "info", "warning", "error", "exception", "log", "add_note"})
+_SHOWN_CHARACTERS: Final = 120
+
+
+@attrs.frozen(kw_only=True)
+class Change:
+    """One small change of a file.
+
+    Attributes:
+        path: the file, below the package.
+        lines: the first and the last line of what is changed.
+        statement: the first and the last line of the statement's head that it stands in.
+        function: where it stands, as `Class.method`; empty at the level of the module.
+        body: the first and the last line of the function that it stands in, if it is in its body.
+        names: what the statement defines, where that is not in a function.
+        start: the first byte that is replaced.
+        end: the first byte that no longer is.
+        text: what comes in its place; it has as many lines.
+    """
+
+    path: str
+    lines: tuple[int, int]
+    statement: tuple[int, int]
+    function: str
+    body: tuple[int, int] | None
+    names: tuple[str, ...]
+    operator: str
+    before: str
+    after: str
+    start: int
+    end: int
+    text: str
+
+    def applied(self, source: bytes) -> bytes:
+        """Return the file with this change."""
+        return source[: self.start] + self.text.encode() + source[self.end :]
+
+    def __str__(self) -> str:
+        """Describe the change in one line."""
+        place = f"{self.path}:{self.lines[0]} `{self.function}` [{self.operator}]"
+        return f"{place}: `{self.before}` -> `{self.after}`"
+
+
+@attrs.frozen(kw_only=True)
+class _Place:
+    function: str = ""
+    body: tuple[int, int] | None = None
+    statement: tuple[int, int] = (0, 0)
+    names: tuple[str, ...] = ()
+    silent: bool = False
+    """Whether it is in the text of a message."""
+
+
+def changes(path: str, source: bytes) -> list[Change]:
+    """Return all changes of a file that is Python."""
+    tree = ast.parse(source)
+    offsets = [0]
+    for line in source.splitlines(keepends=True):
+        offsets.append(offsets[-1] + len(line))
+    found: dict[tuple[int, int, str], Change] = {}
+    for swap, place in _walk(tree, _Place()):
+        change = _change(path, offsets, swap, place)
+        found.setdefault((change.start, change.end, change.text), change)
+    return list(found.values())
+
+
+def works(change: Change, source: bytes) -> bool:
+    """Tell whether a file with a change is still Python, and another program."""
+    try:
+        return ast.dump(ast.parse(change.applied(source))) != ast.dump(ast.parse(source))
+    except SyntaxError:
+        return False
+
+
+def draw(
+    sources: Mapping[str, bytes], *, seed: int, count: int, most: int
+) -> tuple[list[Change], int]:
+    """Draw so many changes, at most so many of a file; return them, and how many there are in all."""
+    pool = [change for path in sorted(sources) for change in changes(path, sources[path])]
+    there = len(pool)
+    random.Random(seed).shuffle(pool)  # noqa: S311 - a draw that can be repeated
+    drawn: list[Change] = []
+    of_a_file: Counter[str] = Counter()
+    for change in pool:
+        if len(drawn) == count:
+            break
+        if of_a_file[change.path] < most and works(change, sources[change.path]):
+            of_a_file[change.path] += 1
+            drawn.append(change)
+    return drawn, there
+
+
+def modules(package: Path, only: Sequence[str], without: Sequence[str]) -> dict[str, bytes]:
+    """Read the files of a package: those below any of `only`, if there are some, and none of `without`."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        if _below(name, only or [""]) and not _below(name, without):
+            found[name] = path.read_bytes()
+    return found
+
+
+def _below(name: str, folders: Iterable[str]) -> bool:
+    return any(one in (name, "") or name.startswith(f"{one.rstrip('/')}/") for one in folders)
+
+
+def _walk(node: ast.AST, place: _Place) -> Iterator[tuple[Swap, _Place]]:
+    for child in _children(node):
+        if _only_for_types(child) or isinstance(child, ast.JoinedStr):
+            continue
+        inner = _entered(child, place)
+        for swap in swaps(child):
+            if not (_is_text(swap, inner) or _is_log(child)):
+                yield swap, inner
+        yield from _walk(child, inner)
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what is below a node, without annotations, docstrings, decorators and patterns."""
+    left_out = {"annotation", "returns", "decorator_list", "pattern", "bases", "type_params"}
+    for name, value in ast.iter_fields(node):
+        if name in left_out:
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST) and not _is_docstring(child):
+                yield child
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _only_for_types(node: ast.AST) -> bool:
+    match node:
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+        case ast.Assign(targets=[ast.Name(id="__all__" | "__slots__")]):
+            return True
+        case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")):
+            return True
+    return False
+
+
+def _entered(node: ast.AST, place: _Place) -> _Place:
+    """Return the place of what is below a node."""
+    if isinstance(node, ast.stmt | ast.ExceptHandler):
+        body = getattr(node, "body", None)
+        last = node.end_lineno or node.lineno
+        if isinstance(body, list) and body:
+            last = max(node.lineno, body[0].lineno - 1)
+        place = attrs.evolve(place, statement=(node.lineno, last))
+        if place.body is None and isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = tuple(target.id for target in targets if isinstance(target, ast.Name))
+            place = attrs.evolve(place, names=names)
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            name = f"{place.function}.{node.name}".lstrip(".")
+            lines = (node.body[0].lineno, node.end_lineno or node.lineno)
+            silent = place.silent or node.name in _TEXT_FUNCTIONS or "Error." in name
+            return attrs.evolve(place, function=name, body=lines, silent=silent, names=())
+        case ast.ClassDef():
+            return attrs.evolve(place, function=f"{place.function}.{node.name}".lstrip("."))
+        case ast.Raise():
+            return attrs.evolve(place, silent=True)
+        case ast.Call() if _called(node).endswith(("Error", "Warning")) or (
+            _called(node) in _NOT_FOR_US | _LOGGED
+        ):
+            return attrs.evolve(place, silent=True)
+        case ast.Assign(targets=[ast.Name(id="message")]):
+            return attrs.evolve(place, silent=True)
+    return place
+
+
+def _called(node: ast.Call) -> str:
+    match node.func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def _is_log(node: ast.AST) -> bool:
+    """Tell whether a statement only logs."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name)) as call):
+            return name in _LOGGED and "log" in ast.unparse(call.func).lower()
+    return False
+
+
+def _is_text(swap: Swap, place: _Place) -> bool:
+    """Tell whether a string is what a message says, rather than what a program goes by."""
+    match swap:
+        case Swap(operator="str", old=ast.Constant(value=str(text))):
+            prose = place.body is not None or text[:1].isupper() or text.endswith(".")
+            return place.silent or (" " in text and prose)
+    return False
+
+
+def _change(path: str, offsets: Sequence[int], swap: Swap, place: _Place) -> Change:
+    old, new = swap.old, swap.new
+    assert isinstance(old, ast.expr | ast.stmt)
+    last = old.end_lineno or old.lineno
+    start = offsets[old.lineno - 1] + old.col_offset
+    end = offsets[last - 1] + (old.end_col_offset or 0)
+    empty = "\n" * (last - old.lineno)
+    match new:
+        case None:
+            text, after = f"pass{empty}", "pass"
+        case ast.expr():
+            after = ast.unparse(new)
+            text = f"({after}{empty})"
+        case _:
+            after = ast.unparse(new)
+            text = after + empty
+    return Change(
+        path=path,
+        lines=(old.lineno, last),
+        statement=place.statement,
+        function=place.function,
+        body=place.body,
+        names=place.names,
+        operator=swap.operator,
+        before=_shown(swap.shown or ast.unparse(old)),
+        after="left out" if swap.shown else _shown(after),
+        start=start,
+        end=end,
+        text=text,
+    )
+
+
+def _shown(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"

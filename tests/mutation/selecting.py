@@ -1,0 +1,66 @@
+"""Which tests a change is tried against, and in which order."""
+
+import ast
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Final
+
+from .drawing import Change
+from .measuring import Measured
+
+_AT_FIRST: Final = 2
+"""So many rows of a parametrized test come before the others that are as near, the rest after them."""
+
+
+class Selection:
+    """Finds the tests that could notice a change."""
+
+    def __init__(self, measured: Measured, sources: Mapping[str, bytes]) -> None:
+        """Look where which names are used."""
+        self._measured = measured
+        self._uses: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+        for path, source in sources.items():
+            for node in ast.walk(ast.parse(source)):
+                match node:
+                    case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(attr=name):
+                        self._uses[name].add((path, node.lineno))
+
+    def of(self, change: Change) -> list[str]:
+        """Return the tests that run what is changed, the nearest and fastest first.
+
+        What runs at import has all tests that run anything of the file, first those that run a line
+        which uses what the change defines.
+        """
+        tests = self._running(change.path, change.lines)
+        tests = tests or self._running(change.path, change.statement)
+        if change.body is not None and change.lines[0] < change.body[0]:  # a default of an argument
+            tests = self._running(change.path, change.body)
+        if tests or change.body is not None:
+            return self._ordered(change.path, tests)
+        near: set[str] = set()
+        for name in change.names:
+            for path, line in self._uses[name]:
+                near |= self._running(path, (line, line))
+        file: set[str] = set().union(*self._measured.lines.get(change.path, {}).values())
+        return self._ordered(change.path, near) + self._ordered(change.path, file - near)
+
+    def _running(self, path: str, lines: tuple[int, int]) -> set[str]:
+        found = self._measured.lines.get(path, {})
+        return set().union(*(found.get(line, ()) for line in range(lines[0], lines[1] + 1)))
+
+    def _ordered(self, path: str, tests: Iterable[str]) -> list[str]:
+        seconds = self._measured.seconds
+        wanted = f"test_{PurePosixPath(path).stem}.py"
+        rows: Counter[str] = Counter()
+        keys: dict[str, tuple[int, bool, float, str]] = {}
+        for test in sorted(tests, key=lambda test: (seconds[test], test)):
+            function = test.partition("[")[0]
+            keys[test] = (
+                rows[function] // _AT_FIRST,
+                PurePosixPath(test.partition("::")[0]).name != wanted,
+                seconds[test],
+                test,
+            )
+            rows[function] += 1
+        return sorted(keys, key=keys.__getitem__)
