@@ -5,7 +5,6 @@ task exists only while there are requests to make. That keeps 100,000 waits smal
 """
 
 import asyncio
-import logging
 import math
 from collections import deque
 from collections.abc import Iterable
@@ -22,12 +21,13 @@ from bulkverify.errors import (
     RequestTimeoutError,
     TransportError,
 )
+from bulkverify.logs import SafeLogger
 from bulkverify.models import JobSnapshot
 from bulkverify.streams import Stream
 from bulkverify.timeouts import ORDINARY_SECONDS
 from bulkverify.waiters import Waiter
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = SafeLogger(__name__)
 
 MOST_IN_FLIGHT: Final = 64
 """How many polls of one client may be under way at once."""
@@ -164,10 +164,25 @@ class Scheduler:
     def _wake_up(self) -> None:
         """Let waiters go whose deadline has come, and send the polls that are due."""
         self._timer, self._timer_at = None, math.inf
-        now = self._loop.time()
-        for waiter in self._deadlines.passed(now):
-            if isinstance(waiter.stream, Stream):
-                waiter.stream.time_out(waiter)
+        try:
+            now = self._loop.time()
+            for waiter in self._deadlines.passed(now):
+                if isinstance(waiter.stream, Stream):
+                    waiter.stream.time_out(waiter)
+            self._gather(now)
+            self._forget_unwanted()
+            while (
+                len(self._asking) < MOST_IN_FLIGHT
+                and (next_one := self._next_ready(now)) is not None
+            ):
+                self._send(next_one, now)
+            self._stop_hanging(now)
+            self._arm()
+        except BaseException as error:  # noqa: BLE001 - raised again where it is no Exception
+            self._break(error)
+
+    def _gather(self, now: float) -> None:
+        """Put those in line whose time has come."""
         gathered = 0
         while gathered < _MOST_AT_ONCE and (due := self._agenda.take(now)):
             gathered += len(due)
@@ -175,16 +190,34 @@ class Scheduler:
                 if stream.due is not None and stream.due <= now and not stream.ready:
                     stream.ready = True
                     self._ready.append(stream)
-        self._forget_unwanted()
-        while (
-            len(self._asking) < MOST_IN_FLIGHT and (next_one := self._next_ready(now)) is not None
-        ):
-            task = self._loop.create_task(self._work(next_one), name="bulkverify poll")
+
+    def _break(self, error: BaseException) -> None:
+        """End every wait because of a mistake of our own, which would else keep all of them for ever."""
+        for stream in self.streams:
+            stream.fail(error)
+        if not isinstance(error, Exception):
+            raise error
+
+    def _send(self, stream: Stream, now: float) -> None:
+        """Make a task that polls a stream; the program's own task factory may do as it likes."""
+        work = self._work(stream)
+        try:
+            task = self._loop.create_task(work, name="bulkverify poll")
+        except BaseException as error:
+            work.close()
+            stream.fail(error)
+            if isinstance(error, SystemExit | KeyboardInterrupt):
+                raise
+        else:
+            if not task.done():  # an eager one may be
+                self._begin(task, stream, now)
+
+    def _begin(self, task: "asyncio.Task[None]", stream: Stream, now: float) -> None:
+        """Take notice of a task; it tells of itself when it has its first turn before anybody knows it."""
+        if task not in self._asking:
             self._asking[task] = now
-            next_one.task = task
-            task.add_done_callback(partial(self._tidy_up, next_one))
-        self._stop_hanging(now)
-        self._arm()
+            stream.task = task
+            task.add_done_callback(partial(self._tidy_up, stream))
 
     def _tidy_up(self, stream: Stream, task: "asyncio.Task[None]") -> None:
         """Give back the room of a task that was cancelled before its first turn: it never ran at all."""
@@ -258,35 +291,17 @@ class Scheduler:
 
     async def _work(self, stream: Stream) -> None:
         """Poll one stream after the other, as long as there are any that are due."""
-        task = stream.task
+        task = asyncio.current_task()
         assert task is not None  # noqa: S101 - it is the one that runs this
-        client, asking, time = self._client, self._asking, self._loop.time
-        outcome: JobSnapshot | BulkVerifyError
+        asking, time = self._asking, self._loop.time
         sent_at = time()
+        self._begin(task, stream, sent_at)
         try:
             for left in reversed(range(_POLLS_A_TASK)):
-                self._stats.polls += 1
-                try:
-                    try:
-                        outcome = await client.poll(stream.job.id)
-                    except BulkVerifyError as error:
-                        outcome = error
-                    except asyncio.CancelledError:
-                        outcome = self._given_up(task)
-                    now = time()
-                    stream.take(outcome, sent_at, now)
-                except Exception as error:  # noqa: BLE001 - our mistake must leave nobody waiting
-                    _log.error("polling job %s broke", stream.job.id, exc_info=True)
-                    stream.fail(error)
-                    now = time()
-                except asyncio.CancelledError:
-                    stream.lose(time())  # the last one may have left, or somebody cancels all tasks
-                    self._enqueue(stream)
-                    raise
-                finally:
-                    stream.task = None
+                await self._poll(stream, task, sent_at)
                 self._enqueue(stream)
                 # What is taken must be polled: the last turn of a task takes nothing more.
+                now = time()
                 following = self._next_ready(now) if left else None
                 if following is None:
                     break
@@ -297,10 +312,40 @@ class Scheduler:
                 sent_at = now
                 del asking[task]  # so that the order stays that of the times
                 asking[task] = sent_at
+        except Exception as error:  # noqa: BLE001 - it is told to all who wait
+            self._break(error)
         finally:
             del asking[task]
             self._stopped.discard(task)
-            self._arm()
+            if not self._loop.is_closed():
+                self._arm()
+
+    async def _poll(self, stream: Stream, task: "asyncio.Task[None]", sent_at: float) -> None:
+        """Poll one stream, and let all who wait for it know what came of it."""
+        time = self._loop.time
+        self._stats.polls += 1
+        outcome: JobSnapshot | BulkVerifyError
+        try:
+            try:
+                outcome = await self._client.poll(stream.job.id)
+            except BulkVerifyError as error:
+                outcome = error
+            except asyncio.CancelledError:
+                outcome = self._given_up(task)
+            stream.take(outcome, sent_at, time())
+        except asyncio.CancelledError:
+            stream.lose(time())  # the last one may have left, or somebody cancels all tasks
+            self._enqueue(stream)
+            raise
+        except BaseException as error:  # a mistake of ours, or of what the session was given
+            if self._loop.is_closed():
+                raise
+            stream.fail(error)
+            if isinstance(error, SystemExit | KeyboardInterrupt):
+                raise
+            _log.error("polling job %s broke", stream.job.id, exc_info=True)
+        finally:
+            stream.task = None
 
     def _given_up(self, task: "asyncio.Task[None]") -> TransportError:
         """Return what a poll comes to that was cancelled, unless it is its task that was."""

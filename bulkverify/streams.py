@@ -2,9 +2,9 @@
 
 import asyncio
 import copy
-import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Final
 
 from tenacity.wait import wait_base
@@ -18,15 +18,17 @@ from bulkverify.errors import (
     RequestTimeoutError,
     ServerError,
     UnreadableAnswerError,
+    UsageError,
 )
 from bulkverify.failures import LONGEST_PAUSE
 from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus, observe
+from bulkverify.logs import SafeLogger
 from bulkverify.models import JobSnapshot
 from bulkverify.pacing import PollState, Progress
 from bulkverify.waiters import Waiter, not_started
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = SafeLogger(__name__)
 
 UNSTARTED_SECONDS: Final = 60.0
 """A job that is ready for so long, and that nobody here has started, will not start by itself."""
@@ -40,6 +42,9 @@ UNSEEN_DELAY: Final = 60.0
 Many jobs at once would otherwise be looked at once each, and none of them often enough to tell when it
 ends: under the limit of one account, 100 jobs are then noticed three times as late.
 """
+
+LONGEST_DELAY: Final = 86400.0
+"""A strategy that asks for more, even for infinity, gets a poll a day all the same."""
 
 _FRESH_SECONDS: Final = 1.0
 _FEW_STALE: Final = 2
@@ -171,9 +176,7 @@ class Stream:
 
     def fail(self, error: BaseException) -> None:
         """End all waits with an error."""
-        for waiter in self._waiters():
-            # A copy each: an exception gathers the traceback of everyone who raises it.
-            waiter.fail(copy.copy(error))
+        _tell(list(self._waiters()), error)
 
     def take(self, outcome: JobSnapshot | BulkVerifyError, sent_at: float, now: float) -> None:
         """Take what a poll brought: tell the waiters, and plan the next poll."""
@@ -193,12 +196,11 @@ class Stream:
             self.due = now + _FRESH_SECONDS
 
     def _waiters(self) -> Iterator[Waiter]:
-        """Give all who wait; the one at hand may leave meanwhile."""
+        """Give all who wait."""
         waiter = self._first
         while waiter is not None:
-            following = waiter.following
             yield waiter
-            waiter = following
+            waiter = waiter.following
 
     def _troubled(self) -> _Trouble:
         if self._trouble is None:
@@ -221,13 +223,10 @@ class Stream:
             self._progress.note(now, snapshot.verified or 0)
         elif snapshot.verified:
             self._progress = Progress(now, snapshot.verified)
-        waiter = self._first
-        while waiter is not None:
-            following = waiter.following
-            # What a status means to a waiter does not change, and whoever joins has seen the last one.
-            if changed or waiter.is_curious:
-                waiter.see(snapshot)
-            waiter = following
+        # What a status means to a waiter does not change, and whoever joins has seen the last one.
+        # A list, because a callback may make any of them leave.
+        for waiter in [one for one in self._waiters() if changed or one.is_curious]:
+            waiter.see(snapshot)
         if self._trouble is not None:
             self._trouble.stale_since = None
         if status is JobStatus.READY:
@@ -280,8 +279,7 @@ class Stream:
         """Set the next poll to when the most eager waiter wants it, and to its last chance at the latest."""
         margin = max(0.05, 2 * (now - sent_at))
         last_chance = math.inf
-        delay = None
-        asked: set[wait_base] = set()  # each policy goes by the latest of those who brought it
+        policies: dict[int, Waiter] = {}  # each goes by the latest of those who brought it
         waiter = self._first
         while waiter is not None:
             deadline = waiter.deadline
@@ -290,13 +288,10 @@ class Stream:
             elif not waiter.done():
                 if deadline is not None and now < deadline - margin < last_chance:
                     last_chance = deadline - margin
-                if waiter.policy not in asked:
-                    asked.add(waiter.policy)
-                    wanted = self._ask(waiter, outcome, now)
-                    if wanted is not None and (delay is None or wanted < delay):
-                        delay = wanted
+                policies.setdefault(id(waiter.policy), waiter)
             waiter = waiter.following
-        if delay is None:
+        delay = min((self._ask(one, outcome, now) for one in policies.values()), default=math.inf)
+        if delay == math.inf:
             self.due = None
             return
         self.due = min(now + delay, last_chance)
@@ -304,10 +299,8 @@ class Stream:
             pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_PAUSE)
             self.due = max(self.due, now + pause)
 
-    def _ask(
-        self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float
-    ) -> float | None:
-        """Ask a waiter's policy for its delay; where it is broken, that concerns those who brought it."""
+    def _ask(self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float) -> float:
+        """Ask a waiter's policy for its delay; where it is broken, that ends the waits that brought it."""
         policy = waiter.policy
         state = PollState(
             started_at=waiter.joined_at,
@@ -319,9 +312,53 @@ class Stream:
             failures=self._trouble.failures if self._trouble else 0,
         )
         try:
-            return max(0.0, policy(state))
-        except Exception as error:  # noqa: BLE001 - it is its caller's
-            for one in self._waiters():
-                if one.policy is policy:
-                    one.fail(copy.copy(error))
-        return None
+            return _checked_delay(policy(state), policy)
+        except BaseException as error:  # noqa: BLE001 - it is its caller's
+            _tell([one for one in self._waiters() if one.policy is policy], error)
+        return math.inf
+
+
+def _checked_delay(delay: object, policy: wait_base) -> float:
+    """Return how long to wait; 0 only if that is what the policy has asked for."""
+    seconds = math.nan
+    if isinstance(delay, float):
+        seconds = delay
+    elif isinstance(delay, Real) and not isinstance(delay, bool):
+        try:
+            seconds = float(delay)
+        except OverflowError:  # an int beyond all floats
+            seconds = math.inf if delay >= 0 else -math.inf  # type: ignore[operator]
+    if math.isnan(seconds):
+        # Without the answer itself, which need not have a repr.
+        raise UsageError(
+            f"The wait strategy {type(policy).__name__} did not return the seconds until the next poll, "
+            "a number from 0 on."
+        )
+    if seconds < 0:  # it is late by a clock of its own
+        return _FRESH_SECONDS
+    return min(seconds, LONGEST_DELAY)
+
+
+def _tell(waiters: Sequence[Waiter], error: BaseException) -> None:
+    """End waits with an error: a copy each, because it gathers the traceback of everyone who raises it."""
+    for waiter in waiters[1:]:
+        waiter.fail(_copied(error))
+    for waiter in waiters[:1]:
+        waiter.fail(error)
+
+
+def _copied(error: BaseException) -> BaseException:
+    """Copy an error with its traceback and its causes; return the error itself if it can't be copied."""
+    try:
+        twin = copy.copy(error)
+        # A constructor that words its own message would word the message once more.
+        same = type(twin) is type(error) and all(
+            one is other for one, other in zip(twin.args, error.args, strict=True)
+        )
+        if not same:
+            return error
+        twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+        twin.__suppress_context__ = error.__suppress_context__
+        return twin.with_traceback(error.__traceback__)
+    except BaseException:  # noqa: BLE001 - its constructor is its caller's too
+        return error

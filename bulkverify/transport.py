@@ -7,7 +7,6 @@ touch aiohttp, and raised by those that do not.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from io import BytesIO
@@ -39,12 +38,13 @@ from bulkverify.errors import (
     UnreadableAnswerError,
 )
 from bulkverify.failures import LONGEST_PAUSE, may_repeat, send_once, translate
+from bulkverify.logs import SafeLogger
 from bulkverify.stats import Stats
 from bulkverify.timeouts import BEGINNING_SECONDS, NO_TIMEOUT, READ_TIMEOUT, timeout_of
 from bulkverify.wire import LARGEST_ANSWER_BYTES, LARGEST_RESULTS_BYTES, Call, is_results
 
 T = TypeVar("T")
-_log: Final = logging.getLogger(__name__)
+_log: Final = SafeLogger(__name__)
 
 _BEGINNING_BYTES: Final = 64
 _USER_AGENT: Final = f"bulkverify/{__version__}"

@@ -1,6 +1,7 @@
 """Those who wait for a job: what each snapshot means to them, and with which error a wait ends."""
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Callable
 
@@ -21,18 +22,21 @@ from bulkverify.models import JobSnapshot
 
 
 class _Changes:
-    """Tells somebody of each snapshot that differs from the one before."""
+    """Calls back with each snapshot that differs from the one before, in the context of the caller."""
 
-    __slots__ = ("_last", "_tell")
+    __slots__ = ("_context", "_last", "_tell")
 
-    def __init__(self, tell: Callable[[JobSnapshot], object]) -> None:
+    def __init__(
+        self, tell: Callable[[JobSnapshot], object], context: contextvars.Context | None
+    ) -> None:
         self._tell = tell
+        self._context = contextvars.copy_context() if context is None else context
         self._last: JobSnapshot | None = None
 
     def __call__(self, snapshot: JobSnapshot) -> None:
         if snapshot != self._last:
             self._last = snapshot
-            self._tell(snapshot)
+            self._context.run(self._tell, snapshot)
 
 
 class Waiter(asyncio.Future[JobSnapshot]):
@@ -69,6 +73,7 @@ class Waiter(asyncio.Future[JobSnapshot]):
         timeout: float | None,
         policy: wait_base,
         on_progress: Callable[[JobSnapshot], object] | None = None,
+        context: contextvars.Context | None = None,
         joined_at: float | None = None,
     ) -> None:
         """Begin to wait. A timeout of 0 stands for a single poll.
@@ -79,6 +84,7 @@ class Waiter(asyncio.Future[JobSnapshot]):
             timeout: seconds from `joined_at` on.
             policy: when to ask again.
             on_progress: called with every change.
+            context: what it is called in; a copy of the current one if left out.
             joined_at: since when it waits, in the loop's time; since now if left out.
         """
         loop = asyncio.get_running_loop()
@@ -92,7 +98,7 @@ class Waiter(asyncio.Future[JobSnapshot]):
         self.polls_before = 0
         self.preceding: Waiter | None = None
         self.following: Waiter | None = None
-        self._report = None if on_progress is None else _Changes(on_progress)
+        self._report = None if on_progress is None else _Changes(on_progress, context)
 
     @property
     def deadline(self) -> float | None:
@@ -111,8 +117,9 @@ class Waiter(asyncio.Future[JobSnapshot]):
         if self._report is not None:
             try:
                 self._report(snapshot)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is its caller's
+            except BaseException as error:  # noqa: BLE001 - it is its caller's
                 self.fail(error)
+            if self.done():  # the callback may have cancelled it, too
                 return
         self._decide(snapshot)
 
@@ -121,7 +128,8 @@ class Waiter(asyncio.Future[JobSnapshot]):
         if self.done():
             return
         if isinstance(error, StopIteration):  # which no future takes
-            error = RuntimeError(f"StopIteration was raised: {error}")
+            stopped, error = error, RuntimeError("StopIteration was raised.")
+            error.__cause__ = stopped
         self.set_exception(error)
 
     def time_out(self, *, polls: int, last_error: BulkVerifyError | None) -> None:

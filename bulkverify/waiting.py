@@ -45,7 +45,8 @@ async def wait_until(
             asked about once.
         wait: when to ask again, as any of tenacity's wait strategies; by default the polls follow
             the job's own progress.
-        on_progress: called with the first snapshot and with every one that differs from the last.
+        on_progress: called with the first snapshot and with every one that differs from the last,
+            in the context (`contextvars`) of this call. What it raises ends this wait only.
 
     Raises:
         WaitTimeoutError: the timeout came first; the job goes on, and can be waited for again.
@@ -60,11 +61,12 @@ async def wait_until(
         UsageError: an argument can't be right.
     """
     waiter = _waiting(status, timeout, wait, on_progress)(job=job)
-    job.client.attached(Scheduler).join(waiter)
+    scheduler = job.client.attached(Scheduler)
     try:
+        scheduler.join(waiter)
         return await waiter
     finally:
-        await job.client.attached(Scheduler).leave(waiter)
+        await scheduler.leave(waiter)
 
 
 async def wait_all(
@@ -145,10 +147,10 @@ async def watch(
         IllegalTransitionError, ClientClosedError, ServiceError, ProtocolError, UsageError: as for
             `wait_until`.
     """
-    watcher = Watcher(job=job, timeout=_check_timeout(timeout), policy=wait or _DEFAULT_WAIT)
+    watcher = Watcher(job=job, timeout=_check_timeout(timeout), policy=_check_wait(wait))
     scheduler = job.client.attached(Scheduler)
-    scheduler.join(watcher)
     try:
+        scheduler.join(watcher)
         while (snapshot := await watcher.next()) is not None:
             yield snapshot
     finally:
@@ -192,16 +194,29 @@ def _waiting(
         target = parse_status(status)
     except ValueError as error:
         raise UsageError(f"{error}.") from None
-    if on_progress is not None and inspect.iscoroutinefunction(on_progress):
+    plain = callable(on_progress) and not inspect.iscoroutinefunction(on_progress)
+    if on_progress is not None and not plain:
         raise UsageError("`on_progress` is called, not awaited: give a plain function.")
     return partial(
         Waiter,
         target=target,
         timeout=_check_timeout(timeout),
-        policy=wait or _DEFAULT_WAIT,
+        policy=_check_wait(wait),
         on_progress=on_progress,
+        context=None if on_progress is None else contextvars.copy_context(),
         joined_at=asyncio.get_running_loop().time(),
     )
+
+
+def _check_wait(wait: wait_base | None) -> wait_base:
+    if wait is None:
+        return _DEFAULT_WAIT
+    if not callable(wait):
+        raise UsageError(
+            "`wait` is one of tenacity's wait strategies, such as `wait_fixed(5)`, "
+            f"not {type(wait).__name__}."
+        )
+    return wait
 
 
 def _check_timeout(timeout: float | None) -> float | None:

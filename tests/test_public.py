@@ -20,7 +20,7 @@ ROOT = Path(bulkverify.__file__).parent
 
 # Each module may import those before it. `_version` is a number, and stands outside.
 LAYERS = """
-    errors lifecycle models stats handles agenda deadlines
+    errors lifecycle models stats logs handles agenda deadlines
     access answers csvstream files
     results wire
     uploads budget failures timeouts

@@ -1,7 +1,6 @@
 """What only time heals: an account that is full of lists, and a service that can't be reached."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -14,9 +13,10 @@ from bulkverify.errors import (
     ServerError,
     StartUncertainError,
 )
+from bulkverify.logs import SafeLogger
 
 T = TypeVar("T")
-_log: Final = logging.getLogger(__name__)
+_log: Final = SafeLogger(__name__)
 
 FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 60.0

@@ -31,6 +31,7 @@ from bulkverify import (
     JobNotFoundError,
     JobSnapshot,
     UsageError,
+    WaitTimeoutError,
     wait_until,
 )
 from bulkverify.sandbox import Sandbox, Timings
@@ -212,7 +213,11 @@ class AnyCalls(RuleBasedStateMachine):
         known = str(job.snapshot.status) if job.snapshot else None
         expected = self.contract.wait(job.id, until, known)
         waiting = wait_until(job, until, timeout=timeout, wait=wait_fixed(0.002))
-        snapshot = self.outcome(waiting, expected)
+        try:
+            snapshot = self.outcome(waiting, expected)
+        except WaitTimeoutError:  # a busy machine may not answer in a hundredth of a second
+            assert timeout
+            return
         if snapshot is not None:
             assert self.contract.wait(job.id, until, str(snapshot.status)) is None
 
