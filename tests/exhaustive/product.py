@@ -7,7 +7,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ import attrs
 
 from .catalogue import kinds, mishaps
 from .promises import broken, timeless
-from .world import VARIANTS, HangingError, Request, live
+from .world import VARIANTS, HangingError, OneThreadLoop, Request, Story, live
 
 _IN_MEMORY: Final = "/dev/shm"  # noqa: S108 - the folder in there has a random name
 _NOWHERE: Final = 10**6
@@ -66,7 +66,7 @@ class Undisturbed:
 def undisturbed(variant: str) -> Undisturbed:
     """Record the run without any mishap."""
     with _scratch() as folder:
-        story = asyncio.run(live(VARIANTS[variant], folder, _NOWHERE, ()))
+        story = _run(live(VARIANTS[variant], folder, _NOWHERE, ()))
         assert story.report is not None, story.outcomes
         return Undisturbed(tuple(story.plan.requests), timeless(story.output.read_text()))
 
@@ -99,7 +99,7 @@ def run(case: Case) -> Result:
     before = _descriptors()
     try:
         with _scratch() as folder:
-            story = asyncio.run(live(VARIANTS[case.variant], folder, case.place, case.names))
+            story = _run(live(VARIANTS[case.variant], folder, case.place, case.names))
             problems += broken(story, reference.output)
     except HangingError:
         return Result(case, ("it hangs",))
@@ -133,6 +133,11 @@ def run_sample(first: Case) -> list[Result]:
     chance = random.Random(str(first))  # noqa: S311 - a test
     following = list(seconds(alone, each=True))
     return [alone, *map(run, chance.sample(following, min(1, len(following))))]
+
+
+def _run(story: Coroutine[Any, Any, Story]) -> Story:
+    with asyncio.Runner(loop_factory=OneThreadLoop) as runner:
+        return runner.run(story)
 
 
 def _descriptors() -> int:

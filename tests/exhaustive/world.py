@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -143,6 +143,25 @@ class Story:
 
 class HangingError(BaseException):
     """Nothing has happened for too long in real time."""
+
+
+class OneThreadLoop(asyncio.SelectorEventLoop):
+    """Does at once what is meant for a thread: to start one takes longer than a request of these runs."""
+
+    def run_in_executor(  # type: ignore[override]
+        self,
+        executor: object,
+        func: Callable[..., Any],
+        *args: Any,  # noqa: ANN401 - handed on
+    ) -> asyncio.Future[Any]:
+        """Call `func` now."""
+        del executor
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            future.set_exception(error)
+        return future
 
 
 class _Listener(logging.Handler):
