@@ -211,6 +211,7 @@ class Client:
             ListLimitError: 100 lists are being verified already.
             AccountRestrictedError: the account is under review.
             StartUncertainError: no answer told whether it arrived; call it again.
+            JobFailedError, JobCancelledError: an answer was lost, and the job has ended since.
             ServiceError: any other refusal.
             TransportError: nothing was sent, for the reason given.
         """

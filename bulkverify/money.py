@@ -4,13 +4,15 @@ An upload or a single address is never sent again once it may have arrived, beca
 charges for each. A start or a deletion is: the service knows the second from the first.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from bulkverify import wire
 from bulkverify.errors import (
     AlreadyStartedError,
     ConnectionFailedError,
+    JobCancelledError,
+    JobFailedError,
     JobNotFoundError,
     RateLimitedError,
     RequestTimeoutError,
@@ -27,7 +29,10 @@ from bulkverify.models import Acknowledgement, AddressVerdict
 from bulkverify.transport import Transport
 from bulkverify.wire import Call
 
-T = TypeVar("T")
+_ENDED_BADLY: Final[Mapping[JobStatus, type[JobFailedError | JobCancelledError]]] = {
+    JobStatus.FAILED: JobFailedError,
+    JobStatus.CANCELLED: JobCancelledError,
+}
 
 
 def may_have_arrived(error: TransportError | ServiceError) -> bool:
@@ -78,7 +83,7 @@ async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVer
     try:
         return await transport.call(call)
     except (TransportError, ServiceError) as error:
-        if not may_have_arrived(error):
+        if not (may_have_arrived(error) or _gave_up(error)):
             raise
         raise VerifyUncertainError(
             f"The answer for one address was lost: {error} It was not asked for again, because each "
@@ -86,16 +91,38 @@ async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVer
         ) from error
 
 
+def _gave_up(error: TransportError | ServiceError) -> bool:
+    """Tell whether the service ran out of time with an address; whether it charges then is unknown."""
+    return type(error) is ServiceError and error.text.lower().startswith("validation timed")
+
+
 async def start(transport: Transport, job_id: str) -> Acknowledgement:
     """Start a job; where the answer was lost, look it up before trying again.
 
+    Once an attempt may have arrived, only the job itself tells whether it was started: by its status,
+    or by refusing a second start as such. Any other refusal may come from a replica that knows of
+    neither, and settles nothing.
+
     Raises:
         StartUncertainError: no answer told whether it arrived.
+        JobFailedError, JobCancelledError: it may have arrived, and the job has ended.
     """
 
     async def already_verifying() -> Acknowledgement | None:
+        try:
+            snapshot = await transport.once(wire.status(job_id))
+        except ServiceError as error:
+            if isinstance(error, RateLimitedError | ServerError):
+                raise
+            return None  # the start itself is answered by whatever is the matter
+        if snapshot.status in _ENDED_BADLY:
+            raise _ENDED_BADLY[snapshot.status](
+                f"The status of job {job_id} is '{snapshot.status}'. A start of it may have arrived before "
+                "that, so its credits may be spent.",
+                job_id=job_id,
+                snapshot=snapshot,
+            )
         # `ready` proves nothing: the status may stay there for a while after a start.
-        snapshot = await transport.once(wire.status(job_id))
         if satisfies(snapshot.status, JobStatus.VERIFYING):
             return Acknowledgement(job_id=job_id, message=snapshot.message)
         return None
@@ -123,7 +150,7 @@ async def delete(transport: Transport, job_id: str) -> Acknowledgement:
 
 
 class _LostError(Exception):
-    """Every attempt failed, and at least one of them may have arrived."""
+    """No attempt succeeded, and at least one of them may have arrived."""
 
     def __init__(self, error: TransportError | ServiceError) -> None:
         super().__init__()
@@ -157,11 +184,6 @@ async def _repeat(
     try:
         return await transport.retrying(attempt, repeatable=True)
     except (TransportError, ServiceError) as error:
-        # What the service says of the job is final, whatever became of earlier attempts; that it
-        # could not be asked leaves them uncertain.
-        settled = isinstance(error, ServiceError) and not isinstance(
-            error, ServerError | RateLimitedError
-        )
-        if settled or not lost:
+        if not lost:
             raise
         raise _LostError(error) from error

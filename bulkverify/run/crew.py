@@ -12,7 +12,7 @@ from bulkverify.errors import (
     InsufficientCreditsError,
     UsageError,
 )
-from bulkverify.run.journal import PartRecord, PartState
+from bulkverify.run.journal import UNPAID, PartRecord, PartState
 from bulkverify.run.parts import Crew, PartRun
 from bulkverify.run.report import PartFailure, Stage
 
@@ -68,7 +68,7 @@ def failures(crew: Crew, failed: Mapping[int, BulkVerifyError]) -> tuple[PartFai
             first_row=part.first_row,
             last_row=part.last_row,
             job_id=record.job_id,
-            paid=record.credits > 0,
+            paid=record.state not in UNPAID,
             error=type(failed[part.number]).__name__,
             message=str(failed[part.number]),
         )

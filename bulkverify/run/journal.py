@@ -82,8 +82,6 @@ class PartRecord:
     credits: int = 0
     orphans: int = 0
     uploaded_at: datetime | None = None
-    started_at: datetime | None = None
-    downloaded_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)

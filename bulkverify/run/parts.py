@@ -14,6 +14,7 @@ A start that comes twice is refused by the service as such and charged once, so 
 """
 
 import asyncio
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -29,18 +30,19 @@ from bulkverify.errors import (
     JobCancelledError,
     JobFailedError,
     JobNotFoundError,
+    LifecycleError,
     ProtocolError,
-    ServerError,
     ServiceError,
-    StartUncertainError,
+    TransportError,
     UploadUncertainError,
 )
 from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus
 from bulkverify.lists import Part
 from bulkverify.models import JobSnapshot
+from bulkverify.money import may_have_arrived
 from bulkverify.run.board import Board
-from bulkverify.run.journal import UNPAID, Journal, PartRecord, PartState, Record
+from bulkverify.run.journal import UNPAID, Journal, PartRecord, PartState, Record, ways_out
 from bulkverify.run.patience import Patience
 from bulkverify.run.report import Stage
 from bulkverify.waiting import wait_until
@@ -100,6 +102,13 @@ class Crew:
                 "again: it goes on from here."
             )
 
+    def held_up(self, why: str) -> None:
+        """Say of the first part that is not here yet why nothing is sent."""
+        for record in self.record.parts:
+            if record.state is not PartState.DOWNLOADED:
+                self.board.tell_part(record.number, Stage.QUEUED, note=why)
+                return
+
 
 @attrs.define(kw_only=True, eq=False)
 class PartRun:
@@ -121,25 +130,30 @@ class PartRun:
             self._tell(Stage.FETCHED)
             return
         try:
-            if self.record.job_id is None:
-                await self._upload()
-            assert self.record.job_id is not None  # noqa: S101 - it has just been noted
-            job = self.crew.client.job(self.record.job_id)
-            await self._see_started(job)
-            await self._wait(job, JobStatus.COMPLETED, Stage.VERIFYING)
+            await self._see_through()
         except (JobFailedError, JobCancelledError, JobNotFoundError) as error:
             self.crew.patience.one_is_over()
-            if self.record.state in UNPAID and not self._may_be_late(error):
+            if self.record.state not in UNPAID:
+                raise self._with_ways_out(error) from error
+            if not self._may_be_late(error):
                 # Such a list is of no use, and costs nothing; the next call sends another.
                 self._note(PartState.PENDING, job_id=None)
             raise
+
+    async def _see_through(self) -> None:
+        if self.record.job_id is None:
+            await self._upload()
+        assert self.record.job_id is not None  # noqa: S101 - it has just been noted
+        job = self.crew.client.job(self.record.job_id)
+        await self._see_started(job)
+        await self._wait(job, JobStatus.COMPLETED, Stage.VERIFYING)
         self.crew.patience.one_is_over()
         self._tell(Stage.DOWNLOADING)
         await self.crew.patience.until_done(
             partial(job.download, self.crew.journal.results_of(self.part.number)),
             partial(self._held_up, Stage.DOWNLOADING),
         )
-        self._note(PartState.DOWNLOADED, downloaded_at=_now())
+        self._note(PartState.DOWNLOADED)
         self._tell(Stage.FETCHED)
 
     async def _upload(self) -> None:
@@ -172,11 +186,7 @@ class PartRun:
         if snapshot.status is not JobStatus.READY:
             if self.record.state is not PartState.STARTED:
                 total = self.part.addresses if snapshot.total is None else snapshot.total
-                self._note(
-                    PartState.STARTED,
-                    credits=self.record.credits or total,
-                    started_at=self.record.started_at or _now(),
-                )
+                self._note(PartState.STARTED, credits=self.record.credits or total)
             return
         crew, cost = self.crew, self._cost(snapshot)
         async with crew.starting:
@@ -189,18 +199,18 @@ class PartRun:
         if before in UNPAID:
             await self.crew.check_credits()
         self._tell(Stage.STARTING)
-        self._note(PartState.STARTING, credits=cost, started_at=self.record.started_at or _now())
+        # What an earlier start may have cost was counted then, and does not become less.
+        self._note(PartState.STARTING, credits=max(cost, self.record.credits))
         try:
             await job.start()
         except AlreadyStartedError:
             # By an earlier attempt of ours, or else by an earlier call, or by hand.
             spent = cost if self._uncertain else 0
-        except StartUncertainError:
-            self._uncertain = True
-            raise
-        except ServiceError as error:
-            if before in UNPAID and not isinstance(error, ServerError):  # the service said no
-                self._note(before, credits=0, started_at=None)
+        except (TransportError, ServiceError) as error:
+            if may_have_arrived(error):
+                self._uncertain = True
+            elif before in UNPAID:  # the service said no, or was not reached
+                self._note(before, credits=0)
             if type(error) is ServiceError:  # for a reason of its own: the list may have ended
                 await job.status()
                 await self._wait(job, JobStatus.READY, Stage.PREPARING)
@@ -219,6 +229,17 @@ class PartRun:
             wait=self.crew.wait,
             on_progress=lambda seen: self._tell(stage, snapshot=seen),
         )
+
+    def _with_ways_out(self, error: LifecycleError | JobNotFoundError) -> BulkVerifyError:
+        """Say of a list that was started, or may have been, what giving it up costs."""
+        out = ways_out(self.crew.journal.folder, self.crew.record.credits)
+        said = (
+            f"{error} A start of it was sent, so its {self.record.credits:,} credits may be spent, and "
+            f"its addresses are not sent again: the same call asks about it again. {out}"
+        )
+        told = copy(error)
+        told.args = (said,)
+        return told
 
     def _may_be_late(self, error: BulkVerifyError) -> bool:
         """Whether a list that is not found may only not be known everywhere yet."""

@@ -118,9 +118,9 @@ class Run:
             title=Path(self._table.title).name,
             timeout=self._terms.timeout,
             wait=self._terms.wait,
-            patience=Patience(self._terms.timeout),
+            patience=Patience(self._terms.timeout, reached=record.sent),
         )
-        await crew.check_credits()
+        await crew.patience.until_done(crew.check_credits, crew.held_up)
         self._fail(crew, await see_through(crew, self._terms.parts_at_once))
 
     def _fail(self, crew: Crew, failed: Mapping[int, BulkVerifyError]) -> None:

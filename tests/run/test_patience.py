@@ -1,5 +1,6 @@
 """What is waited out in the middle of a run, for how long, and what is not."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from bulkverify import (
     Client,
     ConnectionFailedError,
     ListLimitError,
+    RateLimitedError,
+    RequestTimeoutError,
     RunProgress,
     ServerError,
     Stage,
@@ -59,6 +62,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         ([ConnectionFailedError("Broken.")] * 3, ["waits for the service: Broken."] * 3),
         ([ListLimitError("Full.")] * 5, ["waits for room: Full."] * 5),
         ([StartUncertainError("Lost.")], ["waits for the service: Lost."]),
+        ([RequestTimeoutError("Late.")], ["waits for the service: Late."]),
+        ([RateLimitedError("Many.")], ["waits for the service: Many."]),
     ],
 )
 async def test_what_time_heals_is_waited_for(errors: list[Exception], notes: list[str]) -> None:
@@ -90,9 +95,15 @@ async def test_no_wait_is_longer_than_it_may_be(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("endpoint", ["upload", "start", "credits", "download"])
-async def test_an_outage_in_the_middle_of_a_run_is_waited_out(
-    sandbox: Sandbox, client: Client, source: Path, output: Path, endpoint: Endpoint
+async def test_an_outage_in_the_middle_of_a_run_is_waited_out(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 60.0)
     notes: set[tuple[Stage, str]] = set()
 
     def note(seen: RunProgress) -> None:
@@ -100,12 +111,206 @@ async def test_an_outage_in_the_middle_of_a_run_is_waited_out(
             notes.add((seen.part.stage, seen.part.note.partition(":")[0]))
 
     kind, status = (FaultKind.ANSWER, 429) if endpoint == "upload" else (FaultKind.DROP, 502)
-    skip = int(endpoint == "credits")  # the first question comes before anything is sent
-    sandbox.inject(Fault(endpoint=endpoint, kind=kind, status=status, skip=skip, times=5))
+    sandbox.inject(Fault(endpoint=endpoint, kind=kind, status=status, times=5))
     report = await verified(client, source, output, on_progress=note)
     assert {why for _, why in notes} == {"waits for the service"}
     assert (report.credits_spent, report.credits_spent_before, report.orphans) == (2, 0, 0)
     assert len(table(output)) == 4
+
+
+@pytest.mark.asyncio
+async def test_the_first_question_for_credits_is_as_patient_as_the_rest(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 60.0)
+    told: list[RunProgress] = []
+    # Longer than the client itself sits out, and as many times as it tries.
+    sandbox.inject(Fault(endpoint="credits", kind=FaultKind.ANSWER, status=503, times=9))
+    report = await verified(client, source, output, on_progress=told.append)
+    assert report.credits_spent == 2
+    notes = [(seen.part.stage, seen.part.note) for seen in told if seen.part and seen.part.note]
+    assert len(notes) == 2
+    assert {stage for stage, _ in notes} == {Stage.QUEUED}
+    assert all(note.startswith("waits for the service: ") for _, note in notes)
+
+
+# Retry-After
+
+
+class Clock:
+    """A time that passes only where something sleeps or waits."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.time += seconds
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 2.0)
+    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 900.0)
+    monkeypatch.setattr(patience, "now", lambda: clock.time)
+    monkeypatch.setattr(asyncio, "sleep", clock.sleep)
+    return clock
+
+
+def lost_in_a_503(retry_after: float) -> StartUncertainError:
+    error = StartUncertainError("Lost.")
+    error.__cause__ = ServerError("503", retry_after=retry_after)
+    return error
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("errors", "pauses"),
+    [
+        ([ServerError("503")] * 7, [2, 4, 8, 16, 32, 60, 60]),
+        ([ServerError("503", retry_after=600)], [600]),
+        ([RateLimitedError("429", retry_after=5)] * 3, [5, 5, 8]),
+        ([RateLimitedError("429", retry_after=0)], [2]),
+        ([lost_in_a_503(300.0)], [300]),
+    ],
+)
+async def test_nothing_is_asked_earlier_than_the_service_asked_for(
+    passing: Clock, errors: list[Exception], pauses: list[float]
+) -> None:
+    attempts = Attempts(*errors)
+    assert await Patience(None).until_done(attempts, attempts.told.append) == "done"
+    assert passing.pauses == pauses
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("timeout", "asked", "pauses"),
+    [(None, 901.0, []), (10.0, 11.0, []), (None, 900.0, [900.0]), (3.0, None, [2.0, 1.0])],
+)
+async def test_a_pause_that_is_longer_than_the_patience_is_told_at_once(
+    passing: Clock, timeout: float | None, asked: float | None, pauses: list[float]
+) -> None:
+    attempts = Attempts(*[ServerError("503", retry_after=asked)] * 9)
+    with pytest.raises(ServerError):
+        await Patience(timeout).until_done(attempts, attempts.told.append)
+    assert passing.pauses == pauses
+
+
+@pytest.mark.asyncio
+async def test_an_end_of_a_list_does_not_cut_short_what_the_service_asked_for(
+    passing: Clock,
+) -> None:
+    held = Patience(None)
+
+    async def attempt() -> str:
+        held.one_is_over()
+        if passing.time < 600:
+            raise ServerError("503", retry_after=600)
+        return "done"
+
+    assert await held.until_done(attempt, lambda _: held.one_is_over()) == "done"
+    assert passing.pauses == [600]
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("passing")
+@pytest.mark.parametrize(
+    ("kind", "attempts"), [(ConnectionFailedError, 1), (RequestTimeoutError, 1), (ServerError, 2)]
+)
+async def test_a_service_that_was_never_reached_is_told_at_once(
+    kind: type[Exception], attempts: int
+) -> None:
+    error = kind("Broken.") if kind is ServerError else kind("Broken.", sent=False)  # type: ignore[call-arg]
+    failing = Attempts(error)
+    held = Patience(None, reached=False)
+    if attempts == 1:
+        with pytest.raises(kind):
+            await held.until_done(failing, failing.told.append)
+    assert await held.until_done(failing, failing.told.append) == "done"
+    failing.errors.append(ConnectionFailedError("Broken.", sent=False))
+    assert await held.until_done(failing, failing.told.append) == "done"  # it was there before
+
+
+# Room
+
+
+class Room:
+    """What a list needs: refused while there is none."""
+
+    def __init__(self, free: int = 0) -> None:
+        self.free = free
+        self.attempts = 0
+
+    async def __call__(self) -> str:
+        self.attempts += 1
+        await asyncio.sleep(0)
+        if not self.free:
+            raise ListLimitError("Full.")
+        self.free -= 1
+        return "done"
+
+
+@pytest.mark.asyncio
+async def test_all_who_wait_for_room_are_woken_by_the_end_of_a_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 3600.0)
+    held, room = Patience(None), Room()
+    waiting = [asyncio.create_task(held.until_done(room, lambda _: None)) for _ in range(3)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(held._pausing) == 3
+    room.free = 3
+    held.one_is_over()
+    assert await asyncio.gather(*waiting) == ["done"] * 3
+    assert (room.attempts, held._pausing) == (6, set())
+
+
+@pytest.mark.asyncio
+async def test_an_end_during_the_attempt_of_another_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 3600.0)
+    held, room = Patience(None), Room()
+    begun = 0
+
+    async def attempt() -> str:
+        nonlocal begun
+        begun += 1
+        if begun == 1:  # it is refused, and only then the list ends
+            refused = await asyncio.gather(room(), return_exceptions=True)
+            room.free = 1
+            held.one_is_over()
+            other = asyncio.create_task(held.until_done(nothing_to_do, lambda _: None))
+            await other  # which must not make this one miss it
+            assert isinstance(refused[0], ListLimitError)
+            raise refused[0]
+        return await room()
+
+    async def nothing_to_do() -> None:
+        return None
+
+    assert await held.until_done(attempt, lambda _: None) == "done"
+    assert begun == 2
+
+
+@pytest.mark.asyncio
+async def test_pauses_for_room_get_longer_until_a_list_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds: list[float] = []
+
+    async def an_end(_: Patience, pause: float) -> bool:
+        seconds.append(pause)
+        return len(seconds) == 2
+
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 2.0)
+    monkeypatch.setattr(Patience, "_an_end", an_end)
+    attempts = Attempts(*[ListLimitError("Full.")] * 8)
+    assert await Patience(None).until_done(attempts, attempts.told.append) == "done"
+    assert seconds == [2, 4, 4, 8, 16, 32, 60, 60]
 
 
 @pytest.mark.asyncio

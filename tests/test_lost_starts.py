@@ -1,0 +1,143 @@
+"""A start whose answer was lost, and then something else goes wrong, too: it stays paid."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bulkverify import (
+    AlreadyStartedError,
+    Client,
+    ConnectionFailedError,
+    Job,
+    JobCancelledError,
+    JobFailedError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServiceError,
+    StartUncertainError,
+    TransportError,
+)
+from bulkverify.money import may_have_arrived
+from bulkverify.sandbox import FaultKind, Sandbox
+from tests.refusals import FINAL, PASSING, at_start
+from tests.served import ADDRESSES, fault, served
+
+pytestmark = pytest.mark.asyncio
+
+LOST = [
+    pytest.param({"kind": FaultKind.DROP_AFTER}, id="lost"),
+    pytest.param({"kind": FaultKind.ANSWER_AFTER, "status": 502}, id="lost in a 502"),
+    pytest.param({"kind": FaultKind.ANSWER_AFTER, "status": 200}, id="lost in a page"),
+]
+
+
+async def ready(sandbox: Sandbox, client: Client) -> Job:
+    """Upload a list; its status stays `ready` after a start, because the clock stands still."""
+    job = await client.upload(ADDRESSES)
+    sandbox.advance(60)
+    return job
+
+
+async def start_by_another(sandbox: Sandbox, job: Job) -> None:
+    """Start a job with a client of its own, which sits out no pause that another was asked for."""
+    async with Client(sandbox.api_key, base_url=sandbox.url) as client:
+        await client.start(job.id)
+
+
+@pytest.mark.parametrize("then", FINAL)
+@pytest.mark.parametrize("first", LOST)
+async def test_a_lost_start_stays_uncertain_whatever_is_said_next(
+    first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    async with served(speed=0) as (sandbox, client):
+        job = await ready(sandbox, client)
+        sandbox.inject(at_start(first))
+        sandbox.inject(at_start(then))
+        with pytest.raises(StartUncertainError, match="Start it again") as caught:
+            await job.start()
+        assert caught.value.job_id == job.id
+        assert isinstance(caught.value.__cause__, ServiceError | TransportError)
+        assert str(caught.value.__cause__) in str(caught.value)
+        assert sandbox.ledger.requests["start"] == 2
+        with pytest.raises(AlreadyStartedError):
+            await start_by_another(sandbox, job)
+        assert sandbox.ledger.credits_spent == len(ADDRESSES)
+
+
+@pytest.mark.parametrize("then", PASSING)
+@pytest.mark.parametrize("first", LOST)
+async def test_a_lost_start_is_settled_by_the_next_answer_that_knows(
+    first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    async with served(speed=0) as (sandbox, client):
+        job = await ready(sandbox, client)
+        sandbox.inject(at_start(first))
+        sandbox.inject(at_start(then))
+        assert "already started" in (await job.start()).message
+        assert sandbox.ledger.requests["start"] == 3
+        assert sandbox.ledger.credits_spent == len(ADDRESSES)
+
+
+@pytest.mark.parametrize("then", [*FINAL, *PASSING])
+async def test_a_look_at_a_lost_start_that_is_refused_settles_nothing(then: dict[str, Any]) -> None:
+    async with served(speed=0) as (sandbox, client):
+        job = await ready(sandbox, client)
+        sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
+        sandbox.inject(fault("status", **then))
+        try:
+            assert "already started" in (await job.start()).message
+        except StartUncertainError:
+            with pytest.raises(AlreadyStartedError):
+                await start_by_another(sandbox, job)
+        assert sandbox.ledger.credits_spent == len(ADDRESSES)
+
+
+@pytest.mark.parametrize("then", [one for one in FINAL if one.id not in {"a list", "503 for long"}])
+async def test_a_start_that_was_refused_is_not_uncertain(then: dict[str, Any]) -> None:
+    async with served(speed=0) as (sandbox, client):
+        job = await ready(sandbox, client)
+        sandbox.inject(at_start(then))
+        with pytest.raises((ServiceError, TransportError)) as caught:
+            await job.start()
+        assert not isinstance(caught.value, StartUncertainError)
+        assert sandbox.ledger.requests["start"] == 1
+        await start_by_another(sandbox, job)
+        assert sandbox.ledger.credits_spent == len(ADDRESSES)
+
+
+@pytest.mark.parametrize(("end", "kind"), [("cancel", JobCancelledError), ("fail", JobFailedError)])
+async def test_a_lost_start_of_a_job_that_has_ended_since_says_that_it_may_be_paid(
+    end: str, kind: type[Exception]
+) -> None:
+    async with served(speed=0) as (sandbox, client):
+        job = await ready(sandbox, client)
+        sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
+        sandbox.inject(fault("status", FaultKind.DELAY, delay=0.05))
+        start = asyncio.create_task(job.start())
+        while not sandbox.ledger.starts:  # noqa: ASYNC110 - it happens over there
+            await asyncio.sleep(0.001)
+        getattr(sandbox, end)(job.id)
+        with pytest.raises(kind, match="its credits may be spent") as caught:
+            await start
+        assert caught.value.snapshot is not None  # type: ignore[attr-defined]
+        assert caught.value.job_id == job.id  # type: ignore[attr-defined]
+        assert sandbox.ledger.requests["start"] == 1
+
+
+async def test_a_lost_start_that_is_throttled_to_the_end_says_so() -> None:
+    async with served(speed=0) as (sandbox, client):
+        job = await ready(sandbox, client)
+        sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
+        sandbox.inject(at_start({"kind": FaultKind.THROTTLE}, times=None))
+        with pytest.raises(StartUncertainError) as caught:
+            await job.start()
+        assert isinstance(caught.value.__cause__, RateLimitedError)
+
+
+@pytest.mark.parametrize("kind", [ConnectionFailedError, RequestTimeoutError])
+@pytest.mark.parametrize("sent", [True, False])
+async def test_what_never_left_did_not_arrive(
+    kind: type[ConnectionFailedError | RequestTimeoutError], *, sent: bool
+) -> None:
+    assert may_have_arrived(kind("Broken.", sent=sent)) is sent
