@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.resume:
         results.unlink(missing_ok=True)
     _try_all(trees, drawn, Trial(measured, modules(ROOT / PACKAGE, (), ()), limits), results)
-    outcomes = {one.number: one for one in report.read(results)}
+    outcomes = {one.number: one for one in report.read(results) if _is(one, drawn)}
     text = report.summary(outcomes.values(), measured.flaky, head)
     results.with_suffix(".md").write_text(text)
     _say(text)
@@ -134,7 +134,7 @@ class Trial:
 
 
 def _try_all(trees: Sequence[Tree], drawn: Sequence[Change], trial: Trial, results: Path) -> None:
-    known = {one.number for one in report.read(results)}
+    known = {one.number for one in report.read(results) if _is(one, drawn)}
     left = [number for number in range(len(drawn)) if number not in known]
     turn = multiprocessing.get_context("fork").Value("i", 0)
     begun = time.monotonic()
@@ -158,6 +158,11 @@ def _try_all(trees: Sequence[Tree], drawn: Sequence[Change], trial: Trial, resul
             _say(f"{shown}: {outcome}" + (f"  <- {outcome.by}" if outcome.by else ""))
 
     at_once(trees, work)
+
+
+def _is(outcome: Outcome, drawn: Sequence[Change]) -> bool:
+    """Tell whether an outcome is of the change that was drawn, and not of another version of the code."""
+    return outcome.number < len(drawn) and str(outcome) == str(drawn[outcome.number])
 
 
 def _say(text: str) -> None:

@@ -194,8 +194,7 @@ def _return(node: ast.Return) -> Iterator[Swap]:
     value = node.value
     if value is None or (isinstance(value, ast.Constant) and value.value is None):
         return
-    other = ast.Constant(value=True)
-    yield Swap("retval", value, other if isinstance(value, ast.Constant) else _NOTHING)
+    yield Swap("retval", value, _NOTHING)
     if isinstance(value, ast.Compare | ast.BoolOp | ast.UnaryOp):
         yield Swap("retnot", value, ast.UnaryOp(ast.Not(), value))
 

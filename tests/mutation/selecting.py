@@ -32,11 +32,12 @@ class Selection:
         What runs at import has all tests that run anything of the file, first those that run a line
         which uses what the change defines.
         """
-        tests = self._running(change.path, change.lines)
-        tests = tests or self._running(change.path, change.statement)
-        if change.body is not None and change.lines[0] < change.body[0]:  # a default of an argument
-            tests = self._running(change.path, change.body)
-        if tests or change.body is not None:
+        if change.body is not None:
+            if change.lines[0] < change.body[0]:  # a default of an argument
+                tests = self._running(change.path, change.body)
+            else:
+                tests = self._running(change.path, change.lines)
+                tests = tests or self._running(change.path, change.statement)
             return self._ordered(change.path, tests)
         near: set[str] = set()
         for name in change.names:
