@@ -387,6 +387,22 @@ def test_a_single_address_is_read_as_documented(payload: Payload) -> None:
     )
 
 
+def test_what_an_answer_for_an_address_leaves_out_is_not_so() -> None:
+    body = {"email": "a@example.com", "result": "unknown"}
+    assert converter.structure(body, AddressVerdict) == AddressVerdict(
+        email="a@example.com",
+        verdict=Verdict.UNKNOWN,
+        user="",
+        domain="",
+        accept_all=None,
+        role=False,
+        free_email=False,
+        disposable=False,
+        spamtrap=False,
+        message="",
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

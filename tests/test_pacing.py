@@ -101,6 +101,13 @@ STEADY = history((100, 1), (200, 101), (300, 201))
             id="one rise",
         ),
         pytest.param(
+            1000,
+            seen("verifying", 500, 1000),
+            history((900, 500)),
+            2.0 * (1000 + 0.5 * 500 * 900 / 500 - 100) ** 0.5,
+            id="one rise, a while ago",
+        ),
+        pytest.param(
             10,
             seen("verifying", 500, 100_000),
             history((-5, 400), (10, 500)),
@@ -239,6 +246,12 @@ def test_the_longer_an_end_is_overdue_the_longer_the_wait(since: list[float], to
     overdue = [100 + 100 + seconds for seconds in sorted(since)]
     delays = [RULE(state(waited, snapshot, progress)) for waited in overdue]
     assert delays == sorted(delays)
+
+
+def test_without_settings_a_wait_is_a_second_to_two_minutes_give_or_take_a_tenth() -> None:
+    rule = wait_for_progress()
+    settings = (rule.floor, rule.ceiling, rule.share, rule.growth, rule.jitter)
+    assert settings == (1.0, 120.0, 0.45, 1.0, 0.1)
 
 
 def test_jitter_makes_waits_differ_by_its_share_at_most() -> None:
