@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import aiohttp
@@ -114,7 +114,8 @@ async def test_a_bad_end_is_raised_by_the_poll_that_shows_it(end: str) -> None:
         await job.start()
         sandbox.advance(5)
         wait = asyncio.create_task(wait_until(job, "completed", wait=wait_fixed(0.01)))
-        await anext(watch(job))
+        async with aclosing(watch(job)) as changes:
+            await anext(changes)
         (sandbox.cancel if end == "cancelled" else sandbox.fail)(job.id)
         with pytest.raises(JobCancelledError if end == "cancelled" else JobFailedError):
             await wait

@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -131,7 +131,8 @@ async def _read(text: bytes, *, has_header: bool | None = None) -> AddressList:
         column = await _column_with_addresses(text)
     verdicts, flags = bytearray(), bytearray()
     width, has_addresses = len(first), False
-    async for rows in _slices(islice(_rows(text), int(has_header), None)):
+    for rows in _slices(islice(_rows(text), int(has_header), None)):
+        await asyncio.sleep(0)
         for row in rows:
             address = row[column] if column is not None and column < len(row) else ""
             verdict, flag = judge(address)
@@ -175,11 +176,11 @@ def _rows(text: bytes) -> Iterator[list[str]]:
         raise UnusableListError("not CSV") from None
 
 
-async def _slices(rows: Iterable[list[str]]) -> AsyncIterator[list[list[str]]]:
+def _slices(rows: Iterable[list[str]]) -> Iterator[list[list[str]]]:
+    # Callers give way between slices: an async generator that did it would have to be closed, too.
     iterator = iter(rows)
     while part := list(islice(iterator, _SLICE)):
         yield part
-        await asyncio.sleep(0)
 
 
 def _named_column(names: Sequence[str]) -> int | None:
@@ -190,7 +191,8 @@ def _named_column(names: Sequence[str]) -> int | None:
 
 
 async def _column_with_addresses(text: bytes) -> int | None:
-    async for rows in _slices(_rows(text)):
+    for rows in _slices(_rows(text)):
+        await asyncio.sleep(0)
         for row in rows:
             for place, cell in enumerate(row):
                 if "@" in cell:

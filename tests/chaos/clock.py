@@ -53,5 +53,13 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._done)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        # From Python 3.12 on that has a limit, which the clock would jump to.
+        self._jumping.threads_at_work += 1
+        try:
+            await super().shutdown_default_executor(*(() if timeout is None else (timeout,)))
+        finally:
+            self._jumping.threads_at_work -= 1
+
     def _done(self, _: object) -> None:
         self._jumping.threads_at_work -= 1

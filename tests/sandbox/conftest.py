@@ -1,5 +1,4 @@
 import asyncio
-import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -15,15 +14,6 @@ from bulkverify.sandbox import Sandbox
 from .caller import Caller, Serve
 
 EPOCH = datetime(2021, 8, 13, 9, 39, 37, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _start_clean() -> None:
-    # looptime's plugin asks for the current loop before each test; where none was ever set, that
-    # makes one which nobody closes, and whichever test comes next is blamed for it.
-    asyncio.set_event_loop(None)
-    # What has been imported is there to stay, so the collections after each test may pass it over.
-    gc.freeze()
 
 
 @pytest_asyncio.fixture

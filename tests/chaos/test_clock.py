@@ -1,0 +1,27 @@
+"""The clock of the storms waits for threads."""
+
+import asyncio
+import threading
+import time
+
+from .clock import JumpingLoop
+
+
+def test_the_clock_does_not_jump_over_a_thread_that_ends_after_everything_else() -> None:
+    begun = threading.Event()
+
+    def work() -> None:
+        begun.set()
+        time.sleep(0.05)
+
+    async def leave() -> float:
+        loop = asyncio.get_running_loop()
+        working = loop.run_in_executor(None, work)
+        begun.wait()
+        working.cancel()  # which a thread takes no notice of
+        return loop.time()
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        left = runner.run(leave())
+        loop = runner.get_loop()
+    assert loop.time() - left < 1
