@@ -58,14 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "only", nargs="*", help="files or folders of the package; all others left out"
     )
     options = parser.parse_args(arguments)
-    sources = modules(ROOT / PACKAGE, options.only, options.without)
+    jobs = 0 if options.list else options.jobs
+    options.work.mkdir(parents=True, exist_ok=True)
+    trees = [copied(ROOT, options.work, number) for number in range(jobs)]
+    package = (trees[0].root if trees else ROOT) / PACKAGE
+    sources = modules(package, options.only, options.without)
     drawn, there = draw(sources, seed=options.seed, count=options.count, most=options.most)
+    head = f"{len(drawn):,} of {there:,} possible changes, seed {options.seed}"
     if options.list:
         sys.stdout.writelines(f"{change}\n" for change in drawn)
         return 0
-    head = f"{len(drawn):,} of {there:,} possible changes, seed {options.seed}"
-    options.work.mkdir(parents=True, exist_ok=True)
-    trees = [copied(ROOT, options.work, number) for number in range(options.jobs)]
     for tree in trees:
         warm_up(tree)
     measured = measure(trees, runs=options.runs, without=options.ignore)
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = options.work / f"changes-{options.seed}.jsonl"
     if not options.resume:
         results.unlink(missing_ok=True)
-    _try_all(trees, drawn, Trial(measured, modules(ROOT / PACKAGE, (), ()), limits), results)
+    _try_all(trees, drawn, Trial(measured, modules(package, (), ()), limits), results)
     outcomes = {one.number: one for one in report.read(results) if _is(one, drawn)}
     text = report.summary(outcomes.values(), measured.flaky, head)
     results.with_suffix(".md").write_text(text)
