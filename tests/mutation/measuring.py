@@ -27,11 +27,13 @@ class Measured:
         seconds: how long each test takes that always passes.
         flaky: the tests that failed on the unchanged code; no change is tried against them.
         lines: for each file of the package, the tests that run each of its lines.
+        imported: for each file, the lines that run outside of any test, mostly at import.
     """
 
     seconds: dict[str, float]
     flaky: list[str]
     lines: dict[str, dict[int, frozenset[str]]]
+    imported: dict[str, frozenset[int]]
 
     def expected(self, test: str) -> float:
         """Say how many seconds a test should take."""
@@ -74,6 +76,10 @@ def measure(trees: Sequence[Tree], *, runs: int, without: Sequence[str]) -> Meas
             }
             for path, found in lines.items()
         },
+        "imported": {
+            path: [line for line, tests in found.items() if "" in tests]
+            for path, found in lines.items()
+        },
     }
     known.write_text(json.dumps(kept))
     return _read(json.loads(known.read_text()))
@@ -91,6 +97,7 @@ def _read(kept: Mapping[str, Any]) -> Measured:
             }
             for path, found in kept["lines"].items()
         },
+        imported={path: frozenset(lines) for path, lines in kept["imported"].items()},
     )
 
 

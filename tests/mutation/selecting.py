@@ -29,21 +29,26 @@ class Selection:
     def of(self, change: Change) -> list[str]:
         """Return the tests that run what is changed, the nearest and fastest first.
 
-        What runs at import has all tests that run anything of the file, first those that run a line
-        which uses what the change defines.
+        What runs at import, functions that are called there included, has all tests that run anything
+        of the file, first those that run a line which uses what the change defines.
         """
+        file: set[str] = set().union(*self._measured.lines.get(change.path, {}).values())
         if change.body is not None:
             if change.lines[0] < change.body[0]:  # a default of an argument
                 tests = self._running(change.path, change.body)
             else:
                 tests = self._running(change.path, change.lines)
                 tests = tests or self._running(change.path, change.statement)
-            return self._ordered(change.path, tests)
+            first = self._ordered(change.path, tests)
+            if self._measured.imported.get(change.path, frozenset()).isdisjoint(
+                range(change.lines[0], change.lines[1] + 1)
+            ):
+                return first
+            return first + self._ordered(change.path, file - tests)
         near: set[str] = set()
         for name in change.names:
             for path, line in self._uses[name]:
                 near |= self._running(path, (line, line))
-        file: set[str] = set().union(*self._measured.lines.get(change.path, {}).values())
         return self._ordered(change.path, near) + self._ordered(change.path, file - near)
 
     def _running(self, path: str, lines: tuple[int, int]) -> set[str]:

@@ -39,6 +39,7 @@ MEASURED = Measured(
             11: frozenset({"tests/test_b.py::test_other"}),
         }
     },
+    imported={"a.py": frozenset({1, 4, 10, 11})},
 )
 
 
@@ -58,6 +59,12 @@ def test_two_rows_come_before_the_rest() -> None:
     assert selected("cmp", "n < 3") == ["rows[0]", "rows[1]", "rows[2]", "rows[3]"]
 
 
+def test_a_function_that_is_called_at_import_has_all_tests_of_the_file() -> None:
+    found = selected("arith", "LIMIT - 1")
+    assert found[0] == "other"
+    assert set(found) == {test.partition("::test_")[2] for test in MEASURED.seconds}
+
+
 def test_what_no_test_runs_has_none() -> None:
     assert selected("bool", "False") == []
 
@@ -65,10 +72,10 @@ def test_what_no_test_runs_has_none() -> None:
 @pytest.mark.parametrize(
     ("before", "expected"),
     [
-        ("1", ["rows[0]", "rows[1]", "slow", "fast", "rows[2]", "rows[3]"]),
+        ("1", ["rows[0]", "rows[1]", "slow", "fast", "rows[2]", "rows[3]", "import", "other"]),
         ("5", ["import", "other", "rows[0]", "rows[1]", "slow", "fast", "rows[2]", "rows[3]"]),
     ],
-    ids=["a default: all of the function", "a constant: first where it is used"],
+    ids=["a default: first the function", "a constant: first where it is used"],
 )
 def test_what_runs_at_import_has_the_tests_of_what_uses_it(
     before: str, expected: list[str]
