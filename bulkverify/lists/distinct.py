@@ -49,6 +49,24 @@ class Distinct:
                 second.append(hash(key + "\n"))
         return numbers
 
+    def find(self, keys: list[str]) -> list[int]:
+        """Return the number of each key, and -1 for one that has none."""
+        first, second, table = self._first, self._second, self._table
+        mask = len(table) - 1
+        numbers: list[int] = []
+        add = numbers.append
+        for key in keys:
+            one = hash(key)
+            place = one & mask
+            while found := table[place]:
+                if first[found - 1] == one and second[found - 1] == hash(key + "\n"):
+                    add(found - 1)
+                    break
+                place = (place + 1) & mask
+            else:
+                add(-1)
+        return numbers
+
     def _grow(self) -> None:
         size = 2 * len(self._table)
         self._table = table = array("I", bytes(4)) * size

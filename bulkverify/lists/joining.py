@@ -17,9 +17,10 @@ import attrs
 
 from bulkverify.errors import InvalidListError
 from bulkverify.lists.folders import rows_path
+from bulkverify.lists.matching import MISSING, NEVER
 from bulkverify.lists.splitting import Split
 from bulkverify.lists.tables import Table
-from bulkverify.lists.verdicts import EPOCH, FLAGS, MISSING, NEVER, Verdicts, moments
+from bulkverify.lists.verdicts import EPOCH, FLAGS, Verdicts, moments
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.results import Meaning, unique_names
 

@@ -2,28 +2,25 @@
 
 import csv
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
-from bulkverify.lists.addresses import address_key
+import attrs
+
 from bulkverify.lists.folders import part_path
-from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Split
+from bulkverify.lists.matching import NEVER, Match, Matching
+from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Part, Split
 from bulkverify.lists.tables import PIECE_BYTES
 from bulkverify.models import Verdict
 from bulkverify.results import Meaning, ResultsReader
 
 FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamtrap")
 """The flags, in the order in which they are written."""
-
-MISSING: Final = 0
-"""The code of an address that the service returned nothing for."""
-
-NEVER: Final = -(2**63)
-"""What stands for the time of a verdict that has none."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -40,8 +37,9 @@ class Verdicts:
     out. What can't be an address can't be delivered to: known without asking, and without paying.
     """
 
-    def __init__(self, split: Split) -> None:
-        """Start without any results."""
+    def __init__(self, split: Split, *, on_piece: Callable[[], object] | None = None) -> None:
+        """Start without any results; `on_piece` is called now and then while some are read."""
+        self._on_piece = on_piece
         size = split.addresses + FIRST_ADDRESS
         self.findings: list[Meaning | None] = [None]
         self.codes = array("H", bytes(2)) * size
@@ -50,49 +48,48 @@ class Verdicts:
         nowhere = (Verdict.UNDELIVERABLE, True, False, False, False, False)
         self.codes[BLANK] = self.codes[INVALID] = self._code(nowhere)
 
-    def take(self, split: Split, folder: Path, results: Mapping[int, Path]) -> None:
-        """Take in the results of parts."""
+    def take(self, split: Split, folder: Path, results: Mapping[int, Path]) -> dict[int, Match]:
+        """Take in the results of parts, and say how they fit, by the number of the part."""
+        matches = {}
         number = FIRST_ADDRESS
         for part in split.parts:
             if part.number in results:
-                self._take_part(number, part_path(folder, part.number), results[part.number])
+                matches[part.number] = self._take_part(
+                    number, part_path(folder, part.number), results[part.number]
+                )
             number += part.addresses
+        return matches
 
-    def _take_part(self, number: int, part: Path, results: Path) -> None:
+    def _take_part(self, first: int, part: Path, results: Path) -> Match:
         """Match results to the addresses of a part, which mostly come in the same order."""
-        addresses = zip(count(number), _addresses(part), strict=False)
-        found = self._read(results)
-        for address, code, time in found:
-            place, expected = next(addresses, (None, ""))
-            if place is None:
-                return
-            if address != expected:
-                break
-            self.codes[place] = code
-            self.times[place] = time
-        else:
-            return
-        by_key = {
-            address_key(address): (code, time)
-            for address, code, time in chain(((address, code, time),), found)
-        }
-        by_folded: dict[str, tuple[int, int]] = {}
-        for left, wanted in chain(((place, expected),), addresses):
-            key = address_key(wanted)
-            # A service that writes addresses in lower case has still answered for them.
-            row = by_key.get(key)
-            if row is None:
-                by_folded = by_folded or {key.lower(): row for key, row in by_key.items()}
-                row = by_folded.get(key.lower())
-            if row is not None:
-                self.codes[left], self.times[left] = row
+        place = first
+        addresses = _addresses(part)
+        with closing(self._read(results)) as found:
+            for address, code, time in found:
+                if address != next(addresses, None):
+                    return self._match(first, part, results)
+                self.codes[place] = code
+                self.times[place] = time
+                place += 1
+        if next(addresses, None) is not None:
+            return self._match(first, part, results)
+        return Match(sent=place - first, matched=place - first)
 
-    def _read(self, results: Path) -> Iterator[tuple[str, int, int]]:
+    def _match(self, first: int, part: Path, results: Path) -> Match:
+        matching = Matching(_addresses(part))
+        with closing(self._read(results)) as found:
+            codes, times, match = matching.match(found)
+        for place, number in enumerate(matching.numbers, start=first):
+            self.codes[place] = codes[number]
+            self.times[place] = times[number]
+        return match
+
+    def _read(self, results: Path) -> Generator[tuple[str, int, int]]:
         """Give the address, the code and the time of each row of a results file."""
         reader = ResultsReader()
         known = self._known.get
         with results.open("rb") as file:
-            pieces = iter(lambda: file.read(PIECE_BYTES), b"")
+            pieces = map(self._passed, iter(lambda: file.read(PIECE_BYTES), b""))
             every = chain.from_iterable(map(reader.answers, pieces))
             for address, meaning, moment in chain(every, _lazily(reader.last_answers)):
                 # Comparing these takes longer than all the rest, and they mostly are the same object.
@@ -105,6 +102,11 @@ class Verdicts:
                     NEVER if moment is None else (moment - EPOCH) // _MILLISECOND,
                 )
 
+    def _passed(self, piece: bytes) -> bytes:
+        if self._on_piece is not None:
+            self._on_piece()
+        return piece
+
     def _code(self, meaning: Meaning) -> int:
         if meaning in self.findings:
             code = self.findings.index(meaning)
@@ -115,6 +117,24 @@ class Verdicts:
             self._known.clear()
         self._known[id(meaning)] = code, meaning  # which keeps it, and its id, from being another's
         return code
+
+
+def compare(
+    split: Split,
+    part: Part,
+    folder: Path,
+    results: Path,
+    *,
+    on_piece: Callable[[], object] | None = None,
+) -> Match:
+    """Say how the results of a part fit what was sent.
+
+    Raises:
+        ProtocolError, IncompleteDownloadError: they can't be read.
+    """
+    alone = attrs.evolve(split, addresses=part.addresses, parts=(part,))
+    matches = Verdicts(alone, on_piece=on_piece).take(alone, folder, {part.number: results})
+    return matches[part.number]
 
 
 def _lazily(function: Callable[[], Iterable[T]]) -> Iterator[T]:

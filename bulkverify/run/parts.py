@@ -26,6 +26,7 @@ from bulkverify.client import Client
 from bulkverify.errors import (
     AlreadyStartedError,
     BulkVerifyError,
+    IncompleteDownloadError,
     InsufficientCreditsError,
     JobCancelledError,
     JobFailedError,
@@ -38,14 +39,21 @@ from bulkverify.errors import (
 )
 from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus
-from bulkverify.lists import Part
+from bulkverify.lists import Part, compare
+from bulkverify.logs import SafeLogger
 from bulkverify.models import JobSnapshot
 from bulkverify.money import may_have_arrived
 from bulkverify.run.board import Board
 from bulkverify.run.journal import UNPAID, Journal, PartRecord, PartState, Record, ways_out
 from bulkverify.run.patience import Patience
 from bulkverify.run.report import Stage
+from bulkverify.run.threads import RowCount, in_thread
 from bulkverify.waiting import wait_until
+
+_log: Final = SafeLogger(__name__)
+
+_FETCHES: Final = 3
+"""How often results are fetched that are not those of the list: a replica may be behind."""
 
 _KNOWN_EVERYWHERE: Final = timedelta(minutes=10)
 """After so long, a list that is not found is gone, and not only late to be heard of."""
@@ -71,6 +79,8 @@ class Crew:
     # One start at a time: nobody else of us spends the credits that have just been counted.
     uploading: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     starting: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    # One comparison at a time: it takes memory for each address of the part.
+    comparing: asyncio.Lock = attrs.field(factory=asyncio.Lock)
 
     def owed(self) -> int:
         """What is still to be paid: the addresses of all parts that nobody has started."""
@@ -146,15 +156,54 @@ class PartRun:
         assert self.record.job_id is not None  # noqa: S101 - it has just been noted
         job = self.crew.client.job(self.record.job_id)
         await self._see_started(job)
-        await self._wait(job, JobStatus.COMPLETED, Stage.VERIFYING)
+        snapshot = await self._wait(job, JobStatus.COMPLETED, Stage.VERIFYING)
         self.crew.patience.one_is_over()
         self._tell(Stage.DOWNLOADING)
-        await self.crew.patience.until_done(
-            partial(job.download, self.crew.journal.results_of(self.part.number)),
-            partial(self._held_up, Stage.DOWNLOADING),
-        )
+        for fetches_left in reversed(range(_FETCHES)):
+            await self.crew.patience.until_done(
+                partial(job.download, self.crew.journal.results_of(self.part.number)),
+                partial(self._held_up, Stage.DOWNLOADING),
+            )
+            try:
+                await self._compare(job, snapshot.total)
+                break
+            except TransportError as error:
+                if not fetches_left:
+                    raise
+                _log.info("the results of job %s are fetched again: %s", job.id, error)
         self._note(PartState.DOWNLOADED)
         self._tell(Stage.FETCHED)
+
+    async def _compare(self, job: Job, total: int | None) -> None:
+        """Compare the results with what was sent: each address has to have a verdict.
+
+        Raises:
+            IncompleteDownloadError: some have none.
+            ProtocolError: the results can't be read.
+        """
+        crew, counter = self.crew, RowCount()
+        work = partial(
+            compare,
+            crew.record.split,
+            self.part,
+            crew.journal.folder,
+            crew.journal.results_of(self.part.number),
+            on_piece=partial(counter.passed, []),
+        )
+        async with crew.comparing:
+            match = await in_thread(work, counter)
+        # A service may have taken fewer addresses than were sent, and says so in the total.
+        expected = min(match.sent, total or match.sent)
+        if match.matched < expected:
+            raise IncompleteDownloadError(
+                f"The results of job {job.id} are not those of the list: {expected - match.matched:,} of "
+                f"{expected:,} addresses have no verdict, {match.doubled:,} rows repeat an address, "
+                f"{match.foreign:,} have one that was not sent, and {match.contested:,} addresses have rows "
+                f"that contradict each other. The same call fetches them again; `bulkverify download "
+                f"{job.id}` keeps them as they are.",
+                received=match.matched,
+                expected=expected,
+            )
 
     async def _upload(self) -> None:
         crew = self.crew

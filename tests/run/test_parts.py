@@ -264,6 +264,7 @@ async def test_results_that_can_not_be_read_are_fetched_again_by_the_next_call( 
             status=200,
             body=f"email,Nonsense\n{rows}",
             headers={"Content-Type": "text/csv"},
+            times=3,
         )
     )
     with pytest.raises(ProtocolError if parts == 1 else IncompleteRunError, match="no column"):

@@ -1,0 +1,191 @@
+"""Which verdict is whose, whatever order, spelling and number of rows the results have."""
+
+import tracemalloc
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bulkverify.lists import Match, address_key, compare, joined_rows, split
+from bulkverify.lists.distinct import Distinct
+from bulkverify.lists.matching import MISSING, NEVER, Matching
+from tests.lists.made import RESULT, addresses, opened, write_results
+
+BAD = ["undeliverable", *RESULT[1:]]
+UNKNOWN = ["unknown", *RESULT[1:]]
+
+
+def dated(row: list[str], second: int | None) -> list[str]:
+    """Date a row, or take its date."""
+    return [*row[:-1], "" if second is None else f"2021-09-13T06:49:{second:02}Z"]
+
+
+def found(path: Path, sent: list[str], rows: list[list[str]], **options: bool) -> list[str | None]:
+    """Split a list, answer with these rows, and return the verdicts of its rows."""
+    table = opened(path, "email\n" + "".join(f"{address}\n" for address in sent))
+    done = split(table, path.parent, **options)
+    results = {1: write_results(path.with_name("results.csv"), rows)}
+    return [
+        row.verdict.value if row.verdict else None
+        for row in joined_rows(table, done, path.parent, results)
+    ]
+
+
+D, U, K, NONE = "accept_all", "undeliverable", "unknown", None
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdicts"),
+    [
+        ([["anna@x.com", *BAD], ["Anna@x.com", *RESULT]], [D, U]),
+        ([["Anna@x.com", *RESULT]], [D, NONE]),
+        ([["anna@x.com", *BAD]], [NONE, U]),
+        ([["anna@X.COM", *BAD], ["Anna@X.COM", *RESULT]], [D, U]),
+        # A spelling that was not sent is for those that have no row of their own, ...
+        ([["ANNA@x.com", *BAD], ["Anna@x.com", *RESULT]], [D, U]),
+        ([["ANNA@x.com", *BAD]], [U, U]),
+        ([["aNNa@x.com", *BAD], ["anna@x.com", *UNKNOWN], ["Anna@x.com", *RESULT]], [D, K]),
+        # ... and a second row is for another only if the service writes in lower case.
+        ([["anna@x.com", *BAD], ["anna@x.com", *BAD]], [U, U]),
+        ([["anna@x.com", *BAD], ["anna@x.com", *BAD], ["Else@x.com", *BAD]], [NONE, U]),
+        # The last verified row counts, and no row does where two of them say otherwise.
+        ([["Anna@x.com", *dated(BAD, 2)], ["Anna@x.com", *dated(RESULT, 1)]], [U, NONE]),
+        ([["Anna@x.com", *dated(BAD, 1)], ["Anna@x.com", *dated(RESULT, 2)]], [D, NONE]),
+        ([["Anna@x.com", *dated(BAD, None)], ["Anna@x.com", *dated(RESULT, 2)]], [D, NONE]),
+        ([["Anna@x.com", *BAD], ["Anna@x.com", *RESULT]], [NONE, NONE]),
+        ([["ANNA@x.com", *BAD], ["aNNA@x.com", *RESULT]], [NONE, NONE]),
+        ([["Anna@x.com", *BAD], ["Anna@x.com", *BAD]], [U, NONE]),
+    ],
+)
+def test_a_verdict_stands_behind_its_own_address(
+    path: Path, rows: list[list[str]], verdicts: list[str | None]
+) -> None:
+    assert found(path, ["Anna@x.com", "anna@x.com"], rows) == verdicts
+
+
+def test_rows_beyond_those_of_the_list_are_looked_at_too(path: Path) -> None:
+    sent = ["a@x.com", "b@x.com"]
+    rows = [[address, *RESULT] for address in sent]
+    assert found(path, sent, [*rows, ["c@x.com", *BAD]]) == [D, D]
+    assert found(path, sent, [*rows, ["a@x.com", *BAD]]) == [NONE, D]
+    assert found(path, sent, [*rows, *rows]) == [D, D]
+
+
+def test_a_verdict_of_an_address_that_was_sent_twice_stands_behind_both(path: Path) -> None:
+    sent = ["a@x.com", "a@X.com", "b@x.com"]
+    rows = [["b@x.com", *BAD], ["a@x.com", *RESULT]]
+    assert found(path, sent, rows, deduplicate=False) == [D, D, U]
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        (["a", "b", "c"], Match(sent=3, matched=3)),
+        (["c", "a", "b"], Match(sent=3, matched=3)),
+        (["a", "b"], Match(sent=3, matched=2)),
+        ([], Match(sent=3, matched=0)),
+        (["a", "a", "a"], Match(sent=3, matched=1, doubled=2)),
+        (["A", "aA", "b"], Match(sent=3, matched=2, foreign=1)),
+        (["d", "e", "f"], Match(sent=3, matched=0, foreign=3)),
+        (["a", "b", "c", "d"], Match(sent=3, matched=3, foreign=1)),
+        (["A", "A", "b", "c"], Match(sent=3, matched=3, doubled=1)),
+        (["a", "!a", "b", "c"], Match(sent=3, matched=2, doubled=1, contested=1)),
+        (["!a", "a", "!a", "b"], Match(sent=3, matched=1, doubled=2, contested=1)),
+    ],
+)
+def test_results_are_compared_with_what_was_sent(path: Path, rows: list[str], match: Match) -> None:
+    done = split(opened(path, "email\na@x.com\nb@x.com\nc@x.com\n"), path.parent)
+    answers = [
+        [f"{row.lstrip('!')}@x.com", *(BAD if row.startswith("!") else RESULT)] for row in rows
+    ]
+    results = write_results(path.with_name("results.csv"), answers)
+    assert compare(done, done.parts[0], path.parent, results) == match
+
+
+def test_a_part_is_compared_alone(path: Path) -> None:
+    done = split(
+        opened(path, "email\n" + "".join(f"a{n}@x.com\n" for n in range(9))),
+        path.parent,
+        largest_rows=3,
+    )
+    pieces = 0
+
+    def count() -> None:
+        nonlocal pieces
+        pieces += 1
+
+    rows = [[address, *RESULT] for address in addresses(path.parent, 2)]
+    results = write_results(path.with_name("results.csv"), rows)
+    fits, fits_not = (
+        compare(done, part, path.parent, results, on_piece=count) for part in done.parts[1::-1]
+    )
+    assert (fits, fits_not) == (Match(sent=3, matched=3), Match(sent=3, matched=0, foreign=3))
+    assert pieces >= 3
+
+
+def test_rows_that_were_not_asked_for_take_no_memory() -> None:
+    sent = [f"a{n}@x.com" for n in range(12)]
+
+    def rows(count: int) -> Iterator[tuple[str, int, int]]:
+        for n in range(count):
+            yield f"foreign{n}@x.com", 1, NEVER
+
+    peaks = []
+    for count in (1_000, 30_000):
+        matching = Matching(sent)
+        tracemalloc.start()
+        _, _, match = matching.match(rows(count))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert match == Match(sent=12, matched=0, foreign=count)
+    assert peaks[1] < peaks[0] + 100_000
+
+
+LOCALS = st.sampled_from(["a", "A", "aa", "aA", "Aa", "AA", "b", "B", "c"])
+DOMAINS = st.sampled_from(["x.com", "X.com"])
+ADDRESSES = st.builds("{}@{}".format, LOCALS, DOMAINS)
+
+
+@given(
+    sent=st.lists(ADDRESSES, min_size=1, max_size=8),
+    rows=st.lists(st.tuples(ADDRESSES, st.integers(1, 3), st.sampled_from([NEVER, 1, 2]))),
+)
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_results_give_each_address_its_own_verdict(
+    sent: list[str], rows: list[tuple[str, int, int]]
+) -> None:
+    matching = Matching(sent)
+    codes, times, match = matching.match(rows)
+    own = defaultdict(list)
+    for address, code, time in rows:
+        own[address_key(address)].append((time, code))
+    keys = {address_key(address) for address in sent}
+    lowered = all(address == address.lower() for address, _, _ in rows)
+    for address, number in zip(sent, matching.numbers, strict=True):
+        key = address_key(address)
+        alike = [other for other in own if other.lower() == key.lower()]
+        strays = [row for other in alike if other not in keys for row in own[other]]
+        seconds = [row for other in alike if other in keys for row in own[other][1:]]
+        said = own.get(key) or strays or (seconds if lowered else [])
+        latest = {code for time, code in said if time == max(said)[0]}
+        assert codes[number] == (latest.pop() if len(latest) == 1 else MISSING)
+        assert times[number] == (max(said)[0] if codes[number] != MISSING else NEVER)
+    assert match.sent == len(keys)
+    assert match.matched == sum(code != MISSING for code in codes)
+    # The order of the rows says nothing.
+    if not lowered:
+        assert matching.match(rows[::-1])[0] == codes
+
+
+@given(keys=st.lists(st.text(max_size=3), max_size=3000), others=st.lists(st.text(max_size=3)))
+@settings(max_examples=50)
+def test_keys_are_found_again(keys: list[str], others: list[str]) -> None:
+    distinct = Distinct()
+    numbers = distinct.number(keys)
+    assert distinct.find(keys) == numbers
+    known = dict(zip(keys, numbers, strict=True))
+    assert distinct.find(others) == [known.get(key, -1) for key in others]
+    assert len(distinct) == len(known)
