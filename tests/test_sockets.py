@@ -17,8 +17,10 @@ from bulkverify import (
     ClientClosedError,
     ConnectionFailedError,
     IncompleteDownloadError,
+    Job,
     JobCancelledError,
     JobFailedError,
+    JobNotFoundError,
     NotReadyError,
     RateLimitedError,
     RequestTimeoutError,
@@ -37,7 +39,8 @@ from tests.served import ADDRESSES, FAST, completed, fault, served, uploaded
 
 pytestmark = pytest.mark.asyncio
 
-PROMPT_SECONDS = 0.05
+PROMPT_SECONDS = 15.0
+"""Far below what a call or a wait takes that does not end by itself, also on a busy machine."""
 
 
 def open_sockets() -> int:
@@ -119,6 +122,26 @@ async def test_a_bad_end_is_raised_by_the_poll_that_shows_it(end: str) -> None:
         (sandbox.cancel if end == "cancelled" else sandbox.fail)(job.id)
         with pytest.raises(JobCancelledError if end == "cancelled" else JobFailedError):
             await wait
+
+
+async def test_another_process_may_wait_for_a_list_right_after_its_upload() -> None:
+    async with served() as (sandbox, client):
+        uploaded = await client.upload(ADDRESSES)
+        lagging = {"status": 400, "body": '{"success": false, "result": "Job not found"}'}
+        sandbox.inject(fault("status", FaultKind.ANSWER, times=3, **lagging))
+        async with Client(sandbox.api_key, base_url=sandbox.url) as another:
+            wait = wait_until(another.job(uploaded.id), "ready", wait=wait_fixed(0.01))
+            assert (await wait).status == "ready"
+        assert sandbox.ledger.requests["status"] >= 4
+
+
+async def test_a_list_that_was_deleted_here_is_not_waited_for() -> None:
+    async with served() as (sandbox, client):
+        job = await completed(client)
+        await job.delete()
+        with pytest.raises(JobNotFoundError):
+            await wait_until(Job(client, job.id), "completed")
+        assert sandbox.ledger.requests["status"]
 
 
 @pytest.mark.parametrize("hang", [False, True], ids=["answering", "hanging"])

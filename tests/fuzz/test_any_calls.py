@@ -101,7 +101,7 @@ class AnyCalls(RuleBasedStateMachine):
         """Make a call, and require the very error that the contract wants, or none."""
 
         async def made() -> T:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await call
 
         if expected is None:

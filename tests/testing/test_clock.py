@@ -40,11 +40,10 @@ async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
 
 
 async def test_sleeping_takes_no_time(clock: VirtualClock) -> None:
-    loop, begin, really = asyncio.get_running_loop(), clock.now, time.monotonic()
+    loop, begin = asyncio.get_running_loop(), clock.now
     await asyncio.gather(asyncio.sleep(5 * HOURS), asyncio.sleep(30 * HOURS))
     assert loop.time() - begin == pytest.approx(30 * HOURS)
     assert clock.skipped == pytest.approx(30 * HOURS)
-    assert time.monotonic() - really < 1
 
 
 async def test_timers_come_in_their_order(clock: VirtualClock) -> None:
@@ -69,25 +68,24 @@ async def test_time_stands_still_while_there_is_work(clock: VirtualClock) -> Non
 async def test_six_hours_of_verification_take_no_time(
     sandbox: Sandbox, client: Client, clock: VirtualClock
 ) -> None:
-    begin, really = clock.now, time.monotonic()
+    begin = clock.now
     job = await client.upload(["deliverable@example.com"] * 100)
     await wait_until(job, "ready")
     await job.start()
     await wait_until(job, "completed", timeout=7 * HOURS)
     assert [row.verdict async for row in job.rows()] == ["deliverable"] * 100
     assert clock.now - begin > 6 * HOURS
-    assert time.monotonic() - really < 5
+    assert clock.skipped > 6 * HOURS - 60
     assert sandbox.ledger.job(job.id).polls > 10
 
 
 async def test_a_request_is_never_overtaken(sandbox: Sandbox, clock: VirtualClock) -> None:
-    begin = clock.now
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=0.001)) as session:
+    # A jump would go to the next timer, which is that of the request.
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         for _ in range(50):
             async with session.get(f"{sandbox.url}/info?apikey=sandbox") as response:
                 assert response.status == 200
-    # What is waited for on its way takes the time that it takes.
-    assert clock.now - begin < 0.05
+    assert clock.skipped == 0
 
 
 async def test_a_large_upload_and_its_download_are_not_overtaken(
@@ -194,14 +192,23 @@ async def test_whoever_reads_slowly_holds_up_nobody(clock: VirtualClock) -> None
     await runner.cleanup()
 
 
+def ahead() -> tuple[float, float]:
+    """Tell between what the loop's time is ahead of the machine's, however long it takes to look."""
+    before = time.monotonic()
+    now = asyncio.get_running_loop().time()
+    return now - time.monotonic(), now - before
+
+
 async def test_afterwards_time_passes_as_it_does_elsewhere_and_never_goes_back() -> None:
     loop = asyncio.get_running_loop()
     with virtual_clock() as clock:
         await asyncio.sleep(HOURS)
-    begin, really = loop.time(), time.monotonic()
+    begin = loop.time()
     assert begin >= clock.now
+    low, high = ahead()
     await asyncio.sleep(0.02)
-    assert loop.time() - begin == pytest.approx(time.monotonic() - really, abs=0.01)
+    lower, higher = ahead()
+    assert max(low, lower) <= min(high, higher)
     with virtual_clock() as again:
         assert again.now >= begin
         await asyncio.sleep(HOURS)

@@ -14,7 +14,7 @@ pytest_plugins = "pytester"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "testing.md"
 LOOP = "asyncio_default_fixture_loop_scope=function"
 SIX_HOURS = """
-    import asyncio, time
+    import asyncio
     import pytest
     from bulkverify import wait_until
 
@@ -24,15 +24,16 @@ SIX_HOURS = """
     ]
 
     async def test_six_hours(bulkverify_sandbox, bulkverify_client):
-        loop, really = asyncio.get_running_loop(), time.monotonic()
-        begin = loop.time()
+        loop = asyncio.get_running_loop()
+        clock = loop._selector.select.__self__
+        begin, skipped = loop.time(), clock.skipped
         job = await bulkverify_client.upload(["unknown@example.com"])
         await wait_until(job, "ready")
         await job.start()
         await asyncio.sleep(3600)
         await wait_until(job, "completed", timeout=6 * 3600)
         assert loop.time() - begin > 6 * 3600
-        assert time.monotonic() - really < 1
+        assert clock.skipped - skipped > 6 * 3600 - 60
         assert bulkverify_sandbox.ledger.credits_spent == 1
 
     async def test_again(bulkverify_sandbox, bulkverify_client):
@@ -53,7 +54,7 @@ def test_the_example_of_the_documentation_is_right(pytester: pytest.Pytester) ->
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
 @pytest.mark.parametrize("scope", ["function", "module", "session"])
-def test_six_hours_take_less_than_a_second_in_every_loop(
+def test_six_hours_are_jumped_over_in_every_loop(
     pytester: pytest.Pytester, mode: str, scope: str
 ) -> None:
     marks = f"pytest.mark.asyncio(loop_scope={scope!r})," if mode == "strict" else ""
