@@ -128,7 +128,7 @@ def _containers(client: Client) -> dict[str, int]:
         "spans": len(scheduler._deadlines._spans),  # noqa: SLF001 - likewise
         "asking": len(scheduler._asking) + len(scheduler._stopped),  # noqa: SLF001 - likewise
         "budget": sum(len(lane.departures) for lane in lanes),
-        "_uploaded_at": len(client._uploaded_at),  # noqa: SLF001 - likewise
+        "_missing": len(client._missing),  # noqa: SLF001 - likewise
         "_started": len(client._started),  # noqa: SLF001 - likewise
     }
 

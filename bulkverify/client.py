@@ -32,8 +32,10 @@ DEFAULT_BASE_URL: Final = "https://api.bouncify.io/v1"
 REQUESTS_PER_MINUTE: Final = 120
 """What the service allows for each endpoint, for everything that uses one key."""
 
-SETTLING_SECONDS: Final = 30.0
-"""For so long after an upload, "job not found" can mean that a replica has not heard of it yet."""
+GRACE_SECONDS: Final = 30.0
+"""For so long after the first, "job not found" can mean that a replica has not heard of the job yet."""
+
+_MISSING_KEPT_SECONDS: Final = 3600.0
 
 MOST_STARTED: Final = 10_000
 """So many lists are remembered as started at most; an account has a hundred under way at once."""
@@ -103,7 +105,8 @@ class Client:
         self.handles: Handles[Job] = Handles()
         self.take_turn: Final = self._transport.take_for_poll
         self._started: dict[str, None] = {}  # in the order of their starts
-        self._uploaded_at: dict[str, float] = {}
+        # Since when each job was not found, as the end of its grace; in the order of those ends.
+        self._missing: dict[str, float] = {}
         self._attachments: dict[Callable[[Client], Attachment], Attachment] = {}
 
     def __repr__(self) -> str:
@@ -174,10 +177,6 @@ class Client:
         """
         call = await uploads.prepare(source, auto_verify=auto_verify, title=title)
         acknowledgement = await money.upload(self._transport, call, auto_verify=auto_verify)
-        now = asyncio.get_running_loop().time()
-        self._uploaded_at = {
-            job_id: at for job_id, at in self._uploaded_at.items() if now - at < SETTLING_SECONDS
-        } | {acknowledgement.job_id: now}
         if auto_verify:
             self._remember_start(acknowledgement.job_id)
         return self.job(acknowledgement.job_id)
@@ -297,6 +296,7 @@ class Client:
         """
         acknowledgement = await money.delete(self._transport, job_id)
         self._started.pop(job_id, None)
+        self._remember_missing(job_id, grace=0.0)
         return acknowledgement
 
     async def verify(self, address: str, *, timeout: float | None = None) -> AddressVerdict:
@@ -332,12 +332,23 @@ class Client:
         """Tell whether this client has started a job that has not ended since."""
         return job_id in self._started
 
-    def is_settling(self, job_id: str) -> bool:
-        """Tell whether this client uploaded a list so recently that not all of the service may know it."""
-        uploaded_at = self._uploaded_at.get(job_id)
-        if uploaded_at is None:
-            return False
-        return asyncio.get_running_loop().time() - uploaded_at < SETTLING_SECONDS
+    def missing_until(self, job_id: str) -> float:
+        """Take note that a job was not found; return until when a lagging replica may be the reason.
+
+        That is half a minute from the first such answer, in the event loop's time. Only what this client
+        has deleted itself is gone at once.
+        """
+        until = self._missing.get(job_id)
+        return self._remember_missing(job_id, GRACE_SECONDS) if until is None else until
+
+    def _remember_missing(self, job_id: str, grace: float) -> float:
+        now = asyncio.get_running_loop().time()
+        missing = self._missing
+        missing.pop(job_id, None)
+        missing[job_id] = now + grace
+        while missing[oldest := next(iter(missing))] < now - _MISSING_KEPT_SECONDS:
+            del missing[oldest]
+        return now + grace
 
     def _remember_start(self, job_id: str) -> None:
         self._started[job_id] = None
@@ -347,6 +358,8 @@ class Client:
     def _note(self, snapshot: JobSnapshot) -> JobSnapshot:
         if snapshot.status in TERMINAL:
             self._started.pop(snapshot.job_id, None)
+        if self._missing:
+            self._missing.pop(snapshot.job_id, None)
         job = self.handles.get(snapshot.job_id)
         if job is not None:
             job.note(snapshot)

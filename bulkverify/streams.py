@@ -187,7 +187,7 @@ class Stream:
                 self._trouble.failures = 0
             self._seen(outcome, now)
         else:
-            self._missed(outcome)
+            self._missed(outcome, now)
         self._plan(outcome, sent_at, now)
 
     def lose(self, now: float) -> None:
@@ -264,16 +264,19 @@ class Stream:
                 error.snapshot = known
                 self.fail(error)
 
-    def _missed(self, error: BulkVerifyError) -> None:
+    def _missed(self, error: BulkVerifyError, now: float) -> None:
         trouble = self._troubled()
         trouble.failures += 1
         trouble.last_error = error
         if isinstance(error, _WAITED_OUT) or (
-            isinstance(error, JobNotFoundError) and self.job.client.is_settling(self.job.id)
+            isinstance(error, JobNotFoundError) and now < self._missing_until()
         ):
             _log.info("job %s could not be asked about, will be again: %s", self.job.id, error)
         else:
             self.fail(error)
+
+    def _missing_until(self) -> float:
+        return self.job.client.missing_until(self.job.id)
 
     def _plan(self, outcome: JobSnapshot | BulkVerifyError, sent_at: float, now: float) -> None:
         """Set the next poll to when the most eager waiter wants it, and to its last chance at the latest."""
@@ -298,6 +301,8 @@ class Stream:
         if not isinstance(outcome, JobSnapshot):
             pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_PAUSE)
             self.due = max(self.due, now + pause)
+        if isinstance(outcome, JobNotFoundError):  # whether it is there is known by then
+            self.due = min(self.due, self._missing_until())
 
     def _ask(self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float) -> float:
         """Ask a waiter's policy for its delay; where it is broken, that ends the waits that brought it."""

@@ -56,6 +56,7 @@ async def wait_until(
         UnreachableStatusError: it ended well, and the awaited status can no longer come.
         IllegalTransitionError: for a minute the service has reported a step backwards.
         ClientClosedError: the client was closed.
+        JobNotFoundError: for half a minute the service has not known the job.
         ServiceError: the service refuses to say, for example because the key is wrong.
         ProtocolError: an answer that this version can't read.
         UsageError: an argument can't be right.

@@ -58,9 +58,6 @@ class ScriptedClient(Client):
     def mark_started(self, job_id: str = JOB_ID) -> None:
         self._started[job_id] = None
 
-    def mark_uploaded(self, job_id: str = JOB_ID) -> None:
-        self._uploaded_at[job_id] = asyncio.get_running_loop().time()
-
 
 def seen(
     status: str, verified: int | None = None, total: int | None = None, *, job_id: str = JOB_ID

@@ -170,7 +170,6 @@ async def test_what_is_only_late_or_missing_is_waited_out(error: BulkVerifyError
         bv.InsufficientCreditsError("402", status=402),
         bv.AccountRestrictedError("400", status=400),
         bv.ServiceError("418", status=418),
-        JobNotFoundError("400", status=400),
         ProtocolError("misfit", path="total"),
         bv.UnexpectedRedirectError("302", status=302),
     ],
@@ -193,21 +192,82 @@ async def test_a_pause_that_the_service_asks_for_is_kept() -> None:
         assert client.polled_at[1] - client.polled_at[0] == pytest.approx(42)
 
 
-async def test_a_job_just_uploaded_may_be_unknown_for_a_moment() -> None:
-    missing = JobNotFoundError("Job not found", status=400)
-    async with ScriptedClient([missing, missing, seen("ready")]) as client:
-        client.mark_uploaded()
-        snapshot = await wait_until(client.job(JOB_ID), "ready", wait=STEADY)
-        assert snapshot.status == "ready"
+MISSING = JobNotFoundError("Job not found", status=400)
+PACES = [None, STEADY, wait_fixed(600)]
 
 
-async def test_a_job_uploaded_long_ago_and_unknown_is_an_error() -> None:
-    async with ScriptedClient([JobNotFoundError("Job not found", status=400)]) as client:
-        client.mark_uploaded()
-        began = now()
+@pytest.mark.parametrize("wait", PACES, ids=["default", "5 s", "600 s"])
+async def test_a_job_that_is_not_found_is_asked_about_for_half_a_minute(
+    wait: wait_base | None,
+) -> None:
+    async with ScriptedClient([MISSING]) as client:
         with pytest.raises(JobNotFoundError):
-            await wait_until(client.job(JOB_ID), "ready", wait=STEADY)
-        assert 30 <= now() - began <= 35
+            await wait_until(client.job(JOB_ID), "ready", wait=wait)
+        assert now() == pytest.approx(30, abs=0.1)
+        with pytest.raises(JobNotFoundError):  # the half minute is over, for all who wait
+            await wait_until(client.job(JOB_ID), "ready", wait=wait)
+        assert now() == pytest.approx(30, abs=0.1)
+        assert_idle(client)
+
+
+@pytest.mark.parametrize("wait", PACES, ids=["default", "5 s", "600 s"])
+@pytest.mark.parametrize("known_at", [0.5, 14.0, 29.0])
+async def test_any_client_waits_for_a_replica_that_has_not_heard_of_a_job(
+    wait: wait_base | None, known_at: float
+) -> None:
+    async with ScriptedClient(lambda at: MISSING if at < known_at else seen("ready")) as client:
+        snapshot = await wait_until(client.job(JOB_ID), "ready", wait=wait)
+        assert snapshot.status == "ready"
+        assert known_at <= now() <= 30.1
+        if wait is None:  # the default pace asks again as soon as after any failure
+            assert now() <= 2.3 * known_at + 1.2
+
+
+async def test_a_job_that_was_seen_may_be_unknown_to_a_replica() -> None:
+    steps: list[Step] = [seen("verifying"), MISSING, seen("verifying"), *[MISSING] * 5]
+    async with ScriptedClient([*steps, seen("completed")]) as client:
+        assert (await wait_until(client.job(JOB_ID), wait=STEADY)).ended
+        assert now() == pytest.approx(40, abs=0.1)  # each time anew, because it was seen again
+
+
+async def test_a_job_that_is_gone_ends_its_waits_after_half_a_minute() -> None:
+    async with ScriptedClient([seen("verifying"), MISSING]) as client:
+        with pytest.raises(JobNotFoundError):
+            await wait_until(client.job(JOB_ID), wait=STEADY)
+        assert now() == pytest.approx(35, abs=0.1)
+
+
+async def test_the_half_minute_ends_with_the_deadline() -> None:
+    async with ScriptedClient([MISSING]) as client:
+        with pytest.raises(WaitTimeoutError, match="never heard of") as caught:
+            await wait_until(client.job(JOB_ID), timeout=10)
+        assert isinstance(caught.value.last_error, JobNotFoundError)
+        assert now() == pytest.approx(10, abs=0.1)
+
+
+async def test_short_waits_together_are_told_that_a_job_is_gone() -> None:
+    async with ScriptedClient([MISSING]) as client:
+        job = client.job(JOB_ID)
+        outcomes: list[type[BaseException]] = []
+        while not outcomes or outcomes[-1] is WaitTimeoutError:
+            with pytest.raises((WaitTimeoutError, JobNotFoundError)) as caught:
+                await wait_until(job, timeout=len(outcomes) % 2 * 4)
+            outcomes.append(caught.type)
+            await asyncio.sleep(4)
+        assert outcomes[-1] is JobNotFoundError
+        assert 30 <= now() <= 40
+
+
+async def test_ids_that_were_never_found_are_forgotten() -> None:
+    async with ScriptedClient([MISSING]) as client:
+        for number in range(500):
+            with pytest.raises(WaitTimeoutError):
+                await wait_until(client.job(f"job{number}"), timeout=0)
+            await asyncio.sleep(60)
+        assert len(client._missing) <= 62
+    async with ScriptedClient([MISSING, seen("ready")]) as client:
+        await wait_until(client.job(JOB_ID), "ready")
+        assert not client._missing
 
 
 async def test_a_step_backwards_is_ignored() -> None:

@@ -154,6 +154,4 @@ class Contract:
                 return BAD_ENDS[seen]
             if seen == "completed":
                 return UnreachableStatusError
-        return (
-            WaitTimeoutError  # also for one that is gone: it may be too new to be known everywhere
-        )
+        return JobNotFoundError if self.lists[job_id].deleted else WaitTimeoutError

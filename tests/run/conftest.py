@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+import bulkverify.client
 from bulkverify import Client
 from bulkverify.run import patience
 from bulkverify.sandbox import Sandbox
@@ -32,6 +33,7 @@ async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(patience, "LONGEST_OUTAGE", 0.1)
+    monkeypatch.setattr(bulkverify.client, "GRACE_SECONDS", 0.05)
 
 
 @pytest.fixture
