@@ -53,6 +53,25 @@ def test_a_time_that_has_passed_comes_at_once() -> None:
     assert not agenda.count
 
 
+def test_what_was_forgotten_does_not_come_back_with_what_is_put_in_later() -> None:
+    agenda: Agenda[str] = Agenda()
+    agenda.add(3, "before")
+    agenda.clear()
+    agenda.add(3, "after")
+    assert agenda.next() == 3
+    assert agenda.take(3) == ["after"]
+    assert agenda.take(3) == []
+    assert not agenda.count
+
+
+def test_what_is_never_due_comes_after_whatever_is() -> None:
+    agenda: Agenda[str] = Agenda()
+    agenda.add(math.inf, "never")
+    agenda.add(9e14, "in the end")
+    assert agenda.next() == 9e14
+    assert agenda.take(9e14) == ["in the end"]
+
+
 @given(st.lists(TIMES, max_size=50), TIMES)
 def test_nothing_is_lost_and_nothing_waits_longer_than_a_slot(
     times: list[float], now: float

@@ -25,14 +25,19 @@ class Selection:
                 match node:
                     case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(attr=name):
                         self._uses[name].add((path, node.lineno))
+        files = measured.lines.values()
+        at_work = {test for lines in files for tests in lines.values() for test in tests}
+        self._idle = set(measured.seconds) - at_work
+        """The tests that run no line of the package: they look at its constants."""
 
     def of(self, change: Change) -> list[str]:
         """Return the tests that run what is changed, the nearest and fastest first.
 
         What runs at import, functions that are called there included, has all tests that run anything
-        of the file, first those that run a line which uses what the change defines.
+        of the file, or nothing at all; first those that run a line which uses what the change defines.
         """
-        file: set[str] = set().union(*self._measured.lines.get(change.path, {}).values())
+        lines = self._measured.lines.get(change.path, {})
+        file = self._idle.union(*lines.values())
         if change.body is not None:
             if change.lines[0] < change.body[0]:  # a default of an argument
                 tests = self._running(change.path, change.body)

@@ -27,6 +27,7 @@ MEASURED = Measured(
         "tests/test_a.py::test_slow": 2.0,
         **{f"tests/test_a.py::test_rows[{n}]": 0.3 for n in range(4)},
         "tests/test_a.py::test_import": 0.0,
+        "tests/test_a.py::test_constant": 0.0,
     },
     flaky=[],
     lines={
@@ -72,8 +73,34 @@ def test_what_no_test_runs_has_none() -> None:
 @pytest.mark.parametrize(
     ("before", "expected"),
     [
-        ("1", ["rows[0]", "rows[1]", "slow", "fast", "rows[2]", "rows[3]", "import", "other"]),
-        ("5", ["import", "other", "rows[0]", "rows[1]", "slow", "fast", "rows[2]", "rows[3]"]),
+        (
+            "1",
+            [
+                "rows[0]",
+                "rows[1]",
+                "slow",
+                "fast",
+                "rows[2]",
+                "rows[3]",
+                "constant",
+                "import",
+                "other",
+            ],
+        ),
+        (
+            "5",
+            [
+                "import",
+                "other",
+                "constant",
+                "rows[0]",
+                "rows[1]",
+                "slow",
+                "fast",
+                "rows[2]",
+                "rows[3]",
+            ],
+        ),
     ],
     ids=["a default: first the function", "a constant: first where it is used"],
 )
