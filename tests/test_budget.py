@@ -64,6 +64,26 @@ async def test_a_turn_given_up_goes_to_somebody_else() -> None:
     assert now() < PERIOD + 2
 
 
+async def test_turns_given_up_make_no_room_for_more_than_the_limit() -> None:
+    budget = Budget(2)
+    await departures(budget, 2)
+    waiting = [asyncio.create_task(budget.spend("status")) for _ in range(3)]
+    await asyncio.sleep(1)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await budget.spend("status")
+    assert now() > PERIOD
+
+
+async def test_what_left_long_ago_is_forgotten() -> None:
+    budget = Budget(2)
+    for _ in range(100):
+        await budget.spend("status")
+        await asyncio.sleep(PERIOD)
+    assert len(budget._lanes["status"].departures) <= 3
+
+
 @pytest.mark.parametrize("limit", [None, 120])
 async def test_a_pause_holds_everybody_back(limit: int | None) -> None:
     budget = Budget(limit)
