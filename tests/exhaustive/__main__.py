@@ -4,6 +4,7 @@ A case that broke one is run again alone by `--case`, followed by what is printe
 """
 
 import argparse
+import gc
 import multiprocessing
 import random
 import re
@@ -21,7 +22,7 @@ from .world import VARIANTS
 
 _TOLD_EVERY = 5000
 _SHOWN = 3
-_ALIKE = re.compile(r"[0-9a-z]{32,}|/dev/shm/[^ ]*|[0-9.]+")
+_ALIKE = re.compile(r"[0-9a-z]{32,}|[0-9a-f]{8}(?=\.part)|/dev/shm/[^ ]*|[0-9.]+")
 
 
 @attrs.define
@@ -30,6 +31,7 @@ class Tally:
 
     counts: Counter[str] = attrs.field(factory=Counter)
     broken: dict[str, list[str]] = attrs.field(factory=dict)
+    began: float = attrs.field(factory=time.monotonic)
 
     def add(self, kind: str, case: object, broken: Iterable[str]) -> None:
         """Count a case."""
@@ -43,6 +45,10 @@ class Tally:
         if self.counts["all"] % _TOLD_EVERY == 0:
             sys.stdout.write(f"{self.counts['all']:,} cases, {self.all_broken} promises broken\n")
         sys.stdout.flush()
+
+    def is_late(self, minutes: float | None) -> bool:
+        """Tell whether so many minutes have passed."""
+        return minutes is not None and time.monotonic() - self.began > 60 * minutes
 
     @property
     def all_broken(self) -> int:
@@ -63,19 +69,21 @@ def main() -> int:
     parser.add_argument("--part", choices=("faults", "kills"), help="only one of the two parts")
     parser.add_argument("--variant", action="append", help="only runs of this kind")
     parser.add_argument(
-        "--each", action="store_true", help="every second mishap, and not one of each kind"
+        "--each",
+        action="store_true",
+        help="two mishaps in a row of every text, not one of each kind",
     )
     parser.add_argument("--sample", type=int, help="only so many of each part")
     parser.add_argument("--seed", type=int, default=1, help="which ones")
+    parser.add_argument("--minutes", type=float, help="stop after so long, and say so")
     parser.add_argument("--case", help="only this case")
     options = parser.parse_args()
-    began = time.monotonic()
     tally = Tally()
     if options.case is not None:
         _one(options.case, tally)
     else:
         _all(options, tally)
-    sys.stdout.write(f"{tally}, in {time.monotonic() - began:.0f} s\n")
+    sys.stdout.write(f"{tally}, in {time.monotonic() - tally.began:.0f} s\n")
     return int(bool(tally.broken))
 
 
@@ -88,14 +96,27 @@ def _all(options: argparse.Namespace, tally: Tally) -> None:
         work = partial(product.run_all, each=options.each)
         if sample is not None:
             cases, work = sample.sample(cases, count), partial(product.run_sample)
-        with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=40) as pool:
-            for results in pool.imap_unordered(work, cases):
+        context = multiprocessing.get_context("fork")
+        with context.Pool(options.jobs, _collect_rarely, maxtasksperchild=40) as pool:
+            for results in pool.imap(work, cases):
                 for result in results:
                     _count(result, tally)
+                if tally.is_late(options.minutes):
+                    tally.counts[f"NOT DONE: all after {results[0].case}"] += 1
+                    return
     if options.part != "faults":
         names = options.variant or list(kills.VARIANTS)
         for case, promises in kills.run_all(names, options.jobs, sample, count):
             tally.add(f"kills: {case.variant}, {case.kind}", case, promises)
+            if tally.is_late(options.minutes):
+                tally.counts[f"NOT DONE: all after about {case}"] += 1
+                return
+
+
+def _collect_rarely() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000)
 
 
 def _one(text: str, tally: Tally) -> None:
