@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from .catalogue import kinds, mishaps
-from .promises import broken, timeless
+from .promises import broken, denied, timeless
 from .world import VARIANTS, HangingError, OneThreadLoop, Request, Story, live
 
 _IN_MEMORY: Final = "/dev/shm"  # noqa: S108 - the folder in there has a random name
@@ -44,13 +44,17 @@ class Case:
 
 @attrs.frozen
 class Result:
-    """What a case came to: which promises it broke, in how many calls, and which request came next."""
+    """What a case came to: which promises it broke, in how many calls, and which request came next.
+
+    `denied` tells that the service refused a start that it had done, and then ended the list.
+    """
 
     case: Case
     broken: tuple[str, ...] = ()
     calls: int = 0
     outcome: str = ""
     took_effect: bool = True
+    denied: bool = False
     next: Request | None = None
 
 
@@ -117,6 +121,7 @@ def run(case: Case) -> Result:
         calls=len(story.outcomes),
         outcome=", ".join(type(one).__name__ for one in story.outcomes),
         took_effect=story.plan.expected(),
+        denied=denied(story) and bool(story.sandbox.ledger.paid_twice),
         next=requests[after] if after < len(requests) else None,
     )
 

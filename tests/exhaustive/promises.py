@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from io import StringIO
 from typing import Final
 
@@ -15,6 +16,7 @@ from bulkverify import (
     RunReport,
     UsageError,
 )
+from bulkverify.sandbox import FaultKind
 
 from .catalogue import KEY
 from .world import MOST_CALLS, Story
@@ -45,13 +47,38 @@ def broken(story: Story, reference: str) -> Iterator[str]:
 
 
 def _lost(story: Story) -> bool:
-    """Tell whether the service was paid for a list and then put an end to it."""
-    ledger = story.sandbox.ledger
-    return any(job_id in ledger.starts for job_id in story.plan.ended)
+    """Tell whether the service put an end to a list that it was paid for, or may have been."""
+    paid = {*story.sandbox.ledger.starts, *_starts(story, refused=False)}
+    return not paid.isdisjoint(story.plan.ended)
+
+
+def denied(story: Story) -> bool:
+    """Tell whether the service refused a start that it had done, and then put an end to the list.
+
+    What it says of the money is then believed, and the list is sent anew.
+    """
+    ended = {*story.plan.ended} & {*story.sandbox.ledger.starts}
+    return not ended.isdisjoint(_starts(story, refused=True))
+
+
+def _starts(story: Story, *, refused: bool) -> Iterator[str]:
+    """Name the lists with a start that was refused, or else with one whose answer was lost."""
+    for endpoint, job_id, mishap in story.plan.happened:
+        fault = mishap.fault
+        if endpoint == "start" and job_id is not None and fault is not None:
+            answered = fault.kind in {FaultKind.ANSWER, FaultKind.ANSWER_AFTER}
+            said_no = (
+                answered
+                and HTTPStatus.BAD_REQUEST <= fault.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            )
+            if refused is (said_no or fault.kind is FaultKind.THROTTLE):
+                yield job_id
 
 
 def _money(story: Story) -> Iterator[str]:
     ledger, report = story.sandbox.ledger, story.report
+    if denied(story):
+        return
     if ledger.paid_twice:
         yield f"paid twice: {ledger.paid_twice}"
     if report is None:

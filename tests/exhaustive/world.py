@@ -70,7 +70,10 @@ class Request:
 class Plan(Faults):
     """Lets the request at `place`, and the one after it, go wrong; the first is at 0.
 
-    `requests` are all that arrived, `injected` counts the mishaps that took effect.
+    Attributes:
+        requests: all that arrived.
+        happened: the mishaps that took effect, and on which request about which list.
+        ended: the lists that came to an end.
     """
 
     def __init__(self, place: int, names: tuple[str, ...]) -> None:
@@ -78,7 +81,7 @@ class Plan(Faults):
         self.place = place
         self.names = names
         self.requests: list[Request] = []
-        self.injected = 0
+        self.happened: list[tuple[Endpoint, str | None, Mishap]] = []
         self.ended: list[str] = []
         self.sandbox: Sandbox | None = None
 
@@ -94,25 +97,25 @@ class Plan(Faults):
         mishap = mishaps(endpoint).get(self.names[place])
         if mishap is None:  # another request came than was expected
             return None
-        return self._happen(mishap, job_id, counting=self.requests[-1].counts)
+        if self._takes_effect(mishap, job_id, counting=self.requests[-1].counts):
+            self.happened.append((endpoint, job_id, mishap))
+            return mishap.fault
+        return None
 
-    def _happen(self, mishap: Mishap, job_id: str | None, *, counting: bool) -> Fault | None:
+    def _takes_effect(self, mishap: Mishap, job_id: str | None, *, counting: bool) -> bool:
         if mishap.end is not None:
             assert self.sandbox is not None
             assert job_id is not None
             try:
                 self.sandbox._account.end(job_id, mishap.end)
             except (IllegalTransitionError, KeyError):  # it has come to its end before
-                return None
+                return False
             self.ended.append(job_id)
-        elif mishap.fault is not None and mishap.fault.kind in COUNTERS and not counting:
-            return None
-        self.injected += 1
-        return mishap.fault
+        return counting or mishap.fault is None or mishap.fault.kind not in COUNTERS
 
     def expected(self) -> bool:
         """Tell whether every mishap of the plan took effect."""
-        return self.injected == len(self.names)
+        return len(self.happened) == len(self.names)
 
 
 @attrs.define
