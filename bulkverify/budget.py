@@ -23,6 +23,9 @@ _SMALLEST_SHARE: Final = 1 / 32
 _RECOVERY_SECONDS: Final = 1800.0
 _ONE_STORM_SECONDS: Final = 15.0
 
+# While callers take all there is, a poll asks again after so long.
+_LOOK_AGAIN: Final = 1.0
+
 # A wait shorter than the clock can tell would be waited again and again.
 _ROUNDING: Final = 1e-6
 
@@ -30,10 +33,21 @@ _ROUNDING: Final = 1e-6
 class _Lane:
     """The requests of one endpoint."""
 
-    __slots__ = ("departures", "paused_until", "share", "share_at", "tokens", "tokens_at")
+    __slots__ = (
+        "callers",
+        "departures",
+        "line",
+        "paused_until",
+        "share",
+        "share_at",
+        "tokens",
+        "tokens_at",
+    )
 
     def __init__(self) -> None:
         self.departures: deque[float] = deque()
+        self.line = asyncio.Lock()  # held by the first of the callers in line
+        self.callers = 0
         self.paused_until = 0.0
         self.share = 1.0
         self.share_at = 0.0
@@ -55,32 +69,37 @@ class Budget:
         self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
 
     async def spend(self, endpoint: str) -> None:
-        """Wait for the turn of a caller's request; cancelled while it waits, the turn goes back."""
-        lane = self._lanes[endpoint]
-        now = asyncio.get_running_loop().time()
-        turn = self._next_turn(lane, now)
-        if self._limit is not None:
-            lane.departures.append(turn)
-        if turn <= now:
+        """Wait for the turn of a caller's request, also for the end of a pause that begins meanwhile."""
+        lane, time = self._lanes[endpoint], asyncio.get_running_loop().time
+        if not lane.callers and self._next_turn(lane, time()) <= time():
+            self._depart(lane, time())
             return
+        lane.callers += 1
         try:
-            await asyncio.sleep(turn - now)
-        except asyncio.CancelledError:
-            if self._limit is not None:
-                lane.departures.remove(turn)
-            raise
+            async with lane.line:
+                while (turn := self._next_turn(lane, now := time())) > now + _ROUNDING:  # noqa: ASYNC110 - it is known when
+                    await asyncio.sleep(turn - now)
+                self._depart(lane, now)
+        finally:
+            lane.callers -= 1
 
-    def take_for_poll(self, endpoint: str) -> float:
-        """Take a turn for a poll if there is one now, and return 0; else the seconds until asking again."""
+    def take_for_poll(self, endpoint: str, *, urgent: bool = False) -> float:
+        """Take a turn for a poll if there is one now, and return 0; else the seconds until asking again.
+
+        An urgent poll may have any turn that a caller could have.
+        """
         lane = self._lanes[endpoint]
         if self._limit is None and not lane.paused_until:
             return 0.0
         now = asyncio.get_running_loop().time()
-        reserve = int((self._limit or 0) * _CALLERS_SHARE)
-        turn = self._next_turn(lane, now, reserve)
+        reserve = 0 if urgent else int((self._limit or 0) * _CALLERS_SHARE)
+        turn = self._next_turn(lane, now, reserve + lane.callers)
         if turn > now + _ROUNDING:
             return turn - now
         if self._limit is None:
+            return 0.0
+        if urgent:
+            self._depart(lane, now)
             return 0.0
         allowed = (self._limit - reserve) * self._share(lane, now)
         burst = max(1.0, allowed * _BURST_SHARE)
@@ -110,20 +129,23 @@ class Budget:
             lane.tokens_at = now
 
     def _next_turn(self, lane: _Lane, now: float, reserve: int = 0) -> float:
-        """Say when the next request may go, after all that already have their turn.
-
-        With a reserve, so many of the window's requests are left for others.
-        """
+        """Say when the next request may go; so many of the window's requests are left for others."""
         turn = max(now, lane.paused_until)
         departures, limit = lane.departures, self._limit
-        if limit is None or not departures:
+        if limit is None:
             return turn
         while len(departures) > limit and departures[0] + PERIOD + _MARGIN <= now:
             departures.popleft()
         free_for_all = limit - reserve
+        if free_for_all <= 0:
+            return max(turn, now + _LOOK_AGAIN)
         if len(departures) >= free_for_all:
             turn = max(turn, departures[-free_for_all] + PERIOD + _MARGIN)
-        return max(turn, departures[-1])
+        return turn
+
+    def _depart(self, lane: _Lane, now: float) -> None:
+        if self._limit is not None:
+            lane.departures.append(now)
 
     @staticmethod
     def _share(lane: _Lane, now: float) -> float:

@@ -23,7 +23,7 @@ from bulkverify.errors import (
 )
 from bulkverify.logs import SafeLogger
 from bulkverify.models import JobSnapshot
-from bulkverify.streams import Stream
+from bulkverify.streams import URGENT_SECONDS, Stream
 from bulkverify.timeouts import ORDINARY_SECONDS
 from bulkverify.waiters import Waiter
 
@@ -101,8 +101,12 @@ class Scheduler:
             self._stats.jobs += 1
         if waiter.timeout:  # with 0 it is due for its single poll, and not before
             self._deadlines.add(waiter)
-        if stream.add(waiter, self._loop.time()):
+        now = self._loop.time()
+        if stream.add(waiter, now):
             self._enqueue(stream)
+        if stream.ready and self._held_until > now and stream.is_urgent(now):
+            self._ready.remove(stream)
+            self._put_first(stream, now)
         self._arm()
 
     async def leave(self, waiter: Waiter) -> None:
@@ -189,7 +193,15 @@ class Scheduler:
             for stream in due:
                 if stream.due is not None and stream.due <= now and not stream.ready:
                     stream.ready = True
-                    self._ready.append(stream)
+                    if self._held_until > now and stream.is_urgent(now):
+                        self._put_first(stream, now)
+                    else:
+                        self._ready.append(stream)
+
+    def _put_first(self, stream: Stream, now: float) -> None:
+        """Let a stream that is urgent ask for a turn although the others are held back."""
+        self._ready.appendleft(stream)
+        self._held_until = now
 
     def _break(self, error: BaseException) -> None:
         """End every wait because of a mistake of our own, which would else keep all of them for ever."""
@@ -266,11 +278,15 @@ class Scheduler:
                 self._bring_most_overdue_to_front(now)
             stream = ready[0]
             if stream.due is not None:
-                held = self._client.take_turn()
-                if held > 0:
-                    self._held_until = now + held
-                    self._scarce = True
+                urgent = self._scarce and stream.is_urgent(now)
+                held = self._client.take_turn(urgent=urgent)
+                if held > 0 and self._scarce:
+                    # Others may become urgent meanwhile.
+                    self._held_until = now + min(held, URGENT_SECONDS / 2)
                     return None
+                if held > 0:
+                    self._scarce = True
+                    continue
             ready.popleft()
             stream.ready = False
             if stream.due is not None:

@@ -43,6 +43,9 @@ Many jobs at once would otherwise be looked at once each, and none of them often
 ends: under the limit of one account, 100 jobs are then noticed three times as late.
 """
 
+URGENT_SECONDS: Final = 5.0
+"""So long before its deadline the first poll of a wait goes before all others, in a caller's turn."""
+
 LONGEST_DELAY: Final = 86400.0
 """A strategy that asks for more, even for infinity, gets a poll a day all the same."""
 
@@ -156,23 +159,34 @@ class Stream:
         waiter.stream = waiter.preceding = waiter.following = None
 
     def overdue(self, now: float) -> float:
-        """Say by how many of its own delays the next poll is late."""
+        """Say by how many of its own delays the next poll is late; infinitely if it is urgent."""
         if self.due is None:
             return 0.0
-        if self._polled_at is not None:
-            delay = self.due - self._polled_at
-        else:
-            delay = min(
-                (one.timeout / 2 for one in self._waiters() if one.timeout is not None),
-                default=UNSEEN_DELAY,
-            )
-            delay = min(delay, UNSEEN_DELAY)
-        return (now - self.due) / max(delay, 0.1)
+        left = self._time_left(now)
+        if left <= URGENT_SECONDS:
+            return math.inf
+        delay = UNSEEN_DELAY if self._polled_at is None else self.due - self._polled_at
+        return (now - self.due) / max(min(delay, left), 0.1)
+
+    def is_urgent(self, now: float) -> bool:
+        """Whether a wait is about to end, or is for a single poll, that has not had any answer yet."""
+        return self._time_left(now) <= URGENT_SECONDS
+
+    def _time_left(self, now: float) -> float:
+        """Say how soon the first deadline comes of a waiter who has not had any answer yet."""
+        left = math.inf
+        for waiter in self._waiters():
+            if waiter.polls_before < self._polls:  # and so has everyone who joined before
+                break
+            deadline = waiter.deadline
+            if deadline is not None and not waiter.done():
+                left = min(left, deadline - now)
+        return left
 
     def time_out(self, waiter: Waiter) -> None:
         """End a wait whose deadline has come."""
         last_error = self._trouble.last_error if self._trouble else None
-        waiter.time_out(polls=self._polls, last_error=last_error)
+        waiter.time_out(polls=self._polls - waiter.polls_before, last_error=last_error)
 
     def fail(self, error: BaseException) -> None:
         """End all waits with an error."""

@@ -41,8 +41,9 @@ async def wait_until(
     Args:
         job: the job, from `Client.upload` or `Client.job`.
         status: the status to wait for, as a `JobStatus` or its text.
-        timeout: seconds for everything, requests included; `None` for no limit. With 0 the job is
-            asked about once.
+        timeout: seconds for everything, requests included; `None` for no limit. The job is asked
+            about at least once, unless the service asks for a pause of that length. With 0 it is asked
+            about exactly once, as soon as that is allowed.
         wait: when to ask again, as any of tenacity's wait strategies; by default the polls follow
             the job's own progress.
         on_progress: called with the first snapshot and with every one that differs from the last,

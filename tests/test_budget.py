@@ -95,6 +95,80 @@ async def test_a_pause_holds_everybody_back(limit: int | None) -> None:
     assert now() == 30
 
 
+async def test_callers_in_line_sit_out_a_pause_that_comes_meanwhile() -> None:
+    budget = Budget(2)
+    waiting = asyncio.create_task(departures(budget, 8))
+    await asyncio.sleep(50)
+    budget.throttled("status", 60)
+    await asyncio.sleep(40)
+    budget.throttled("status", 60)
+    moments = await waiting
+    assert moments[:2] == [0, 0]
+    assert moments[2:] == pytest.approx([150, 150, 211, 211, 272, 272])
+
+
+async def test_no_limit_sits_out_every_pause() -> None:
+    budget = Budget(None)
+    budget.throttled("status", 60)
+    waiting = asyncio.create_task(departures(budget, 100))
+    await asyncio.sleep(50)
+    budget.throttled("status", 60)
+    assert await waiting == pytest.approx([110] * 100)
+
+
+async def test_a_caller_who_leaves_the_line_in_a_pause_holds_up_no_other() -> None:
+    budget = Budget(1)
+    budget.throttled("status", 30)
+    waiting = [asyncio.create_task(budget.spend("status")) for _ in range(4)]
+    await asyncio.sleep(10)
+    for task in waiting[:3]:
+        task.cancel()
+    await waiting[3]
+    assert now() == pytest.approx(30)
+    await asyncio.wait(waiting)
+
+
+@pytest.mark.parametrize("callers", [1, 60, 150])
+async def test_no_poll_goes_before_a_caller_in_line(callers: int) -> None:
+    budget = Budget(120)
+    await departures(budget, 120)
+    waiting = asyncio.create_task(departures(budget, callers))
+    polling = asyncio.create_task(polls(budget, 200))
+    last = (await waiting)[-1]
+    early = [moment for moment in await polling if moment < last]
+    assert not early
+
+
+async def test_polls_go_on_after_a_pause_without_a_limit() -> None:
+    budget = Budget(None)
+    assert budget.take_for_poll("status") == 0
+    budget.throttled("status", 30)
+    await asyncio.sleep(31)
+    assert [budget.take_for_poll("status") for _ in range(1000)] == [0] * 1000
+
+
+async def test_a_twentieth_of_the_limit_may_be_polled_at_once() -> None:
+    budget = Budget(120)
+    assert [budget.take_for_poll("status") > 0 for _ in range(6)] == [False] * 5 + [True]
+    assert (await polls(budget, 1))[0] > 0
+
+
+async def test_a_poll_that_can_not_wait_goes_like_a_caller() -> None:
+    budget = Budget(120)
+    for _ in range(10):
+        budget.throttled("status", None)
+        await asyncio.sleep(16)
+    assert budget.take_for_poll("status") > 1
+    begun = now()
+    assert [budget.take_for_poll("status", urgent=True) for _ in range(120)] == [0] * 120
+    held = budget.take_for_poll("status", urgent=True)
+    assert held == pytest.approx(PERIOD + 1)
+    await departures(budget, 1)
+    assert now() - begun == pytest.approx(held)
+    budget.throttled("status", 90)
+    assert budget.take_for_poll("status", urgent=True) == 90
+
+
 async def polls(budget: Budget, seconds: float) -> list[float]:
     """Poll as often as the budget allows, for so long."""
     moments = []

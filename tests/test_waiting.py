@@ -602,6 +602,60 @@ async def test_where_the_budget_is_short_every_job_has_its_turns(
         assert_idle(client)
 
 
+@pytest.mark.parametrize("throttles", [0, 10])
+@pytest.mark.parametrize("timeout", [0, 0.01, 2, 5.5, 30, 100])
+async def test_where_the_budget_is_short_every_wait_asks_before_its_deadline(
+    timeout: float, throttles: int
+) -> None:
+    async with ScriptedClient([seen("verifying")], requests_per_minute=24) as client:
+        others = [
+            asyncio.create_task(wait_until(client.job(f"job{number}"), wait=wait_fixed(60)))
+            for number in range(100)
+        ]
+        await asyncio.sleep(600)
+        for _ in range(throttles):  # as little as ever is left for polls
+            client._transport._budget.throttled("status", None)
+            await asyncio.sleep(16)
+        for job_id in ("unseen", "job7"):
+            began = now()
+            with pytest.raises(WaitTimeoutError) as caught:
+                await wait_until(client.job(job_id), timeout=timeout, wait=wait_fixed(60))
+            assert caught.value.polls >= 1
+            assert now() - began == pytest.approx(timeout, abs=0.1)
+        for other in others:
+            other.cancel()
+        await asyncio.wait(others)
+        assert_idle(client)
+
+
+@pytest.mark.parametrize("limit", [None, 120])
+async def test_a_pause_that_the_service_asks_for_is_kept_by_every_wait(limit: int | None) -> None:
+    refusal = RateLimitedError("429", retry_after=100.0)
+    async with ScriptedClient([seen("verifying")], requests_per_minute=limit) as client:
+        client._transport._budget.throttled("status", refusal.retry_after)
+        job = client.job(JOB_ID)
+        with pytest.raises(WaitTimeoutError) as caught:
+            await wait_until(job, timeout=50)
+        assert now() == pytest.approx(50, abs=0.1)
+        assert caught.value.polls == 0
+        with pytest.raises(WaitTimeoutError) as caught:
+            await wait_until(job, timeout=0)  # asks once, as soon as that is allowed
+        assert now() == pytest.approx(100, abs=0.1)
+        assert caught.value.polls == 1
+
+
+async def test_an_error_counts_the_polls_of_its_own_wait() -> None:
+    async with ScriptedClient([seen("verifying")]) as client:
+        job = client.job(JOB_ID)
+        other = asyncio.create_task(wait_until(job, wait=STEADY))
+        await asyncio.sleep(101)
+        with pytest.raises(WaitTimeoutError, match="after 3 polls") as caught:
+            await wait_until(job, wait=STEADY, timeout=9)
+        assert caught.value.polls == 3
+        other.cancel()
+        await asyncio.wait([other])
+
+
 async def test_no_more_polls_than_allowed_are_under_way_at_once() -> None:
     count = MOST_IN_FLIGHT * 5
     async with ScriptedClient([seen("completed")], latency=1) as client:

@@ -30,6 +30,8 @@ from bulkverify import (
     wait_until,
     watch,
 )
+from bulkverify.budget import PERIOD
+from bulkverify.failures import LONGEST_PAUSE
 from bulkverify.lifecycle import JobStatus, satisfies
 from bulkverify.timeouts import ORDINARY_SECONDS
 
@@ -39,8 +41,8 @@ from .weather import Nobody, Staff
 T = TypeVar("T")
 
 PATIENT = 4 * 3600.0
-LONGEST_POLL = 60.0 + ORDINARY_SECONDS
-"""A turn in the budget, and the request."""
+LONGEST_POLL = LONGEST_PAUSE + PERIOD + ORDINARY_SECONDS
+"""A pause that the service asks for, a turn in the budget, and the request."""
 MOST_ATTEMPTS = 60
 MOST_WAITS = 60
 VERDICTS = ("deliverable", "undeliverable", "accept-all", "unknown")
@@ -225,7 +227,7 @@ class Person:
         match manner:
             case "impatient":
                 timeout = chance.choice([0.0, chance.uniform(0, 2), chance.uniform(0, 60)])
-                # With 0 there is one poll, which takes the time it takes.
+                # With 0 there is one poll, as soon as one is allowed.
                 allowed = timeout or LONGEST_POLL
                 return await self._timed(wait_until(job, status, timeout=timeout), allowed)
             case "cancelled":
