@@ -5,6 +5,7 @@ import csv
 import os
 from collections.abc import Iterable, Mapping
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -26,11 +27,17 @@ UploadSource: TypeAlias = (
 
 _DEFAULT_NAME: Final = "list.csv"
 
+_SLICE_ROWS: Final = 1_000
+"""So many rows are read and written without a turn for others: it takes a few milliseconds."""
+
 
 async def prepare(
     source: UploadSource, *, auto_verify: bool, title: str | None
 ) -> wire.Call[Acknowledgement]:
-    """Read a list and make the upload of it; files are read in a thread.
+    """Read a list and make the upload of it.
+
+    Files are read in a thread. An iterable is the caller's, so it is read in the caller's thread, and
+    others get their turns in between.
 
     Raises:
         UsageError: the source is nothing that can be a list.
@@ -50,7 +57,7 @@ async def prepare(
         content = bytes(source)
         await asyncio.to_thread(check_content, content, title or "The list")
         return wire.upload_file(content, _as_csv(title or _DEFAULT_NAME), auto_verify=auto_verify)
-    return wire.upload_rows(_rows(source), auto_verify=auto_verify, title=title)
+    return wire.upload_rows(await _written(source), auto_verify=auto_verify, title=title)
 
 
 def check_content(content: bytes, name: str) -> None:
@@ -89,26 +96,42 @@ def _count_rows(content: bytes) -> int:
     return count + any("@" in cell for cell in header)
 
 
-def _rows(source: Iterable[str] | Iterable[Mapping[str, object]]) -> list[Mapping[str, object]]:
+async def _written(source: Iterable[str] | Iterable[Mapping[str, object]]) -> list[bytes]:
+    """Read and write rows slice by slice, and no further than the service takes."""
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise UsageError(
             f"A list is a path, bytes, or an iterable of addresses or of mappings, not {type(source).__name__}."
         )
-    rows: list[Mapping[str, object]] = []
-    size = 0
-    for number, item in enumerate(source, start=1):
-        row = {"email": item} if isinstance(item, str) else item
-        if not isinstance(row, Mapping) or not isinstance(row.get("email"), str):
-            raise UsageError(
-                f"Row {number} of the list is neither an address nor a mapping with its address under 'email'."
+    written: list[bytes] = []
+    count = size = 0
+    items = iter(source)
+    while rows := [_row(item, n) for n, item in enumerate(islice(items, _SLICE_ROWS), count + 1)]:
+        count += len(rows)
+        if count > LONGEST_LIST_ROWS:
+            raise InvalidListError(
+                f"The list has more than {LONGEST_LIST_ROWS:,} rows, and the service takes "
+                "no more a list. Split it."
             )
-        rows.append(row)
-        size += sum(len(str(value).encode(errors="replace")) + 1 for value in row.values())
-    if not rows:
+        size += sum(_csv_bytes(row) for row in rows)
+        _check_size(size, "The list, as CSV,")
+        written.append(wire.rows_to_json(rows))
+        await asyncio.sleep(0)
+    if not written:
         raise InvalidListError("The list is empty: a list needs at least one address.")
-    _check_rows(len(rows), "The list")
-    _check_size(size, "The list, as CSV,")
-    return rows
+    return written
+
+
+def _row(item: object, number: int) -> Mapping[str, object]:
+    row = {"email": item} if isinstance(item, str) else item
+    if not isinstance(row, Mapping) or not isinstance(row.get("email"), str):
+        raise UsageError(
+            f"Row {number} of the list is neither an address nor a mapping with its address under 'email'."
+        )
+    return row
+
+
+def _csv_bytes(row: Mapping[str, object]) -> int:
+    return sum(len(str(value).encode(errors="replace")) + 1 for value in row.values())
 
 
 def _check_size(size: int, name: str) -> None:

@@ -1,10 +1,13 @@
 """What may be uploaded, and what is refused before anything is sent."""
 
+import asyncio
 import csv
+import itertools
 import json
 import os
+import threading
 from collections import UserDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -21,7 +24,6 @@ from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.uploads import (
     LARGEST_LIST_BYTES,
     _count_rows,
-    _rows,
     check_content,
     prepare,
 )
@@ -277,12 +279,13 @@ async def test_bytes_have_the_same_limit() -> None:
         await call_for(content_of_size(LARGEST_LIST_BYTES + 1), title="July")
 
 
-def test_rows_have_the_limit_of_the_csv_that_they_would_be() -> None:
+@pytest.mark.asyncio
+async def test_rows_have_the_limit_of_the_csv_that_they_would_be() -> None:
     row = {"email": "a@x", "note": "ä" * 1024}
     count = LARGEST_LIST_BYTES // (4 + 2049)
-    assert len(_rows([row] * count)) == count
+    assert len(await rows_for([row] * count)) == count
     with pytest.raises(InvalidListError, match=r"^The list, as CSV, has 10,4\d\d,\d\d\d bytes"):
-        _rows([row] * (count + 1))
+        await call_for([row] * (count + 1))
 
 
 def test_the_service_takes_500_000_rows() -> None:
@@ -301,10 +304,46 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> int:
     return 50
 
 
-def test_as_many_rows_as_the_service_takes_are_sent(few_rows: int) -> None:
-    assert len(_rows(["a@x"] * few_rows)) == few_rows
-    with pytest.raises(InvalidListError, match=r"^The list has 51 rows, .* takes 50 a list"):
-        _rows(["a@x"] * (few_rows + 1))
+@pytest.mark.asyncio
+async def test_as_many_rows_as_the_service_takes_are_sent(few_rows: int) -> None:
+    assert len(await rows_for(["a@x"] * few_rows)) == few_rows
+    with pytest.raises(InvalidListError, match=r"^The list has more than 50 rows"):
+        await call_for(["a@x"] * (few_rows + 1))
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("few_rows")
+async def test_rows_without_end_are_not_read_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidListError, match=r"^The list has more than 50 rows"):
+        await call_for(itertools.repeat("a@x"))
+    monkeypatch.setattr(uploads, "LONGEST_LIST_ROWS", 10**9)
+    with pytest.raises(InvalidListError, match=r"^The list, as CSV, has 1\d,\d\d\d,\d\d\d bytes"):
+        await call_for(itertools.repeat({"email": "a@x", "note": "x" * 1000}))
+
+
+@pytest.mark.asyncio
+async def test_rows_are_read_in_the_callers_thread_and_others_get_their_turns() -> None:
+    threads: set[int] = set()
+    turns: list[int] = []
+    read = 0
+
+    def addresses() -> Iterator[str]:
+        nonlocal read
+        for read in range(1, 20_001):
+            threads.add(threading.get_ident())
+            yield f"{read}@x"
+
+    async def others() -> None:
+        while True:
+            turns.append(read)
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    rows = await rows_for(addresses())
+    beside.cancel()
+    assert [row["email"] for row in rows] == [f"{number}@x" for number in range(1, 20_001)]
+    assert threads == {threading.get_ident()}
+    assert max(later - earlier for earlier, later in itertools.pairwise(turns)) <= 1000
 
 
 @pytest.mark.parametrize("header", [b"", b"email\n", b"\xef\xbb\xbfemail\r\n", b"\n\nemail\n"])

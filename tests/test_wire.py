@@ -46,7 +46,9 @@ STATUS: dict[str, Any] = {
 }
 CALLS: dict[str, Callable[[], wire.Call[Any]]] = {
     "upload a file": lambda: wire.upload_file(b"email\n", "list.csv", auto_verify=False),
-    "upload rows": lambda: wire.upload_rows([{"email": "a"}], auto_verify=False, title=None),
+    "upload rows": lambda: wire.upload_rows(
+        [wire.rows_to_json([{"email": "a"}])], auto_verify=False, title=None
+    ),
     "status": lambda: wire.status(JOB_ID),
     "start": lambda: wire.start(JOB_ID),
     "download": lambda: wire.download(JOB_ID),
@@ -135,7 +137,7 @@ def test_rows_say_only_what_was_asked_for(
     title: str | None, extras: dict[str, str], *, auto_verify: bool
 ) -> None:
     rows = [{"email": "ä@example.com", "age": 7, "tags": ["x", None], "vip": True}]
-    call = wire.upload_rows(rows, auto_verify=auto_verify, title=title)
+    call = wire.upload_rows([wire.rows_to_json(rows)], auto_verify=auto_verify, title=title)
     assert json.loads(call.json or b"") == {"emails": rows, **extras}
     assert "ä".encode() in (call.json or b"")
     assert call.file is None
@@ -143,7 +145,9 @@ def test_rows_say_only_what_was_asked_for(
 
 def test_rows_may_be_any_mappings() -> None:
     call = wire.upload_rows(
-        [MappingProxyType({"email": "a@example.com"})], auto_verify=False, title=None
+        [wire.rows_to_json([MappingProxyType({"email": "a@example.com"})])],
+        auto_verify=False,
+        title=None,
     )
     assert json.loads(call.json or b"") == {"emails": [{"email": "a@example.com"}]}
 
@@ -162,7 +166,7 @@ def test_rows_may_be_any_mappings() -> None:
 )
 def test_a_value_that_json_does_not_have_is_refused(value: object, problem: str) -> None:
     with pytest.raises(UsageError, match=problem) as info:
-        wire.upload_rows([{"email": "a", "x": value}], auto_verify=False, title=None)
+        wire.rows_to_json([{"email": "a", "x": value}])
     assert "Turn such values into text first." in str(info.value)
     assert info.value.__context__ is None
 
@@ -171,7 +175,7 @@ def test_a_value_that_contains_itself_is_refused() -> None:
     endless: list[object] = []
     endless.append(endless)
     with pytest.raises(UsageError, match="Circular reference"):
-        wire.upload_rows([{"email": "a", "x": endless}], auto_verify=False, title=None)
+        wire.rows_to_json([{"email": "a", "x": endless}])
 
 
 @pytest.mark.parametrize(
@@ -256,7 +260,9 @@ def test_a_call_does_not_show_what_it_carries(call: wire.Call[Any]) -> None:
 
 
 def test_a_call_does_not_show_its_rows() -> None:
-    call = wire.upload_rows([{"email": "secret"}], auto_verify=False, title=None)
+    call = wire.upload_rows(
+        [wire.rows_to_json([{"email": "secret"}])], auto_verify=False, title=None
+    )
     assert "secret" not in repr(call)
 
 
