@@ -3,12 +3,20 @@
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from bulkverify.errors import BulkVerifyError
+
+_KINDS: Final = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 @contextmanager
@@ -18,7 +26,8 @@ def replacing(
     """Give a file to write that takes the place of `destination` when the block ends well.
 
     Until then, and for good if the block raises, whatever is there stays as it is. Only the owner
-    can read the new file. What was written has reached the disk before it gets its name.
+    can read the new file. What was written has reached the disk before it gets its name. Only a
+    file is replaced: a symbolic link, a pipe or a device stays, and so does what a link points to.
 
     Args:
         destination: the path of the file.
@@ -31,11 +40,13 @@ def replacing(
     path = Path(destination)
     partial = None
     try:
+        require_replaceable(path)
         descriptor, partial = _create_beside(path, mark)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
                 flush_to_disk(file)
+            require_replaceable(path)  # once more: the block may have taken hours
             Path(partial).replace(path)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -61,16 +72,65 @@ def check_writable(destination: str | os.PathLike[str], *, overwrite: bool) -> N
 
     Raises:
         FileExistsError: it exists, and is not to be overwritten.
-        OSError: its folder does not exist, or can't be written to.
+        OSError: its folder does not exist, or can't be written to, or it is no file.
     """
     path = Path(destination)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    require_replaceable(path)
     if path.exists() and not overwrite:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     descriptor, partial = _create_beside(path)
     os.close(descriptor)
     Path(partial).unlink()
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a regular file is there: no link to one, and nothing that opening would wait for."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def require_replaceable(path: Path) -> None:
+    """Refuse to put a file in the place of anything but a file.
+
+    Raises:
+        IsADirectoryError: a folder is there.
+        OSError: a symbolic link, a pipe, a socket or a device is there.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):  # the latter is told by what opens it
+        return
+    if stat.S_ISREG(mode):
+        return
+    if stat.S_ISLNK(mode):
+        raise OSError(
+            errno.ELOOP,
+            f"It is a symbolic link to {path.readlink()}, and links are not followed: name the file itself",
+            str(path),
+        )
+    for is_kind, kind in _KINDS:
+        if is_kind(mode):
+            raise OSError(
+                errno.EINVAL,
+                f"It is {kind} and would be replaced by a file: name a file",
+                str(path),
+            )
+    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for its owner alone, unless it is there; a link to one is refused.
+
+    Raises:
+        OSError: it can't be made, or something else is there.
+    """
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            raise
 
 
 def _create_beside(path: Path, mark: str | None = None) -> tuple[int, str]:
@@ -80,6 +140,7 @@ def _create_beside(path: Path, mark: str | None = None) -> tuple[int, str]:
     partial = path.with_name(f".{path.name}.{mark or secrets.token_hex(4)}.part")
     try:
         if mark is not None:
+            require_replaceable(partial)
             partial.unlink(missing_ok=True)
         return os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), str(partial)
     except OSError as error:

@@ -4,15 +4,17 @@
 
 import errno
 import os
+import socket
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bulkverify.errors import IncompleteDownloadError, RequestTimeoutError
-from bulkverify.files import check_writable, flush_to_disk, replacing
+from bulkverify.files import check_writable, flush_to_disk, is_file, make_folder, replacing
+from bulkverify.lists.folders import create
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
 not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -276,3 +278,159 @@ def test_a_check_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as info:
         check_writable(path, overwrite=False)
     assert info.value.filename == str(path)
+
+
+# What is no file
+
+
+def a_link(path: Path) -> None:
+    target = path.with_name("precious")
+    target.write_text("mine")
+    path.symlink_to(target)
+
+
+def a_dangling_link(path: Path) -> None:
+    path.symlink_to(path.with_name("nowhere"))
+
+
+def a_link_to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def a_link_to_a_folder(path: Path) -> None:
+    path.with_name("folder").mkdir()
+    path.symlink_to(path.with_name("folder"))
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+
+
+def a_device(path: Path) -> None:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root can make a device")
+
+
+def a_disk(path: Path) -> None:
+    try:
+        os.mknod(path, stat.S_IFBLK | 0o600, os.makedev(7, 7))
+    except PermissionError:
+        pytest.skip("only root can make a device")
+
+
+ODD = [
+    (a_link, r"It is a symbolic link to .*precious, .* name the file itself"),
+    (a_dangling_link, "It is a symbolic link to .*nowhere"),
+    (a_link_to_itself, "It is a symbolic link to .*out"),
+    (a_link_to_a_folder, "It is a symbolic link to .*folder"),
+    (os.mkfifo, "It is a named pipe"),
+    (a_socket, "It is a socket"),
+    (a_device, "It is a device"),
+    (a_disk, "It is a device"),
+    (Path.mkdir, "Is a directory"),
+]
+
+
+def left(folder: Path) -> dict[str, tuple[int, int]]:
+    return {path.name: (path.lstat().st_ino, path.lstat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("put", "message"), ODD)
+@pytest.mark.timeout(10)
+def test_what_is_no_file_is_neither_followed_nor_replaced(
+    short_path: Path, put: Callable[[Path], None], message: str
+) -> None:
+    path = short_path / "out"
+    put(path)
+    before = left(short_path)
+    for refused in (
+        lambda: write(path, b"after"),
+        lambda: check_writable(path, overwrite=True),
+        lambda: check_writable(path, overwrite=False),
+        lambda: create(path),
+    ):
+        with pytest.raises(OSError, match=message) as info:
+            refused()
+        assert info.value.filename == str(path)
+        assert left(short_path) == before
+    if "precious" in before:
+        assert (short_path / "precious").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("put", "message"), ODD)
+def test_what_is_put_there_while_a_file_is_written_is_not_replaced_either(
+    short_path: Path, put: Callable[[Path], None], message: str
+) -> None:
+    path = short_path / "out"
+    before = {}
+
+    def write_and_put() -> None:
+        with replacing(path) as file:
+            file.write(b"after")
+            put(path)
+            before.update(left(short_path))
+
+    with pytest.raises(OSError, match=message) as info:
+        write_and_put()
+    assert info.value.filename == str(path)
+    assert left(short_path) == {
+        name: found for name, found in before.items() if not name.endswith(".part")
+    }
+
+
+@pytest.fixture
+def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("x")  # the name of a socket has at most 100 characters
+
+
+@pytest.mark.parametrize("put", [a_link, os.mkfifo, Path.mkdir])
+def test_what_is_in_the_place_of_an_unfinished_file_stays(
+    tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    put(tmp_path / ".out.csv.run7.part")
+    before = left(tmp_path)
+
+    def marked() -> None:
+        with replacing(tmp_path / "out.csv", mark="run7"):
+            pass
+
+    with pytest.raises(OSError, match=r"symbolic link|named pipe|directory"):
+        marked()
+    assert left(tmp_path) == before
+
+
+def test_a_file_that_is_begun_anew_is_the_owners_only_and_no_other_name_of_it_changes(
+    tmp_path: Path,
+) -> None:
+    path, other = tmp_path / "out.csv", tmp_path / "other.csv"
+    path.write_text("before")
+    path.chmod(0o644)
+    other.hardlink_to(path)
+    with create(path) as file:
+        file.write(b"after")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert (path.read_bytes(), other.read_bytes()) == (b"after", b"before")
+
+
+def test_a_folder_is_the_owners_only_and_may_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    for _ in range(2):
+        make_folder(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "file").touch()
+    for odd in ("link", "file"):
+        with pytest.raises(FileExistsError):
+            make_folder(tmp_path / odd)
+
+
+def test_a_regular_file_is_told_from_everything_else(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert is_file(tmp_path / "file")
+    assert not any(
+        map(is_file, [tmp_path, tmp_path / "link", tmp_path / "none", tmp_path / "file" / "x"])
+    )

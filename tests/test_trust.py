@@ -211,7 +211,7 @@ async def test_no_output_and_no_journal_can_be_read_by_others(tmp_path: Path) ->
             "run.json",
             "rows.bin",
             "part-0001.csv",
-            "lock",
+            "bulkverify-journal.lock",
         }
         assert readable_by_others(tmp_path) == []
     async with served() as (_, client):

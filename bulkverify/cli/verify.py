@@ -152,6 +152,12 @@ async def verify(
                 wait=wait_fixed(0.1) if sandbox else None,
                 on_progress=follow,
             )
+    if report.already_verified_at is not None:
+        again = "--restart" if force else "--restart with --force"
+        show.note(
+            f"{output} was verified already, at {report.already_verified_at:%Y-%m-%d %H:%M} UTC: nothing was sent "
+            f"or spent. {again} verifies it again."
+        )
     _tell(report, show)
 
 

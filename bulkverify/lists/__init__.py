@@ -14,9 +14,9 @@ from bulkverify.lists.folders import part_path
 from bulkverify.lists.joining import Joined, JoinedRow, join, joined_rows
 from bulkverify.lists.matching import Match
 from bulkverify.lists.opening import ListFormat, ListSource, open_table
-from bulkverify.lists.splitting import Part, Split, fingerprint, split
+from bulkverify.lists.splitting import Part, Split, fingerprint, is_intact, split
 from bulkverify.lists.spooling import Spool
-from bulkverify.lists.tables import Table
+from bulkverify.lists.tables import Table, file_digest
 from bulkverify.lists.verdicts import compare
 
 __all__ = [
@@ -31,7 +31,9 @@ __all__ = [
     "Table",
     "address_key",
     "compare",
+    "file_digest",
     "fingerprint",
+    "is_intact",
     "join",
     "joined_rows",
     "open_table",

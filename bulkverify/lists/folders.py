@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from bulkverify.files import require_replaceable
+
 
 def part_path(folder: Path, number: int) -> Path:
     """Return where the addresses of a part are."""
@@ -21,5 +23,13 @@ def source_path(folder: Path, number: int, suffix: str) -> Path:
 
 
 def create(path: Path) -> BinaryIO:
-    """Create or replace a file that only its owner can read."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    """Create a file that only its owner can read, or begin one anew; nothing but a file is replaced.
+
+    A new file takes the old one's place, so that a hard link to it keeps its content.
+
+    Raises:
+        OSError: it can't be made, or something that is no file is there.
+    """
+    require_replaceable(path)
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")

@@ -195,7 +195,7 @@ class _Rows:
                     )
                 self._written += len(kept)
                 yield kept, codes, times, numbers
-        self.digest.update(self._table.described().encode(errors="surrogatepass"))
+        self.digest.update(self._table.described().encode())
         if self.digest.hexdigest() != self._split.content:
             raise self._changed()
 

@@ -17,7 +17,7 @@ from bulkverify.files import flush_to_disk
 from bulkverify.lists.addresses import keys_of
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.folders import create, part_path, rows_path
-from bulkverify.lists.tables import Table, digest_of
+from bulkverify.lists.tables import Table, digest_of, file_digest
 from bulkverify.uploads import LONGEST_LIST_ROWS
 
 LARGEST_PART_BYTES: Final = 10_000_000
@@ -34,13 +34,17 @@ _TO_QUOTE: Final = re.compile(r'[",;\t|\r\n]')
 
 @attrs.frozen(kw_only=True)
 class Part:
-    """What one upload holds: the addresses that the rows from `first_row` to `last_row` brought."""
+    """What one upload holds: the addresses that the rows from `first_row` to `last_row` brought.
+
+    `digest` is that of its file.
+    """
 
     number: int
     addresses: int
     size_bytes: int
     first_row: int
     last_row: int
+    digest: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +54,8 @@ class Split:
     Of its `rows`, `duplicates` have an address that an earlier row has, `blank` have none, and
     `invalid` have what can't be one; none of these is sent, and `addresses` are. `short` rows had
     fewer cells than the list has columns, and got empty ones. `fingerprint` tells whether a list is
-    still the one that was split, and was split the same way; `content` only the former.
+    still the one that was split, and was split the same way; `content` only the former. `codes` is
+    the digest of `rows.bin`.
     """
 
     rows: int
@@ -62,6 +67,7 @@ class Split:
     content: str
     fingerprint: str
     short: int = 0
+    codes: str = ""
 
 
 def fingerprint(
@@ -108,6 +114,7 @@ def split(
         OSError: something can't be read or written.
     """
     digest = hashlib.blake2b(digest_size=16)
+    codes_digest = hashlib.blake2b(digest_size=16)
     distinct = Distinct() if deduplicate else None
     rows = addresses = blank = invalid = 0
     pick = itemgetter(table.column)
@@ -141,13 +148,16 @@ def split(
                     blank += 1
                     add(BLANK)
             rows += len(batch)
-            _write_codes(file, codes)
+            data = _little_endian(codes)
+            codes_digest.update(data)
+            file.write(data)
             parts.add(fresh, fresh_rows)
+        flush_to_disk(file)
     for number in count(len(parts.done) + 1):
         if not (stale := part_path(folder, number)).exists():
             break
         stale.unlink()
-    digest.update(table.described().encode(errors="surrogatepass"))
+    digest.update(table.described().encode())
     if blank == rows:
         raise InvalidListError(
             f"{table.title} has no addresses in its column {table.names[table.column]!r}: there is nothing to "
@@ -164,6 +174,14 @@ def split(
         content=content,
         fingerprint=_fingerprint(content, largest_rows, largest_bytes, judge, deduplicate),
         short=table.short,
+        codes=codes_digest.hexdigest(),
+    )
+
+
+def is_intact(folder: Path, split: Split) -> bool:
+    """Tell whether the folder has all that `split` has written into it, unchanged."""
+    return file_digest(rows_path(folder)) == split.codes and all(
+        file_digest(part_path(folder, part.number)) == part.digest for part in split.parts
     )
 
 
@@ -176,6 +194,7 @@ class _Parts:
         self._largest_rows = largest_rows
         self._largest_bytes = largest_bytes
         self._file: BinaryIO | None = None
+        self._digest = hashlib.blake2b(digest_size=16)
         self._addresses = self._bytes = self._first_row = self._last_row = 0
 
     def __enter__(self) -> Self:
@@ -221,9 +240,11 @@ class _Parts:
                 )
             self._file = create(part_path(self._folder, len(self.done) + 1))
             self._file.write(_HEADER)
+            self._digest = hashlib.blake2b(_HEADER, digest_size=16)
             self._bytes = len(_HEADER)
             self._first_row = first_row
         self._file.write(data)
+        self._digest.update(data)
         self._bytes += len(data)
         self._addresses += addresses
         self._last_row = last_row
@@ -240,6 +261,7 @@ class _Parts:
                 size_bytes=self._bytes,
                 first_row=self._first_row,
                 last_row=self._last_row,
+                digest=self._digest.hexdigest(),
             )
         )
         self._file = None
@@ -252,7 +274,7 @@ def _line(address: str) -> bytes:
     return f"{address}\n".encode(errors="replace")
 
 
-def _write_codes(file: BinaryIO, codes: "array[int]") -> None:
+def _little_endian(codes: "array[int]") -> bytes:
     if sys.byteorder == "big":
         codes.byteswap()
-    file.write(codes.tobytes())
+    return codes.tobytes()

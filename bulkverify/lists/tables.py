@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import attrs
 
+from bulkverify.files import is_file
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.results import unique_names
 
@@ -81,7 +82,7 @@ def digest_of(table: Table) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for piece in table.pieces():
         digest.update(piece)
-    digest.update(table.described().encode(errors="surrogatepass"))
+    digest.update(table.described().encode())
     return digest.hexdigest()
 
 
@@ -93,6 +94,16 @@ def file_pieces(path: Path, digest: Digest | None = None) -> Iterator[bytes]:
             if digest is not None:
                 digest.update(piece)
             yield piece
+
+
+def file_digest(path: Path) -> str | None:
+    """Return a hex digest of a file; `None` where there is none, or something that is no file."""
+    if not is_file(path):
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for _ in file_pieces(path, digest):
+        pass
+    return digest.hexdigest()
 
 
 def json_objects(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

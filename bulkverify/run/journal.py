@@ -5,21 +5,22 @@
     ├── rows.bin                which row has which address
     ├── part-0001.csv           the addresses of a part, as they are sent
     ├── part-0001.results.csv   what the service found out about them
-    └── lock                    held by the process that is at work
+    ├── input/                  what of the list can be read only once
+    └── bulkverify-journal.lock held by the process that is at work
 
 Each step that can cost something is written down before it is taken and again when it has been. So
 whatever moment a process dies at, the next one knows for every part which list it is on the service,
 or that its upload may have got lost on the way. Neither the key nor an address is in `run.json`.
+
+All files are on the disk before anything is sent that relies on them, and `run.json` has their digests.
+What was damaged meanwhile is made again from the list, or fetched again.
 """
 
 import json
-import os
-import re
-import shutil
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -28,24 +29,14 @@ import attrs
 from cattrs.errors import BaseValidationError
 
 from bulkverify.errors import JournalError
-from bulkverify.files import flush_folder, replacing
-from bulkverify.lists import Split
+from bulkverify.files import flush_folder, is_file, replacing
+from bulkverify.lists import Split, file_digest, part_path
 from bulkverify.models import converter
+from bulkverify.run.folder import RECORD, clear_folder, lock_folder, remove_folder, sweep_folder
 from bulkverify.run.reading import Splitting
-from bulkverify.run.report import RunReport
-
-try:
-    import fcntl
-except ImportError:  # there is no flock on Windows, and so nothing that keeps two processes apart
-    fcntl = None  # type: ignore[assignment]
+from bulkverify.run.written import Written
 
 VERSION: Final = 1
-_RECORD: Final = "run.json"
-_LOCK: Final = "lock"
-# What may be in the folder of a run; where anything else is, nothing is touched.
-_OURS: Final = re.compile(
-    r"lock|run\.json|rows\.bin|input|part-[0-9]+(\.results)?\.csv|source-[0-9]+\..*|\..*\.part"
-)
 
 
 class PartState(StrEnum):
@@ -67,13 +58,17 @@ converter.register_structure_hook(PartState, lambda value, _: PartState(value))
 UNPAID: Final = frozenset({PartState.PENDING, PartState.UPLOADING, PartState.UPLOADED})
 """The states of a part for which nobody has asked the service to begin."""
 
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, RecursionError, BaseValidationError)
+
+_NAMED: Final = frozenset(PartState) - {PartState.PENDING, PartState.UPLOADING}
+
 
 @attrs.define(kw_only=True)
 class PartRecord:
     """What has been done about one part.
 
     `credits` is what its start has cost, or may have; `orphans` counts the uploads of it that may
-    have arrived without anybody knowing their id.
+    have arrived without anybody knowing their id; `results` is the digest of what was fetched.
     """
 
     number: int
@@ -82,40 +77,45 @@ class PartRecord:
     credits: int = 0
     orphans: int = 0
     uploaded_at: datetime | None = None
+    results: str | None = None
 
-
-@attrs.frozen(kw_only=True)
-class Written:
-    """The output as it was written last: how to know it again, and what was told of it."""
-
-    size: int
-    mtime_ns: int
-    report: RunReport
-
-    def is_at(self, path: Path) -> bool:
-        """Tell whether the file at `path` is that very output."""
-        try:
-            found = path.stat()
-        except OSError:
-            return False
-        return (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no run writes down, as after an edit by hand."""
+        if self.credits < 0 or self.orphans < 0:
+            raise ValueError("less than nothing was spent or lost")
+        if self.job_id is None and self.state in _NAMED:
+            raise ValueError("a list is on the service, and its id is missing")
 
 
 @attrs.define(kw_only=True)
 class Record:
-    """All that is written down: whose lists these are, how the list was split, and what was done."""
+    """All that is written down: whose lists these are, how the list was split, and what was done.
+
+    `seal` is the digest of `split`. A run is `finished` when its caller has got what was paid for:
+    what is left of its journal only waits to be deleted.
+    """
 
     version: int = VERSION
     base_url: str
     splitting: Splitting
     split: Split
+    seal: str
     parts: list[PartRecord]
     written: Written | None = None
+    finished: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Refuse what does not belong together, as after an edit by hand."""
-        if [part.number for part in self.parts] != [part.number for part in self.split.parts]:
+        if [part.number for part in self.parts] != list(range(1, len(self.split.parts) + 1)):
             raise ValueError("the parts are not those of the split")
+        ids = [part.job_id for part in self.parts if part.job_id is not None]
+        if len(ids) != len(set(ids)):
+            raise ValueError("two parts have one job")
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether `split` is as it was written down first."""
+        return self.seal == seal_of(self.split)
 
     @property
     def sent(self) -> bool:
@@ -144,15 +144,13 @@ class Journal:
         """
         self.folder = folder
         self.record: Record | None = None
-        self._removed = False
-        self._lock: int | None = _locked(folder)
+        self._lock = lock_folder(folder, _is_record)
         try:
             if not restart:
                 self.record = _load(folder)
             if self.record is None:
-                self._clear()
-            for partial in folder.glob(".*.part"):  # of a process that died while it wrote
-                partial.unlink()
+                clear_folder(folder)
+            sweep_folder(folder)
         except BaseException:
             self.close()
             raise
@@ -174,6 +172,7 @@ class Journal:
             base_url=base_url,
             splitting=splitting,
             split=split,
+            seal=seal_of(split),
             parts=[PartRecord(number=part.number) for part in split.parts],
         )
         self.save()
@@ -186,20 +185,27 @@ class Journal:
         and the note of it there must be no moment at which a task can be cancelled.
 
         Raises:
+            JournalError: it is the parent of this process that has it open.
             OSError: it can't be written; what was there before still is.
         """
+        if not self._lock.held:
+            raise JournalError(f"{self.folder} is no longer open here.", path=str(self.folder))
         text = json.dumps(converter.unstructure(self.record), indent=1)
-        with replacing(self.folder / _RECORD) as file:
+        with replacing(self.folder / RECORD) as file:
             file.write(text.encode())
         flush_folder(self.folder)
 
     def list_of(self, number: int) -> Path:
         """Where the addresses of a part are."""
-        return self.folder / f"part-{number:04}.csv"
+        return part_path(self.folder, number)
 
     def results_of(self, number: int) -> Path:
         """Where the results of a part are, once they have been fetched."""
         return self.folder / f"part-{number:04}.results.csv"
+
+    def digest_of_results(self, number: int) -> str | None:
+        """Return the digest of the results of a part; `None` where there are none."""
+        return file_digest(self.results_of(number))
 
     def results(self) -> dict[int, Path]:
         """Say where the results of all parts are that have been fetched, by number."""
@@ -210,108 +216,60 @@ class Journal:
             if part.state is PartState.DOWNLOADED
         }
 
+    def lost_results(self) -> list[int]:
+        """Name the parts whose results are not here as they were fetched, by number."""
+        return [
+            part.number
+            for part in (self.record.parts if self.record else ())
+            if part.state is PartState.DOWNLOADED
+            and (part.results is None or part.results != self.digest_of_results(part.number))
+        ]
+
     def remove(self) -> None:
-        """Delete it; the record goes first, so that what is left of it is never gone on with."""
-        if self._removed:  # what is there now is somebody else's
-            return
-        self._removed = True
-        (self.folder / _RECORD).unlink(missing_ok=True)
-        self._clear()
-        (self.folder / _LOCK).unlink(missing_ok=True)
-        with suppress(OSError):  # somebody has come upon the folder meanwhile
-            self.folder.rmdir()
+        """Delete it and let go of it; only whoever has it open does."""
+        if self._lock.held:
+            remove_folder(self.folder)
+        self.close()
 
     def close(self) -> None:
         """Let go of it."""
-        if self._lock is not None:
-            os.close(self._lock)
-        self._lock = None
-
-    def _clear(self) -> None:
-        for path in self.folder.iterdir():
-            if path.name == _LOCK:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        self._lock.release()
 
 
-def _locked(folder: Path) -> int:
-    """Make the folder where need be, and return the open lock file in it."""
-    path = folder / _LOCK
-    while True:
-        _make(folder)
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except FileNotFoundError:
-            if folder.exists():
-                raise
-            continue  # its owner was done with it just now
-        try:
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink:
-                with suppress(OSError):  # who it is is only good to know
-                    os.truncate(descriptor, 0)
-                    os.write(descriptor, f"{os.getpid()}\n".encode())
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            raise JournalError(
-                f"{folder} is in use: process {_holder(path)} is at work on this run. Wait for it to "
-                "end, or name another output.",
-                path=str(folder),
-            ) from None
-        except OSError as error:  # as some file systems of a network know no locks
-            os.close(descriptor)
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        os.close(descriptor)  # whoever had it has removed it between our opening and locking it
+def seal_of(split: Split) -> str:
+    """Return a digest of how a list was split."""
+    return blake2b(repr(split).encode(), digest_size=16).hexdigest()
 
 
-def _make(folder: Path) -> None:
+def _is_record(path: Path) -> bool:
     try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        foreign = sorted(name for name in _names(folder) if not _OURS.fullmatch(name))
-        if foreign:
-            raise JournalError(
-                f"{folder} is where this run keeps its progress, and something else is in there: "
-                f"{foreign[0]!r}. Move it, or name another output.",
-                path=str(folder),
-            ) from None
+        return is_file(path) and isinstance(_read(path), Record)
+    except (OSError, *_UNREADABLE):
+        return False
 
 
-def _names(folder: Path) -> set[str]:
-    try:
-        return {path.name for path in folder.iterdir()}
-    except NotADirectoryError:
-        return {folder.name}
-    except FileNotFoundError:  # its owner was done with it just now
-        return set()
-
-
-def _holder(path: Path) -> str:
-    with suppress(OSError):
-        return path.read_text(encoding="ascii", errors="replace").strip() or "another"
-    return "another"
+def _read(path: Path) -> Record | int:
+    """Read a record, or the version of one that is not for us."""
+    document = json.loads(path.read_bytes())
+    version = document["version"]
+    return converter.structure(document, Record) if version == VERSION else version
 
 
 def _load(folder: Path) -> Record | None:
+    path = folder / RECORD
     try:
-        document = json.loads((folder / _RECORD).read_bytes())
-        version = document["version"]
-        record = converter.structure(document, Record) if version == VERSION else None
+        if not is_file(path) and (path.exists() or path.is_symlink()):
+            raise ValueError("it is no file")
+        record = _read(path)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, RecursionError, BaseValidationError) as error:
+    except _UNREADABLE as error:
         raise JournalError(
-            f"{folder / _RECORD} can't be read ({type(error).__name__}). {ways_out(folder)}",
-            path=str(folder),
+            f"{path} can't be read ({type(error).__name__}). {ways_out(folder)}", path=str(folder)
         ) from None
-    if record is None:
+    if not isinstance(record, Record):
         raise JournalError(
-            f"{folder} was written by another version of bulkverify (format {version}): go on with that "
+            f"{folder} was written by another version of bulkverify (format {record}): go on with that "
             f"one. {ways_out(folder)}",
             path=str(folder),
         )

@@ -1,6 +1,7 @@
 """The file that a run writes: there when it is complete, and known again if it has to be written anew."""
 
 import errno
+import logging
 import os
 from functools import partial
 from hashlib import blake2b
@@ -13,9 +14,12 @@ from bulkverify.errors import UsageError
 from bulkverify.files import flush_folder, flush_to_disk, replacing
 from bulkverify.lists import Joined, Split
 from bulkverify.models import Analysis, Verdict, VerdictCounts
-from bulkverify.run.journal import Written
+from bulkverify.run.journal import Record
 from bulkverify.run.report import RunReport
 from bulkverify.run.steps import Form, Run
+from bulkverify.run.written import Written, note_of
+
+_log: Final = logging.getLogger(__name__)
 
 _JSON_LINES: Final = (".jsonl", ".ndjson")
 
@@ -28,6 +32,7 @@ class Output:
     only: frozenset[Verdict] | None
     overwrite: bool
     in_place: bool
+    restart: bool = False
     excel_safe: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -51,40 +56,105 @@ class Output:
             IncompleteRunError: rows of parts that failed have no verdicts.
             BulkVerifyError, OSError: as `Run.verify`.
         """
-        record = run.journal.record
-        written = record.written if record else None
-        if written is not None and not written.is_at(self.path):
-            written = None
-        if written and self.in_place and not written.report.failures:
-            # A call that died before it was done with the journal: the list is no more what it was.
-            await run.finish(delete=delete and not written.report.missing)
-            return written.report
-        if self.path.exists() and not (self.overwrite or written):
+        if not self.restart and (done := await self._done(run)) is not None:
+            await self._finish(run, done, delete=delete)
+            _log.info(
+                "%s was verified at %s, and nothing was sent or spent. %s verifies it again.",
+                *(self.path, f"{done.written_at:%Y-%m-%d %H:%M} UTC", _again(self.overwrite)),
+            )
+            return run.report_again(done, self.path)
+        if self.path.exists() and not (self.overwrite or self._is_of(run.journal.record)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
         await run.verify()
         if run.failures and (self.in_place or not run.journal.results()):
             report = run.report(_nothing(run.record.split), self.path)
             raise run.incomplete(report, "Nothing was written.")
-        report = await self._write(run)
+        written = await self._write(run)
         if run.failures:
-            raise run.incomplete(report, f"{self.path} has those of the others.")
-        await run.finish(delete=delete and not report.missing)
-        return report
+            raise run.incomplete(written.report, f"{self.path} has those of the others.")
+        await self._finish(run, written, delete=delete)
+        return written.report
 
-    async def _write(self, run: Run) -> RunReport:
+    @property
+    def is_known(self) -> bool:
+        """Whether the file that is there may be what an earlier call has come to."""
+        noted = None if self.restart else Written.noted(self.path)
+        return noted is not None and noted.is_valid and noted.is_at(self.path)
+
+    def _is_of(self, record: Record | None) -> bool:
+        """Tell whether the file that is there is what a run has written that still goes on."""
+        written = record.written if record is not None and not record.finished else None
+        return written is not None and written.is_at(self.path)
+
+    async def _done(self, run: Run) -> Written | None:
+        """Find the output of an earlier call that was the same, if it is still there."""
+        record = run.journal.record
+        in_place = self.path if self.in_place else None
+        if record is not None and record.sent and not record.finished:
+            written = record.written
+            if written is None or not (written.is_complete and written.is_at(self.path)):
+                return None  # that run is still to be seen through
+            same = written.is_valid and await run.gave(written, in_place=in_place)
+            if same and self._has_shape_of(written):
+                return written
+            # All that was paid for was delivered: another list begins anew, and the same one goes on
+            # unless its place has been taken.
+            record.finished = self.in_place or not same
+            return None
+        written = Written.noted(self.path) or (record.written if record is not None else None)
+        if (
+            written is not None
+            and written.is_complete
+            and written.is_valid
+            and written.is_at(self.path)
+            and self._has_shape_of(written)
+            and await run.gave(written, in_place=in_place)
+        ):
+            return written
+        return None
+
+    def _has_shape_of(self, written: Written) -> bool:
+        only = None if written.only is None else frozenset(written.only)
+        return (only, written.excel_safe) == (self.only, self.excel_safe)
+
+    async def _finish(self, run: Run, written: Written, *, delete: bool) -> None:
+        report = written.report
+        if delete and not report.missing and not written.deleted:
+            await run.delete(part.job_id for part in report.parts if part.job_id is not None)
+            deleted = attrs.evolve(written, deleted=True)
+            await run.in_thread(partial(deleted.note, self.path))
+        await run.finish(delivered=True)
+
+    async def _write(self, run: Run) -> Written:
         mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()
         with replacing(self.path, mark=mark) as file:
             joined = await run.join(file, self.form, self.only, excel_safe=self.excel_safe)
             await run.in_thread(partial(flush_to_disk, file))
-            report = run.report(joined, self.path)
             found = os.fstat(file.fileno())
-            # Before it gets its name: whoever finds it there must know that it is ours.
-            run.record.written = Written(
-                size=found.st_size, mtime_ns=found.st_mtime_ns, report=report
+            written = Written(
+                size=found.st_size,
+                mtime_ns=found.st_mtime_ns,
+                base_url=run.record.base_url,
+                splitting=run.record.splitting,
+                fingerprint=run.record.split.fingerprint,
+                only=None if self.only is None else tuple(sorted(self.only)),
+                excel_safe=self.excel_safe,
+                beside=await run.beside(self.path) if self.in_place else None,
+                report=run.report(joined, self.path),
             )
+            # Before it gets its name: the next call must know that it is ours, and done.
+            run.record.written = written
             run.journal.save()
+            if written.is_complete:
+                await run.in_thread(partial(written.note, self.path))
+        if not written.is_complete:
+            note_of(self.path).unlink(missing_ok=True)
         flush_folder(self.path.parent)
-        return report
+        return written
+
+
+def _again(overwrite: bool) -> str:  # noqa: FBT001 - an option, handed on
+    return "`restart=True`" if overwrite else "`restart=True` with `overwrite=True`"
 
 
 def _nothing(split: Split) -> Joined:

@@ -171,7 +171,9 @@ class PartRun:
                 if not fetches_left:
                     raise
                 _log.info("the results of job %s are fetched again: %s", job.id, error)
-        self._note(PartState.DOWNLOADED)
+        digest = partial(self.crew.journal.digest_of_results, self.part.number)
+        results = await in_thread(digest, RowCount())
+        self._note(PartState.DOWNLOADED, results=results)
         self._tell(Stage.FETCHED)
 
     async def _compare(self, job: Job, total: int | None) -> None:

@@ -1,21 +1,24 @@
 """The list of a run: opened, split and recognised in threads, while its rows are counted."""
 
 import os
-from collections.abc import AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import attrs
 
 from bulkverify.errors import UsageError
+from bulkverify.files import make_folder
 from bulkverify.lists import (
     ListFormat,
     ListSource,
     Split,
     Spool,
     Table,
+    file_digest,
     fingerprint,
     open_table,
     split,
@@ -58,16 +61,39 @@ class Reading:
     encoding: str
     format: ListFormat | None
 
-    def is_at(self, path: Path) -> bool:
-        """Tell whether the list, or a part of it, is in the file at `path`."""
+    def paths(self) -> tuple[Path, ...]:
+        """Return the files of the list, where they can be told before it is read."""
         source = self.source
         if isinstance(source, str | os.PathLike):
-            source = [Path(source)]
-        if not isinstance(source, list | tuple):
-            return False
-        with suppress(OSError):
-            return any(isinstance(one, os.PathLike) and path.samefile(one) for one in source)
-        return False
+            return (Path(source),)
+        if not isinstance(source, Collection) or isinstance(source, bytes | bytearray | Mapping):
+            return ()
+        if not isinstance(next(iter(source), None), os.PathLike):
+            return ()
+        return tuple(Path(one) for one in source if isinstance(one, str | os.PathLike))
+
+    def is_at(self, path: Path) -> bool:
+        """Tell whether the list, or a part of it, is in the file at `path`."""
+        return any(is_same_file(one, path) for one in self.paths())
+
+    async def beside(self, path: Path) -> str | None:
+        """Return a digest of what the rows depend on besides the file at `path`.
+
+        `None` where that can't be read twice.
+        """
+        return await in_thread(partial(self._beside, path), RowCount())
+
+    def _beside(self, path: Path) -> str | None:
+        options = (self.column, self.delimiter, self.encoding, self.format)
+        digests: list[str | None] = []
+        for one in self.paths():
+            if is_same_file(one, path):
+                digests.append("")
+            elif one.is_file():
+                digests.append(file_digest(one.resolve()))
+            else:
+                return None
+        return blake2b(repr((options, digests)).encode(), digest_size=16).hexdigest()
 
     async def open(self, folder: Path) -> Table:
         """Find out how to read the list; what can be read only once is first written into the folder.
@@ -79,7 +105,7 @@ class Reading:
             return await self._open(folder / _SPOOL)
 
     async def _open(self, spool: Path) -> Table:
-        spool.mkdir(mode=0o700, exist_ok=True)
+        make_folder(spool)
         source = self.source
         if isinstance(source, AsyncIterable):
             return await _drained(source, spool, self.column)
@@ -106,6 +132,13 @@ class Reading:
         counter = RowCount()
         work = partial(fingerprint, Counted.of(table, counter), **attrs.asdict(splitting))
         return await in_thread(work, counter)
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Tell whether two paths lead to one file or folder that is there."""
+    with suppress(OSError, ValueError):
+        return path.samefile(other)
+    return False
 
 
 @contextmanager

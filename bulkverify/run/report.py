@@ -1,5 +1,6 @@
 """What a run tells: how far it is while it lasts, and what it came to."""
 
+from datetime import datetime
 from enum import StrEnum
 
 import attrs
@@ -159,7 +160,7 @@ class RunReport:
         verdicts: rows by verdict.
         flags: rows by flag.
         credits_spent: by this call.
-        credits_spent_before: by earlier calls that did not come to their end.
+        credits_spent_before: by earlier calls.
         orphans: uploads whose answer was lost with such a call: at most so many lists are on the
             service that nobody will start; they cost nothing.
         requests: sent by this client meanwhile.
@@ -167,6 +168,8 @@ class RunReport:
         durations: of its stages.
         parts: of the list.
         failures: the parts that got no verdicts.
+        already_verified_at: when an earlier call has written this very output; this one has sent
+            and spent nothing.
     """
 
     destination: str
@@ -189,3 +192,4 @@ class RunReport:
     durations: Durations
     parts: tuple[PartReport, ...]
     failures: tuple[PartFailure, ...] = ()
+    already_verified_at: datetime | None = None

@@ -1,7 +1,8 @@
 """What every run does in the same order: read, compare with the journal, send, fetch, join."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -20,16 +21,17 @@ from bulkverify.errors import (
     TransportError,
     UsageError,
 )
-from bulkverify.lists import Joined, JoinedRow, Table, join, joined_rows
+from bulkverify.lists import Joined, JoinedRow, Table, is_intact, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.run.board import Board
 from bulkverify.run.crew import failures, see_through
-from bulkverify.run.journal import Journal, PartState, Record, ways_out
+from bulkverify.run.journal import Journal, PartState, Record, seal_of, ways_out
 from bulkverify.run.parts import Crew
 from bulkverify.run.patience import Patience
 from bulkverify.run.reading import Reading, Splitting
 from bulkverify.run.report import PartFailure, PartReport, RunProgress, RunReport, Stage
 from bulkverify.run.threads import Counted, RowCount, in_thread
+from bulkverify.run.written import Written
 
 T = TypeVar("T")
 
@@ -99,15 +101,14 @@ class Run:
             BulkVerifyError: nothing can be done about the list, at least not now.
             OSError: something can't be read or kept.
         """
-        self.board.tell(Stage.READING)
-        self._table = await self._reading.open(self.journal.folder)
-        record = await self._read(self._table)
+        table = await self._opened()
+        record = await self._read(table)
         self.board.know(record.split, self.journal.results())
         cost, allowed = record.split.addresses, self._terms.max_credits
         if allowed is not None and cost > allowed:
             more = "more " if record.sent else ""
             raise UsageError(
-                f"{self._table.title} has {cost:,} distinct addresses and would cost as many credits, more than "
+                f"{table.title} has {cost:,} distinct addresses and would cost as many credits, more than "
                 f"the {allowed:,} allowed. Nothing {more}was sent."
             )
         self._crew = crew = Crew(
@@ -115,7 +116,7 @@ class Run:
             journal=self.journal,
             record=record,
             board=self.board,
-            title=Path(self._table.title).name,
+            title=Path(table.title).name,
             timeout=self._terms.timeout,
             wait=self._terms.wait,
             patience=Patience(self._terms.timeout, reached=record.sent),
@@ -129,11 +130,43 @@ class Run:
             raise failed[1]
         self.failures += failures(crew, failed)
 
+    async def _opened(self) -> Table:
+        """Return the list; some can be opened only once."""
+        if self._table is None:
+            self.board.tell(Stage.READING)
+            self._table = await self._reading.open(self.journal.folder)
+        return self._table
+
+    async def gave(self, written: Written, *, in_place: Path | None) -> bool:
+        """Tell whether an output came from this very list, split likewise, on this service.
+
+        Args:
+            written: the output.
+            in_place: where it is, if the list was there before; then it can't be compared any more.
+        """
+        before, now = written.splitting, self._terms.splitting
+        if (written.base_url, before.judge, before.deduplicate) != (
+            self._client.base_url,
+            now.judge,
+            now.deduplicate,
+        ):
+            return False
+        if in_place is not None:
+            beside = await self.beside(in_place)
+            return beside is not None and beside == written.beside
+        fingerprint = await self._reading.fingerprint(await self._opened(), before)
+        return fingerprint == written.fingerprint
+
+    async def beside(self, path: Path) -> str | None:
+        """Return a digest of what the rows depend on besides the file at `path`, if there is one."""
+        return await self._reading.beside(path)
+
     async def _read(self, table: Table) -> Record:
         """Split the list, or find that it is the one that was split before."""
         splitting, record = self._terms.splitting, self.journal.record
-        if record is not None and record.sent:
+        if record is not None and record.sent and not record.finished:
             await self._require_same(table, record)
+            await self._mend(table, record)
             return record
         split = await self._reading.split(table, self.journal.folder, splitting, self.board)
         return self.journal.begin(split, self._client.base_url, splitting)
@@ -158,6 +191,34 @@ class Run:
                 f"would not belong to its rows. Restore it, or name another output. {out}",
                 path=str(folder),
             )
+
+    async def _mend(self, table: Table, record: Record) -> None:
+        """Make again from the list what was damaged, and see to it that lost results are fetched again.
+
+        Raises:
+            JournalError: the list is no longer split as it was.
+        """
+        folder = self.journal.folder
+        if not record.is_sealed or not await self.in_thread(
+            partial(is_intact, folder, record.split)
+        ):
+            split = await self._reading.split(table, folder, record.splitting, self.board)
+            if (record.is_sealed and split != record.split) or len(split.parts) != len(
+                record.parts
+            ):
+                raise JournalError(
+                    f"{folder} is damaged, and {table.title} is no longer split as it was: its verdicts "
+                    f"would not belong to its rows. {ways_out(folder, record.credits)}",
+                    path=str(folder),
+                )
+            record.split, record.seal = split, seal_of(split)
+            self.journal.save()
+        lost = await self.in_thread(self.journal.lost_results)
+        for part in record.parts:
+            if part.number in lost:
+                part.state = PartState.STARTED
+        if lost:
+            self.journal.save()
 
     async def join(
         self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None, *, excel_safe: bool
@@ -231,19 +292,27 @@ class Run:
             failures=self.failures,
         )
 
-    async def _delete(self) -> None:
-        """Delete the lists from the service; one that is gone already is what was asked for."""
-        for part in self.record.parts:
-            if part.job_id is not None:
-                try:
-                    await self._client.delete(part.job_id)
-                except JobNotFoundError:
-                    continue
+    def lists(self) -> list[str]:
+        """Name the lists that are on the service."""
+        return [part.job_id for part in self.record.parts if part.job_id is not None]
 
-    async def finish(self, *, delete: bool) -> None:
-        """Be done with the run: nobody needs its journal any more, nor, if asked, its lists."""
-        if delete:
-            await self._delete()
+    async def delete(self, job_ids: Iterable[str]) -> None:
+        """Delete lists from the service; one that is gone already is what was asked for."""
+        for job_id in job_ids:
+            with suppress(JobNotFoundError):
+                await self._client.delete(job_id)
+
+    async def finish(self, *, delivered: bool) -> None:
+        """Be done with the run, whose journal is not needed any more.
+
+        Args:
+            delivered: what is left of the journal, should this call not come to its end, is of no
+                use to the next one.
+        """
+        record = self.journal.record
+        if delivered and record is not None and record.sent:
+            record.finished = True
+            self.journal.save()
         await in_thread(self.journal.remove, RowCount())
         self.board.tell(Stage.DONE)
 
@@ -251,6 +320,20 @@ class Run:
         """Leave nothing behind if there is nothing to go on with."""
         if self.journal.record is None or not self.journal.record.sent:
             await in_thread(self.journal.remove, RowCount())
+
+    def report_again(self, written: Written, destination: Path) -> RunReport:
+        """Give the report of an output that an earlier call has written."""
+        before = written.report
+        return attrs.evolve(
+            before,
+            destination=str(destination),
+            credits_spent=0,
+            credits_spent_before=before.credits_spent + before.credits_spent_before,
+            requests=self._client.stats.requests - self._requests,
+            seconds=round(monotonic() - self._began, 3),
+            durations=self.board.durations(),
+            already_verified_at=written.written_at,
+        )
 
     def report(self, joined: Joined, destination: Path) -> RunReport:
         """Say what the run came to."""

@@ -16,15 +16,16 @@ from tenacity.wait import wait_base
 
 from bulkverify.client import Client
 from bulkverify.errors import UsageError
-from bulkverify.files import check_writable
+from bulkverify.files import check_writable, require_replaceable
 from bulkverify.lists import JoinedRow, ListFormat
 from bulkverify.models import Verdict
 from bulkverify.run.board import Board
 from bulkverify.run.journal import Journal
 from bulkverify.run.output import Output
-from bulkverify.run.reading import Reading, RunSource, Splitting
+from bulkverify.run.reading import Reading, RunSource, Splitting, is_same_file
 from bulkverify.run.report import RunPlan, RunProgress, RunReport, Stage
 from bulkverify.run.steps import Run, Terms
+from bulkverify.run.written import note_of
 from bulkverify.uploads import LONGEST_LIST_ROWS
 from bulkverify.waiting import DEFAULT_TIMEOUT
 
@@ -66,7 +67,8 @@ async def verify_list(
 
     What has been done is kept in a folder beside the output, `verified.csv.progress`, until the
     output is complete: after a crash, an error or Ctrl-C the same call goes on from there, without
-    sending or paying anything twice.
+    sending or paying anything twice. For six days after that, the same call finds the output
+    itself, thanks to a note beside it (`.verified.csv.done`), and returns its report.
 
     Args:
         client: the account.
@@ -84,7 +86,7 @@ async def verify_list(
         largest_part: send no more than so many addresses at once.
         parts_at_once: how many parts may be on their way at the same time.
         journal: a folder to keep the progress in, instead of the one beside the output.
-        restart: begin anew, whatever an earlier call has sent and paid.
+        restart: begin anew, whatever an earlier call has sent, paid and written.
         overwrite: replace an output that exists.
         excel_safe: put an apostrophe before each cell, and each name of a column, that a spreadsheet
             would take for a formula (`=`, `+`, `-`, `@`, a tab or a line end comes first), for CSV
@@ -97,7 +99,7 @@ async def verify_list(
         on_progress: called when something has changed.
 
     Raises:
-        FileExistsError: the output exists.
+        FileExistsError: the output exists, and is not what the same call has written.
         InvalidListError: the list can't be used; the message names the line.
         JournalError: an earlier call for this output was about another list, or is still at work.
         UsageError: an argument can't be right, or the run would cost more than `max_credits`.
@@ -108,11 +110,13 @@ async def verify_list(
         OSError: a file can't be read or written.
     """
     path = Path(destination)
-    check_writable(path, overwrite=True)  # that it exists is known better when the journal is open
+    require_replaceable(path)
     folder = journal_of(path) if journal is None else Path(journal)
     reading = Reading(
         source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
     )
+    _keep_apart(folder, reading, path)
+    check_writable(path, overwrite=True)  # that it exists is known better when the journal is open
     terms = Terms(
         splitting=Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part),
         parts_at_once=parts_at_once,
@@ -125,9 +129,10 @@ async def verify_list(
         only=_wanted(only),
         overwrite=overwrite,
         in_place=reading.is_at(path),
+        restart=restart,
         excel_safe=excel_safe,
     )
-    if path.exists() and not (overwrite or folder.exists()):
+    if path.exists() and not (overwrite or folder.exists() or output.is_known):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     with Journal(folder, restart=restart) as opened:
         run = Run(client=client, journal=opened, reading=reading, terms=terms, tell=on_progress)
@@ -183,6 +188,7 @@ async def verify_rows(
     )
     temporary = None if journal else Path(tempfile.mkdtemp(prefix="bulkverify-"))
     folder = temporary / "run" if temporary else Path(journal or "")
+    _keep_apart(folder, reading)
     try:
         with Journal(folder, restart=restart) as opened:
             run = Run(client=client, journal=opened, reading=reading, terms=terms, tell=on_progress)
@@ -194,7 +200,9 @@ async def verify_rows(
                             yield row
                 if run.failures:
                     raise run.incomplete(None, "Their rows came without.")
-                await run.finish(delete=delete)
+                if delete:
+                    await run.delete(run.lists())
+                await run.finish(delivered=delete)
             finally:
                 await run.end()
     finally:
@@ -245,6 +253,34 @@ async def plan_list(
 def journal_of(destination: Path) -> Path:
     """Return the folder in which a run keeps its progress unless told otherwise."""
     return destination.with_name(f"{destination.name}.progress")
+
+
+def _keep_apart(folder: Path, reading: Reading, output: Path | None = None) -> None:
+    """Refuse a list or an output in the folder of the progress, whose files are deleted at the end."""
+    if output is not None and _is_within(output, folder):
+        raise UsageError(
+            f"{output} would be in {folder}, where the progress is kept until the output is complete: name "
+            "another output or `journal`."
+        )
+    for source in reading.paths():
+        if _is_within(source, folder) or _is_within(folder, source):
+            raise UsageError(
+                f"{source} is in {folder}, where the progress is kept until the output is complete: move the "
+                "list, or name another output or `journal`."
+            )
+    if output is not None and reading.is_at(note_of(output)):
+        raise UsageError(
+            f"{note_of(output)} will be a note about {output}: rename the list, or name another output."
+        )
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Tell whether a path is, or leads to, a folder or something in it."""
+    try:
+        top, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path))
+    except ValueError:  # no path can have a null character
+        return False
+    return any(one == top or is_same_file(one, top) for one in (real, *real.parents))
 
 
 def _wanted(only: Collection[Verdict | str] | None) -> frozenset[Verdict] | None:

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -288,3 +289,42 @@ def test_an_output_can_be_made_safe_for_spreadsheets(cli: Cli, tmp_path: Path) -
     refused = cli("verify", str(source), "-o", str(tmp_path / "out.jsonl"), "--excel-safe")
     assert refused.code == 2
     assert "--excel-safe is for CSV" in refused.err
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_the_same_command_once_more_says_when_it_was_done_and_spends_nothing(
+    service: Service, cli: Cli, contacts: Path, force: list[str]
+) -> None:
+    command = ["verify", str(contacts), "-o", "out.csv"]
+    assert cli(*command).code == 0
+    requests = service.sandbox.ledger.requests.total()
+    outcome = cli(*command, *force)
+    assert (outcome.code, outcome.out) == (0, "")
+    assert re.search(
+        r"^out\.csv was verified already, at [0-9-]{10} [0-9:]{5} UTC: nothing was sent or spent\. "
+        + ("--restart verifies it again" if force else "--restart with --force verifies it again"),
+        outcome.err,
+        re.MULTILINE,
+    )
+    assert "credits spent  0, and 3 before" in outcome.err
+    assert "deliverable" in outcome.err
+    assert service.sandbox.ledger.requests.total() == requests
+    assert cli(*command, "--quiet").err == ""
+    document = cli(*command, "--json").document
+    assert (document["credits_spent"], document["credits_spent_before"]) == (0, 3)
+    assert document["already_verified_at"] is not None
+    assert cli(*command, "--restart", "--force").code == 0
+    assert service.sandbox.ledger.credits_spent == 6
+
+
+def test_a_link_in_the_place_of_the_output_is_named_with_its_target(
+    service: Service, cli: Cli, contacts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out.csv").symlink_to("target.csv")
+    outcome = cli("verify", str(contacts), "-o", "out.csv", "--force")
+    assert outcome.code == 2
+    assert outcome.err == (
+        "bulkverify: error: out.csv: It is a symbolic link to target.csv, and links are not followed: "
+        "name the file itself.\n"
+    )
+    assert service.sandbox.ledger.requests.total() == 0

@@ -1,8 +1,11 @@
 """From a list to parts of distinct addresses."""
 
 import json
+import os
 import sys
 from array import array
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -12,7 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bulkverify.errors import InvalidListError
-from bulkverify.lists import Part, Split, address_key, fingerprint, open_table, part_path, split
+from bulkverify.lists import (
+    Part,
+    Split,
+    address_key,
+    file_digest,
+    fingerprint,
+    is_intact,
+    open_table,
+    part_path,
+    split,
+)
 from tests.lists.made import addresses, opened, write
 
 CONTENT = (
@@ -39,9 +52,19 @@ def test_each_address_is_sent_once_and_nothing_else(path: Path) -> None:
         duplicates=1,
         blank=1,
         invalid=1,
-        parts=(Part(number=1, addresses=3, size_bytes=30, first_row=1, last_row=6),),
+        parts=(
+            Part(
+                number=1,
+                addresses=3,
+                size_bytes=30,
+                first_row=1,
+                last_row=6,
+                digest=file_digest(part_path(path.parent, 1)) or "",
+            ),
+        ),
         fingerprint="",
         content="",
+        codes=file_digest(path.with_name("rows.bin")) or "",
     )
     assert part_path(path.parent, 1).read_bytes() == b"email\na@x.com\nb@x.com\nc@x.com\n"
     assert places(path.parent) == [2, 3, 2, 0, 1, 4]
@@ -242,3 +265,64 @@ def test_every_row_is_accounted_for(
             assert address_key(sent[place - 2]) == address_key(cell)
         else:
             assert cell.strip() == ("" if place == 0 else "n/a")
+
+
+@pytest.mark.parametrize("name", ["rows.bin", "part-0001.csv", "part-0002.csv"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda content: bytes(len(content)),
+        lambda content: content[: len(content) // 2],
+        lambda content: content + b"\n",
+        lambda _: None,
+    ],
+)
+def test_a_split_that_was_damaged_is_noticed(
+    path: Path, name: str, damage: Callable[[bytes], bytes | None]
+) -> None:
+    table = opened(path, CONTENT)
+    done = split(table, path.parent, largest_rows=2)
+    assert is_intact(path.parent, done)
+    place = path.parent / name
+    content = damage(place.read_bytes())
+    place.unlink()
+    if content is not None:
+        place.write_bytes(content)
+    assert not is_intact(path.parent, done)
+    assert split(table, path.parent, largest_rows=2) == done
+    assert is_intact(path.parent, done)
+
+
+def test_everything_that_is_written_is_on_the_disk_at_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, synced = os.fsync, Counter[tuple[int, int]]()
+
+    def note(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        synced[found.st_ino, found.st_size] += 1
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    split(opened(path, CONTENT), path.parent, largest_rows=2)
+    files = [path.parent / name for name in ("rows.bin", "part-0001.csv", "part-0002.csv")]
+    assert {(file.stat().st_ino, file.stat().st_size) for file in files} <= set(synced)
+
+
+def test_a_file_of_others_is_not_written_through_a_link(path: Path) -> None:
+    mine = path.with_name("mine")
+    mine.write_text("mine")
+    part_path(path.parent, 1).symlink_to(mine)
+    with pytest.raises(OSError, match="It is a symbolic link to"):
+        split(opened(path, CONTENT), path.parent)
+    part_path(path.parent, 1).unlink()
+    part_path(path.parent, 1).hardlink_to(mine)
+    split(opened(path, CONTENT), path.parent)
+    assert mine.read_text() == "mine"
+
+
+def test_half_a_character_is_sent_as_a_question_mark(path: Path) -> None:
+    table = opened(path, b"email\na+2AA-@x.com\n", encoding="utf-7")
+    split(table, path.parent, judge=False)
+    assert part_path(path.parent, 1).read_bytes() == b"email\na?@x.com\n"

@@ -1,53 +1,74 @@
-"""A run in a process of its own, to be killed: `python child.py URL LIST OUTPUT PART [DEATH]`.
+"""A run in a process of its own, to be killed: `python child.py URL LIST OUTPUT PART [DEATH] [overwrite]`.
 
 With a DEATH such as `before:7` or `after:7` it kills itself at the seventh time that it writes
-something down for good, just before or just after that has its name.
+something down for good, just before or just after that has its name. `before:end:7` and
+`after:end:7` count all that it does to files from the moment at which it has all results.
 """
 
 import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from tenacity import wait_fixed
 
-from bulkverify import Client, verify_list
+from bulkverify import Client, RunProgress, Stage, verify_list
+
+ALL = ("replace", "unlink", "rmdir", "fsync")
 
 
-def die_at(death: str) -> None:
-    """Let the process die as by `kill -9` at one of its renames."""
-    when, _, number = death.partition(":")
-    left = int(number)
-    replace = Path.replace
+class Death:
+    """Lets the process die as by `kill -9` at one of the things that it does to files."""
 
-    def replace_or_die(self: Path, target: Any) -> Path:  # noqa: ANN401 - as it is
-        nonlocal left
-        left -= 1
-        if left == 0 and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        replaced = replace(self, target)
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return replaced
+    def __init__(self, death: str) -> None:
+        when, *where, number = death.split(":")
+        self.before = when == "before"
+        self.left = int(number)
+        self.armed = not where
+        for name in ALL if where else ("replace",):
+            setattr(os, name, self.counting(getattr(os, name)))
 
-    setattr(Path, "replace", replace_or_die)  # noqa: B010 - its type is more than can be written here
+    def counting(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - as it is
+            self.left -= self.armed
+            due = self.armed and self.left == 0
+            if due and self.before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            outcome = function(*args, **options)
+            if due:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return outcome
+
+        return counted
+
+    def see(self, seen: RunProgress) -> None:
+        self.armed |= seen.stage is Stage.JOINING
 
 
-async def run(url: str, source: str, output: str, part: str) -> None:
+async def run(url: str, source: str, output: str, part: str, *words: str) -> None:
     """Verify the list, or go on with it."""
+    deaths = [Death(word) for word in words if word != "overwrite"]
+
+    def follow(seen: RunProgress) -> None:
+        for death in deaths:
+            death.see(seen)
+
     async with Client("sandbox", base_url=url, requests_per_minute=None) as client:
         sys.stdout.write("begun\n")
         sys.stdout.flush()
         report = await verify_list(
-            client, source, output, largest_part=int(part), wait=wait_fixed(0.02)
+            client,
+            source,
+            output,
+            largest_part=int(part),
+            overwrite="overwrite" in words,
+            wait=wait_fixed(0.02),
+            on_progress=follow,
         )
     sys.stdout.write(f"{report.orphans} {report.credits_spent} {report.credits_spent_before}\n")
 
 
 if __name__ == "__main__":
-    url, source, output, part, *death = sys.argv[1:]
-    for one in death:
-        die_at(one)
-    asyncio.run(run(url, source, output, part))
+    asyncio.run(run(*sys.argv[1:]))

@@ -9,6 +9,7 @@ from typing import Any
 from tenacity import wait_fixed
 
 from bulkverify import Client, RunReport, verify_list
+from bulkverify.run.written import note_of
 
 FAST = wait_fixed(0.01)
 OURS = [
@@ -37,10 +38,9 @@ def verdicts_of(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def left_behind(output: Path) -> list[str]:
-    """Name what is beside the output that is neither it nor its list."""
-    return [
-        path.name for path in output.parent.iterdir() if path.name not in {output.name, "list.csv"}
-    ]
+    """Name what is beside the output that is neither it, nor its note, nor its list."""
+    expected = {output.name, note_of(output).name, "list.csv"}
+    return [path.name for path in output.parent.iterdir() if path.name not in expected]
 
 
 def numbered(count: int, domain: str = "example.com") -> str:

@@ -7,7 +7,6 @@ asks for as many, and for all of the chosen ones.
 import asyncio
 import os
 import random
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bulkverify.run.written import note_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from bulkverify.sandbox.clock import Clock
 from bulkverify.sandbox.ledger import Endpoint
@@ -69,11 +69,20 @@ async def killed(process: asyncio.subprocess.Process) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
+_references: dict[tuple[bytes, int], bytes] = {}
+
+
 async def undisturbed(source: Path, part: int) -> bytes:
-    output = source.with_name("reference.csv")
-    async with Sandbox(speed=1000, requests_per_minute=None, epoch=None) as other:
-        await finished(await started(other, source, output, str(part)))
-    return output.read_bytes()
+    """Return what a run that nothing disturbs makes of a list."""
+    key = source.read_bytes(), part
+    if key not in _references:
+        output = source.with_name("reference.csv")
+        async with Sandbox(speed=1000, requests_per_minute=None, epoch=None) as other:
+            await finished(await started(other, source, output, str(part)))
+        _references[key] = output.read_bytes()
+        output.unlink()
+        note_of(output).unlink()
+    return _references[key]
 
 
 def moved(content: bytes, sandbox: Sandbox) -> bytes:
@@ -86,8 +95,17 @@ def moved(content: bytes, sandbox: Sandbox) -> bytes:
     )
 
 
-# Two parts are written down 15 times: once at the beginning, six times each, and twice at the end.
-DEATHS = [f"{when}:{number}" for number in range(1, 16) for when in ("before", "after")]
+# Two parts are written down 17 times: once at the beginning, six times each, and four times at the end.
+DEATHS = [f"{when}:{number}" for number in range(1, 18) for when in ("before", "after")]
+
+# From the moment at which all results are here, a run of two parts does so much to files.
+AT_THE_END = 23
+LAST_DEATHS = [
+    (place, f"{when}:end:{number}")
+    for number in range(1, AT_THE_END + 1)
+    for when in ("before", "after")
+    for place in ("new", "overwrite", "in place")
+]
 
 
 @pytest.mark.asyncio
@@ -113,8 +131,55 @@ async def test_that_is_all_that_a_run_of_two_parts_writes_down(
 ) -> None:
     source, output = tmp_path / "list.csv", tmp_path / "verified.csv"
     source.write_text(numbered(4))
-    await finished(await started(sandbox, source, output, "2", "before:16"))
+    await finished(await started(sandbox, source, output, "2", "before:18"))
     assert output.exists()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("place", "death"),
+    LAST_DEATHS if KILLS >= 25 else random.Random(9).sample(LAST_DEATHS, 12),  # noqa: S311
+)
+async def test_a_run_that_dies_at_its_end_is_not_paid_again(
+    sandbox: Sandbox, tmp_path: Path, place: str, death: str
+) -> None:
+    source, output = tmp_path / "list.csv", tmp_path / "verified.csv"
+    source.write_text(numbered(4))
+    expected = await undisturbed(source, 2)
+    words = [] if place == "new" else ["overwrite"]
+    if place == "overwrite":
+        output.write_text("before")
+    elif place == "in place":
+        output = source
+    assert await killed(await started(sandbox, source, output, "2", death, *words))
+    assert sandbox.ledger.credits_spent == 4
+    requests = sandbox.ledger.requests.total()
+    for _ in range(2):  # and the second time, when nothing is left of the journal
+        orphans, spent, spent_before = await finished(
+            await started(sandbox, source, output, "2", *words)
+        )
+        assert (orphans, spent, spent_before) == (0, 0, 4)
+        assert output.read_bytes() == moved(expected, sandbox)
+        assert sandbox.ledger.requests.total() == requests
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "list.csv",
+        output.name,
+        f".{output.name}.done",
+    }
+
+
+@pytest.mark.asyncio
+async def test_that_is_all_that_a_run_does_to_files_at_its_end(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    source, output = tmp_path / "list.csv", tmp_path / "verified.csv"
+    source.write_text(numbered(4))
+    assert await killed(
+        await started(sandbox, source, output, "2", f"before:end:{AT_THE_END}", "overwrite")
+    )
+    later = f"before:end:{AT_THE_END + 1}"
+    output.unlink()
+    await finished(await started(sandbox, source, output, "2", later, "overwrite"))
 
 
 class Proof:
@@ -141,19 +206,10 @@ class Proof:
             if process.returncode is None:
                 process.kill()
                 self.kills += await killed(process)
-                return self.is_over()
+                return False
         orphans, spent, spent_before = await finished(process)
         assert spent + spent_before == len(self.addresses)
         self.check(orphans)
-        return True
-
-    def is_over(self) -> bool:
-        """Tell whether a process was killed while it put its journal away, its work being done."""
-        folder = self.output.with_name("verified.csv.progress")
-        if not self.output.exists() or (folder / "run.json").exists():
-            return False
-        shutil.rmtree(folder, ignore_errors=True)
-        self.check(self.kills)
         return True
 
     def check(self, orphans: int) -> None:
@@ -165,6 +221,7 @@ class Proof:
         assert starts == PARTS
         assert unstarted <= orphans <= self.kills
         assert sorted(path.name for path in self.source.parent.iterdir()) == [
+            ".verified.csv.done",
             "list.csv",
             "verified.csv",
         ]

@@ -1,0 +1,144 @@
+"""The folder of a run: known by its lock, never shared with anything of others, removed file by file.
+
+The lock is made before anything else and goes last, so it tells that the folder is ours. What has
+another name than we give is never touched, and the folder then stays as well.
+"""
+
+import errno
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from bulkverify.errors import JournalError
+from bulkverify.files import flush_folder, is_file
+from bulkverify.run.locking import Lock, holder_of
+
+LOCK: Final = "bulkverify-journal.lock"
+"""The name is unlike any other file's, because it says whose the folder is."""
+
+RECORD: Final = "run.json"
+SPOOL: Final = "input"
+
+_OURS: Final = re.compile(r"rows\.bin|part-[0-9]{4,}(\.results)?\.csv")
+_PARTIAL: Final = re.compile(r"\.(run\.json|part-[0-9]{4,}\.results\.csv)\.[0-9a-f]{8}\.part")
+_SPOOLED: Final = re.compile(r"source-[0-9]+(\..*)?", re.DOTALL)
+_TRIES: Final = 100
+"""How often the folder may vanish while it is opened; each time, another process has ended well."""
+
+
+def lock_folder(folder: Path, is_record: Callable[[Path], bool]) -> Lock:
+    """Make the folder where need be, and lock it.
+
+    Args:
+        folder: where it is.
+        is_record: tells whether a file is the record of a run, which proves as much as the lock.
+
+    Raises:
+        JournalError: it is in use, or no folder of a run.
+        OSError: it can't be made or locked.
+    """
+    path = folder / LOCK
+    for _ in range(_TRIES):
+        _make(folder, is_record)
+        try:
+            lock = Lock.take(path)
+        except FileNotFoundError:  # another process was done with the folder just now
+            continue
+        except BlockingIOError:
+            raise JournalError(
+                f"{folder} is in use: process {holder_of(path)} is at work on this run. Wait for it to "
+                "end, or name another output.",
+                path=str(folder),
+            ) from None
+        if lock is not None:
+            flush_folder(folder)
+            return lock
+    raise JournalError(
+        f"{folder} is removed again and again while it is opened: name another output.",
+        path=str(folder),
+    )
+
+
+def sweep_folder(folder: Path) -> None:
+    """Delete what a process that died has left half written."""
+    for path in _children(folder):
+        if _PARTIAL.fullmatch(path.name):
+            _unlink(path)
+
+
+def clear_folder(folder: Path) -> None:
+    """Delete what we have made but the lock; the record goes last.
+
+    A process that dies meanwhile leaves either the record or nothing that was paid for.
+    """
+    sweep_folder(folder)
+    for path in _children(folder):
+        if path.name == SPOOL and not path.is_symlink():
+            for spooled in _children(path):
+                if _SPOOLED.fullmatch(spooled.name):
+                    _unlink(spooled)
+            with suppress(OSError):  # it is a file, or holds more than we have made
+                path.rmdir()
+        elif _OURS.fullmatch(path.name):
+            _unlink(path)
+    _unlink(folder / RECORD)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete what we have made, the lock last, and the folder if that was all."""
+    clear_folder(folder)
+    _unlink(folder / LOCK)
+    with suppress(OSError):  # it holds more than we have made, or another process has come upon it
+        folder.rmdir()
+
+
+def _make(folder: Path, is_record: Callable[[Path], bool]) -> None:
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        _require_ours(folder, is_record)
+    else:
+        flush_folder(folder.parent)
+
+
+def _require_ours(folder: Path, is_record: Callable[[Path], bool]) -> None:
+    """Refuse what has not been made by a run."""
+    problem = None
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        if folder.is_symlink():
+            problem = f"a symbolic link to {folder.readlink()}, which is not there"
+        names = set()  # else its owner was done with it just now
+    except NotADirectoryError:
+        problem = "no folder"
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        problem = "a symbolic link that leads to itself"
+    if problem is not None:
+        raise JournalError(
+            f"{folder} is where this run would keep its progress, and it is {problem}. Remove it, or "
+            "name another output.",
+            path=str(folder),
+        )
+    if names and not is_file(folder / LOCK) and not is_record(folder / RECORD):
+        raise JournalError(
+            f"{folder} is where this run would keep its progress, and something else is in there: "
+            f"{min(names)!r}. Nothing was touched. Move it, or name another output.",
+            path=str(folder),
+        )
+
+
+def _children(folder: Path) -> Iterator[Path]:
+    try:
+        return iter(sorted(folder.iterdir()))
+    except (FileNotFoundError, NotADirectoryError):
+        return iter(())
+
+
+def _unlink(path: Path) -> None:
+    if is_file(path):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""An output as it was written: how to know it again, and the note of it that is kept beside it.
+
+    verified.csv
+    .verified.csv.done     size and time of the output, the list it came from, and the report
+
+The note is there before the output has its name, and stays when the journal is gone. So whatever
+moment a process dies at, the same call finds out that the work is done, and pays for nothing again.
+It holds neither the key nor an address.
+"""
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Self
+
+import attrs
+from cattrs.errors import BaseValidationError
+
+from bulkverify.files import flush_folder, is_file, replacing
+from bulkverify.models import Verdict, converter
+from bulkverify.run.reading import Splitting
+from bulkverify.run.report import RunReport
+
+_log: Final = logging.getLogger(__name__)
+
+VALID: Final = timedelta(days=6)
+"""How long an output counts as done: less than a week, so that a weekly job gets new verdicts."""
+
+_VERSION: Final = 1
+
+
+@attrs.frozen(kw_only=True)
+class Written:
+    """The output as it was written last: how to know it again, what it came from, and its report.
+
+    `only` and `excel_safe` are those of the call. `beside` is there for an output in the place of
+    its list: a digest of all else that the rows came from. `deleted` tells whether the lists were
+    deleted from the service.
+    """
+
+    version: int = _VERSION
+    size: int
+    mtime_ns: int
+    written_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+    base_url: str
+    splitting: Splitting
+    fingerprint: str
+    only: tuple[Verdict, ...] | None
+    excel_safe: bool
+    beside: str | None
+    deleted: bool = False
+    report: RunReport
+
+    @classmethod
+    def noted(cls, output: Path) -> Self | None:
+        """Read the note beside an output; one that is missing or damaged is none."""
+        path = note_of(output)
+        if not is_file(path):
+            return None
+        try:
+            found = converter.structure(json.loads(path.read_bytes()), cls)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError, BaseValidationError):
+            return None
+        return found if found.version == _VERSION else None
+
+    def note(self, output: Path) -> None:
+        """Write the note beside an output, and return when the disk has it.
+
+        Where that can't be done, the output is worth more than the note.
+        """
+        path = note_of(output)
+        try:
+            with replacing(path, mark="new") as file:
+                file.write(json.dumps(converter.unstructure(self), indent=1).encode())
+            flush_folder(path.parent)
+        except OSError as error:
+            _log.warning(
+                "%s can't be written, so the same call will not know of it: %s", path, error
+            )
+
+    def is_at(self, path: Path) -> bool:
+        """Tell whether the file at `path` is that very output."""
+        try:
+            found = path.lstat()
+        except OSError:
+            return False
+        return (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no part has failed."""
+        return not self.report.failures
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it is so new that the same call means this output, and no newer verdicts."""
+        return abs(datetime.now(UTC) - self.written_at) < VALID
+
+
+def note_of(output: Path) -> Path:
+    """Return where the note of an output is."""
+    return output.with_name(f".{output.name}.done")

@@ -1,0 +1,401 @@
+"""What a power cut or a hand does to a journal: made again, fetched again, or refused; never paid again."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkverify import BulkVerifyError, Client, JournalError, RunProgress, Stage
+from bulkverify.run.folder import LOCK
+from bulkverify.run.journal import Journal
+from bulkverify.run.reading import Reading, Splitting
+from bulkverify.sandbox import Sandbox
+
+from .lists import D, journal_at, left_behind, name, numbered, table, verdicts_of, verified
+
+OPTIONS: dict[str, Any] = {"largest_part": 2}
+ROWS = [name(number).partition("+")[0] for number in range(6)]
+
+
+class StopError(Exception):
+    """Ends a call at a moment of the test's choice."""
+
+
+def stop_at(stage: Stage, part: int) -> Callable[[RunProgress], None]:
+    def stop(seen: RunProgress) -> None:
+        if seen.stage is stage and (seen.part is None or seen.part.number == part):
+            raise StopError
+
+    return stop
+
+
+@pytest.fixture
+def many(source: Path) -> Path:
+    source.write_text(numbered(6))
+    return source
+
+
+async def stopped(client: Client, source: Path, output: Path, stage: Stage, part: int = 2) -> None:
+    with pytest.raises(StopError):
+        await verified(client, source, output, on_progress=stop_at(stage, part), **OPTIONS)
+
+
+def emptied(content: bytes) -> bytes:
+    return content[:0]
+
+
+def zeroed(content: bytes) -> bytes:
+    return bytes(len(content))
+
+
+def halved(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(content: bytes) -> bytes:
+    """Let two bytes in the middle change their places: of `rows.bin`, those of another row."""
+    middle = len(content) // 2 // 4 * 4
+    return (
+        content[: middle - 4] + content[middle : middle + 4] + content[middle - 4 : middle]
+    ) + content[middle + 4 :]
+
+
+def gone(_: bytes) -> None:
+    return None
+
+
+DAMAGES = [emptied, zeroed, halved, flipped, gone]
+FILES = ["rows.bin", "part-0001.csv", "part-0003.csv", "part-0001.results.csv"]
+
+
+def damage(path: Path, by: Callable[[bytes], bytes | None]) -> None:
+    content = by(path.read_bytes())
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("by", DAMAGES)
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("stage", [Stage.VERIFYING, Stage.JOINING])
+async def test_a_damaged_file_is_made_or_fetched_again(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    many: Path,
+    output: Path,
+    folder: Path,
+    stage: Stage,
+    file: str,
+    by: Callable[[bytes], bytes | None],
+) -> None:
+    await stopped(client, many, output, stage, 3)
+    path = folder / file
+    if not path.exists():  # not yet fetched when the third is verified
+        path = min(folder.glob("*.csv"))
+    damage(path, by)
+    report = await verified(client, many, output, **OPTIONS)
+    assert verdicts_of(table(output)[1:]) == ROWS
+    assert set(sandbox.ledger.paid.values()) == {1}
+    assert len(sandbox.ledger.uploads) == 3
+    assert report.credits_spent + report.credits_spent_before == 6
+    assert report.missing == 0
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_everything_but_the_record_may_be_lost(
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
+) -> None:
+    await stopped(client, many, output, Stage.JOINING)
+    for path in folder.iterdir():
+        if path.is_file() and path.name != "run.json":
+            path.unlink()
+    await verified(client, many, output, **OPTIONS)
+    assert verdicts_of(table(output)[1:]) == ROWS
+    assert sandbox.ledger.credits_spent == 6
+
+
+@pytest.mark.asyncio
+async def test_results_that_are_whole_are_not_fetched_again(
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
+) -> None:
+    await stopped(client, many, output, Stage.JOINING)
+    damage(folder / "part-0002.results.csv", halved)
+    before = sandbox.ledger.requests["download"]
+    await verified(client, many, output, **OPTIONS)
+    assert sandbox.ledger.requests["download"] == before + 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"rows": 5},
+        {"rows": -1},
+        {"rows": 10**17},
+        {"addresses": 7},
+        {"duplicates": 1},
+        {"codes": ""},
+        {"content": "x"},
+    ],
+)
+async def test_an_edited_count_is_corrected(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path, edit: dict[str, int]
+) -> None:
+    await stopped(client, many, output, Stage.VERIFYING)
+    record = journal_at(folder)
+    record["split"] |= edit
+    (folder / "run.json").write_text(json.dumps(record))
+    report = await verified(client, many, output, **OPTIONS)
+    assert verdicts_of(table(output)[1:]) == ROWS
+    assert (report.rows, report.addresses, report.duplicates) == (6, 6, 0)
+    assert sandbox.ledger.credits_spent == 6
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("edit", [{"addresses": 10**17}, {"size_bytes": 3}, {"first_row": -4}])
+async def test_an_edited_part_is_corrected(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path, edit: dict[str, int]
+) -> None:
+    await stopped(client, many, output, Stage.VERIFYING)
+    record = journal_at(folder)
+    record["split"]["parts"][1] |= edit
+    (folder / "run.json").write_text(json.dumps(record))
+    report = await verified(client, many, output, **OPTIONS)
+    assert verdicts_of(table(output)[1:]) == ROWS
+    assert [(part.addresses, part.first_row) for part in report.parts] == [(2, 1), (2, 3), (2, 5)]
+    assert sandbox.ledger.credits_spent == 6
+
+
+def same_id(record: Any) -> None:  # noqa: ANN401
+    record["parts"][1]["job_id"] = record["parts"][0]["job_id"]
+
+
+def no_id(record: Any) -> None:  # noqa: ANN401
+    record["parts"][0]["job_id"] = None
+
+
+def part_lost(record: Any) -> None:  # noqa: ANN401
+    del record["parts"][0]
+
+
+def part_lost_from_both(record: Any) -> None:  # noqa: ANN401
+    del record["parts"][0], record["split"]["parts"][0]
+
+
+def last_part_lost_from_both(record: Any) -> None:  # noqa: ANN401
+    del record["parts"][-1], record["split"]["parts"][-1]
+
+
+def part_twice(record: Any) -> None:  # noqa: ANN401
+    record["parts"][1]["number"] = 1
+
+
+def set_part(**values: object) -> Callable[[Any], None]:
+    return lambda record: record["parts"][0].update(values)
+
+
+def set_split(**values: object) -> Callable[[Any], None]:
+    return lambda record: record["split"].update(values)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "edit",
+    [
+        same_id,
+        no_id,
+        part_lost,
+        part_lost_from_both,
+        last_part_lost_from_both,
+        part_twice,
+        set_part(state="paid"),
+        set_part(state=None),
+        set_part(state=["started"]),
+        set_part(job_id=7),
+        set_part(credits=-1),
+        set_part(orphans=-1),
+        set_part(credits="many"),
+        set_part(credits=10**30),
+        set_part(credits=1e308),
+        set_part(number=10**30),
+        set_part(uploaded_at="yesterday"),
+        set_part(results=5),
+        set_split(parts=None),
+        set_split(parts="none"),
+        set_split(fingerprint="x"),
+        set_split(rows=None),
+        lambda record: record.update(parts={}),
+        lambda record: record.update(seal=None),
+        lambda record: record.update(splitting={"largest_rows": 0}),
+        lambda record: record.update(written={"size": 3}),
+    ],
+)
+async def test_a_record_that_makes_no_sense_is_refused_with_the_ways_out(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    many: Path,
+    output: Path,
+    folder: Path,
+    edit: Callable[[Any], None],
+) -> None:
+    await stopped(client, many, output, Stage.JOINING)
+    record = journal_at(folder)
+    edit(record)
+    (folder / "run.json").write_text(json.dumps(record))
+    files = sorted(path.name for path in folder.iterdir())
+    before = sandbox.ledger.requests.total()
+    with pytest.raises(JournalError, match=r"use `restart=True`, or delete") as info:
+        await verified(client, many, output, **OPTIONS)
+    assert info.value.path == str(folder)
+    assert sandbox.ledger.requests.total() == before
+    assert sorted(path.name for path in folder.iterdir()) == files
+    await verified(client, many, output, restart=True, **OPTIONS)
+    assert verdicts_of(table(output)[1:]) == ROWS
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("there")])
+@pytest.mark.timeout(10)
+def test_a_record_that_is_no_file_is_refused(folder: Path, put: Callable[[Path], None]) -> None:
+    with Journal(folder):
+        pass
+    put(folder / "run.json")
+    with pytest.raises(JournalError, match=r"run\.json can't be read"):
+        Journal(folder)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    "put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("../list.csv")]
+)
+@pytest.mark.timeout(20)
+async def test_what_is_no_file_in_the_place_of_one_is_named_and_stays(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    many: Path,
+    output: Path,
+    folder: Path,
+    file: str,
+    put: Callable[[Path], None],
+) -> None:
+    await stopped(client, many, output, Stage.JOINING)
+    (folder / file).unlink()
+    put(folder / file)
+    before = many.read_bytes()
+    with pytest.raises(OSError, match=file):
+        await verified(client, many, output, **OPTIONS)
+    assert many.read_bytes() == before
+    if (folder / file).is_dir():
+        (folder / file).rmdir()
+    else:
+        (folder / file).unlink()
+    await verified(client, many, output, **OPTIONS)
+    assert verdicts_of(table(output)[1:]) == ROWS
+    assert sandbox.ledger.credits_spent == 6
+
+
+@pytest.mark.asyncio
+async def test_a_damaged_split_that_is_not_made_again_alike_is_refused(
+    client: Client,
+    many: Path,
+    output: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As another version might, which splits otherwise.
+    await stopped(client, many, output, Stage.VERIFYING)
+    (folder / "rows.bin").unlink()
+    split = Reading.split
+
+    async def otherwise(self: Reading, *more: Any) -> Any:  # noqa: ANN401
+        table, folder, _, board = more
+        return await split(self, table, folder, Splitting(largest_rows=3), board)
+
+    monkeypatch.setattr(Reading, "split", otherwise)
+    with pytest.raises(JournalError, match=r"no longer split as it was.*credits spent so far"):
+        await verified(client, many, output, **OPTIONS)
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_changed_is_refused_before_anything_is_made_again(
+    client: Client, many: Path, output: Path, folder: Path
+) -> None:
+    await stopped(client, many, output, Stage.VERIFYING)
+    (folder / "rows.bin").unlink()
+    many.write_text(numbered(7))
+    with pytest.raises(JournalError, match="is not as it was"):
+        await verified(client, many, output, **OPTIONS)
+    assert not (folder / "rows.bin").exists()
+
+
+# What is on the disk, and when
+
+
+@pytest.mark.asyncio
+async def test_whatever_a_resume_needs_is_synced_before_anything_is_sent(
+    client: Client, many: Path, output: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+    synced: set[tuple[int, int]] = set()
+
+    def key(found: os.stat_result) -> tuple[int, int]:
+        return found.st_ino, found.st_size
+
+    def note(descriptor: int) -> None:
+        synced.add(key(os.fstat(descriptor)))
+        sync(descriptor)
+
+    def look(seen: RunProgress) -> None:
+        if seen.stage is Stage.UPLOADING and seen.part and seen.part.number == 1:
+            files = [path for path in folder.iterdir() if path.is_file() and path.name != LOCK]
+            assert len(files) == 5
+            assert {key(path.stat()) for path in files} <= synced
+            inodes = {inode for inode, _ in synced}
+            assert {folder.stat().st_ino, folder.parent.stat().st_ino} <= inodes
+
+    monkeypatch.setattr(os, "fsync", note)
+    await verified(client, many, output, on_progress=look, parts_at_once=1, **OPTIONS)
+    assert output.exists()
+
+
+@pytest.mark.asyncio
+async def test_results_are_synced_before_they_are_said_to_be_here(
+    client: Client, source: Path, output: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def note(descriptor: int) -> None:
+        order.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    def rename(path: Path, target: Path) -> Path:
+        if target.name == "run.json" and path.read_bytes().count(b'"downloaded"'):
+            order.append("said")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Path, "replace", rename)
+    await verified(client, source, output)
+    said = order.index("said")
+    assert any("results" in one for one in order[:said])
+    assert order[said + 1] == folder.name
+
+
+@pytest.mark.asyncio
+async def test_lists_that_are_known_nowhere_are_not_paid_again(
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
+) -> None:
+    await stopped(client, many, output, Stage.JOINING)
+    (folder / "part-0001.results.csv").unlink()
+    await client.delete(journal_at(folder)["parts"][0]["job_id"])
+    async with Client(sandbox.api_key, base_url=sandbox.url) as other:
+        with pytest.raises(BulkVerifyError):
+            await verified(other, many, output, **OPTIONS)
+    assert sandbox.ledger.credits_spent == 6
+    assert D in verdicts_of(table(output))

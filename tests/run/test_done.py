@@ -1,0 +1,522 @@
+"""A list that was verified is not paid for again by the same call: its output is known by a note."""
+
+import json
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkverify import Client, IncompleteRunError, JournalError, RunProgress, RunReport, Stage
+from bulkverify.run import journal as journal_module
+from bulkverify.run.reading import Reading
+from bulkverify.run.written import VALID, Written, note_of
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
+
+from .lists import D, U, journal_at, left_behind, table, verdicts_of, verified
+
+MINUTE = timedelta(minutes=1)
+
+
+class DiedError(BaseException):
+    """Stands for a process that dies."""
+
+
+@contextmanager
+def dying() -> Iterator[None]:
+    """Let a run die when it has its output, before its journal is deleted."""
+
+    def die(*_: object) -> None:
+        raise DiedError
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal_module, "remove_folder", die)
+        with pytest.raises(DiedError):
+            yield
+
+
+def age(output: Path, by: timedelta) -> None:
+    """Make the note beside an output, and what its journal knows of it, older."""
+    before = (datetime.now(UTC) - by).isoformat()
+    note = note_of(output)
+    if note.exists():
+        note.write_text(json.dumps(json.loads(note.read_text()) | {"written_at": before}))
+    folder = output.with_name(f"{output.name}.progress")
+    if folder.exists():
+        record = journal_at(folder)
+        record["written"]["written_at"] = before
+        (folder / "run.json").write_text(json.dumps(record))
+
+
+async def again(
+    sandbox: Sandbox,
+    client: Client,
+    source: Any,  # noqa: ANN401
+    output: Path,
+    **options: Any,  # noqa: ANN401
+) -> tuple[RunReport, int]:
+    """Make a call, and say how many requests that took."""
+    before = sandbox.ledger.requests.total()
+    report = await verified(client, source, output, **options)
+    return report, sandbox.ledger.requests.total() - before
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("overwrite", [True, False])
+async def test_the_same_call_finds_its_output_and_pays_nothing(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    overwrite: bool,  # noqa: FBT001 - a row of the table
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = await verified(client, source, output)
+    content = output.read_bytes()
+    with caplog.at_level(logging.INFO, "bulkverify"):
+        second, requests = await again(sandbox, client, source, output, overwrite=overwrite)
+    assert (requests, output.read_bytes()) == (0, content)
+    assert (first.credits_spent, first.already_verified_at) == (2, None)
+    assert (second.credits_spent, second.credits_spent_before, second.requests) == (0, 2, 0)
+    assert second.already_verified_at is not None
+    assert datetime.now(UTC) - second.already_verified_at < MINUTE
+    same = ("destination", "rows", "written", "verdicts", "flags", "parts", "saved", "failures")
+    assert [getattr(first, name) for name in same] == [getattr(second, name) for name in same]
+    restart = "`restart=True`" if overwrite else "`restart=True` with `overwrite=True`"
+    assert f"nothing was sent or spent. {restart} verifies it again." in caplog.text
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_the_note_is_the_owners_and_holds_neither_the_key_nor_an_address(
+    client: Client, source: Path, output: Path
+) -> None:
+    await verified(client, source, output)
+    note = note_of(output)
+    assert note.name == ".verified.csv.done"
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
+    assert "@" not in note.read_text()
+    assert "sandbox" not in note.read_text()  # the key
+
+
+@pytest.mark.asyncio
+async def test_the_note_is_on_the_disk_before_the_output_has_its_name(
+    client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, bool]] = []
+    sync, replace = os.fsync, Path.replace
+
+    def note(descriptor: int) -> None:
+        sync(descriptor)
+        if os.fstat(descriptor).st_ino == output.parent.stat().st_ino:
+            synced.append(("folder", note_of(output).exists()))
+
+    def rename(path: Path, target: Path) -> Path:
+        if target == output:
+            synced.append(("output", note_of(output).exists()))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Path, "replace", rename)
+    await verified(client, source, output)
+    # The folder is synced when the journal has been made, with the note, and with the output.
+    assert synced == [("folder", False), ("folder", True), ("output", True), ("folder", True)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("knows", ["the note", "the journal"])
+async def test_an_output_is_known_while_its_journal_is_still_there(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    folder: Path,
+    overwrite: bool,  # noqa: FBT001 - a row of the table
+    knows: str,
+) -> None:
+    with dying():
+        await verified(client, source, output, overwrite=overwrite)
+    if knows == "the note":
+        (folder / "run.json").unlink()
+    else:
+        note_of(output).unlink()
+    report, requests = await again(sandbox, client, source, output, overwrite=overwrite)
+    assert (requests, report.credits_spent_before) == (0, 2)
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_is_its_own_output_is_not_verified_twice(
+    sandbox: Sandbox, client: Client, source: Path
+) -> None:
+    await verified(client, source, source, overwrite=True)
+    written = source.read_bytes()
+    report, requests = await again(sandbox, client, source, source, overwrite=True)
+    assert (requests, report.rows, report.credits_spent) == (0, 3, 0)
+    assert source.read_bytes() == written
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_becomes_a_list_is_verified(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await verified(client, source, output)
+    report, _ = await again(sandbox, client, output, output, overwrite=True)
+    assert report.already_verified_at is None
+    assert table(output)[0][-1] == "bulkverify_verified_at"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"only": [D]},
+        {"delimiter": ","},
+        {"encoding": "cp1252"},
+        {"excel_safe": True},
+        {"deduplicate": False},
+    ],
+)
+async def test_a_list_in_its_own_place_is_verified_anew_by_another_call(
+    sandbox: Sandbox, client: Client, source: Path, options: dict[str, Any]
+) -> None:
+    await verified(client, source, source, overwrite=True)
+    _, requests = await again(sandbox, client, source, source, overwrite=True, **options)
+    assert requests > 0
+
+
+@pytest.mark.asyncio
+async def test_a_list_in_the_place_of_one_of_several_is_known_by_the_others(
+    sandbox: Sandbox, client: Client, source: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(f"email\n{D}+2@x.com\n")
+    await verified(client, [source, other], source, overwrite=True)
+    _, requests = await again(sandbox, client, [source, other], source, overwrite=True)
+    assert requests == 0
+    other.write_text(f"email\n{D}+3@x.com\n")
+    _, requests = await again(sandbox, client, [source, other], source, overwrite=True)
+    assert requests > 0
+    _, requests = await again(sandbox, client, [source], source, overwrite=True)
+    assert requests > 0
+
+
+@pytest.mark.asyncio
+async def test_what_can_be_read_only_once_is_never_taken_for_the_same(
+    source: Path, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    options: dict[str, Any] = {"column": None, "delimiter": None, "encoding": "utf-8"}
+    reading = Reading(source=[source, pipe], format=None, **options)
+    assert await reading.beside(source) is None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("overwrite", [True, False])
+async def test_a_list_that_comes_as_addresses_is_known_too(
+    sandbox: Sandbox,
+    client: Client,
+    output: Path,
+    overwrite: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    addresses = [f"{D}@x.com", f"{U}@x.com"]
+    await verified(client, addresses, output)
+    _, requests = await again(sandbox, client, iter(addresses), output, overwrite=overwrite)
+    assert requests == 0
+    assert left_behind(output) == []
+
+
+# Where it does not count
+
+
+@pytest.mark.asyncio
+async def test_another_list_is_verified_as_ever(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await verified(client, source, output)
+    source.write_text(f"name,email\nEve,{U}@x.com\n")
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output)
+    report, _ = await again(sandbox, client, source, output, overwrite=True)
+    assert (report.rows, report.already_verified_at) == (1, None)
+    _, requests = await again(sandbox, client, source, output)
+    assert requests == 0  # the note is of the new one
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"only": [U]},
+        {"excel_safe": True},
+        {"judge": False},
+        {"deduplicate": False},
+        {"restart": True},
+        {"encoding": "cp1252"},
+    ],
+)
+async def test_another_call_is_made_as_ever(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, options: dict[str, Any]
+) -> None:
+    source.write_text(f"email;x\n{D}@x.com;1\n")
+    await verified(client, source, output)
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output, **options)
+    report, requests = await again(sandbox, client, source, output, overwrite=True, **options)
+    assert requests > 0
+    assert report.already_verified_at is None
+
+
+@pytest.mark.asyncio
+async def test_another_service_is_asked_as_ever(source: Path, output: Path) -> None:
+    for _ in range(2):
+        async with (
+            Sandbox(speed=1000, requests_per_minute=None) as sandbox,
+            Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
+        ):
+            await verified(client, source, output, overwrite=True)
+            assert sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
+async def test_what_does_not_shape_the_output_may_change(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await verified(client, source, output, only=[D, U])
+    options: dict[str, Any] = {"largest_part": 1, "parts_at_once": 3, "max_credits": 0}
+    _, requests = await again(sandbox, client, source, output, only=[U, D], **options)
+    assert requests == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("by", [VALID + MINUTE, -VALID - MINUTE])
+async def test_after_six_days_a_list_is_verified_anew(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, by: timedelta
+) -> None:
+    assert timedelta(days=6) == VALID
+    await verified(client, source, output)
+    age(output, by)
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output)
+    _, requests = await again(sandbox, client, source, output, overwrite=True)
+    assert requests > 0
+
+
+@pytest.mark.asyncio
+async def test_before_that_it_is_not(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await verified(client, source, output)
+    age(output, VALID - MINUTE)
+    _, requests = await again(sandbox, client, source, output, overwrite=True)
+    assert requests == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("place", ["beside", "in place"])
+@pytest.mark.parametrize("finished", [True, False])
+async def test_a_journal_that_was_done_with_six_days_ago_gives_no_old_verdicts(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    finished: bool,  # noqa: FBT001 - a row of the table
+    place: str,
+) -> None:
+    output = source if place == "in place" else output
+    with dying():
+        await verified(client, source, output, overwrite=True)
+    folder = output.with_name(f"{output.name}.progress")
+    (folder / "run.json").write_text(json.dumps(journal_at(folder) | {"finished": finished}))
+    age(output, VALID + MINUTE)
+    report, _ = await again(sandbox, client, source, output, overwrite=True)
+    assert report.credits_spent == 2
+    assert sandbox.ledger.credits_spent == 4
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("change", [b"", b"mine now", None])
+async def test_an_output_that_was_changed_or_removed_is_not_taken_for_it(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, change: bytes | None
+) -> None:
+    await verified(client, source, output)
+    if change is None:
+        output.unlink()
+    else:
+        output.write_bytes(change)
+        with pytest.raises(FileExistsError):
+            await verified(client, source, output)
+    report, _ = await again(sandbox, client, source, output, overwrite=True)
+    assert report.already_verified_at is None
+    assert verdicts_of(table(output)) == ["verdict", D, U, D]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "\0" * len(text),
+        lambda _: "[]",
+        lambda _: "{}",
+        lambda text: text.replace('"version": 1', '"version": 2'),
+        lambda text: text.replace('"rows": 3', '"rows": "many"'),
+    ],
+)
+async def test_a_damaged_note_is_none(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, damage: Callable[[str], str]
+) -> None:
+    await verified(client, source, output)
+    note = note_of(output)
+    note.write_text(damage(note.read_text()))
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output)
+    report, _ = await again(sandbox, client, source, output, overwrite=True)
+    assert report.already_verified_at is None
+    assert Written.noted(output) is not None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("precious")])
+@pytest.mark.timeout(20)
+async def test_a_note_that_can_not_be_written_loses_nothing(
+    client: Client,
+    source: Path,
+    output: Path,
+    put: Callable[[Path], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    precious = output.with_name("precious")
+    precious.write_text("mine")
+    put(note_of(output))
+    await verified(client, source, output)
+    assert verdicts_of(table(output)) == ["verdict", D, U, D]
+    assert "the same call will not know of it" in caplog.text
+    assert precious.read_text() == "mine"
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output)
+
+
+@pytest.mark.asyncio
+async def test_an_output_with_rows_of_failed_parts_is_not_done(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await verified(client, source, output)
+    assert note_of(output).exists()
+    sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER))
+    options: dict[str, Any] = {"largest_part": 1, "overwrite": True}
+    with pytest.raises(IncompleteRunError):
+        await verified(client, source, output, restart=True, **options)
+    assert not note_of(output).exists()
+    await verified(client, source, output, **options)
+    assert verdicts_of(table(output)) == ["verdict", D, U, D]
+    assert note_of(output).exists()
+
+
+# What is still to be done
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("died", [True, False])
+async def test_lists_are_deleted_also_when_only_the_note_knows_of_them(
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    died: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    if died:
+        with dying():
+            await verified(client, source, output)
+    else:
+        await verified(client, source, output)
+    assert sandbox.ledger.deletes == []
+    report, requests = await again(sandbox, client, source, output, delete=True)
+    assert sandbox.ledger.deletes == [report.parts[0].job_id]
+    assert requests == 1
+    _, requests = await again(sandbox, client, source, output, delete=True)
+    assert requests == 0
+
+
+@pytest.mark.asyncio
+async def test_lists_with_rows_that_are_missing_are_kept(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = client.upload
+
+    async def lose(path: Path, *, title: str) -> Any:  # noqa: ANN401
+        return await upload(path.read_bytes().replace(b"unde", b"de"), title=title)
+
+    monkeypatch.setattr(client, "upload", lose)
+    first = await verified(client, source, output)
+    assert first.missing == 1
+    _, requests = await again(sandbox, client, source, output, delete=True)
+    assert requests == 0
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_under_way_is_not_forgotten_for_an_older_output(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, folder: Path
+) -> None:
+    def stop(seen: RunProgress) -> None:
+        if seen.stage is Stage.VERIFYING:
+            raise DiedError
+
+    await verified(client, source, output)
+    with pytest.raises(DiedError):
+        await verified(client, source, output, overwrite=True, restart=True, on_progress=stop)
+    report, _ = await again(sandbox, client, source, output, overwrite=True)
+    assert (report.already_verified_at, report.credits_spent_before) == (None, 2)
+    assert sandbox.ledger.credits_spent == 4
+    assert not folder.exists()
+    # A run of another list is not forgotten either.
+    before = source.read_text()
+    source.write_text(f"email\n{D}+1@x.com\n")
+    with pytest.raises(DiedError):
+        await verified(client, source, output, overwrite=True, on_progress=stop)
+    source.write_text(before)
+    with pytest.raises(JournalError, match="is not as it was"):
+        await verified(client, source, output, overwrite=True)
+    assert folder.exists()
+
+
+@pytest.mark.asyncio
+async def test_other_rows_of_a_list_cost_nothing_while_its_journal_is_there(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="delete", kind=FaultKind.ANSWER, times=4))
+    with pytest.raises(Exception, match="delete"):
+        await verified(client, source, output, delete=True)
+    report, _ = await again(sandbox, client, source, output, only=[U])
+    assert (report.written, report.credits_spent, report.credits_spent_before) == (1, 0, 2)
+    assert sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("finished", [True, False])
+async def test_a_journal_that_was_done_with_does_not_stop_the_next_list(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    folder: Path,
+    finished: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    with dying():
+        await verified(client, source, output)
+    (folder / "run.json").write_text(json.dumps(journal_at(folder) | {"finished": finished}))
+    source.write_text(f"email\n{D}+1@x.com\n")
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output)
+    report, _ = await again(sandbox, client, source, output, overwrite=True)
+    assert (report.rows, report.credits_spent, report.credits_spent_before) == (1, 1, 0)
+    assert left_behind(output) == []
