@@ -162,7 +162,8 @@ class Disk:
 
     def _unsynced(self) -> bool:
         return any(
-            path.stat().st_size > self._synced[path.stat().st_ino] and path.name != "bulkverify-journal.lock"
+            path.stat().st_size > self._synced[path.stat().st_ino]
+            and path.name != "bulkverify-journal.lock"
             for path in self._files()
         )
 

@@ -36,10 +36,11 @@ class Death:
             due = self.armed and self.left == 0
             if due and self.before:
                 os.kill(os.getpid(), signal.SIGKILL)
-            outcome = function(*args, **options)
-            if due:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return outcome
+            try:
+                return function(*args, **options)
+            finally:
+                if due:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
         return counted
 

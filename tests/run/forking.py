@@ -15,20 +15,28 @@ from tenacity import wait_fixed
 from bulkverify import Client, RunProgress, Stage, verify_list
 
 
-def child_of(kind: str) -> int:
-    """Start a child that sleeps, and return its id."""
+def sleep() -> None:
+    """Tell that the child is there, and outlive its parent."""
+    tell(os.getpid())
+    time.sleep(60)
+
+
+def tell(process: int) -> None:
+    """Name the child."""
+    sys.stdout.write(f"{process}\n")
+    sys.stdout.flush()
+
+
+def have_child(kind: str) -> None:
+    """Start a child that sleeps."""
     if kind == "fork":
-        child = os.fork()
-        if not child:
-            time.sleep(60)
+        if not os.fork():
+            sleep()
             os._exit(0)
-        return child
-    if kind == "multiprocessing":
-        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-        process.start()
-        assert process.pid is not None
-        return process.pid
-    return subprocess.Popen(["sleep", "60"]).pid  # noqa: S607 - wherever the system has it
+    elif kind == "multiprocessing":
+        multiprocessing.get_context("fork").Process(target=sleep).start()
+    else:
+        tell(subprocess.Popen(["sleep", "60"]).pid)  # noqa: S607 - wherever the system has it
 
 
 async def run(kind: str, url: str, source: str, output: str) -> None:
@@ -36,8 +44,7 @@ async def run(kind: str, url: str, source: str, output: str) -> None:
 
     def stop(seen: RunProgress) -> None:
         if seen.stage is Stage.STARTING:
-            sys.stdout.write(f"{child_of(kind)}\n")
-            sys.stdout.flush()
+            have_child(kind)
             time.sleep(60)
 
     async with Client("sandbox", base_url=url, requests_per_minute=None) as client:
