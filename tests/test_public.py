@@ -30,7 +30,7 @@ LAYERS = """
     pacing waiters streams polling waiting
     lists.stopping lists.tables lists.folders lists.distinct lists.addresses lists.columns lists.decoding
     lists.delimited lists.lines lists.jsonlines lists.several lists.spooling lists.spreadsheets
-    lists.opening lists.splitting lists.verdicts lists.joining lists
+    lists.opening lists.splitting lists.matching lists.verdicts lists.joining lists
     run.report run.threads run.board run.reading run.written run.locking run.folder run.journal
     run.patience run.parts run.crew run.steps run.output
     run.whole run
