@@ -2,32 +2,51 @@
 
 import ipaddress
 import re
-from typing import TypeVar
-from urllib.parse import quote, quote_plus, urlencode
+from html.entities import codepoint2name
+from typing import Final, TypeVar
+from urllib.parse import urlencode
 
 import attrs
 from yarl import URL
 
-from bulkverify.errors import UsageError
+from bulkverify.errors import BulkVerifyError, UsageError
 
 ModelT = TypeVar("ModelT")
+
+# Of an echo that was cut off, so many characters of the key are too many.
+_TELLING_CHARACTERS: Final = 8
+_HIDDEN: Final = "***"
+# As JSON and most languages write them behind a backslash.
+_SHORT_ESCAPES: Final = dict(zip("\b\f\n\r\t\"'/\\", "bfnrt\"'/\\", strict=True))
 
 
 class Secret:
     """The API key, shown nowhere: `repr`, `str` and a formatted log record give asterisks."""
 
-    __slots__ = ("_spellings", "_value", "query")
+    __slots__ = ("_beginning", "_following", "_value", "query")
 
     def __init__(self, value: str) -> None:
-        """Keep the key."""
+        """Keep the key, which must be text that UTF-8 can write."""
         self._value = value
         self.query = urlencode({"apikey": value})
-        encoded = {quote(value), quote(value, safe=""), quote_plus(value)}
-        lowered = {re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), text) for text in encoded}
-        self._spellings = sorted({value} | encoded | lowered, key=len, reverse=True)
+        spelled = [_spellings(character) for character in value]
+        self._beginning = re.compile("".join(spelled[:_TELLING_CHARACTERS]))
+        self._following = [re.compile(one) for one in spelled[_TELLING_CHARACTERS:]]
 
     def __repr__(self) -> str:
-        return "***"
+        return _HIDDEN
+
+    def added_to(self, url: URL) -> URL:
+        """Return a URL with the key in its query."""
+        query = url.raw_query_string
+        # From its pieces, because parsing a text of them would take four times as long.
+        return URL.build(
+            scheme=url.scheme,
+            authority=url.raw_authority,
+            path=url.raw_path,
+            query_string=f"{query}&{self.query}" if query else self.query,
+            encoded=True,
+        )
 
     def quieted(self, model: ModelT) -> ModelT:
         """Return what the service told without the key in its message: it may have echoed the URL."""
@@ -35,35 +54,122 @@ class Secret:
         said = self.redact(message)
         return model if said == message else attrs.evolve(model, message=said)  # type: ignore[misc]
 
+    def is_in(self, text: str) -> bool:
+        """Tell whether a text holds the key, or enough of its beginning, in any spelling."""
+        return self._beginning.search(text) is not None
+
     def redact(self, text: str) -> str:
-        """Return the text with every spelling of the key replaced."""
-        for spelling in self._spellings:
-            text = text.replace(spelling, "***")
-        return text
+        """Return a text without the key in any spelling, and without beginnings of it that were cut off."""
+        found = self._beginning.search(text)
+        if found is None:
+            return text
+        pieces: list[str] = []
+        begin = 0
+        while found is not None:
+            end = found.end()
+            for one in self._following:
+                more = one.match(text, end)
+                if more is None:
+                    break
+                end = more.end()
+            pieces += text[begin : found.start()], _HIDDEN
+            begin = end
+            found = self._beginning.search(text, end)
+        return "".join(pieces) + text[begin:]
+
+    def redact_bytes(self, body: bytes) -> bytes:
+        """Do as `redact` with the bytes of an answer."""
+        text = body.decode("utf-8", "surrogateescape")
+        said = self.redact(text)
+        return body if said == text else said.encode("utf-8", "surrogateescape")
+
+    def without_key(self, error: BulkVerifyError) -> BulkVerifyError:
+        """Take the key out of every text of an error, and let go of the frames it came through."""
+        error.args = tuple(
+            self.redact(text) if isinstance(text, str) else text for text in error.args
+        )
+        for name, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, name, self.redact(value))
+        return error.with_traceback(None)
 
 
-def parse_base_url(base_url: str, *, allow_http: bool) -> str:
-    """Check a base URL and return it without a final slash.
+def _spellings(character: str) -> str:
+    """Return a pattern for one character of the key, however it is escaped in a URL, JSON or HTML.
 
-    Raises:
-        UsageError: it is no absolute URL, holds more than a path, or would send the key in clear text.
+    Each spelling begins with a literal, which lets `re` look for all of them at once, and each has
+    an end, so that no answer takes long to look through.
+    """
+    ways = {re.escape(one) for one in (character, character.lower(), character.upper())}
+    encodings = (character.encode(), character.encode("latin-1", "ignore"))
+    ways |= {
+        "".join(f"%(?:25){{0,3}}{_any_case(f'{byte:02x}')}" for byte in encoded)
+        for encoded in encodings
+        if encoded
+    }
+    units = character.encode("utf-16-be").hex()
+    ways.add(
+        "".join(rf"\\{{1,4}}u{_any_case(units[at : at + 4])}" for at in range(0, len(units), 4))
+    )
+    code = ord(character)
+    ways |= {
+        f"&(?:amp;){{0,3}}#0{{0,6}}{code};",
+        f"&(?:amp;){{0,3}}#[xX]0{{0,6}}{_any_case(f'{code:x}')};",
+    }
+    if code in codepoint2name:
+        ways.add(f"&(?:amp;){{0,3}}{codepoint2name[code]};")
+    if encodings[1]:  # as Python's `repr` has it
+        ways.add(rf"\\{{1,4}}x{_any_case(f'{code:02x}')}")
+    if character in _SHORT_ESCAPES:
+        ways.add(rf"\\{{1,4}}{re.escape(_SHORT_ESCAPES[character])}")
+    if character == " ":
+        ways.add(r"\+")
+    if not character.isprintable() or character.isspace():
+        ways.add(r"\s{1,8}")
+    # The longer first, so that a backslash of the key's own is not taken for half of an escape.
+    return f"(?:{'|'.join(sorted(ways, key=len, reverse=True))})"
+
+
+def _any_case(digits: str) -> str:
+    return "".join(f"[{one}{one.upper()}]" if one.isalpha() else one for one in digits)
+
+
+def read_key(api_key: str) -> "Secret | UsageError":
+    """Return the key, or what is wrong with it: raised here, a traceback would show it."""
+    key = api_key.strip()
+    if not key:
+        return UsageError(
+            "There is no API key: pass `api_key`, or set the environment variable BULKVERIFY_API_KEY."
+        )
+    if any("\ud800" <= character <= "\udfff" for character in key):
+        return UsageError(
+            "The API key is not UTF-8 text: look for damaged characters in `api_key` or BULKVERIFY_API_KEY."
+        )
+    return Secret(key)
+
+
+def check_base_url(base_url: str, *, allow_http: bool) -> "str | UsageError":
+    """Return a base URL without a final slash, or what is wrong with it.
+
+    It has to be an absolute URL with nothing but a path, and must not send the key in clear text.
     """
     try:
         url = URL(base_url)
         host = url.host or ""
+        host.encode("idna")  # as the look-up of its address will
     except ValueError:
         host = ""
     if not host or url.scheme not in {"https", "http"}:
-        raise UsageError(
+        return UsageError(
             "The base URL must be absolute, such as 'https://api.bouncify.io/v1'; it comes from "
             "`base_url` or BULKVERIFY_BASE_URL."
         )
     if url.user or url.password or url.query_string or url.fragment:
-        raise UsageError(
+        return UsageError(
             "The base URL may have a path, but no user, query or fragment: the key is given as `api_key`."
         )
     if url.scheme == "http" and not allow_http and not _is_loopback(host):
-        raise UsageError(
+        return UsageError(
             f"The base URL sends the key to {host} unencrypted. Use https, or insist with `allow_http=True`."
         )
     return str(url).rstrip("/")

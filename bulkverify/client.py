@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar, cast
 
@@ -10,9 +11,9 @@ import aiohttp
 from tenacity.wait import wait_base
 
 from bulkverify import money, uploads, wire
-from bulkverify.access import parse_base_url
+from bulkverify.access import check_base_url, read_key
 from bulkverify.downloads import save_results, stream_rows
-from bulkverify.errors import AlreadyStartedError, UsageError
+from bulkverify.errors import AlreadyStartedError, BulkVerifyError, UsageError
 from bulkverify.handles import Handles
 from bulkverify.job import Job
 from bulkverify.lifecycle import TERMINAL
@@ -60,7 +61,9 @@ class Client:
     Args:
         api_key: the account's key; else BULKVERIFY_API_KEY.
         base_url: of the service; else BULKVERIFY_BASE_URL, else Bouncify's.
-        session: the caller's own session, used and never closed.
+        session: the caller's own session, used and never closed. Its middlewares run, and see no
+            key. Its idle connections are used as they are, and an upload over one that the service
+            has closed without a word is uncertain: `TCPConnector(force_close=True)` prevents that.
         attempts: how often at most a request is sent that failed and can be repeated without harm.
         backoff: a tenacity wait strategy for the time between attempts; it never undercuts what the
             service asks for in `Retry-After`.
@@ -84,17 +87,22 @@ class Client:
         allow_http: bool = False,
     ) -> None:
         """Keep the settings; nothing is opened or sent yet."""
-        key = (os.environ.get("BULKVERIFY_API_KEY", "") if api_key is None else api_key).strip()
-        if not key:
-            raise UsageError(
-                "There is no API key: pass `api_key`, or set the environment variable BULKVERIFY_API_KEY."
-            )
+        secret = read_key(os.environ.get("BULKVERIFY_API_KEY", "") if api_key is None else api_key)
+        del api_key  # what is raised from here on shows the locals
+        if isinstance(secret, UsageError):
+            raise secret
         if attempts < 1 or (requests_per_minute is not None and requests_per_minute < 1):
             raise UsageError("`attempts` and `requests_per_minute` must be at least 1.")
-        url = base_url or os.environ.get("BULKVERIFY_BASE_URL") or DEFAULT_BASE_URL
-        self._base_url = parse_base_url(url, allow_http=allow_http)
+        checked = check_base_url(
+            base_url or os.environ.get("BULKVERIFY_BASE_URL") or DEFAULT_BASE_URL,
+            allow_http=allow_http,
+        )
+        del base_url  # it may be the documentation's, key and all
+        if isinstance(checked, UsageError):
+            raise checked
+        self._base_url: str = checked
         self._transport = Transport(
-            api_key=key,
+            secret=secret,
             base_url=self._base_url,
             session=session,
             attempts=attempts,
@@ -110,9 +118,11 @@ class Client:
         self._attachments: dict[Callable[[Client], Attachment], Attachment] = {}
 
     def __repr__(self) -> str:
-        return f"<Client of {self._base_url}>"
+        # In the traceback of a refused argument there is no base URL yet.
+        return f"<Client of {getattr(self, '_base_url', 'no service')}>"
 
     async def __aenter__(self) -> Self:
+        self._transport.enter_loop()
         return self
 
     async def __aexit__(
@@ -124,13 +134,26 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """End every wait with `ClientClosedError`, and close the session unless it is the caller's."""
-        for attachment in self._attachments.values():
-            await attachment.close()
-        await self._transport.close()
+        """End every wait with `ClientClosedError`, and close the session unless it is the caller's.
+
+        No request leaves any more once it was called, not even where it is cancelled.
+        """
+        await self._transport.close(self._close_attachments)
+
+    async def _close_attachments(self) -> None:
+        async with (
+            AsyncExitStack() as stack
+        ):  # each is closed even if closing another was cancelled
+            for attachment in self._attachments.values():
+                stack.push_async_callback(attachment.close)
 
     def attached(self, kind: "Callable[[Client], AttachmentT]") -> AttachmentT:
-        """Return this client's one object of a kind, made at the first call and closed with the client."""
+        """Return this client's one object of a kind, made at the first call and closed with the client.
+
+        Raises:
+            UsageError: the client belongs to another event loop.
+        """
+        self._transport.enter_loop()
         attachment = self._attachments.get(kind)
         if attachment is None:
             attachment = self._attachments[kind] = kind(self)
@@ -322,6 +345,10 @@ class Client:
             TransportError: no usable answer.
         """
         return await self._transport.call(wire.credits_left())
+
+    def redacted(self, error: BulkVerifyError) -> BulkVerifyError:
+        """Return an error without the key, which the service may have echoed in results that a run reads."""
+        return self._transport.redacted(error)
 
     @property
     def stats(self) -> Stats:

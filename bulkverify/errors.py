@@ -13,7 +13,7 @@
     │   ├── UploadUncertainError        sent, but the answer was lost: the list may or may not be there
     │   ├── StartUncertainError         the same for a start; asking again is safe
     │   ├── VerifyUncertainError        the same for a single address
-    │   └── ClientClosedError           the client was closed
+    │   └── ClientClosedError           the client was closed, and nothing was sent
     ├── ServiceError                  the service said no; `.status` and `.text` are what it said
     │   ├── AuthenticationError         401, the key is wrong
     │   ├── InsufficientCreditsError    402, not enough credits
@@ -160,7 +160,7 @@ class VerifyUncertainError(TransportError):
 
 
 class ClientClosedError(TransportError):
-    """The client was closed before or during the call."""
+    """The client was closed, and nothing was sent."""
 
 
 class ServiceError(BulkVerifyError):

@@ -47,54 +47,54 @@ _TOO_LATE: Final = (aiohttp.ServerTimeoutError, TimeoutError)
 _NOT_HTTP: Final = (aiohttp.ClientResponseError,)
 
 
-def translate(error: BaseException, *, endpoint: str) -> TransportError:
-    """Turn a foreign exception into ours; the text is our own, because theirs holds the URL."""
+def lost(error: BaseException) -> bool:
+    """Tell whether a request that ended in a foreign error may have arrived."""
+    return not isinstance(error, _NEVER_SENT)
+
+
+def translate(error: BaseException, *, endpoint: str, answering: bool = False) -> TransportError:
+    """Turn a foreign exception into ours; the text is our own, because theirs may hold the URL.
+
+    Args:
+        error: what aiohttp or the system raised.
+        endpoint: the call.
+        answering: whether the answer had begun.
+    """
+    what = f"the answer to the {endpoint} call" if answering else f"the {endpoint} call"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return RequestTimeoutError(
-            f"No connection for the {endpoint} call within {CONNECT_TIMEOUT:g} seconds; nothing was sent.",
+            f"No connection for {what} within {CONNECT_TIMEOUT:g} seconds; nothing was sent.",
             sent=False,
         )
     if isinstance(error, _NEVER_SENT):
         return ConnectionFailedError(
-            f"No connection for the {endpoint} call: {_reason(error)}. Nothing was sent; check the "
+            f"No connection for {what}: {_reason(error)}. Nothing was sent; check the "
             "base URL and the network.",
             sent=False,
         )
     if isinstance(error, _TOO_LATE):
-        return RequestTimeoutError(f"The service did not answer the {endpoint} call in time.")
+        if answering:
+            return RequestTimeoutError(f"The rest of {what} did not come in time.")
+        return RequestTimeoutError(f"The service did not answer {what} in time.")
     if isinstance(error, _NOT_HTTP):
-        return UnreadableAnswerError(f"The {endpoint} call got no valid HTTP ({_reason(error)}).")
-    return ConnectionFailedError(
-        f"The connection broke during the {endpoint} call: {_reason(error)}."
-    )
+        return UnreadableAnswerError(f"{what.capitalize()} got no valid HTTP ({_reason(error)}).")
+    return ConnectionFailedError(f"The connection broke during {what}: {_reason(error)}.")
 
 
 def _reason(error: BaseException) -> str:
     """Name the cause without the text of the error itself, which may hold the URL."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "the server's certificate can't be trusted"
-    if isinstance(error, _ConnectionLostError):
+    if isinstance(error, ConnectionLostError):
         return str(error)
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     said = cause.strerror if isinstance(cause, OSError) else None
     return said or type(cause).__name__
 
 
-class _ConnectionLostError(aiohttp.ClientError):
+class ConnectionLostError(aiohttp.ClientError):
     """A connection that broke, as a class that aiohttp does not answer by sending again."""
 
-
-async def send_once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from quietly repeating a GET or DELETE whose connection broke.
-
-    The service may have done, and charged for, the work of the first; repeating is ours to decide.
-    """
-    try:
-        return await handler(request)
-    except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        lost = _ConnectionLostError(_reason(error))
-    raise lost
+    def __init__(self, cause: BaseException | str) -> None:
+        """Name the cause."""
+        super().__init__(cause if isinstance(cause, str) else _reason(cause))

@@ -10,6 +10,7 @@ from typing import Final
 from bulkverify import wire
 from bulkverify.errors import (
     AlreadyStartedError,
+    ClientClosedError,
     ConnectionFailedError,
     JobCancelledError,
     JobFailedError,
@@ -44,7 +45,7 @@ def may_have_arrived(error: TransportError | ServiceError) -> bool:
         return error.sent
     if isinstance(error, ServiceError):
         return isinstance(error, ServerError)
-    return not isinstance(error, UnexpectedRedirectError)
+    return not isinstance(error, UnexpectedRedirectError | ClientClosedError)
 
 
 async def upload(

@@ -1,9 +1,8 @@
-"""Moves requests and answers: the session, the budget, retrying a request.
+"""Moves requests and answers: the budget, retrying a request, reading what comes.
 
-This is the one place that sees aiohttp's exceptions and the API key. aiohttp's exceptions hold the URL,
-and so the key; none of them leaves this module, neither raised nor as a cause, a context or in a
-local variable of a traceback: what went wrong is returned as a value by the functions that
-touch aiohttp, and raised by those that do not.
+No exception of aiohttp leaves this module, neither raised nor as a cause, a context or in a local
+variable of a traceback: what went wrong is returned as a value by the functions that touch aiohttp,
+and raised by those that do not. The key is in none of them, as only the last middleware adds it.
 """
 
 import asyncio
@@ -14,6 +13,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
+import attrs
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -25,20 +25,20 @@ from tenacity import (
 from tenacity.wait import wait_base
 from yarl import URL
 
-from bulkverify._version import __version__
 from bulkverify.access import Secret
 from bulkverify.answers import Answer, Endpoint
 from bulkverify.budget import Budget
 from bulkverify.errors import (
     BulkVerifyError,
-    ClientClosedError,
     ProtocolError,
     RateLimitedError,
     TransportError,
     UnreadableAnswerError,
 )
-from bulkverify.failures import LONGEST_PAUSE, may_repeat, send_once, translate
+from bulkverify.failures import LONGEST_PAUSE, may_repeat, translate
 from bulkverify.logs import SafeLogger
+from bulkverify.middleware import KeyOnTheWire
+from bulkverify.sessions import HEADERS, Sessions, closed_error
 from bulkverify.stats import Stats
 from bulkverify.timeouts import BEGINNING_SECONDS, NO_TIMEOUT, READ_TIMEOUT, timeout_of
 from bulkverify.wire import LARGEST_ANSWER_BYTES, LARGEST_RESULTS_BYTES, Call, is_results
@@ -47,47 +47,39 @@ T = TypeVar("T")
 _log: Final = SafeLogger(__name__)
 
 _BEGINNING_BYTES: Final = 64
-_USER_AGENT: Final = f"bulkverify/{__version__}"
-_HEADERS: Final = {"User-Agent": _USER_AGENT, "Accept": "application/json, text/csv"}
-_JSON_HEADERS: Final = {**_HEADERS, "Content-Type": "application/json"}
-_SEND_ONCE: Final = (send_once,)
+_JSON_HEADERS: Final = {**HEADERS, "Content-Type": "application/json"}
 _BACKOFF: Final = wait_exponential(multiplier=0.5, max=20.0) + wait_random(0.0, 0.5)
 
 
 class Transport:
-    """One key, one base URL, one session, one budget."""
+    """One key, one base URL, one event loop, one budget."""
 
     def __init__(
         self,
         *,
-        api_key: str,
+        secret: Secret,
         base_url: str,
         session: aiohttp.ClientSession | None,
         attempts: int,
         backoff: wait_base | None,
         requests_per_minute: int | None,
     ) -> None:
-        """Keep the settings; the session is opened by the first request that needs one."""
-        self._secret = Secret(api_key)
+        """Keep the settings; nothing is opened yet."""
+        self._secret = secret
         base = URL(base_url)
         self._scheme, self._authority = base.scheme, base.raw_authority
         self._base_path = base.raw_path.rstrip("/")
-        self._session = session
-        self._owns_session = session is None
+        self._sessions = Sessions(session)
+        self._repeatable: Final = KeyOnTheWire(secret, repeatable=True)
         # Our own session has them as its defaults, which saves building them for every request.
-        self._headers = None if session is None else _HEADERS
+        self._headers = None if session is None else HEADERS
         self._attempts = attempts
         self._backoff = backoff or _BACKOFF
         self._budget = Budget(requests_per_minute)
         self.take_for_poll: Final = partial(self._budget.take_for_poll, Endpoint.STATUS)
-        self._closed = False
+        self.enter_loop: Final = self._sessions.enter_loop
+        self.close: Final = self._sessions.close
         self.stats = Stats()
-
-    async def close(self) -> None:
-        """Close the session unless it is the caller's; every later request is refused."""
-        self._closed = True
-        if self._owns_session and self._session is not None:
-            await self._session.close()
 
     async def call(self, call: Call[T]) -> T:
         """Send a request, again where that does no harm, and return what its answer means.
@@ -95,6 +87,7 @@ class Transport:
         Raises:
             TransportError: no usable answer.
             ServiceError: the service said no.
+            UsageError: the client belongs to another event loop.
         """
         return await self.retrying(lambda: self.once(call), repeatable=call.repeatable)
 
@@ -106,25 +99,29 @@ class Transport:
             scheduled: whoever asks has taken its turn in the budget by `take_for_poll`, and lets it
                 take no longer than `ORDINARY_SECONDS`.
         """
+        self.enter_loop()
         if not scheduled:
             await self._budget.spend(call.endpoint)
-        outcome = await self._exchange(call, scheduled=scheduled)
-        if isinstance(outcome, TransportError):
-            raise self._redacted(outcome)
-        return self._parse(call, outcome)
+        outcome = self._understand(call, await self._exchange(call, scheduled=scheduled))
+        if isinstance(outcome, BulkVerifyError):
+            raise outcome
+        return outcome
 
-    async def retrying(self, attempt: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
+    async def retrying(
+        self, attempt: Callable[[], Awaitable[T]], *, repeatable: bool, made: int = 0
+    ) -> T:
         """Make attempts until one succeeds, fails for good, or there have been enough.
 
         Args:
             attempt: sends a request once.
             repeatable: whether an attempt that may have arrived can be made again; one that
                 provably had no effect always is.
+            made: how many attempts were made before, which leaves fewer.
         """
         try:
             return await attempt()
         except BulkVerifyError as error:
-            if not (self._attempts > 1 and may_repeat(error, repeatable=repeatable)):
+            if not (self._attempts > made + 1 and may_repeat(error, repeatable=repeatable)):
                 raise
             failure: BulkVerifyError | None = error
 
@@ -139,7 +136,7 @@ class Transport:
             return await attempt()
 
         retrying = AsyncRetrying(
-            stop=stop_after_attempt(self._attempts),
+            stop=stop_after_attempt(self._attempts - made),
             wait=self._pause,
             retry=retry_if_exception(lambda error: may_repeat(error, repeatable=repeatable)),
             before_sleep=_log_retry,
@@ -154,43 +151,46 @@ class Transport:
             TransportError: no usable answer.
             ServiceError: the service said no.
         """
+        self.enter_loop()
         await self._budget.spend(call.endpoint)
         outcome = await self._open(call)
-        if isinstance(outcome, TransportError):
-            raise self._redacted(outcome)
-        if isinstance(outcome, Answer):
-            self._parse(call, outcome)
-        assert isinstance(outcome, tuple)  # noqa: S101 - `parse` always raises for a download
-        return Body(self, *outcome)
+        if isinstance(outcome, tuple):
+            return Body(self, *outcome)
+        refusal = self._understand(call, outcome)
+        del outcome
+        assert refusal is not None  # noqa: S101 - `parse` never accepts anything as a download
+        raise refusal
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Read the next piece of a body; nothing at its end."""
-        piece = await _read_piece(response)
+        """Read the next piece of a results file; nothing at its end."""
+        piece = await _read_piece(response, Endpoint.DOWNLOAD)
         if isinstance(piece, TransportError):
-            raise self._redacted(piece)
+            raise self.redacted(piece)
         return piece
 
-    def _parse(self, call: Call[T], answer: Answer) -> T:
+    def redacted(self, error: BulkVerifyError) -> BulkVerifyError:
+        """Take the key out of an error: the service may have echoed the URL, in its results too."""
+        return self._secret.without_key(error)
+
+    def _understand(self, call: Call[T], answer: Answer | TransportError) -> T | BulkVerifyError:
+        """Return what an answer means; an error is returned, as the frames below hold the answer."""
+        if isinstance(answer, TransportError):
+            return self.redacted(answer)
+        try:
+            return self._secret.quieted(call.parse(answer))
+        except BulkVerifyError:
+            # Texts are cut to fit into a message, and of a key that was cut a part would stay: so the
+            # answer is read again without it.
+            answer = attrs.evolve(answer, body=self._secret.redact_bytes(answer.body))
         try:
             return self._secret.quieted(call.parse(answer))
         except BulkVerifyError as error:
-            # The frames below hold the answer, which may echo the URL, in their locals.
-            refusal = self._redacted(error).with_traceback(None)
+            refusal = self.redacted(error)
         if isinstance(refusal, RateLimitedError):
             self.stats.throttles += 1
             pause = refusal.retry_after and min(refusal.retry_after, LONGEST_PAUSE)
             self._budget.throttled(call.endpoint, pause)
-        raise refusal
-
-    def _redacted(self, error: BulkVerifyError) -> BulkVerifyError:
-        """Take the key out of every text of an error: the service may have echoed the URL."""
-        error.args = tuple(
-            self._secret.redact(text) if isinstance(text, str) else text for text in error.args
-        )
-        for name, value in vars(error).items():
-            if isinstance(value, str):
-                setattr(error, name, self._secret.redact(value))
-        return error
+        return refusal
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -204,7 +204,7 @@ class Transport:
         if isinstance(response, TransportError):
             return response
         try:
-            return await _read_answer(response)
+            return await _read_answer(response, call.endpoint)
         finally:
             response.release()
 
@@ -225,13 +225,13 @@ class Transport:
             return response
         outcome: tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError | None = None
         try:
-            beginning = await _read_beginning(response)
+            beginning = await _read_beginning(response, call.endpoint)
             if isinstance(beginning, TransportError):
                 outcome = beginning
             elif is_results(response.status, response.headers.get("Content-Type", ""), beginning):
                 outcome = response, beginning
             else:
-                outcome = await _read_answer(response, beginning)
+                outcome = await _read_answer(response, call.endpoint, beginning)
         finally:
             if not isinstance(outcome, tuple):
                 response.close()
@@ -240,39 +240,34 @@ class Transport:
     async def _send(
         self, call: Call[T], *, scheduled: bool = False
     ) -> aiohttp.ClientResponse | TransportError:
-        if self._closed:
-            return _closed_error()
+        once = not call.repeatable
+        session = self._sessions.choose(fresh=once)
+        if session is None or session.closed:
+            return closed_error()
         self.stats.requests += 1
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), headers=_HEADERS
-            )
+        last = KeyOnTheWire(self._secret, repeatable=False) if once else self._repeatable
         try:
-            return await self._session.request(
+            return await session.request(
                 call.method,
                 self._url(call),
                 data=_body_of(call),
                 headers=_JSON_HEADERS if call.json is not None else self._headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=_SEND_ONCE,
+                # A request's middlewares take the place of the session's, which here are to run too.
+                middlewares=(*getattr(session, "_middlewares", ()), last),
                 timeout=NO_TIMEOUT if scheduled else timeout_of(call),
             )
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as error:
             return translate(error, endpoint=call.endpoint)
-        except RuntimeError:
-            if self._session.closed:
-                return _closed_error()
-            raise
 
     def _url(self, call: Call[T]) -> URL:
         # From its pieces, because parsing a text of them would take four times as long.
-        query = f"{urlencode(call.query)}&" if call.query else ""
         return URL.build(
             scheme=self._scheme,
             authority=self._authority,
             path=f"{self._base_path}/{call.path}",
-            query_string=f"{query}{self._secret.query}",
+            query_string=urlencode(call.query),
             encoded=True,
         )
 
@@ -324,18 +319,22 @@ def _body_of(call: Call[T]) -> aiohttp.FormData | BytesIO | None:
     return form
 
 
-async def _read_piece(response: aiohttp.ClientResponse) -> bytes | TransportError:
+async def _read_piece(
+    response: aiohttp.ClientResponse, endpoint: Endpoint
+) -> bytes | TransportError:
     try:
         async with asyncio.timeout(READ_TIMEOUT):  # what arrives need not be part of the body
             return await response.content.readany()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        return translate(error, endpoint="answer to the")
+        return translate(error, endpoint=endpoint, answering=True)
 
 
-async def _read_beginning(response: aiohttp.ClientResponse) -> bytes | TransportError:
+async def _read_beginning(
+    response: aiohttp.ClientResponse, endpoint: Endpoint
+) -> bytes | TransportError:
     """Read enough to tell a results file from a page."""
     beginning = b""
-    while len(beginning) < _BEGINNING_BYTES and (piece := await _read_piece(response)):
+    while len(beginning) < _BEGINNING_BYTES and (piece := await _read_piece(response, endpoint)):
         if isinstance(piece, TransportError):
             return piece
         beginning += piece
@@ -343,7 +342,7 @@ async def _read_beginning(response: aiohttp.ClientResponse) -> bytes | Transport
 
 
 async def _read_answer(
-    response: aiohttp.ClientResponse, beginning: bytes = b""
+    response: aiohttp.ClientResponse, endpoint: Endpoint, beginning: bytes = b""
 ) -> Answer | TransportError:
     pieces = [beginning]
     size = len(beginning)
@@ -359,14 +358,8 @@ async def _read_answer(
                     status=response.status,
                 )
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        return translate(error, endpoint="answer to the")
+        return translate(error, endpoint=endpoint, answering=True)
     return Answer(status=response.status, headers=response.headers, body=b"".join(pieces))
-
-
-def _closed_error() -> ClientClosedError:
-    return ClientClosedError(
-        "The client is closed: keep the calls inside `async with Client() as client:`, or open a new one."
-    )
 
 
 def _log_retry(state: RetryCallState) -> None:

@@ -171,10 +171,11 @@ class _Crowd:
     async def join(self, jobs: Iterable[Job]) -> None:
         """Begin to wait for all of these; however many they are, others get their turns."""
         for count, job in enumerate(jobs, start=1):
+            scheduler = job.client.attached(Scheduler)  # refuses a client of another event loop
             waiter = self._waiting(job=job)
             self.waiters.append(waiter)
             waiter.add_done_callback(self.ended.put_nowait, context=self._context)
-            job.client.attached(Scheduler).join(waiter)
+            scheduler.join(waiter)
             if count % _JOINED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 

@@ -61,7 +61,8 @@ class Question:
 
     @property
     def url(self) -> str:
-        return str(URL(f"{BASE}/{self.path}").with_query({**self.query, "apikey": KEY}))
+        # The key is added below what aioresponses replaces; test_transport.py looks for it on the wire.
+        return str(URL(f"{BASE}/{self.path}").with_query(self.query))
 
 
 async def all_rows(client: Client, _: Path) -> list[ResultRow]:
@@ -433,7 +434,7 @@ async def test_each_call_is_the_request_of_the_contract(
     await refused(question, tmp_path)
     ((method, url),) = mocked.requests
     assert (method, url.with_query(None)) == (question.method, URL(f"{BASE}/{question.path}"))
-    assert dict(url.query) == {**question.query, "apikey": KEY}
+    assert dict(url.query) == question.query
     ((request,),) = mocked.requests.values()
     assert request.kwargs["allow_redirects"] is False
     if asked != "upload":
@@ -443,6 +444,6 @@ async def test_each_call_is_the_request_of_the_contract(
 
 @pytest.mark.asyncio
 async def test_the_other_vendor_speaks_the_same(mocked: Aioresponses, payload: Payload) -> None:
-    mocked.get(f"https://api.validto.com/v1/info?apikey={KEY}", payload=payload("credits.json"))
+    mocked.get("https://api.validto.com/v1/info", payload=payload("credits.json"))
     async with Client(KEY, base_url="https://api.validto.com/v1/") as client:
         assert await client.credits() == Credits(remaining=100)

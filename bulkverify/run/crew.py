@@ -45,7 +45,7 @@ async def see_through(crew: Crew, parts_at_once: int) -> Mapping[int, BulkVerify
             except _STOPPING:
                 raise
             except BulkVerifyError as error:
-                failed[run.part.number] = error
+                failed[run.part.number] = crew.client.redacted(error)
                 crew.board.tell_part(run.part.number, Stage.FAILED, note=str(error))
 
     try:

@@ -239,6 +239,8 @@ class Run:
                 if part.number in unreadable:
                     part.state = PartState.STARTED
             self.journal.save()
+            for error in unreadable.values():
+                self._client.redacted(error)
             self._fail(self._crew, unreadable)
         file.seek(0)
         file.truncate()

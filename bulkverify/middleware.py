@@ -1,0 +1,104 @@
+"""The last middleware before the wire: nowhere else does a request have the key.
+
+The session, its own middlewares and whatever traces it (OpenTelemetry, Sentry, a `TraceConfig`) see
+the URL without the key, and so do the response and every error.
+"""
+
+from http import HTTPStatus
+
+import aiohttp
+from aiohttp.tracing import Trace
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from bulkverify.access import Secret
+from bulkverify.failures import ConnectionLostError, lost
+
+
+class KeyOnTheWire:
+    """Adds the key to a request that is about to be written, and takes it away again.
+
+    A call that must not be repeated goes out once: neither aiohttp, which quietly repeats a GET or
+    DELETE whose connection broke, nor a middleware of the caller's sends it again when the service
+    may have done, and charged for, the work of the first.
+    """
+
+    def __init__(self, secret: Secret, *, repeatable: bool) -> None:
+        """Serve one call, or any number that may be repeated."""
+        self._secret = secret
+        self._repeatable = repeatable
+        self._lost = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send a request with the key."""
+        if self._lost and not self._repeatable:
+            raise ConnectionLostError(
+                "its answer was lost, and a middleware of the session may not send it again"
+            )
+        bare = request.url
+        if request._traces:  # noqa: SLF001 - aiohttp tells them the URL that it writes
+            request._traces = [_BareTrace(trace, bare) for trace in request._traces]  # noqa: SLF001
+        failure: BaseException | None = None
+        request.url = self._secret.added_to(bare)
+        try:
+            response = await handler(request)
+        except BaseException as error:  # noqa: BLE001 - raised below, without what its frames hold
+            failure = error
+        finally:
+            request.url = bare
+            if request.response is not None:  # it has kept the URL as it was written
+                request.response._request_info = request.request_info  # noqa: SLF001
+        if failure is not None:
+            self._lost = lost(failure)
+            try:
+                raise self._without_key(failure, request)
+            finally:
+                del failure
+        self._lost = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        self._quiet_headers(response)
+        return response
+
+    def _without_key(self, error: BaseException, request: aiohttp.ClientRequest) -> BaseException:
+        """Return an error without the key in its text, its chain and the locals of its frames."""
+        if isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError) and lost(
+            error
+        ):
+            return ConnectionLostError(error)
+        if isinstance(error, aiohttp.ClientResponseError):
+            error.request_info = request.request_info
+            error.message = self._secret.redact(error.message)
+        error.args = tuple(
+            self._secret.redact(text) if isinstance(text, str) else text for text in error.args
+        )
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
+
+    def _quiet_headers(self, response: aiohttp.ClientResponse) -> None:
+        """Take the key out of the headers of an answer: a redirect often repeats the URL."""
+        headers = response.headers
+        if not self._secret.is_in("\n".join(headers.values())):
+            return
+        redact, redact_bytes = self._secret.redact, self._secret.redact_bytes
+        quiet = CIMultiDictProxy(
+            CIMultiDict((name, redact(said)) for name, said in headers.items())
+        )
+        response._headers = response._cache["headers"] = quiet  # noqa: SLF001 - there is no public way
+        raw = response.raw_headers
+        response._raw_headers = tuple((name, redact_bytes(said)) for name, said in raw)  # noqa: SLF001
+        response._cache.pop("raw_headers", None)  # noqa: SLF001
+
+
+class _BareTrace(Trace):
+    """A trace that is told the URL without the key while the request is being written."""
+
+    def __init__(self, trace: Trace, url: URL) -> None:
+        self.__dict__.update(vars(trace))
+        self._bare = url
+
+    async def send_request_headers(self, method: str, _: URL, headers: "CIMultiDict[str]") -> None:
+        await super().send_request_headers(method, self._bare, headers)
+
+    async def send_request_chunk_sent(self, method: str, _: URL, chunk: bytes) -> None:
+        await super().send_request_chunk_sent(method, self._bare, chunk)

@@ -1,0 +1,115 @@
+"""The sessions that a client's requests go over, all of them in one event loop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from typing import Final
+
+import aiohttp
+
+from bulkverify._version import __version__
+from bulkverify.errors import ClientClosedError, UsageError
+
+HEADERS: Final = {
+    "User-Agent": f"bulkverify/{__version__}",
+    "Accept": "application/json, text/csv",
+}
+
+_CLOSING_SECONDS: Final = 5.0
+"""How long another thread's loop is given to close what belongs to it."""
+
+
+class Sessions:
+    """The caller's session, or two of our own: one keeps its connections, the other never reuses one."""
+
+    def __init__(self, given: aiohttp.ClientSession | None) -> None:
+        """Keep the caller's session; our own are opened by the first request that needs one."""
+        self.given: Final = given
+        self.closed = False
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def enter_loop(self) -> None:
+        """Belong to the event loop that runs, from the first time on.
+
+        Raises:
+            UsageError: another loop was the first, or is that of the caller's session.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        if self._loop is None:
+            home = getattr(self.given, "_loop", loop)
+            if home is loop or not isinstance(home, asyncio.AbstractEventLoop):
+                self._loop = loop
+                return
+            what = "The session of this client"
+        else:
+            home = self._loop
+            what = "This client"
+        raise UsageError(
+            f"{what} belongs to another event loop{' that has ended' if home.is_closed() else ''}, and "
+            "nothing was sent. One client serves one loop: open it inside the coroutine given to "
+            "asyncio.run, as in `async with Client() as client:`."
+        )
+
+    def choose(self, *, fresh: bool) -> aiohttp.ClientSession | None:
+        """Return the session for a request; none once the client is closed.
+
+        Args:
+            fresh: take a new connection, because an idle one may have been closed by the service
+                without a word, and what is written to it is then lost or not: nobody can tell.
+        """
+        if self.closed:
+            return None
+        if self.given is not None:
+            return self.given
+        if fresh:
+            if self._fresh is None:
+                self._fresh = _open(aiohttp.TCPConnector(force_close=True))
+            return self._fresh
+        if self._kept is None:
+            self._kept = _open(None)
+        return self._kept
+
+    async def close(self, first: Callable[[], Awaitable[None]]) -> None:
+        """Let no request leave any more, await `first`, and close our own sessions.
+
+        Cancelled, it still closes them. From another loop it has their own close them, if that runs.
+        """
+        self.closed = True
+        home = self._loop
+        if home is None or home is asyncio.get_running_loop():
+            await self._close(first)
+        elif home.is_running():
+            closing = asyncio.run_coroutine_threadsafe(self._close(first), home)
+            await asyncio.wait([asyncio.wrap_future(closing)], timeout=_CLOSING_SECONDS)
+        else:  # nothing can wait for anything in there any more
+            for session in (self._kept, self._fresh):
+                if session is not None and not session.closed:
+                    connector = session.connector
+                    session.detach()
+                    if connector is not None:
+                        with suppress(RuntimeError):  # a closed loop takes no callbacks
+                            connector._close()  # noqa: SLF001 - the part of `close` that needs no loop
+
+    async def _close(self, first: Callable[[], Awaitable[None]]) -> None:
+        async with AsyncExitStack() as stack:  # each is called even if the one before was cancelled
+            for session in (self._kept, self._fresh):
+                if session is not None:
+                    stack.push_async_callback(session.close)
+            stack.push_async_callback(first)
+
+
+def closed_error() -> ClientClosedError:
+    """Make the error of a request that comes too late."""
+    return ClientClosedError(
+        "The client is closed: keep the calls inside `async with Client() as client:`, or open a new one."
+    )
+
+
+def _open(connector: aiohttp.TCPConnector | None) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(), headers=HEADERS, connector=connector
+    )
