@@ -54,6 +54,11 @@ class TextRecords:
         return bool(self._rest)
 
     @property
+    def rest(self) -> str:
+        """What has not become a record yet."""
+        return self._rest + "".join(self._held)
+
+    @property
     def line(self) -> int:
         """The line, from 1, that comes next."""
         return self._lines + self._lines_in_text + 1
@@ -108,7 +113,7 @@ class TextRecords:
 
     def _take(self) -> str:
         """Return everything that has not become a record yet."""
-        text = self._rest + "".join(self._held)
+        text = self.rest
         self._held.clear()
         self._held_size = 0
         return text
@@ -164,7 +169,7 @@ class RecordReader:
         try:
             "".encode(encoding)  # a codec that is none of text, such as hex, is found out here
             self._decoder = codecs.getincrementaldecoder(encoding)()
-        except LookupError:
+        except (LookupError, ValueError):  # a ValueError is of a name that can't be one
             raise UsageError(
                 f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'."
             ) from None
@@ -187,17 +192,24 @@ class RecordReader:
     def finish(self) -> list[list[str]]:
         """Return the last record, if the file did not end with a line end.
 
+        Nothing changes by that: where the file turns out to have been cut off, more can be fed.
+
         Raises:
             IncompleteDownloadError: the file ends inside a quoted cell.
             ProtocolError: the record can't be read.
         """
-        text = self._decode(b"", final=True)
+        state = self._decoder.getstate()
         try:
-            records = self._records.feed(text) + self._records.finish()
+            text = self._decode(b"", final=True)
+        finally:
+            self._decoder.setstate(state)
+        ending = TextRecords()
+        try:
+            records = ending.feed(self._records.rest + text) + ending.finish()
         except RecordError as error:
             problem = error
         else:
-            if self._records.unfinished:
+            if ending.unfinished:
                 raise IncompleteDownloadError(
                     "The results end inside a quoted cell: they were cut off. Download them again."
                 )

@@ -4,11 +4,12 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from bulkverify.csvstream import RecordReader
-from bulkverify.errors import IncompleteDownloadError, ProtocolError
+from bulkverify.counting import RecordCounter
+from bulkverify.errors import BulkVerifyError, IncompleteDownloadError, ProtocolError
 from bulkverify.files import flush_to_disk, replacing
 from bulkverify.models import ResultRow
 from bulkverify.results import ResultsReader
@@ -38,7 +39,7 @@ async def save_results(
             await asyncio.to_thread(flush_to_disk, file)  # a large one takes its time
     finally:
         body.close()
-    return count or 0
+    return count
 
 
 async def stream_rows(
@@ -49,21 +50,108 @@ async def stream_rows(
     encoding: str,
 ) -> AsyncGenerator[ResultRow]:
     """Give the rows of a results file while it arrives, and check at its end that all have come."""
-    results = ResultsReader(
-        encoding
-    )  # refuses an encoding that there is not before anything is sent
+    # Refuses an encoding that there is not before anything is sent.
+    results = ResultsReader(encoding)
     total = await expected()
-    body = await transport.retrying(lambda: transport.open(call), repeatable=True)
+
+    def check_end() -> None:
+        try:
+            pending = results.pending()
+        except ProtocolError:
+            if total is None or results.count >= total:
+                return  # `finish` says so
+            pending = 0  # it comes of the cut
+        _require(results.count + pending, total)
+
+    piece = b""
     try:
-        async with aclosing(body.pieces()) as pieces:
+        async with aclosing(_Resumed(transport, call).pieces(check_end)) as pieces:
             async for piece in pieces:
                 for row in results.feed(piece):
                     yield row
         for row in results.finish():
             yield row
-        _require(results.count, total)
-    finally:
-        body.close()
+    except BulkVerifyError as error:
+        failure = transport.redacted(error)
+    else:
+        return
+    # An error shows its frames' locals, and the service may have echoed the key in its results.
+    results, piece = ResultsReader(), b""
+    raise failure
+
+
+class _Resumed:
+    """The bytes of a results file, each given once, over as many answers as that takes.
+
+    The results of a completed list do not change. So where an answer breaks off they are asked for
+    again, and what was given before is skipped, once its digest has shown that it is the same.
+    """
+
+    def __init__(self, transport: Transport, call: Call[None]) -> None:
+        self._transport = transport
+        self._call = call
+        self._size = 0
+        self._digest = blake2b()
+        self._opened = 0
+        self._failure: BulkVerifyError | None = None
+
+    async def pieces(self, check_end: Callable[[], None]) -> AsyncGenerator[bytes]:
+        """Give the file piece by piece.
+
+        Args:
+            check_end: called where an answer ends; raises IncompleteDownloadError if it was cut off.
+
+        Raises:
+            ProtocolError: the results are others than those that were given.
+            TransportError: too many answers have broken off.
+        """
+        while True:
+            body = await self._transport.retrying(
+                self._open, repeatable=True, made=max(0, self._opened - 1)
+            )
+            try:
+                async with aclosing(self._new(body)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                check_end()
+            except BulkVerifyError as error:
+                self._failure = error
+            else:
+                return
+            finally:
+                body.close()
+
+    async def _open(self) -> Body:
+        if (
+            self._failure is not None
+        ):  # counts as the first attempt, and says whether there is another
+            failure, self._failure = self._failure, None
+            raise failure
+        self._opened += 1
+        return await self._transport.open(self._call)
+
+    async def _new(self, body: Body) -> AsyncGenerator[bytes]:
+        """Give what was not given before."""
+        left = self._size
+        same = blake2b()
+        async with aclosing(body.pieces()) as pieces:
+            async for piece in pieces:
+                if left:
+                    same.update(piece[:left])
+                    left, piece = max(0, left - len(piece)), piece[left:]  # noqa: PLW2901 - the rest
+                    if not left and same.digest() != self._digest.digest():
+                        raise ProtocolError(
+                            "The results changed while they were read: the rows so far are of what "
+                            "the service gave before. Read them again from the beginning."
+                        )
+                if piece:
+                    self._size += len(piece)
+                    self._digest.update(piece)
+                    yield piece
+        if left:
+            raise IncompleteDownloadError(
+                "The results were cut off even earlier when they were asked for again. Download them again."
+            )
 
 
 def read_rows(path: Path) -> Iterator[ResultRow]:
@@ -75,26 +163,26 @@ def read_rows(path: Path) -> Iterator[ResultRow]:
     yield from results.finish()
 
 
-async def _write(body: Body, file: BinaryIO) -> int | None:
-    """Write a body; return its rows, or `None` where they can't be counted."""
-    # Any bytes are latin-1, and commas, quotes and line ends stay where they are.
-    records: RecordReader | None = RecordReader("latin-1")
-    count = -1  # the header is no row
+async def _write(body: Body, file: BinaryIO) -> int:
+    """Write a body; return its rows.
+
+    Raises:
+        IncompleteDownloadError: it ends inside a quoted cell.
+    """
+    records = RecordCounter()
     async with aclosing(body.pieces()) as pieces:
         async for piece in pieces:
             file.write(piece)
-            if records is not None:
-                try:
-                    count += len(records.feed(piece))
-                except ProtocolError:  # a cell beyond csv's limit: the bytes are good all the same
-                    records = None
-    if records is None:
-        return None
-    return max(0, count + len(records.finish()))
+            records.feed(piece)
+    if not records.finish():
+        raise IncompleteDownloadError(
+            "The results end inside a quoted cell: they were cut off. Download them again."
+        )
+    return max(0, records.count - 1)  # the header is no row
 
 
-def _require(count: int | None, expected: int | None) -> None:
-    if count is not None and expected is not None and count < expected:
+def _require(count: int, expected: int | None) -> None:
+    if expected is not None and count < expected:
         raise IncompleteDownloadError(
             f"The results have {count:,} rows where the list has {expected:,}: they were cut off. "
             "Download them again.",

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, cast
 import attrs
 
 from bulkverify.csvstream import RecordReader
-from bulkverify.errors import ProtocolError
+from bulkverify.errors import IncompleteDownloadError, ProtocolError
 from bulkverify.models import ResultRow, Verdict, parse_flag, parse_timestamp, parse_verdict
 
 _VERDICT: Final = "verificationresult"
@@ -71,6 +71,20 @@ class ResultsReader:
     def count(self) -> int:
         """How many rows have been given."""
         return self._rows.count if self._rows else 0
+
+    def pending(self) -> int:
+        """Say how many rows `finish` will give.
+
+        Raises:
+            IncompleteDownloadError: the file ends inside a row; more of it can be fed.
+        """
+        last = self._records.finish()
+        header = self._rows is None and bool(last)
+        if self._rows is not None and last and len(last[-1]) < self._rows.width:
+            raise IncompleteDownloadError(
+                "The results end inside a row: they were cut off. Download them again."
+            )
+        return len(self._held) + len(last) - header
 
     def feed(self, piece: bytes) -> Iterator[ResultRow]:
         """Take the next piece, and give the rows that are now complete while they are asked for."""
@@ -161,6 +175,11 @@ class RowReader:
         self._code: Callable[[Sequence[str]], tuple[str, ...]] = itemgetter(*places)
         self._columns: Callable[[Sequence[str]], dict[str, str]] | None = None
         self.count = 0
+
+    @property
+    def width(self) -> int:
+        """How many cells each row has."""
+        return len(self._names)
 
     @property
     def knows_address(self) -> bool:

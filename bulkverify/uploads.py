@@ -1,16 +1,15 @@
 """What may be uploaded: a caller's list, read and checked before anything is sent."""
 
 import asyncio
-import csv
 import os
 from collections.abc import Iterable, Mapping
-from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from bulkverify import wire
 from bulkverify.answers import printable
+from bulkverify.counting import RecordCounter, first_record
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.models import Acknowledgement
 
@@ -86,14 +85,10 @@ def _read_file(path: Path) -> bytes:
 
 def _count_rows(content: bytes) -> int:
     """Count the rows of a list; quoted cells may hold line ends, and a header is no row."""
-    # latin-1 decodes any bytes and leaves commas, quotes and line ends where they are.
-    records = csv.reader(StringIO(content.decode("latin-1"), newline=""))
-    try:
-        header = next((record for record in records if record), [])
-        count = sum(1 for record in records if record)
-    except csv.Error:
-        return 0  # the service may read it all the same, and says so if it can't
-    return count + any("@" in cell for cell in header)
+    records = RecordCounter()
+    records.feed(content)
+    records.finish()
+    return max(0, records.count - (b"@" not in first_record(content)))
 
 
 async def _written(source: Iterable[str] | Iterable[Mapping[str, object]]) -> list[bytes]:

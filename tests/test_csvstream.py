@@ -10,7 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, RecordReader
-from bulkverify.errors import IncompleteDownloadError, ProtocolError, UsageError
+from bulkverify.errors import (
+    IncompleteDownloadError,
+    ProtocolError,
+    TransportError,
+    UsageError,
+)
 
 UNTIDY = (
     b"\xef\xbb\xbf"
@@ -143,7 +148,17 @@ def test_a_record_is_given_as_soon_as_it_is_complete() -> None:
     assert reader.feed(b"\n") == []
     assert reader.feed(b'c"\nd') == [["b\nc"]]
     assert reader.finish() == [["d"]]
-    assert reader.finish() == []
+
+
+def test_what_follows_an_end_that_was_none_can_be_fed() -> None:
+    reader = RecordReader()
+    assert reader.feed('a\n"b\nä'.encode()[:-1]) == [["a"]]
+    for _ in range(2):
+        with pytest.raises(TransportError):
+            reader.finish()
+    assert reader.feed('ä"\nc'.encode()[1:]) == [["b\nä"]]
+    assert reader.finish() == reader.finish() == [["c"]]
+    assert reader.feed(b"d\n") == [["cd"]]
 
 
 @pytest.mark.parametrize("data", [b'a\n"b', b'a\n"b\n', b'"', b'a,"b""', b'a\n"b\r'])
@@ -184,10 +199,11 @@ def test_text_without_the_mark_that_its_encoding_needs_is_noticed() -> None:
         RecordReader("utf-16").feed(b"email\n")
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "hex"])
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "a\0b", "undefined", "\ud800", ""])
 def test_an_encoding_that_there_is_not_is_refused(encoding: str) -> None:
-    with pytest.raises(UsageError, match=f"There is no encoding '{encoding}'"):
+    with pytest.raises(UsageError, match="There is no encoding") as caught:
         RecordReader(encoding)
+    assert repr(encoding) in str(caught.value)
 
 
 def test_a_record_that_is_too_long_is_not_gathered() -> None:

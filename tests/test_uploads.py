@@ -360,8 +360,11 @@ def test_line_ends_in_quoted_cells_make_no_rows(few_rows: int) -> None:
     check_content(b"email,note\n" + rows, "x.csv")
 
 
-def test_what_csv_cannot_read_is_left_to_the_service(few_rows: int) -> None:
-    check_content(b"x" * (csv.field_size_limit() + 1) + b"\na@x" * (few_rows + 1), "x.csv")
+def test_rows_are_counted_whatever_is_in_their_cells(few_rows: int) -> None:
+    long = b"x" * (csv.field_size_limit() + 1)
+    check_content(long + b"\na@x" * few_rows, "x.csv")
+    with pytest.raises(InvalidListError, match=r"^x\.csv has 51 rows"):
+        check_content(long + b"\na@x" * (few_rows + 1), "x.csv")
 
 
 @settings(deadline=None)
