@@ -258,7 +258,7 @@ class Transport:
                 middlewares=(*getattr(session, "_middlewares", ()), last),
                 timeout=NO_TIMEOUT if scheduled else timeout_of(call),
             )
-        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return translate(error, endpoint=call.endpoint)
 
     def _url(self, call: Call[T]) -> URL:
@@ -325,7 +325,7 @@ async def _read_piece(
     try:
         async with asyncio.timeout(READ_TIMEOUT):  # what arrives need not be part of the body
             return await response.content.readany()
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+    except (aiohttp.ClientError, OSError) as error:
         return translate(error, endpoint=endpoint, answering=True)
 
 
@@ -357,7 +357,7 @@ async def _read_answer(
                     f"An answer of the service has more than {LARGEST_ANSWER_BYTES:,} bytes and was not read.",
                     status=response.status,
                 )
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+    except (aiohttp.ClientError, OSError) as error:
         return translate(error, endpoint=endpoint, answering=True)
     return Answer(status=response.status, headers=response.headers, body=b"".join(pieces))
 

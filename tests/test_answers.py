@@ -363,3 +363,25 @@ def test_an_excerpt_is_one_short_line(body: bytes, expected: str) -> None:
 
 def test_an_answer_does_not_show_its_body() -> None:
     assert "secret" not in repr(answer(b"secret"))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<HTML><SCRIPT>\nlet a;\n</SCRIPT>busy</HTML>", "busy"),
+        (b"<html><style>\n.a {}\n</STYLE >busy<br\n/>now", "busy now"),
+        (b"  \n<p>busy", "busy"),
+        (b"1 < 2, and <b>3</b> > 2", "1 < 2, and <b>3</b> > 2"),
+    ],
+)
+def test_of_a_page_only_what_a_person_would_read_is_quoted(body: bytes, said: str) -> None:
+    assert excerpt(body) == said
+
+
+def test_three_hundred_is_no_yes() -> None:
+    body = b'{"success": true, "credits_info": {"credits_remaining": 1}}'
+    for status in (200, 299):
+        assert accepted(Answer(status=status, body=body), Endpoint.CREDITS)["success"]
+    for status in (199, 300):
+        with pytest.raises(BulkVerifyError):
+            accepted(Answer(status=status, body=body), Endpoint.CREDITS)

@@ -1,0 +1,238 @@
+"""A request on its way: its headers, its attempts and pauses, and what becomes of what goes wrong."""
+
+import asyncio
+import ssl
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from tenacity import RetryCallState, wait_none
+from tenacity.wait import wait_base
+
+from bulkverify import (
+    Client,
+    ClientClosedError,
+    ConnectionFailedError,
+    IncompleteDownloadError,
+    NotReadyError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+    UnreadableAnswerError,
+)
+from bulkverify._version import __version__
+from bulkverify.answers import Answer, Endpoint
+from bulkverify.failures import LONGEST_PAUSE, may_repeat, translate
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
+from bulkverify.testing import virtual_clock
+from bulkverify.transport import _read_answer
+from tests.wire import CREDITS, UPLOADED, Arrived, http, wire
+
+KEY = aiohttp.client_reqrep.ConnectionKey("host", 443, True, True, None, None, None)  # noqa: FBT003 - positional there
+
+
+def refused(number: int, text: str | None) -> aiohttp.ClientConnectorError:
+    return aiohttp.ClientConnectorError(KEY, OSError(number, text))
+
+
+TOLD: dict[str, tuple[BaseException, type[Exception], str]] = {
+    "no connection in time": (
+        aiohttp.ConnectionTimeoutError("x"),
+        RequestTimeoutError,
+        "No connection for the status call within 15 seconds; nothing was sent.",
+    ),
+    "refused": (
+        refused(111, "Connection refused"),
+        ConnectionFailedError,
+        "No connection for the status call: Connection refused. Nothing was sent; check the base URL and the network.",
+    ),
+    "refused without a word": (
+        aiohttp.ClientConnectorError(KEY, OSError("x")),
+        ConnectionFailedError,
+        "No connection for the status call: OSError. Nothing was sent; check the base URL and the network.",
+    ),
+    "a certificate": (
+        aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError(1, "x")),
+        ConnectionFailedError,
+        "No connection for the status call: the server's certificate can't be trusted. Nothing was sent; check the base URL and the network.",
+    ),
+    "silence": (
+        TimeoutError("x"),
+        RequestTimeoutError,
+        "The service did not answer the status call in time.",
+    ),
+    "no HTTP": (
+        aiohttp.ClientResponseError(None, (), message="x"),  # type: ignore[arg-type]
+        UnreadableAnswerError,
+        "The status call got no valid HTTP (ClientResponseError).",
+    ),
+    "reset": (
+        ConnectionResetError(104, "Connection reset by peer"),
+        ConnectionFailedError,
+        "The connection broke during the status call: Connection reset by peer.",
+    ),
+    "disconnected": (
+        aiohttp.ServerDisconnectedError("x"),
+        ConnectionFailedError,
+        "The connection broke during the status call: ServerDisconnectedError.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_what_went_wrong_is_told_in_words_of_our_own(name: str) -> None:
+    error, kind, text = TOLD[name]
+    ours = translate(error, endpoint="status")
+    assert type(ours) is kind
+    assert str(ours) == text
+
+
+def test_what_went_wrong_with_an_answer_is_told_as_such() -> None:
+    late = translate(TimeoutError(), endpoint="status", answering=True)
+    assert str(late) == "The rest of the answer to the status call did not come in time."
+    assert isinstance(late, RequestTimeoutError)
+    broken = translate(aiohttp.ClientPayloadError("x"), endpoint="status", answering=True)
+    assert (
+        str(broken)
+        == "The connection broke during the answer to the status call: ClientPayloadError."
+    )
+    garbled = translate(
+        aiohttp.ClientResponseError(None, ()),  # type: ignore[arg-type]
+        endpoint="status",
+        answering=True,
+    )
+    assert str(garbled).startswith("The answer to the status call got no valid HTTP")
+
+
+@pytest.mark.parametrize(
+    ("error", "repeatable", "otherwise"),
+    [
+        (RateLimitedError(retry_after=LONGEST_PAUSE), True, True),
+        (RateLimitedError(retry_after=LONGEST_PAUSE + 0.1), False, False),
+        (RateLimitedError(), True, True),
+        (ServerError(retry_after=LONGEST_PAUSE), True, False),
+        (ServerError(retry_after=LONGEST_PAUSE + 0.1), False, False),
+        (ConnectionFailedError(sent=True), True, False),
+        (ConnectionFailedError(sent=False), True, True),
+        (RequestTimeoutError(sent=True), True, False),
+        (RequestTimeoutError(sent=False), True, True),
+        (UnreadableAnswerError(), True, False),
+        (IncompleteDownloadError(), True, False),
+        (NotReadyError(), False, False),
+        (ClientClosedError(), False, False),
+        (ValueError(), False, False),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_may_be_sent_again(error: Exception, *, repeatable: bool, otherwise: bool) -> None:
+    assert may_repeat(error, repeatable=True) is repeatable
+    assert may_repeat(error, repeatable=False) is otherwise
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("own", [True, False])
+async def test_every_request_says_who_asks_and_for_what(*, own: bool) -> None:
+    async def respond(arrived: Arrived) -> bytes:
+        return http(UPLOADED if arrived.method == "POST" else CREDITS)
+
+    async with (
+        wire(respond) as (url, arrived),
+        aiohttp.ClientSession() as session,
+        Client("key", base_url=url, session=None if own else session) as client,
+    ):
+        await client.credits()
+        await client.upload(["a@example.com"])
+        await client.upload(b"email\na@example.com\n")
+    for one in arrived:
+        assert f"User-Agent: bulkverify/{__version__}".encode() in one.head
+        assert b"Accept: application/json, text/csv" in one.head
+        assert one.target.endswith("?apikey=key")
+    kinds = [line for one in arrived for line in one.head.split(b"\r\n") if b"Content-Type" in line]
+    assert kinds[0] == b"Content-Type: application/json"
+    assert kinds[1].startswith(b"Content-Type: multipart/form-data")
+
+
+@pytest.mark.asyncio
+async def test_attempts_and_throttles_are_counted_and_the_callers_backoff_is_asked() -> None:
+    class Counted(wait_base):
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+
+        def __call__(self, retry_state: RetryCallState) -> float:
+            self.asked.append(retry_state.attempt_number)
+            return 0.0
+
+    answers = [http(b"{}", 429), http(b"{}", 429), http(b"busy", 503), http(CREDITS)]
+
+    async def respond(_: Arrived) -> bytes:
+        return answers.pop(0)
+
+    backoff = Counted()
+    async with wire(respond) as (url, _), Client("key", base_url=url, backoff=backoff) as client:
+        await client.credits()
+        assert backoff.asked == [1, 2, 3]
+        assert (client.stats.requests, client.stats.retries, client.stats.throttles) == (4, 3, 2)
+
+
+@pytest.mark.asyncio
+async def test_the_next_attempt_comes_no_earlier_than_the_service_asks() -> None:
+    with virtual_clock() as clock:
+        async with Sandbox() as sandbox:
+            sandbox.inject(
+                Fault(
+                    kind=FaultKind.ANSWER,
+                    endpoint="credits",
+                    status=503,
+                    headers={"Retry-After": "50"},
+                    times=2,
+                )
+            )
+            async with Client(sandbox.api_key, base_url=sandbox.url, backoff=wait_none()) as client:
+                began = clock.now
+                await client.credits()
+                assert 100 <= clock.now - began < 102
+                assert sandbox.ledger.requests["credits"] == 3
+
+
+@pytest.mark.asyncio
+async def test_a_closed_client_sends_nothing_over_a_session_that_is_open() -> None:
+    async with wire() as (url, arrived), aiohttp.ClientSession() as session:
+        client = Client("key", base_url=url, session=session)
+        await client.credits()
+        await client.close()
+        with pytest.raises(ClientClosedError):
+            await client.credits()
+        assert client.stats.requests == len(arrived) == 1
+        assert not session.closed
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "error", [OSError(5, "x"), ConnectionResetError(), TimeoutError(), aiohttp.ClientPayloadError()]
+)
+async def test_whatever_breaks_an_answer_is_returned_as_an_error_of_ours(error: Exception) -> None:
+    async def readany() -> bytes:
+        raise error
+
+    response: Any = SimpleNamespace(
+        content=SimpleNamespace(at_eof=lambda: False, readany=readany), status=200, headers={}
+    )
+    outcome = await _read_answer(response, Endpoint.STATUS)
+    assert not isinstance(outcome, Answer)
+    assert "answer to the status call" in str(outcome)
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_stops_in_its_middle_is_told_as_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bulkverify.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+
+    async def respond(_: Arrived) -> bytes:
+        return http(CREDITS).replace(b"Content-Length: ", b"Content-Length: 9")
+
+    async with wire(respond) as (url, _), Client("key", base_url=url, attempts=1) as client:
+        with pytest.raises(RequestTimeoutError, match="rest of the answer to the credits call"):
+            await client.credits()
+        await asyncio.sleep(0)
