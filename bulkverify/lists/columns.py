@@ -1,13 +1,19 @@
 """Which row is a header, what the columns are called, and which of them has the addresses."""
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
 
 from bulkverify.errors import InvalidListError, UsageError
 
 SAMPLE_ROWS: Final = 100
 """How many rows are looked at to find out what a list is like."""
+
+SAMPLE_CHARACTERS: Final = 4_000_000
+"""How much text they may have in all."""
+
+_FEWEST_ROWS: Final = 3
+Row = TypeVar("Row", bound=Sequence[str])
 
 ADDRESS_NAMES: Final = (
     "email",
@@ -22,6 +28,18 @@ ADDRESS_NAMES: Final = (
 _SHOWN_NAMES: Final = 20
 _SHOWN_CHARACTERS: Final = 40
 _ADDRESS: Final = re.compile(r"[^\s@([]@[\w[]")
+
+
+def sample_rows(rows: Iterable[Row], count: int) -> list[Row]:
+    """Take the first rows, or fewer where they are long."""
+    taken = []
+    characters = 0
+    for row in rows:
+        taken.append(row)
+        characters += sum(map(len, row))
+        if len(taken) >= count or (characters > SAMPLE_CHARACTERS and len(taken) > _FEWEST_ROWS):
+            break
+    return taken
 
 
 def is_header(record: Sequence[str], wanted: str | None) -> bool:

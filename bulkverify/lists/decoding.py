@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists.tables import Digest, file_pieces
 
@@ -106,7 +107,9 @@ def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None)
         else:
             line += text.count("\n")
             yield text
-            continue
+            if len(decoder.getstate()[0]) <= LARGEST_RECORD_CHARACTERS:
+                continue
+            problem = f"on line {line:,} it shifts to other characters and never back"  # UTF-7
         raise InvalidListError(
             f"{title} is not {encoding} text: {problem}. "
             'Name its encoding, for example `encoding="cp1252"`. Nothing was sent.'

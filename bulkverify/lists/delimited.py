@@ -4,7 +4,7 @@ import csv
 import re
 from collections.abc import Iterator
 from io import StringIO
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,8 @@ import attrs
 
 from bulkverify.csvstream import RecordError, TextRecords
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists.columns import SAMPLE_ROWS, column_names, find_column, is_header
+from bulkverify.lists.bounds import Room, check_width
+from bulkverify.lists.columns import SAMPLE_ROWS, column_names, find_column, is_header, sample_rows
 from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.tables import Digest, Table, file_pieces
 
@@ -26,51 +27,58 @@ class Delimited(Table):
 
     path: Path
     skipped: int
-    _short: list[int] = attrs.field(factory=list, init=False, eq=False, repr=False)
+    _short: list[int] = attrs.field(factory=lambda: [0], init=False, eq=False, repr=False)
 
     @property
     def short(self) -> int:
         """How many rows had fewer cells than the list has columns when they were last read."""
-        return sum(self._short)
+        return self._short[0]
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows in order."""
-        width = len(self.names)
-        fits = {width}.issuperset
+        fits = {len(self.names)}.issuperset
         skip = self.skipped
         text = TextRecords(self.delimiter)
-        self._short.clear()
+        room = Room(self.title, self.names, [self.path])
+        self._short[0] = 0
         for records in _records(self.path, self.encoding, self.title, text, digest):
-            if not fits(map(len, records)):
-                self._short.append(self._fit(records, skip, text))
-            if skip:
-                skipped = min(skip, len(records))
-                del records[:skipped]
-                skip -= skipped
-            if records:
-                yield records
+            before = 0
+            for portion in room.portions(records):
+                count = len(portion)
+                if not fits(map(len, portion)):
+                    short = self._fit(portion, skip, text, before)
+                    room.fill(short)
+                    self._short[0] += short
+                if skip:
+                    skipped = min(skip, count)
+                    del portion[:skipped]
+                    skip -= skipped
+                before += count
+                if portion:
+                    yield portion
 
     def pieces(self) -> Iterator[bytes]:
         """Read the file."""
         return file_pieces(self.path)
 
-    def _fit(self, records: list[list[str]], skip: int, text: TextRecords) -> int:
+    def _fit(self, records: list[list[str]], skip: int, text: TextRecords, before: int) -> int:
         """Make records as wide as the list, and say how many were short.
 
         Cells at their ends may be missing, or be empty and too many, as spreadsheets write them.
+        `before` counts those that `text` gave before these.
         """
         width = len(self.names)
         short = 0
         for index, record in enumerate(records):
             if len(record) > width and any(record[width:]) and index >= skip:
                 raise InvalidListError(
-                    f"Line {text.line_of(index):,} of {self.title} has {len(record):,} cells where the list has "
+                    f"Line {text.line_of(before + index):,} of {self.title} has {len(record):,} cells where the list has "
                     f"{width:,} columns. Quote cells that hold {self.delimiter!r}, or name the "
                     "delimiter. Nothing was sent."
                 )
             short += len(record) < width and index >= skip
-            del record[width:]
-            record.extend([""] * (width - len(record)))
+            # A new row, as this one may be held together with others that were not cut off.
+            records[index] = [*record[:width], *[""] * (width - len(record))]
         return short
 
 
@@ -88,7 +96,7 @@ def open_delimited(
     declared = _DECLARED.match(beginning)
     delimiter = delimiter or (declared[1] if declared else guess_delimiter(beginning))
     batches = _records(path, encoding, title, TextRecords(delimiter))
-    sample = list(islice(chain.from_iterable(batches), SAMPLE_ROWS + 2))
+    sample = sample_rows(chain.from_iterable(batches), SAMPLE_ROWS + 2)
     skipped = 1 if declared else 0
     del sample[:skipped]
     if not sample:
@@ -97,6 +105,7 @@ def open_delimited(
     header = tuple(sample.pop(0)) if headed else ()
     if not sample:
         raise InvalidListError(f"{title} has a header and no rows: there is nothing to verify.")
+    check_width(title, max(map(len, [header, *sample])))
     names = header or column_names(max(map(len, sample)))
     return Delimited(
         title=title,

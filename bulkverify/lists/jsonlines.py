@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
 from bulkverify.errors import InvalidListError
-from bulkverify.lists.columns import SAMPLE_ROWS, find_column
+from bulkverify.lists.bounds import Columns, Room
+from bulkverify.lists.columns import SAMPLE_CHARACTERS, SAMPLE_ROWS, find_column
 from bulkverify.lists.decoding import sample_of
 from bulkverify.lists.lines import text_lines
 from bulkverify.lists.tables import Digest, Table, file_pieces
@@ -17,9 +18,20 @@ from bulkverify.lists.tables import Digest, Table, file_pieces
 ADDRESS_KEY: Final = "email"
 """The name of the column of addresses that come without one."""
 
+_DEEPEST: Final = 100
+
+
+def _number(digits: str) -> int | str:
+    """Read a whole number; one of more digits than Python reads becomes text."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
 # Numbers stay as they are written: 1.10 is not 1.1, and large ones lose nothing.
 _decode: Final = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode
-_decode_exactly: Final = json.JSONDecoder().decode
+_decode_exactly: Final = json.JSONDecoder(parse_int=_number).decode
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -33,8 +45,15 @@ class JsonLines(Table):
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows in order; what a line does not have is an empty cell."""
         places = {name: index for index, name in enumerate(self.names)}
+        width = len(places)
+        room = Room(self.title, self.names, [self.path])
         for lines in self._values(digest):
-            yield [self._row(value, places, line) for value, line in lines]
+            for portion in room.portions(lines):
+                if width > 1:
+                    room.fill(
+                        sum(isinstance(item, str) or len(item) < width for item, _ in portion)
+                    )
+                yield [self._row(value, places, line) for value, line in portion]
 
     def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
         """Read the rows as they are written, so that every value keeps its type."""
@@ -57,13 +76,15 @@ class JsonLines(Table):
         self, value: str | dict[str, object], places: Mapping[str, int], line: str
     ) -> list[str]:
         row = [""] * len(places)
+        exact: dict[str, object] = {}
         try:
             if isinstance(value, str):
                 row[places[ADDRESS_KEY]] = _cell(value)
                 return row
             for name, item in value.items():
                 if isinstance(item, list | dict):
-                    item = _decode_exactly(line)[name]  # noqa: PLW2901 - with its numbers as numbers
+                    exact = exact or _decode_exactly(line)
+                    item = exact[name]  # noqa: PLW2901 - with its numbers as numbers
                 row[places[name]] = _cell(item)
         except KeyError as error:
             raise InvalidListError(
@@ -77,26 +98,30 @@ def open_json_lines(
 ) -> JsonLines:
     """Read a file of objects once to find out their keys; `names` are these where they are known."""
     _, encoding = sample_of(path, encoding, title)
-    known = dict.fromkeys(names)
+    columns = Columns(title, names)
     sample: list[str | dict[str, object]] = []
+    characters = 0
     for lines in json_values(path, encoding, title):
-        for value, _ in lines:
+        for value, line in lines:
             keys = value.keys() if isinstance(value, dict) else {ADDRESS_KEY}
-            if not keys <= known.keys():
-                known.update(dict.fromkeys(keys))
-        sample += [value for value, _ in lines[: SAMPLE_ROWS - len(sample)]]
+            if not columns.has(keys):
+                columns.add(keys)
+            if len(sample) < SAMPLE_ROWS and characters < SAMPLE_CHARACTERS:
+                sample.append(value)
+                characters += len(line)
         if names and len(sample) >= SAMPLE_ROWS:
             break
     if not sample:
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
+    known = columns.names
     rows = [
         [value if isinstance(value, str) else str(value.get(name) or "") for name in known]
-        for value in sample
+        for value in sample[: 1 + SAMPLE_CHARACTERS // len(known)]
     ]
     return JsonLines(
         title=title,
-        names=tuple(known),
-        column=find_column(title, tuple(known), rows, column),
+        names=known,
+        column=find_column(title, known, rows, column),
         path=path,
         encoding=encoding,
     )
@@ -125,16 +150,34 @@ def json_values(
             except RecursionError:
                 problem = "it is nested too deeply"
             else:
-                if stripped[0] in '"{':
+                if _is_too_deep(value, stripped):
+                    problem = "it is nested too deeply"
+                elif stripped[0] in '"{':
                     values.append((value, stripped))
                     continue
-                problem = "it is neither an object nor an address"
+                else:
+                    problem = "it is neither an object nor an address"
             raise InvalidListError(
                 f"Line {number:,} of {title} is no row as JSON Lines has them: {problem}. Write an object, such as "
                 '{"email": "a@example.com"}, on each line. Nothing was sent.'
             )
         if values:
             yield values
+
+
+def _is_too_deep(value: object, line: str) -> bool:
+    """Whether a value is nested so deeply that what reads it might not be able to write it."""
+    if line.count("{") + line.count("[") <= _DEEPEST:
+        return False
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner: list[object] = []
+        for holder in level:
+            inner += holder.values() if isinstance(holder, dict) else cast("list[object]", holder)
+        level = [item for item in inner if isinstance(item, list | dict)]
+        if not level:
+            return False
+    return True
 
 
 def _cell(value: object) -> str:

@@ -1,7 +1,7 @@
 """Text files with an address a line."""
 
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +9,7 @@ import attrs
 
 from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, last_line_end
 from bulkverify.errors import InvalidListError
-from bulkverify.lists.columns import ADDRESS_NAMES, SAMPLE_ROWS, find_column, fold
+from bulkverify.lists.columns import ADDRESS_NAMES, SAMPLE_ROWS, find_column, fold, sample_rows
 from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.tables import Digest, Table, file_pieces
 
@@ -43,7 +43,7 @@ def open_lines(path: Path, *, title: str, column: str | None, encoding: str) -> 
     """Look at the beginning of a file of addresses."""
     beginning, encoding = sample_of(path, encoding, title)
     lines = chain.from_iterable(text_lines(path, encoding, title))
-    sample = list(islice(filter(None, lines), SAMPLE_ROWS + 1))
+    sample = sample_rows(filter(None, lines), SAMPLE_ROWS + 1)
     if not sample:
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
     headed = fold(sample[0]) in ADDRESS_NAMES

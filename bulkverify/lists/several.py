@@ -4,10 +4,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
+from pathlib import Path
 
 import attrs
 
+from bulkverify.lists.bounds import Room, check_names
+from bulkverify.lists.delimited import Delimited
 from bulkverify.lists.jsonlines import JsonLines
+from bulkverify.lists.lines import Lines
 from bulkverify.lists.tables import Digest, Table, json_objects
 from bulkverify.results import unique_names
 
@@ -22,13 +26,21 @@ class Several(Table):
 
     tables: tuple[Table, ...]
     places: tuple[tuple[int, ...], ...]
+    paths: tuple[Path, ...]
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows of one list after the other."""
+        room = Room(self.title, self.names, self.paths)
         for table, places in zip(self.tables, self.places, strict=True):
             spread = self._spreading(places)
+            if spread is None:
+                yield from table.batches(digest)
+                continue
             for batch in table.batches(digest):
-                yield batch if spread is None else [list(spread([*row, ""])) for row in batch]
+                for rows in room.portions(batch):
+                    if len(places) < len(self.names):
+                        room.fill(len(rows))
+                    yield [list(spread([*row, ""])) for row in rows]
 
     def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
         """Read the rows as JSON objects; those that are written as such stay as they are."""
@@ -92,12 +104,17 @@ def put_together(tables: Sequence[Table]) -> Table:
                 names.append(name)
             own.append(known[key])
         places.append(tuple(own))
+    title = " + ".join(table.title for table in tables[:3]) + (" + …" if len(tables) > 3 else "")  # noqa: PLR2004
+    check_names(title, names)
     return Several(
-        title=" + ".join(table.title for table in tables[:3]) + (" + …" if len(tables) > 3 else ""),  # noqa: PLR2004
+        title=title,
         names=tuple(names),
         column=first.column,
         delimiter=first.delimiter,
         newline=first.newline,
         tables=tuple(tables),
         places=tuple(places),
+        paths=tuple(
+            table.path for table in tables if isinstance(table, Delimited | Lines | JsonLines)
+        ),
     )

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from bulkverify.errors import UsageError
+from bulkverify.lists.bounds import Columns
 from bulkverify.lists.decoding import DEFAULT_ENCODING
 from bulkverify.lists.folders import create, source_path
 from bulkverify.lists.jsonlines import ADDRESS_KEY, open_json_lines
@@ -32,7 +33,7 @@ class Spool:
         """Create the file in a folder."""
         self._path = source_path(folder, 1, ".jsonl")
         self._file = create(self._path)
-        self._names: dict[str, None] = {}
+        self._columns = Columns(_TITLE)
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -59,6 +60,7 @@ class Spool:
         """Add addresses (str) or rows (mappings).
 
         Raises:
+            InvalidListError: they have too many columns.
             UsageError: one is neither, naming its number.
             OSError: the file can't be written.
         """
@@ -67,11 +69,11 @@ class Spool:
             checkpoint()  # the next item may have taken any time
             self._count += 1
             if isinstance(item, str):
-                self._names.setdefault(ADDRESS_KEY)
+                self._columns.add((ADDRESS_KEY,))
                 lines.append(json.dumps(item))
             elif isinstance(item, Mapping):
                 row = {str(name): value for name, value in item.items()}
-                self._names.update(dict.fromkeys(row))
+                self._columns.add(row)
                 lines.append(self._dump(row))
             else:
                 raise UsageError(
@@ -95,7 +97,7 @@ class Spool:
             title=_TITLE,
             column=column,
             encoding=DEFAULT_ENCODING,
-            names=tuple(self._names),
+            names=self._columns.names,
         )
 
     def _dump(self, row: dict[str, object]) -> str:

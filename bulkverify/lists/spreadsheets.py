@@ -1,23 +1,30 @@
 """Excel workbooks, written down as CSV."""
 
-import csv
-import warnings
+import errno
+import zlib
 from collections.abc import Iterator
-from datetime import datetime, time
-from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+from xml.parsers.expat import ExpatError
 from zipfile import BadZipFile
 
-from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.errors import InvalidListError
 from bulkverify.lists.columns import SAMPLE_ROWS
 from bulkverify.lists.folders import create
+from bulkverify.lists.spooling import write
+from bulkverify.lists.workbooks import Workbook
 
-if TYPE_CHECKING:
-    from openpyxl.workbook.workbook import Workbook
-
-_LARGEST_WHOLE_FLOAT: Final = 10.0**15
+_BATCH_CHARACTERS: Final = 1_000_000
+_UNREADABLE: Final = (
+    BadZipFile,
+    EOFError,
+    ExpatError,
+    LookupError,
+    RuntimeError,  # of a file that is encrypted
+    ValueError,
+    zlib.error,
+)
 
 
 def write_as_csv(source: Path, destination: Path, title: str) -> None:
@@ -25,29 +32,23 @@ def write_as_csv(source: Path, destination: Path, title: str) -> None:
 
     Raises:
         InvalidListError: it can't be read, or has addresses on several sheets.
-        UsageError: what reads it is not installed.
         OSError: a file can't be read or written.
     """
-    try:
-        # Where there is defusedxml, openpyxl reads with it: a workbook is a stranger's XML.
-        import defusedxml.ElementTree  # type: ignore[import-untyped]  # noqa: F401, PLC0415
-        from openpyxl import load_workbook  # noqa: PLC0415
-    except ImportError:
-        raise UsageError(
-            f'{title} is an Excel workbook: pip install "bulkverify[xlsx]" to read it, or save it as CSV (UTF-8).'
-        ) from None
-    with source.open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about styles and validations, which no cell depends on
+    with source.open("rb") as file:
         try:
-            book = load_workbook(file, read_only=True, data_only=True)
+            book = Workbook(file)
+            sheet = _sheet(title, book)
             with create(destination) as output:
-                text = TextIOWrapper(output, encoding="utf-8", errors="replace", newline="")
-                writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
-                writer.writerows(_rows(book, _sheet(title, book)))
-                text.flush()
-                text.detach()
-        except (BadZipFile, KeyError, ValueError, SyntaxError) as error:
-            problem = f"{type(error).__name__}: {error}"
+                for line in _lines(book.rows(sheet)):
+                    write(output, line)
+        except InvalidListError:
+            raise
+        except _UNREADABLE as error:
+            problem = str(error) or type(error).__name__
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            problem = "its directory is damaged"  # and names places that a file can't have
         else:
             return
     raise InvalidListError(
@@ -55,45 +56,35 @@ def write_as_csv(source: Path, destination: Path, title: str) -> None:
     )
 
 
-def _sheet(title: str, book: "Workbook") -> str:
+def _sheet(title: str, book: Workbook) -> str:
     """Find the sheet with the addresses, or the first with anything."""
-    names: list[str] = [sheet.title for sheet in book.worksheets]
-    filled = [name for name in names if any(_rows(book, name))]
+    filled = [(name, sheet) for name, sheet in book.sheets if any(book.rows(sheet))]
     found = [
-        name
-        for name in filled
-        if any("@" in cell for row in islice(_rows(book, name), SAMPLE_ROWS) for cell in row)
+        (name, sheet)
+        for name, sheet in filled
+        if any("@" in cell for row in islice(book.rows(sheet), SAMPLE_ROWS) for cell in row)
     ]
     if len(found) > 1:
+        names = ", ".join(name for name, _ in found[:20])
         raise InvalidListError(
-            f"{title} has addresses on several sheets ({', '.join(found[:20])}): save the right one as CSV (UTF-8). "
+            f"{title} has addresses on several sheets ({names}): save the right one as CSV (UTF-8). "
             "Nothing was sent."
         )
     if not filled:
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
-    return (found or filled)[0]
+    return (found or filled)[0][1]
 
 
-def _rows(book: "Workbook", name: str) -> Iterator[list[str]]:
-    """Read the rows of a sheet that have anything in them, without the empty cells at their ends."""
-    sheet = book[name]
-    sheet.reset_dimensions()  # some programs write wrong ones, and rows would be left out
-    for values in sheet.iter_rows(values_only=True):
-        row = [_cell(value) for value in values]
-        while row and not row[-1]:
-            row.pop()
-        if row:
-            yield row
-
-
-def _cell(value: object) -> str:
-    """Write a value as people see it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).upper()
-    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_WHOLE_FLOAT:
-        return str(int(value))
-    if isinstance(value, datetime):
-        return str(value.date() if value.time() == time.min else value)
-    return str(value)
+def _lines(rows: Iterator[list[str]]) -> Iterator[bytes]:
+    """Write rows as CSV with everything quoted, many at a time."""
+    lines: list[str] = []
+    size = 0
+    for row in rows:
+        cells = '","'.join(cell.replace('"', '""') for cell in row)
+        lines.append(f'"{cells}"\n')
+        size += len(cells)
+        if size > _BATCH_CHARACTERS:
+            yield "".join(lines).encode(errors="replace")
+            lines.clear()
+            size = 0
+    yield "".join(lines).encode(errors="replace")

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -236,23 +234,6 @@ def test_what_is_no_workbook_of_addresses_says_why(
 def test_what_only_is_called_a_workbook_says_so(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidListError, match=r"list\.xlsx can't be read as an Excel workbook"):
         at(tmp_path, "list.xlsx", content)
-
-
-def test_a_workbook_without_what_reads_it_says_what_to_install(tmp_path: Path) -> None:
-    code = """if True:
-        import sys
-        from pathlib import Path
-        sys.modules["openpyxl"] = None
-        from bulkverify.lists import open_table
-        try:
-            open_table("list.xlsx", spool=Path())
-        except ValueError as error:
-            print(error)
-    """
-    done = subprocess.run(  # noqa: S603 - our own
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    assert 'list.xlsx is an Excel workbook: pip install "bulkverify[xlsx]"' in done.stdout
 
 
 # Iterables

@@ -1,0 +1,121 @@
+"""How large a small list may become: its columns, and the empty cells that its rows get."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Final, TypeVar
+
+from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS
+from bulkverify.errors import InvalidListError
+
+T = TypeVar("T")
+
+MOST_COLUMNS: Final = 100_000
+"""Six times as many as a sheet of Excel has."""
+
+_BATCH_SIZE: Final = 1_000_000
+_GROWN_SIZE: Final = 100_000_000
+_GROWTH: Final = 200
+
+
+class Columns:
+    """The names of a list's columns, in the order of their first appearance."""
+
+    def __init__(self, title: str, names: Iterable[str] = ()) -> None:
+        """Start with some."""
+        self._title = title
+        self._names: dict[str, None] = {}
+        self._characters = 0
+        self.add(names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self._names)
+
+    def add(self, names: Iterable[str]) -> None:
+        """Add those that are new.
+
+        Raises:
+            InvalidListError: there are too many, or they are too long.
+        """
+        for name in names:
+            if name not in self._names:
+                self._names[name] = None
+                self._characters += len(name)
+                if len(self._names) > MOST_COLUMNS or self._characters > LARGEST_RECORD_CHARACTERS:
+                    check_names(self._title, self.names)
+
+    def has(self, names: AbstractSet[str]) -> bool:
+        """Whether none of these is new."""
+        return names <= self._names.keys()
+
+
+def check_names(title: str, names: Sequence[str]) -> None:
+    """Refuse columns that no table has.
+
+    Raises:
+        InvalidListError: there are too many, or their names are too long.
+    """
+    check_width(title, len(names))
+    if sum(map(len, names)) > LARGEST_RECORD_CHARACTERS:
+        raise InvalidListError(
+            f"The columns of {title} have names of more than {LARGEST_RECORD_CHARACTERS:,} characters in all. "
+            "Nothing was sent."
+        )
+
+
+def check_width(title: str, width: int) -> None:
+    """Refuse rows that no table has.
+
+    Raises:
+        InvalidListError: there are too many columns.
+    """
+    if width > MOST_COLUMNS:
+        raise InvalidListError(
+            f"{title} has more than the {MOST_COLUMNS:,} columns that a list may have. Leave those out that you "
+            "don't need, or look for a line end that is missing. Nothing was sent."
+        )
+
+
+class Room:
+    """Gives rows in batches that take about the same memory however wide the list is.
+
+    A short row gets an empty cell for each column that it lacks, and in JSON the column's name too.
+    What that makes of a whole list is limited as well.
+    """
+
+    def __init__(self, title: str, names: tuple[str, ...], paths: Iterable[Path]) -> None:
+        """Start before the first row.
+
+        Args:
+            title: of the list.
+            names: of its columns.
+            paths: its files.
+        """
+        self._title = title
+        self._width = len(names)
+        self._row_size = len(names) + sum(map(len, names))
+        self._rows = max(1, _BATCH_SIZE // max(1, self._row_size))
+        self._left = max(_GROWN_SIZE, _GROWTH * sum(path.stat().st_size for path in paths))
+
+    def portions(self, rows: list[T]) -> Iterator[list[T]]:
+        """Cut a batch where it would take too much once its rows are as wide as the list."""
+        if len(rows) <= self._rows:
+            yield rows
+            return
+        for begin in range(0, len(rows), self._rows):
+            yield rows[begin : begin + self._rows]
+
+    def fill(self, rows: int) -> None:
+        """Take note of rows that were short.
+
+        Raises:
+            InvalidListError: the list is mostly cells that it does not have.
+        """
+        self._left -= rows * self._row_size
+        if self._left < 0:
+            raise InvalidListError(
+                f"{self._title} has {self._width:,} columns, and nearly all cells of its rows are missing: with "
+                f"them it would be {_GROWTH} times as large. Leave columns out. Nothing was sent."
+            )

@@ -1,0 +1,137 @@
+"""The XML inside of an Excel workbook, read as a stream that can't grow beyond measure."""
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final
+from xml.parsers import expat
+
+from bulkverify.lists.stopping import checkpoint
+
+_PIECE_BYTES: Final = 64 * 1024
+_SMALL_BYTES: Final = 256_000_000
+_GROWTH: Final = 400
+_FEW_ELEMENTS: Final = 10_000_000
+_ELEMENTS_A_BYTE: Final = 10
+_LONGEST_TOKEN_BYTES: Final = 1_000_000
+_DEEPEST: Final = 100
+_MOST_NAMES: Final = 10_000
+
+Start = Callable[[str, dict[str, str]], None]
+End = Callable[[str], None]
+Text = Callable[[str], None]
+
+
+class UnreadableError(ValueError):
+    """A workbook is not what Excel writes, or was made to take all memory."""
+
+
+class Package:
+    """The files of a workbook.
+
+    Their sizes are counted while they are unpacked: those in a directory may be wrong. A sheet takes
+    up to thirty times its packed size and is read three times, so `_GROWTH` is far beyond both.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Read the directory.
+
+        Raises:
+            BadZipFile: it is no ZIP file.
+        """
+        self._archive = zipfile.ZipFile(file)
+        self._names = frozenset(self._archive.namelist())
+        self.size_bytes = file.seek(0, os.SEEK_END)
+        self._left = max(_SMALL_BYTES, _GROWTH * self.size_bytes)
+        self._elements_left = max(_FEW_ELEMENTS, _ELEMENTS_A_BYTE * self.size_bytes)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        return name in self._names
+
+    def spend(self, size: int) -> None:
+        """Take note of what was unpacked or written down.
+
+        Raises:
+            UnreadableError: that is too much for a workbook of its size.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise UnreadableError("it is small, and would become far too large")
+
+    def parse(self, name: str, start: Start, end: End, text: Text) -> Iterator[None]:
+        """Parse a file; comes back after each piece of it, so that what was found can be used.
+
+        Args:
+            name: of the file.
+            start: called with the name of an element, without its prefix, and its attributes.
+            end: called with its name.
+            text: called with text.
+
+        Raises:
+            UnreadableError, BadZipFile, ExpatError, RuntimeError, zlib.error: it can't be read.
+        """
+        info = self._archive.getinfo(name)
+        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            raise UnreadableError("it is packed as Excel does not pack")
+        parser = _parser(self._counting(start), end, text)
+        fed = 0
+        with self._archive.open(info) as file:
+            while piece := file.read(_PIECE_BYTES):
+                checkpoint()
+                self.spend(len(piece))
+                fed += len(piece)
+                parser.Parse(piece, False)  # noqa: FBT003 - it takes no names
+                if fed - max(0, parser.CurrentByteIndex) > _LONGEST_TOKEN_BYTES:
+                    raise UnreadableError("it has a tag without an end")
+                if len(parser.intern) > _MOST_NAMES:
+                    raise UnreadableError("its elements have too many names")
+                yield
+        parser.Parse(b"", True)  # noqa: FBT003 - likewise
+        yield
+
+    def _counting(self, start: Start) -> Start:
+        def started(name: str, attributes: dict[str, str]) -> None:
+            self._elements_left -= 1
+            if self._elements_left < 0:
+                raise UnreadableError("it is small, and has far too many elements")
+            start(name, attributes)
+
+        return started
+
+    def read(self, name: str, start: Start) -> None:
+        """Parse a file of which only the elements count."""
+        for _ in self.parse(name, start, _ignore, _ignore):
+            pass
+
+
+def _parser(start: Start, end: End, text: Text) -> expat.XMLParserType:
+    depth = 0
+
+    def started(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise UnreadableError("it is nested too deeply")
+        start(name.rpartition(":")[2] if ":" in name else name, attributes)
+
+    def ended(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        end(name.rpartition(":")[2] if ":" in name else name)
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = started
+    parser.EndElementHandler = ended
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = _refuse_declarations  # entities can be bombs
+    return parser
+
+
+def _refuse_declarations(*_: object) -> None:
+    raise UnreadableError("it declares entities")
+
+
+def _ignore(_: str) -> None:
+    """Let an end or a text pass."""
