@@ -18,6 +18,9 @@ _KINDS: Final = (
     (stat.S_ISBLK, "a device"),
 )
 
+# Always the same, so that the next call removes what a killed process has left.
+_PROBE: Final = "probe"
+
 
 @contextmanager
 def replacing(
@@ -78,9 +81,12 @@ def check_writable(destination: str | os.PathLike[str], *, overwrite: bool) -> N
     require_replaceable(path)
     if path.exists() and not overwrite:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    descriptor, partial = _create_beside(path)
+    try:
+        descriptor, partial = _create_beside(path, _PROBE)
+    except FileExistsError:  # another process can write there, and finds that out just now
+        return
     os.close(descriptor)
-    Path(partial).unlink()
+    Path(partial).unlink(missing_ok=True)
 
 
 def is_file(path: Path) -> bool:

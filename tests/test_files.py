@@ -434,3 +434,28 @@ def test_a_regular_file_is_told_from_everything_else(tmp_path: Path) -> None:
     assert not any(
         map(is_file, [tmp_path, tmp_path / "link", tmp_path / "none", tmp_path / "file" / "x"])
     )
+
+
+def test_what_a_process_leaves_that_dies_while_it_probes_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die_once_it_is_there(path: Path, **_: object) -> None:
+        if path.exists():
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", die_once_it_is_there)
+        with pytest.raises(KeyboardInterrupt):
+            check_writable(tmp_path / "out.csv", overwrite=False)
+    assert len(names(tmp_path)) == 1
+    check_writable(tmp_path / "out.csv", overwrite=False)
+    assert names(tmp_path) == []
+
+
+def test_two_processes_that_probe_at_once_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "unlink", lambda _, **__: None)  # the other one is quicker
+    for _ in range(2):
+        check_writable(tmp_path / "out.csv", overwrite=False)
+    assert len(names(tmp_path)) == 1
