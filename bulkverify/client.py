@@ -286,6 +286,9 @@ class Client:
     ) -> AsyncGenerator[ResultRow]:
         """Give the results of a completed job as typed rows, while they arrive.
 
+        Where a connection breaks they are asked for again, within the client's `attempts`, and go on
+        with the next row.
+
         Leave it early within `contextlib.aclosing`, which ends the download at once.
 
         Args:
@@ -295,7 +298,8 @@ class Client:
 
         Raises:
             IncompleteDownloadError: fewer rows came than the list has; those that came are right.
-            ProtocolError: the results can't be read; `download` keeps them as they are.
+            ProtocolError: the results can't be read (`download` keeps them as they are), or changed
+                while they were asked for again.
             NotReadyError: the job has not completed.
             ServiceError: any other refusal.
             TransportError: no usable answer.
