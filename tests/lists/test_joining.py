@@ -445,3 +445,13 @@ def test_nothing_of_other_columns_is_in_a_part(path: Path) -> None:
     done = split(table, path.parent)
     assert [addresses(path.parent, part.number) for part in done.parts] == [["a@x.com"]]
     assert b"secret" not in part_path(path.parent, 1).read_bytes()
+
+
+@pytest.mark.parametrize("only", [None, [Verdict.ACCEPT_ALL]])
+def test_rows_keep_their_numbers_in_every_batch(path: Path, only: Any) -> None:  # noqa: ANN401
+    table = opened(path, "n,email\n" + "".join(f"{n},a{n}@example.com\n" for n in range(1, 20_001)))
+    assert sum(1 for _ in table.batches()) >= 4
+    done = split(table, path.parent)
+    found = list(joined_rows(table, done, path.parent, answered(done, path.parent), only=only))
+    assert [row.row for row in found] == list(range(1, 20_001))
+    assert all(row.columns["n"] == str(row.row) for row in found)

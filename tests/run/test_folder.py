@@ -355,3 +355,41 @@ def test_what_is_closed_is_neither_written_nor_deleted(folder: Path) -> None:
         journal.save()
     journal.remove()
     assert (folder / "run.json").exists()
+
+
+# Another process that ends at the same moment
+
+
+def test_a_folder_that_vanishes_before_it_is_locked_is_made_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, times = os.open, 0
+
+    def lose(path: Any, *more: Any) -> int:  # noqa: ANN401 - as it is
+        nonlocal times
+        if Path(path).name == LOCK:
+            times += 1
+            if times <= 2:
+                folder.rmdir()
+        return opened(path, *more)
+
+    monkeypatch.setattr(os, "open", lose)
+    with Journal(folder) as journal:
+        assert journal.record is None
+    assert times == 3
+
+
+def test_a_folder_that_vanishes_before_it_is_looked_into_is_made_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir()
+    listed = Path.iterdir
+
+    def lose(path: Path) -> Any:  # noqa: ANN401 - as it is
+        if path == folder and not (folder / LOCK).exists():
+            folder.rmdir()
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", lose)
+    with Journal(folder) as journal:
+        assert journal.record is None

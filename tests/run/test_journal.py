@@ -11,7 +11,7 @@ from bulkverify import Client, IncompleteRunError, JournalError
 from bulkverify.files import flush_folder, replacing
 from bulkverify.run import locking
 from bulkverify.run.folder import LOCK
-from bulkverify.run.journal import Journal, PartState
+from bulkverify.run.journal import UNPAID, Journal, PartState
 from bulkverify.run.reading import Splitting
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
@@ -209,3 +209,9 @@ def test_a_folder_that_can_not_be_opened_is_not_flushed(
 
     monkeypatch.setattr(os, "open", refuse)
     flush_folder(tmp_path)
+
+
+@pytest.mark.parametrize("state", PartState)
+def test_a_part_is_unpaid_until_its_start_is_asked_for(state: PartState) -> None:
+    before_the_start = {PartState.PENDING, PartState.UPLOADING, PartState.UPLOADED}
+    assert (state in UNPAID) == (state in before_the_start)

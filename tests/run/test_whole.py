@@ -1,13 +1,23 @@
 """A list of a single part, from its file to a verdict behind every row, against the sandbox."""
 
 import csv
+import json
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from bulkverify import Analysis, Client, PartReport, RunReport, VerdictCounts, verify_list
+from bulkverify import (
+    Analysis,
+    Client,
+    IncompleteRunError,
+    PartReport,
+    RunReport,
+    VerdictCounts,
+    verify_list,
+)
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
 from .lists import FAST, OURS, A, D, K, U, left_behind, table, verdicts_of, verified
@@ -339,3 +349,28 @@ async def test_an_output_that_exists_is_kept(
     assert output.read_text() == "before"
     assert sandbox.ledger.requests.total() == 0
     assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["out.jsonl", "out.ndjson", "OUT.NDJSON"])
+async def test_the_name_of_the_output_says_how_it_is_written(
+    client: Client, source: Path, tmp_path: Path, name: str
+) -> None:
+    await verified(client, source, tmp_path / name)
+    rows = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+    assert [row["verdict"] for row in rows] == [D, U, D]
+
+
+@pytest.mark.asyncio
+async def test_where_nothing_was_written_the_report_counts_every_row_as_missing(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER, times=2))
+    with pytest.raises(IncompleteRunError, match="Nothing was written") as info:
+        await verified(client, source, output, largest_part=1)
+    report = info.value.report
+    assert report is not None
+    assert (report.rows, report.written, report.missing) == (3, 0, 3)
+    assert set(attrs.asdict(report.verdicts).values()) == {0}
+    assert set(attrs.asdict(report.flags).values()) == {0}
+    assert not output.exists()
