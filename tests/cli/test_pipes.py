@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lists.test_workbooks import package
+
 from .conftest import LIMIT, MAIN, Cli, Shell, finish, read_until
 from .service import Service
 from .test_terminal import Terminal, terminal, wait_until_it_reads
@@ -70,6 +72,20 @@ def test_a_signal_ends_a_command_whose_list_comes_slowly(
         writer.flush()
         process.send_signal(signum)
         assert finish(process, before).code == code
+
+
+@SIGNALS
+@pytest.mark.usefixtures("service")
+def test_a_signal_ends_a_command_that_reads_a_hostile_workbook(
+    shell: Shell, tmp_path: Path, signum: int, code: int
+) -> None:
+    package(tmp_path / "list.xlsx", head=[("<x/>", 9_000_000)])
+    process = shell("verify", "list.xlsx", "-o", "out.csv", "-v")
+    before = read_until(process, "reading")
+    process.send_signal(signum)
+    outcome = finish(process, before)
+    assert outcome.code == code
+    assert "queued" not in outcome.err
 
 
 @SIGNALS
