@@ -95,7 +95,7 @@ def _all(options: argparse.Namespace, tally: Tally) -> None:
         cases = [case for name in names for case in firsts(name)]
         work = partial(product.run_all, each=options.each)
         if sample is not None:
-            cases, work = sample.sample(cases, count), partial(product.run_sample)
+            cases, work = sample.sample(cases, min(count, len(cases))), partial(product.run_sample)
         context = multiprocessing.get_context("fork")
         with context.Pool(options.jobs, _collect_rarely, maxtasksperchild=40) as pool:
             for results in pool.imap(work, cases):

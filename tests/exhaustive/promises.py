@@ -15,8 +15,10 @@ from bulkverify import (
     JobFailedError,
     RunReport,
     UsageError,
+    VerifyUncertainError,
 )
-from bulkverify.sandbox import FaultKind
+from bulkverify.sandbox import Fault, FaultKind
+from bulkverify.sandbox.ledger import Endpoint
 
 from .catalogue import KEY
 from .world import MOST_CALLS, Story
@@ -28,6 +30,9 @@ _NEVER_RAISED: Final = (UsageError, ClientClosedError)
 _LOST: Final = (IncompleteRunError, JobCancelledError, JobFailedError)
 """What each call raises once a list was paid and then ended by the service: only the user can decide to
 pay for its addresses again, with `restart=True`. A list of one part raises the part's own error."""
+
+_UNKNOWN: Final = (VerifyUncertainError,)
+"""The same for a single address whose answer was lost: the service can't be asked what became of it."""
 
 _PIECE: Final = 8
 
@@ -46,33 +51,44 @@ def broken(story: Story, reference: str) -> Iterator[str]:
     yield from story.problems
 
 
-def _lost(story: Story) -> bool:
-    """Tell whether the service put an end to a list that it was paid for, or may have been."""
-    paid = {*story.sandbox.ledger.starts, *_starts(story, refused=False)}
-    return not paid.isdisjoint(story.plan.ended)
+def _final(story: Story) -> tuple[type[BulkVerifyError], ...]:
+    """Return what each call may raise for ever, because the next step is for the user to decide."""
+    paid = {*story.sandbox.ledger.starts, *_uncertain(story, "start")}
+    lost = () if paid.isdisjoint(story.plan.ended) else _LOST
+    return (*lost, *(_UNKNOWN if any(_uncertain(story, "verify")) else ()))
 
 
 def denied(story: Story) -> bool:
-    """Tell whether the service refused a start that it had done, and then put an end to the list.
+    """Tell whether the service refused what it had done, so that it was rightly done again.
 
-    What it says of the money is then believed, and the list is sent anew.
+    That is a single address, or a start of a list that it then put an end to.
     """
     ended = {*story.plan.ended} & {*story.sandbox.ledger.starts}
-    return not ended.isdisjoint(_starts(story, refused=True))
+    return any(
+        endpoint == "verify" or (endpoint == "start" and job_id in ended)
+        for endpoint, job_id, fault in _faults(story)
+        if _refuses(fault)
+    )
 
 
-def _starts(story: Story, *, refused: bool) -> Iterator[str]:
-    """Name the lists with a start that was refused, or else with one whose answer was lost."""
+def _uncertain(story: Story, wanted: Endpoint) -> Iterator[str]:
+    """Name the lists of those requests whose answer did not tell what became of them."""
+    for endpoint, job_id, fault in _faults(story):
+        timed_out = wanted == "verify" and "timedout" in str(fault.body)
+        if endpoint == wanted and (timed_out or not _refuses(fault)):
+            yield job_id or "no list"
+
+
+def _faults(story: Story) -> Iterator[tuple[Endpoint, str | None, Fault]]:
     for endpoint, job_id, mishap in story.plan.happened:
-        fault = mishap.fault
-        if endpoint == "start" and job_id is not None and fault is not None:
-            answered = fault.kind in {FaultKind.ANSWER, FaultKind.ANSWER_AFTER}
-            said_no = (
-                answered
-                and HTTPStatus.BAD_REQUEST <= fault.status < HTTPStatus.INTERNAL_SERVER_ERROR
-            )
-            if refused is (said_no or fault.kind is FaultKind.THROTTLE):
-                yield job_id
+        if mishap.fault is not None:
+            yield endpoint, job_id, mishap.fault
+
+
+def _refuses(fault: Fault) -> bool:
+    answered = fault.kind in {FaultKind.ANSWER, FaultKind.ANSWER_AFTER}
+    client_error = HTTPStatus.BAD_REQUEST <= fault.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return fault.kind is FaultKind.THROTTLE or (answered and client_error)
 
 
 def _money(story: Story) -> Iterator[str]:
@@ -124,10 +140,8 @@ def _ends(story: Story) -> Iterator[str]:
         if not isinstance(outcome, BulkVerifyError) or isinstance(outcome, _NEVER_RAISED):
             yield f"a call raised {outcome!r}"
     if story.report is None:
-        if not _lost(story):
+        if not isinstance(story.outcomes[-1], _final(story)):
             yield f"{MOST_CALLS} calls did not get there: {story.outcomes[-1]!r}"
-        elif not isinstance(story.outcomes[-1], _LOST):
-            yield f"a list that was paid has ended, and the call raised {story.outcomes[-1]!r}"
     else:
         allowed = {"list.csv", "verified.csv", ".verified.csv.done"}
         left = {path.name for path in story.folder.iterdir()} - allowed
