@@ -263,7 +263,7 @@ def _keep_apart(folder: Path, reading: Reading, output: Path | None = None) -> N
             "another output or `journal`."
         )
     for source in reading.paths():
-        if _is_within(source, folder) or _is_within(folder, source):
+        if _is_within(source, folder):
             raise UsageError(
                 f"{source} is in {folder}, where the progress is kept until the output is complete: move the "
                 "list, or name another output or `journal`."

@@ -515,3 +515,34 @@ async def test_a_journal_that_was_done_with_does_not_stop_the_next_list(  # noqa
     report, _ = await again(sandbox, client, source, output, overwrite=True)
     assert (report.rows, report.credits_spent, report.credits_spent_before) == (1, 1, 0)
     assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kept", ["size", "time"])
+async def test_an_output_is_known_by_its_size_and_its_time(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, kept: str
+) -> None:
+    await verified(client, source, output)
+    found = output.stat()
+    content = output.read_bytes()
+    output.write_bytes(content.replace(b"Bob", b"Rob" if kept == "size" else b"Robert"))
+    nanoseconds = found.st_mtime_ns + (kept == "size")
+    os.utime(output, ns=(nanoseconds, nanoseconds))
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output)
+    _, requests = await again(sandbox, client, source, output, overwrite=True)
+    assert requests > 0
+
+
+@pytest.mark.asyncio
+async def test_a_list_in_its_own_place_is_verified_anew_also_while_its_journal_is_there(
+    sandbox: Sandbox, client: Client, source: Path, folder: Path
+) -> None:
+    with dying():
+        await verified(client, source, source, overwrite=True)
+    journal = source.with_name("list.csv.progress")
+    (journal / "run.json").write_text(json.dumps(journal_at(journal) | {"finished": False}))
+    report, _ = await again(sandbox, client, source, source, overwrite=True, only=[U])
+    assert (report.credits_spent, report.written) == (2, 1)
+    assert left_behind(source) == []
+    assert not folder.exists()

@@ -52,6 +52,7 @@ async def test_a_child_of_a_run_does_not_keep_its_lock(  # noqa: PLR0917 - fixtu
     assert not folder.exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # from Python 3.12 on, of threads
 def test_a_child_neither_writes_nor_deletes_nor_unlocks_what_its_parent_has_open(
     folder: Path,
 ) -> None:
