@@ -99,7 +99,6 @@ class PollState(RetryCallState):
         outcome: JobSnapshot | BulkVerifyError,
         snapshot: JobSnapshot | None,
         progress: Progress | None = None,
-        first_progress: tuple[float, int] | None = None,
         failures: int = 0,
     ) -> None:
         """Describe the moment after a poll; times are the event loop's."""
@@ -107,10 +106,6 @@ class PollState(RetryCallState):
         self.outcome_timestamp = self.now = now
         self.attempt_number = polls
         self.snapshot = snapshot
-        if progress is None and first_progress is not None and first_progress[1] > 0:
-            progress = Progress(started_at + first_progress[0], first_progress[1])
-            if snapshot is not None and snapshot.verified is not None:
-                progress.note(now, snapshot.verified)
         self.progress = progress
         self.failures = failures
         self._answer: JobSnapshot | BulkVerifyError | None = outcome

@@ -1,7 +1,9 @@
 import math
+import random
 from typing import Any
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -56,6 +58,50 @@ def test_those_who_are_done_are_forgotten_long_before_their_deadline() -> None:
         deadlines.discard(somebody)
         assert deadlines._kept <= 200
     assert sum(map(len, deadlines._far.values())) <= 200
+
+
+def test_deadlines_of_one_minute_pass_in_their_order() -> None:
+    deadlines: Deadlines[Somebody] = Deadlines()
+    times = [170.0, 121.0, 150.0, 130.0, 160.0, 125.0]
+    for time in times:
+        deadlines.add(Somebody(time))
+    for time in sorted(times):
+        assert [one.deadline for one in deadlines.passed(time)] == [time]
+
+
+def test_those_who_stay_pass_in_their_order_after_others_were_forgotten() -> None:
+    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines.add(Somebody(60.0))
+    deadlines.passed(60)  # from now on those of this minute are near
+    chance = random.Random(1)  # noqa: S311 - the order is of no interest
+    waiting = [Somebody(chance.uniform(60, 119)) for _ in range(400)]
+    for somebody in waiting:
+        deadlines.add(somebody)
+    for somebody in chance.sample(waiting, 300):
+        somebody.gone = True
+        deadlines.discard(somebody)
+    assert deadlines._kept < 300
+    staying = [somebody for somebody in waiting if not somebody.gone]
+    for somebody in sorted(staying, key=lambda one: one.deadline or 0):
+        assert deadlines.passed(somebody.deadline or 0) == [somebody]
+
+
+@pytest.mark.parametrize("clearing", [True, False], ids=["cleared", "forgotten"])
+def test_a_minute_that_was_forgotten_may_have_deadlines_again(*, clearing: bool) -> None:
+    deadlines: Deadlines[Somebody] = Deadlines()
+    for number in range(200):
+        somebody = Somebody(600.0 + number / 100)
+        deadlines.add(somebody)
+        somebody.gone = True
+        if not clearing:
+            deadlines.discard(somebody)
+    if clearing:
+        deadlines.clear()
+    later = Somebody(610.0)
+    deadlines.add(later)
+    assert deadlines.next() <= 610
+    assert deadlines.passed(609) == []
+    assert deadlines.passed(610) == [later]
 
 
 class Model(RuleBasedStateMachine):

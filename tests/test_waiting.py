@@ -727,6 +727,79 @@ async def test_a_poll_that_is_cancelled_from_within_is_made_again() -> None:
         assert_idle(client)
 
 
+async def test_what_ended_a_poll_is_said_by_the_wait() -> None:
+    class Ending(ScriptedClient):
+        async def poll(self, job_id: str) -> JobSnapshot:
+            if job_id == "within":
+                raise asyncio.CancelledError
+            if job_id == "hanging":
+                await asyncio.Event().wait()
+            return await super().poll(job_id)
+
+    async with Ending([seen("verifying")], latency=10) as client:
+
+        async def last_error(job_id: str) -> BulkVerifyError | None:
+            with pytest.raises(WaitTimeoutError) as caught:
+                await wait_until(client.job(job_id), timeout=100, wait=wait_fixed(1000))
+            return caught.value.last_error
+
+        waits = [asyncio.create_task(last_error(name)) for name in ("within", "hanging", "outside")]
+        await asyncio.sleep(5)
+        for stream in scheduler_of(client).streams:
+            if stream.job.id == "outside":
+                assert stream.task is not None
+                stream.task.cancel()
+                poll = stream.task
+        within, hanging, outside = await asyncio.gather(*waits)
+        assert poll.cancelled()
+        assert isinstance(within, ConnectionFailedError)
+        assert "from within" in str(within)
+        assert isinstance(hanging, RequestTimeoutError)
+        assert outside is None
+
+
+async def test_a_poll_that_is_cancelled_before_its_first_turn_is_made_again() -> None:
+    async with ScriptedClient([seen("completed")]) as client:
+        wait = asyncio.create_task(wait_until(client.job(JOB_ID), timeout=60))
+        await asyncio.sleep(0)
+        scheduler = scheduler_of(client)
+        scheduler._wake_up()
+        [poll] = scheduler._asking
+        poll.cancel()
+        assert (await wait).ended
+        assert now() == pytest.approx(1, abs=0.1)
+        assert not scheduler._asking
+
+
+async def test_the_turn_of_a_job_that_is_left_comes_to_nothing() -> None:
+    async with ScriptedClient([seen("verifying")]) as client:
+        other = asyncio.create_task(wait_until(client.job("other"), wait=wait_fixed(100)))
+        with pytest.raises(WaitTimeoutError):  # its next poll is due at 50
+            await wait_until(client.job(JOB_ID), wait=wait_fixed(50), timeout=49)
+        await asyncio.sleep(21)
+        assert not other.done()
+        assert len(client.polled_at) == 3
+        other.cancel()
+        await asyncio.wait([other])
+
+
+async def test_many_who_leave_while_the_budget_is_short_leave_no_trace() -> None:
+    async with ScriptedClient([seen("verifying")], requests_per_minute=2) as client:
+        patient = asyncio.create_task(wait_until(client.job(JOB_ID), wait=STEADY))
+        hasty = [
+            asyncio.create_task(wait_until(client.job(f"job{number}"))) for number in range(500)
+        ]
+        await asyncio.sleep(10)
+        assert len(scheduler_of(client)._ready) > 490
+        for task in hasty:
+            task.cancel()
+        await asyncio.sleep(100)
+        assert len(scheduler_of(client)._ready) <= 64
+        assert not patient.done()
+        patient.cancel()
+        await asyncio.wait([patient])
+
+
 async def test_whoever_cancels_every_task_that_is_not_his_ends_no_wait() -> None:
     async with ScriptedClient([seen("completed")], latency=10) as client:
         wait = asyncio.create_task(wait_until(client.job(JOB_ID)))

@@ -1,0 +1,64 @@
+"""How urgent the next poll of a job is, while there are fewer than are wanted."""
+
+import asyncio
+import math
+
+import pytest
+from tenacity import wait_fixed
+
+from bulkverify.lifecycle import JobStatus
+from bulkverify.streams import URGENT_SECONDS, Stream
+from bulkverify.waiters import Waiter
+from tests.scripted import JOB_ID, ScriptedClient, seen
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
+
+
+def joined(stream: Stream, timeout: float | None = None, pause: float = 10.0) -> Waiter:
+    """Let somebody wait from now on."""
+    waiter = Waiter(
+        job=stream.job, target=JobStatus.COMPLETED, timeout=timeout, policy=wait_fixed(pause)
+    )
+    stream.add(waiter, asyncio.get_running_loop().time())
+    return waiter
+
+
+async def test_a_job_that_was_never_seen_is_as_urgent_as_one_that_is_asked_about_once_a_minute() -> (
+    None
+):
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    joined(stream)
+    assert stream.overdue(30) == 0.5
+    assert stream.overdue(120) == 2
+    assert not stream.is_urgent(1e9)
+
+
+async def test_a_job_is_late_by_so_many_of_its_own_delays() -> None:
+    for pause, late in ((10.0, 2.0), (25.0, 0.2), (0.0, 300.0)):
+        stream = Stream(ScriptedClient([]).job(JOB_ID))
+        joined(stream, pause=pause)
+        stream.take(seen("verifying"), 0.0, 0.0)
+        assert stream.overdue(30) == pytest.approx(late)
+    stream.due = None
+    assert stream.overdue(30) == 0
+
+
+async def test_the_first_poll_of_a_wait_becomes_urgent_towards_its_deadline() -> None:
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    joined(stream, timeout=200)
+    joined(stream, timeout=100)
+    joined(stream, timeout=300).cancel()
+    assert stream.overdue(20) == pytest.approx(20 / 60)
+    assert stream.overdue(70) == pytest.approx(70 / 30)
+    assert stream.overdue(100 - URGENT_SECONDS) == math.inf
+    assert [stream.is_urgent(at) for at in (90, 95)] == [False, True]
+
+
+async def test_who_has_had_an_answer_is_not_urgent_any_more() -> None:
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    joined(stream, timeout=100)
+    assert stream.is_urgent(99)
+    stream.take(seen("verifying"), 0.0, 0.0)
+    assert not stream.is_urgent(99)
+    joined(stream, timeout=50)
+    assert stream.is_urgent(49)
