@@ -38,8 +38,8 @@ class KeyOnTheWire:
                 "its answer was lost, and a middleware of the session may not send it again"
             )
         bare = request.url
-        if request._traces:  # noqa: SLF001 - aiohttp tells them the URL that it writes
-            request._traces = [_BareTrace(trace, bare) for trace in request._traces]  # noqa: SLF001
+        # aiohttp tells them the URL that it writes.
+        request._traces = [_BareTrace(trace, bare) for trace in request._traces]  # noqa: SLF001
         failure: BaseException | None = None
         request.url = self._secret.added_to(bare)
         try:

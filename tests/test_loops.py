@@ -1,6 +1,7 @@
 """One client serves one event loop, and a closed one sends nothing, however it was closed."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -118,6 +119,7 @@ def test_a_client_in_a_second_loop_is_told_so_before_anything_is_sent(
             assert client._transport._sessions._kept.closed  # type: ignore[union-attr]
         elsewhere.run(client.close())
         elsewhere.run(serving.__aexit__(None, None, None))
+    gc.collect()  # the sockets of a loop that is over end here, with their warnings
 
 
 def test_a_session_of_another_loop_is_refused_before_anything_is_sent() -> None:
