@@ -28,6 +28,7 @@ INVALID: Final = 1
 FIRST_ADDRESS: Final = 2
 """What stands in `rows.bin` for a row: no address, none that can be one, or from here on its number."""
 
+_FEWEST_ADDRESSES: Final = 2
 _HEADER: Final = b"email\n"
 _TO_QUOTE: Final = re.compile(r'[",;\t|\r\n]')
 
@@ -104,7 +105,8 @@ def split(
     Args:
         table: the list.
         folder: takes the files; those of an earlier try are replaced.
-        largest_rows: of a part, without its header.
+        largest_rows: of a part, without its header. No part of several has a single row, so with 2 the
+            last one can have 3.
         largest_bytes: of a part.
         judge: leave out what can't be an address.
         deduplicate: leave out what an earlier row has.
@@ -186,16 +188,25 @@ def is_intact(folder: Path, split: Split) -> bool:
 
 
 class _Parts:
-    """Writes addresses to one part after the other, and begins the next when one is full."""
+    """Writes addresses to one part after the other, and begins the next when one is full.
+
+    No part of several has one address: some services acknowledge such a list and then fail it. So the
+    last address of a part is written only when its place is certain: the one that would be left over at
+    the end takes it along into a part of two, or joins it where that leaves one behind.
+    """
 
     def __init__(self, folder: Path, largest_rows: int, largest_bytes: int) -> None:
         self.done: list[Part] = []
         self._folder = folder
-        self._largest_rows = largest_rows
+        self._largest_rows = max(largest_rows, _FEWEST_ADDRESSES)
         self._largest_bytes = largest_bytes
+        # So each part has room for three: whichever is left over at the end finds a place.
+        self._longest_line = (largest_bytes - len(_HEADER)) // 3
         self._file: BinaryIO | None = None
         self._digest = hashlib.blake2b(digest_size=16)
-        self._addresses = self._bytes = self._first_row = self._last_row = 0
+        self._last = b""
+        self._addresses = self._bytes = self._first_row = self._last_row = self._row_before = 0
+        self._left_over: tuple[bytes, int] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -207,7 +218,7 @@ class _Parts:
         traceback: TracebackType | None,
     ) -> None:
         if exc_type is None:
-            self._end()
+            self._finish()
         elif self._file is not None:
             self._file.close()
 
@@ -216,14 +227,26 @@ class _Parts:
         if not addresses:
             return
         lines = [_line(address) for address in addresses]
+        for line, row in zip(lines, rows, strict=True):
+            if len(line) > self._longest_line:
+                raise InvalidListError(
+                    f"The address in row {row:,} has {len(line):,} bytes, which is more than a list may "
+                    f"have in one ({self._longest_line:,}). Nothing was sent."
+                )
         data = b"".join(lines)
-        if not self._fits(len(lines), len(data)):
-            for line, row in zip(lines, rows, strict=True):
-                if not self._fits(1, len(line)):
-                    self._end()
-                self._write(1, line, row, row)
+        if self._left_over is None and self._fits(len(lines), len(data)):
+            self._write(lines, rows)
             return
-        self._write(len(lines), data, rows[0], rows[-1])
+        for line, row in zip(lines, rows, strict=True):
+            if self._left_over is not None:  # it no longer is: there are two for the next part
+                first, first_row = self._left_over
+                self._left_over = None
+                self._end()
+                self._write([first], [first_row])
+            if self._fits(1, len(line)):
+                self._write([line], [row])
+            else:
+                self._left_over = line, row
 
     def _fits(self, addresses: int, size_bytes: int) -> bool:
         return (
@@ -231,28 +254,42 @@ class _Parts:
             and (self._bytes or len(_HEADER)) + size_bytes <= self._largest_bytes
         )
 
-    def _write(self, addresses: int, data: bytes, first_row: int, last_row: int) -> None:
+    def _write(self, lines: list[bytes], rows: list[int]) -> None:
         if self._file is None:
-            if not self._fits(addresses, len(data)):
-                raise InvalidListError(
-                    f"The address in row {first_row:,} has {len(data):,} bytes, which is more than a list may "
-                    f"have ({self._largest_bytes:,}). Nothing was sent."
-                )
             self._file = create(part_path(self._folder, len(self.done) + 1))
-            self._file.write(_HEADER)
-            self._digest = hashlib.blake2b(_HEADER, digest_size=16)
+            self._last = _HEADER
+            self._digest = hashlib.blake2b(digest_size=16)
             self._bytes = len(_HEADER)
-            self._first_row = first_row
+            self._first_row = rows[0]
+        data = b"".join([self._last, *lines[:-1]])
         self._file.write(data)
         self._digest.update(data)
-        self._bytes += len(data)
-        self._addresses += addresses
-        self._last_row = last_row
+        self._last = lines[-1]
+        self._bytes += sum(map(len, lines))
+        self._addresses += len(lines)
+        *_, self._row_before, self._last_row = (self._last_row, *rows)
+
+    def _finish(self) -> None:
+        """End the last part, and find a place for an address that is left over."""
+        if self._left_over is not None:
+            line, row = self._left_over
+            if self._addresses > _FEWEST_ADDRESSES:
+                moved, moved_row = self._last, self._last_row
+                self._last, self._last_row = b"", self._row_before
+                self._addresses -= 1
+                self._bytes -= len(moved)
+                self._end()
+                self._write([moved, line], [moved_row, row])
+            else:
+                self._write([line], [row])
+        self._end()
 
     def _end(self) -> None:
         if self._file is None:
             return
         with self._file as file:
+            file.write(self._last)
+            self._digest.update(self._last)
             flush_to_disk(file)
         self.done.append(
             Part(

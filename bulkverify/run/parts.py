@@ -10,6 +10,9 @@ What the journal says at each point at which the process may die, and what the n
     started            a list that is paid for                waits for it
     downloaded         its results, which are here too        needs the service no more
 
+The only address of a list is verified without a list: it goes from pending to starting to downloaded,
+and what is found as starting is not asked for again, because each time costs a credit.
+
 A start that comes twice is refused by the service as such and charged once, so nothing is paid twice.
 """
 
@@ -36,6 +39,7 @@ from bulkverify.errors import (
     ServiceError,
     TransportError,
     UploadUncertainError,
+    VerifyUncertainError,
 )
 from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus
@@ -43,6 +47,7 @@ from bulkverify.lists import Part, compare
 from bulkverify.logs import SafeLogger
 from bulkverify.models import JobSnapshot
 from bulkverify.money import may_have_arrived
+from bulkverify.run.alone import keep, only_address, require_answer_for
 from bulkverify.run.board import Board
 from bulkverify.run.journal import UNPAID, Journal, PartRecord, PartState, Record, ways_out
 from bulkverify.run.patience import Patience
@@ -151,6 +156,9 @@ class PartRun:
             raise
 
     async def _see_through(self) -> None:
+        if self.part.addresses == 1 and self.record.job_id is None:
+            await self._verify_alone()
+            return
         if self.record.job_id is None:
             await self._upload()
         assert self.record.job_id is not None  # noqa: S101 - it has just been noted
@@ -172,9 +180,49 @@ class PartRun:
                     raise
                 _log.info("the results of job %s are fetched again: %s", job.id, error)
         digest = partial(self.crew.journal.digest_of_results, self.part.number)
-        results = await in_thread(digest, RowCount())
+        self._fetched(await in_thread(digest, RowCount()))
+
+    def _fetched(self, results: str) -> None:
         self._note(PartState.DOWNLOADED, results=results)
         self._tell(Stage.FETCHED)
+
+    async def _verify_alone(self) -> None:
+        """Have the only address of a list verified by the call for one.
+
+        Raises:
+            VerifyUncertainError: it was asked for, now or by an earlier call, and the answer was lost.
+        """
+        crew = self.crew
+        if self.record.state is PartState.STARTING:
+            raise VerifyUncertainError(f"The answer for one address was lost. {self._once_only()}")
+        listed = partial(only_address, crew.journal.list_of(self.part.number))
+        address = await in_thread(listed, RowCount())
+        await crew.patience.until_done(
+            partial(self._ask, address), partial(self._held_up, Stage.QUEUED)
+        )
+
+    async def _ask(self, address: str) -> None:
+        self._tell(Stage.VERIFYING)
+        self._note(PartState.STARTING, credits=1)
+        try:
+            verdict = await self.crew.client.verify(address)
+            self.crew.spent += 1
+            require_answer_for(address, verdict)
+        except VerifyUncertainError as error:
+            raise VerifyUncertainError(f"{error} {self._once_only()}") from error
+        except BulkVerifyError:  # the service said no, or was not reached
+            self._note(PartState.PENDING, credits=0)
+            raise
+        # Nothing is awaited between the answer and the note of it, so no cancellation comes between.
+        keep(self.crew.journal.results_of(self.part.number), address, verdict)
+        self._fetched(self.crew.journal.digest_of_results(self.part.number))
+
+    def _once_only(self) -> str:
+        return (
+            f"It is the only address of {self.crew.title}, and is not asked for again by itself, because a "
+            "credit may have been spent on it. To ask again, for one credit, use `restart=True`, or delete "
+            f"{self.crew.journal.folder}."
+        )
 
     async def _compare(self, job: Job, total: int | None) -> None:
         """Compare the results with what was sent: each address has to have a verdict.

@@ -1,7 +1,8 @@
 """The list of a run: opened, split and recognised in threads, while its rows are counted."""
 
 import os
-from collections.abc import AsyncIterable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterable, Collection, ItemsView, Iterator, KeysView, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import blake2b
@@ -31,6 +32,8 @@ from bulkverify.uploads import LONGEST_LIST_ROWS
 RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[str, object]]
 """A path, several paths as one list, or an iterable of addresses or mappings, which may be async."""
 
+_UNORDERED: Final[tuple[type, ...]] = (AbstractSet, type(iter(set())))
+
 _SPOOL: Final = "input"
 _ITEMS_A_TURN: Final = 1000
 
@@ -44,10 +47,10 @@ class Splitting:
     largest_rows: int = attrs.field(default=LONGEST_LIST_ROWS)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse parts that the service would refuse."""
-        if not 1 <= self.largest_rows <= LONGEST_LIST_ROWS:
+        """Refuse parts that the service would refuse, or may fail: those of one address."""
+        if not 2 <= self.largest_rows <= LONGEST_LIST_ROWS:  # noqa: PLR2004 - as the message says
             raise UsageError(
-                f"`largest_part` is a number from 1 to {LONGEST_LIST_ROWS:,}, not {self.largest_rows}."
+                f"`largest_part` is a number from 2 to {LONGEST_LIST_ROWS:,}, not {self.largest_rows}."
             )
 
 
@@ -60,6 +63,16 @@ class Reading:
     delimiter: str | None
     encoding: str
     format: ListFormat | None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what has another order in the next process, which could then not go on."""
+        if isinstance(self.source, _UNORDERED) and not isinstance(
+            self.source, KeysView | ItemsView
+        ):
+            raise UsageError(
+                f"A {type(self.source).__name__} has another order in each process, so no later call could go "
+                "on with this one. Pass `sorted(...)` of it. Nothing was sent."
+            )
 
     def paths(self) -> tuple[Path, ...]:
         """Return the files of the list, where they can be told before it is read."""

@@ -188,7 +188,8 @@ class Run:
         if await self._reading.fingerprint(table, before) != record.split.fingerprint:
             raise JournalError(
                 f"{table.title} is not as it was when {folder} was begun, or is read otherwise: its verdicts "
-                f"would not belong to its rows. Restore it, or name another output. {out}",
+                f"would not belong to its rows. Restore it, or name another output; an iterable has to give the same "
+                f"rows in the same order. {out}",
                 path=str(folder),
             )
 

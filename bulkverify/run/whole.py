@@ -83,7 +83,7 @@ async def verify_list(
         only: write only the rows with one of these verdicts.
         judge: leave out what can't be an address; it is undeliverable, and costs nothing.
         deduplicate: send an address once, however many rows have it.
-        largest_part: send no more than so many addresses at once.
+        largest_part: send no more than so many addresses at once; with 2, an odd one goes with the last.
         parts_at_once: how many parts may be on their way at the same time.
         journal: a folder to keep the progress in, instead of the one beside the output.
         restart: begin anew, whatever an earlier call has sent, paid and written.

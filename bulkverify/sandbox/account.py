@@ -40,6 +40,7 @@ class Account:
     max_lists: int
     max_verifying: int
     ids: random.Random
+    single_record_fails: bool = False
     restricted: bool = False
     _jobs: dict[str, Job] = attrs.field(factory=dict)
     _open: dict[str, Job] = attrs.field(factory=dict)
@@ -80,6 +81,7 @@ class Account:
             timings=self.timings,
             automatic=auto_verify and addresses.usable,
             endless=endless,
+            doomed=self.single_record_fails and addresses.total == 1,
         )
         self._jobs[job.job_id] = self._open[job.job_id] = job
         if job.automatic:

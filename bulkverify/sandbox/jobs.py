@@ -40,7 +40,7 @@ class Step:
 class Job:
     """An uploaded list and what has been done to it; moments are seconds of the sandbox's clock.
 
-    One that is `endless` is never completed.
+    One that is `endless` is never completed; one that is `doomed` fails once it has been started.
     """
 
     job_id: str
@@ -50,6 +50,7 @@ class Job:
     timings: Timings
     automatic: bool = False
     endless: bool = False
+    doomed: bool = False
     started: float | None = None
     _ending: Step | None = None
     _known: JobStatus | None = None
@@ -124,6 +125,10 @@ class Job:
         if self.started is not None:
             begin, end = self._verifying()
             moments += [begin, math.inf if self.endless else end + self.timings.finishing]
+            if self.doomed:
+                yield from map(Step, MAIN_LINE, moments[:2])
+                yield Step(JobStatus.FAILED, begin)
+                return
         for status, moment in zip(MAIN_LINE, moments, strict=False):
             yield Step(status, moment)
 

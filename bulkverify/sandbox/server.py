@@ -47,6 +47,7 @@ class Sandbox:
         retry_after: float | None = None,
         seed: int | None = None,
         epoch: datetime | None = None,
+        single_record_fails: bool = False,
         faults: Iterable[Fault] = (),
     ) -> None:
         """Set the service up; nothing is served yet.
@@ -67,6 +68,7 @@ class Sandbox:
             retry_after: what the `Retry-After` header of a 429 says, if there is to be one.
             seed: makes the job ids, and what goes wrong at random, the same in every run.
             epoch: the date and time at which the sandbox's clock begins, aware; by default now.
+            single_record_fails: whether a list of one address is acknowledged, paid, and then fails.
             faults: what is to go wrong, in addition to what `inject` is told later.
 
         Raises:
@@ -85,6 +87,7 @@ class Sandbox:
             credits=credits,
             max_lists=max_lists,
             max_verifying=max_verifying,
+            single_record_fails=single_record_fails,
             ids=random.Random(self._seed),  # noqa: S311 - they name lists, they protect nothing
         )
         self._front = Front(

@@ -125,7 +125,7 @@ async def test_a_list_that_was_cancelled_just_before_its_start_is_sent_anew_by_t
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, output = tmp_path / "list.csv", tmp_path / "verified.csv"
-    source.write_text("email\ndeliverable@example.com\n")
+    source.write_text("email\ndeliverable@example.com\nunknown@example.com\n")
     async with served() as (sandbox, client):
         start = client.start
 

@@ -235,29 +235,31 @@ def test_parts_that_fail_are_told_with_what_was_written(
         fault = Fault(kind=FaultKind.DROP_AFTER, endpoint="upload", skip=1)
         service.sandbox.inject(fault)
 
-    options = ["--largest-part", "1", "--parts-at-once", "1"]
+    more = "Di,accept_all@example.org\nEd,unknown+1@example.org\nFi,deliverable+1@example.org\n"
+    contacts.write_text(contacts.read_text() + more)
+    options = ["--largest-part", "2", "--parts-at-once", "1"]
     command = ["verify", str(contacts), "-o", "out.csv", *options]
     service.do(lose_the_second_upload)
     outcome = cli(*command)
     assert outcome.code == 7
-    assert ["no", "verdict", "1", "20.0%"] in [
+    assert ["no", "verdict", "2", "25.0%"] in [
         line.split()[:4] for line in outcome.err.splitlines()
     ]
-    assert "1 of 3 parts, with 1 addresses, got no verdicts. out.csv has those of" in outcome.err
+    assert "1 of 3 parts, with 2 addresses, got no verdicts. out.csv has those of" in outcome.err
     assert "The same command goes on with them" in outcome.err
-    assert "part 2 (rows 2 to 2): UploadUncertainError" in outcome.err
+    assert "part 2 (rows 4 to 6): UploadUncertainError" in outcome.err
     assert outcome.err.endswith(f"bulkverify {' '.join(command)}\n")
 
     service.do(lambda: service.sandbox.inject(Fault(kind=FaultKind.DROP_AFTER, endpoint="upload")))
     document = cli(*command, "--json").document
     assert document["error"]["type"] == "IncompleteRunError"
     assert [failure["number"] for failure in document["report"]["failures"]] == [2]
-    assert document["report"]["missing"] == 1
+    assert document["report"]["missing"] == 2
 
     summary = cli(*command).err
-    assert "credits spent  1, and 2 before" in summary
+    assert "credits spent  2, and 4 before" in summary
     assert "left behind    up to 2 interrupted uploads, not started and free" in summary
-    assert service.sandbox.ledger.credits_spent == 3
+    assert service.sandbox.ledger.credits_spent == 6
 
 
 @pytest.mark.usefixtures("service")

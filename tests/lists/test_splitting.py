@@ -26,6 +26,7 @@ from bulkverify.lists import (
     part_path,
     split,
 )
+from bulkverify.lists.delimited import Delimited
 from tests.lists.made import addresses, opened, write
 
 CONTENT = (
@@ -115,9 +116,65 @@ def test_parts_are_filled_across_batches(path: Path) -> None:
 def test_an_address_that_no_part_can_hold_is_told(path: Path) -> None:
     table = opened(path, f"email\na@x.com\n{'b' * 100}@x.com\n")
     with pytest.raises(
-        InvalidListError, match="address in row 2 has 107 bytes, which is more than"
+        InvalidListError, match=r"address in row 2 has 107 bytes, which is more than .* one \(106\)"
     ):
-        split(table, path.parent, largest_bytes=100, judge=False)
+        split(table, path.parent, largest_bytes=326, judge=False)
+    done = split(table, path.parent, largest_bytes=327, judge=False)
+    assert [part.addresses for part in done.parts] == [2]
+
+
+@pytest.mark.parametrize(
+    ("count", "largest_rows", "parts"),
+    [
+        (1, 2, [1]),
+        (2, 2, [2]),
+        (3, 2, [3]),
+        (4, 2, [2, 2]),
+        (5, 2, [2, 3]),
+        (3, 3, [3]),
+        (4, 3, [2, 2]),
+        (7, 3, [3, 2, 2]),
+        (10, 3, [3, 3, 2, 2]),
+        (11, 10, [9, 2]),
+        (12, 10, [10, 2]),
+        (21, 10, [10, 9, 2]),
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_no_part_has_one_address_unless_there_is_only_one(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    largest_rows: int,
+    parts: list[int],
+    *,
+    at_once: bool,
+) -> None:
+    if not at_once:  # a batch a row
+        batches = Delimited.batches
+        monkeypatch.setattr(
+            Delimited,
+            "batches",
+            lambda *given: ([row] for batch in batches(*given) for row in batch),
+        )
+    content = "n,email\n" + "".join(f"{n},a{n // 2}@x.com\n" for n in range(2 * count))
+    done = split(opened(path, content), path.parent, largest_rows=largest_rows)
+    assert [part.addresses for part in done.parts] == parts
+    assert all_addresses(done, path.parent) == [f"a{n}@x.com" for n in range(count)]
+    before = 0
+    for part in done.parts:
+        assert part.size_bytes == part_path(path.parent, part.number).stat().st_size
+        assert (part.first_row, part.last_row) == (
+            2 * before + 1,
+            2 * (before + part.addresses) - 1,
+        )
+        before += part.addresses
+
+
+def test_half_of_a_character_is_sent_as_a_question_mark(path: Path) -> None:
+    table = opened(path, "email\n+2AA-@x.com\nb@x.com\n", encoding="utf-7")
+    split(table, path.parent, judge=False)
+    assert addresses(path.parent, 1) == ["?@x.com", "b@x.com"]
 
 
 @pytest.mark.parametrize(
@@ -150,12 +207,12 @@ def test_only_the_owner_can_read_what_is_written(path: Path) -> None:
 
 def test_parts_of_an_earlier_try_do_not_stay(path: Path) -> None:
     table = opened(path, CONTENT)
-    split(table, path.parent, largest_rows=1)
+    longer = opened(path.with_name("longer.csv"), CONTENT * 3)
+    split(longer, path.parent, largest_rows=2, judge=False)
     results = write(path.parent / "part-0003.results.csv", "kept")
-    split(table, path.parent, largest_rows=2)
+    split(table, path.parent)
     assert sorted(entry.name for entry in path.parent.glob("part-*")) == [
         "part-0001.csv",
-        "part-0002.csv",
         results.name,
     ]
 
@@ -226,7 +283,7 @@ CELLS = st.sampled_from(["a@x.com", "A@x.com", "a@X.com", "b@x.com", " b@x.com",
     judge=st.booleans(),
     deduplicate=st.booleans(),
     largest_rows=st.integers(1, 10),
-    largest_bytes=st.integers(20, 60),
+    largest_bytes=st.integers(36, 80),
 )
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_row_is_accounted_for(
@@ -256,7 +313,8 @@ def test_every_row_is_accounted_for(
     assert done.rows == len(cells)
     assert done.rows == done.addresses + done.duplicates + done.blank + done.invalid
     assert len(sent) == done.addresses == sum(part.addresses for part in done.parts)
-    assert all(1 <= part.addresses <= largest_rows for part in done.parts)
+    assert all(part.addresses <= max(largest_rows, 3) for part in done.parts)
+    assert all(part.addresses >= 2 for part in done.parts) or done.addresses == 1
     assert all(part.size_bytes <= largest_bytes for part in done.parts)
     if deduplicate:
         assert len({address_key(address) for address in sent}) == len(sent)

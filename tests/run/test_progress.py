@@ -76,12 +76,13 @@ async def test_parts_that_an_earlier_call_has_fetched_are_done_from_the_start(
         if progress.stage is Stage.JOINING:
             raise RuntimeError("stopped")
 
+    source.write_text(numbered(4))
     with pytest.raises(RuntimeError):
-        await verified(client, source, output, largest_part=1, on_progress=stop)
+        await verified(client, source, output, largest_part=2, on_progress=stop)
     seen: list[RunProgress] = []
-    await verified(client, source, output, largest_part=1, on_progress=seen.append)
-    assert next(one.verified for one in seen if one.parts) == 2
-    assert sandbox.ledger.credits_spent == 2
+    await verified(client, source, output, largest_part=2, on_progress=seen.append)
+    assert next(one.verified for one in seen if one.parts) == 4
+    assert sandbox.ledger.credits_spent == 4
 
 
 @pytest.mark.asyncio

@@ -27,7 +27,9 @@ from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
 
 from .lists import (
     FAST,
+    A,
     D,
+    K,
     U,
     journal_at,
     left_behind,
@@ -254,27 +256,29 @@ async def test_a_list_that_is_gone_once_it_was_paid_is_not_paid_again(
 async def test_a_part_that_fails_leaves_a_list_that_is_its_own_output_as_it_is(
     sandbox: Sandbox, client: Client, source: Path
 ) -> None:
+    source.write_text(numbered(4))
     before = source.read_bytes()
-    options: dict[str, Any] = {"overwrite": True, "largest_part": 1}
+    options: dict[str, Any] = {"overwrite": True, "largest_part": 2}
     sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER))
     with pytest.raises(IncompleteRunError, match="Nothing was written"):
         await verified(client, source, source, **options)
     assert source.read_bytes() == before
     await verified(client, source, source, **options)
-    assert verdicts_of(table(source)) == ["verdict", D, U, D]
-    assert sandbox.ledger.credits_spent == 2
+    assert verdicts_of(table(source)) == ["verdict", D, U, A, K]
+    assert sandbox.ledger.credits_spent == 4
 
 
 @pytest.mark.asyncio
 async def test_an_incomplete_output_that_somebody_has_changed_is_kept(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
+    source.write_text(numbered(4))
     sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER))
     with pytest.raises(IncompleteRunError):
-        await verified(client, source, output, largest_part=1)
+        await verified(client, source, output, largest_part=2)
     output.write_text("mine now")
     with pytest.raises(FileExistsError):
-        await verified(client, source, output, largest_part=1)
+        await verified(client, source, output, largest_part=2)
     assert output.read_text() == "mine now"
 
 
@@ -352,8 +356,9 @@ async def test_other_choices_are_refused(
 async def test_what_matters_to_the_output_only_may_change(
     client: Client, source: Path, output: Path
 ) -> None:
+    source.write_text(numbered(4))
     await stopped(client, source, output)
-    report = await verified(client, source, output, only=[U], largest_part=1, parts_at_once=3)
+    report = await verified(client, source, output, only=[U], largest_part=2, parts_at_once=3)
     assert (report.written, len(report.parts)) == (1, 1)
 
 

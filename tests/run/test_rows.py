@@ -19,7 +19,7 @@ from bulkverify import (
 )
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
-from .lists import FAST, D, K, U, left_behind, numbered, table, verdicts_of, verified
+from .lists import FAST, A, D, K, U, left_behind, numbered, table, verdicts_of, verified
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +38,17 @@ async def rows_of(client: Client, source: Any, **options: Any) -> list[JoinedRow
 async def test_rows_come_in_order_with_their_columns_and_verdicts(
     sandbox: Sandbox, client: Client, source: Path, temporary: Path
 ) -> None:
-    rows = await rows_of(client, source, largest_part=1)
+    source.write_text(f"{source.read_text()}Cleo,{A}@x.com\nDan,{K}@x.com\n")
+    rows = await rows_of(client, source, largest_part=2)
     assert [(row.row, row.columns["name"], row.verdict) for row in rows] == [
         (1, "Anna", Verdict.DELIVERABLE),
         (2, "Bob", Verdict.UNDELIVERABLE),
         (3, "Anna", Verdict.DELIVERABLE),
+        (4, "Cleo", Verdict.ACCEPT_ALL),
+        (5, "Dan", Verdict.UNKNOWN),
     ]
     assert rows[0].verified_at is not None
-    assert sandbox.ledger.credits_spent == 2
+    assert (sandbox.ledger.credits_spent, len(sandbox.ledger.uploads)) == (4, 2)
     assert list(temporary.iterdir()) == []
 
 
@@ -82,16 +85,17 @@ async def test_rows_with_a_journal_are_not_paid_again(
 async def test_rows_of_a_part_that_failed_come_without_a_verdict(
     sandbox: Sandbox, client: Client, source: Path
 ) -> None:
+    source.write_text(numbered(4))
     sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER, skip=1))
     rows: list[JoinedRow] = []
 
     async def gather() -> None:
-        async for row in verify_rows(client, source, wait=FAST, largest_part=1, parts_at_once=1):
+        async for row in verify_rows(client, source, wait=FAST, largest_part=2, parts_at_once=1):
             rows.append(row)  # noqa: PERF401 - they come before the error does
 
     with pytest.raises(IncompleteRunError, match="Their rows came without") as info:
         await gather()
-    assert [row.verdict for row in rows] == [Verdict.DELIVERABLE, None, Verdict.DELIVERABLE]
+    assert [row.verdict for row in rows] == [Verdict.DELIVERABLE, Verdict.UNDELIVERABLE, None, None]
     assert [failure.number for failure in info.value.failures] == [2]
 
 
@@ -177,7 +181,7 @@ async def test_the_output_may_be_json_lines(client: Client, source: Path, tmp_pa
 async def test_a_plan_says_what_would_be_sent_and_saved(source: Path, temporary: Path) -> None:
     source.write_text(numbered(5) + f"0,\n1,nobody\n2,{D}+0@EXAMPLE.com\n")
     plan = await plan_list(source, largest_part=2)
-    assert plan == RunPlan(rows=8, addresses=5, duplicates=1, invalid=1, blank=1, short=0, parts=3)
+    assert plan == RunPlan(rows=8, addresses=5, duplicates=1, invalid=1, blank=1, short=0, parts=2)
     assert plan.saved == 3
     assert list(temporary.iterdir()) == []
 

@@ -1,0 +1,260 @@
+"""No list of one address is ever sent: a lone one is verified by the call for one address."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkverify import (
+    Client,
+    InsufficientCreditsError,
+    RunProgress,
+    RunReport,
+    ServiceError,
+    Stage,
+    UsageError,
+    VerifyUncertainError,
+    plan_list,
+    verify_rows,
+    wait_until,
+)
+from bulkverify.lists import ListSource
+from bulkverify.run import patience
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
+
+from .lists import FAST, D, U, journal_at, left_behind, name, states, table, verdicts_of, verified
+
+ONE = [f"{U}@x.com"]
+
+
+@pytest.fixture
+def alone(source: Path) -> Path:
+    """One distinct address, twice, and rows without any."""
+    source.write_text(f"n,email\n1,{D}+info@gmail.com\n2,\n3,n/a\n4,{D}+info@GMAIL.com\n")
+    return source
+
+
+@pytest.mark.asyncio
+async def test_a_service_that_fails_lists_of_one_record_does_so_once_they_are_paid() -> None:
+    async with (
+        Sandbox(speed=1000, single_record_fails=True) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.url) as client,
+    ):
+        for count, status in ((1, "failed"), (2, "completed")):
+            job = await client.upload([f"{name(number)}@x.com" for number in range(count)])
+            await wait_until(job, "ready", wait=FAST)
+            await job.start()
+            assert (await wait_until(job, status, wait=FAST)).status == status
+            assert sandbox.ledger.spent_on(job.id) == count
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(1, []), (2, [2]), (4, [4]), (5, [2, 3]), (9, [2, 3, 4])]
+)
+async def test_lists_of_any_size_are_verified_by_a_service_that_fails_single_records(
+    output: Path, count: int, sizes: list[int]
+) -> None:
+    async with (
+        Sandbox(speed=1000, requests_per_minute=None, single_record_fails=True) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        sent = [f"{name(number)}@x.com" for number in range(count)]
+        report = await verified(client, sent, output, largest_part=4)
+        assert sorted(upload.total for upload in sandbox.ledger.uploads) == sizes
+        assert sandbox.ledger.verified_addresses == sent[: count == 1]
+        assert report.credits_spent == sandbox.ledger.credits_spent == count
+        assert (report.missing, report.addresses) == (0, count)
+    assert verdicts_of(table(output)[1:]) == [one.partition("+")[0] for one in sent]
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_a_lone_address_has_everything_that_others_have(
+    sandbox: Sandbox, client: Client, alone: Path, output: Path
+) -> None:
+    seen: list[RunProgress] = []
+    report = await verified(
+        client, alone, output, max_credits=1, delete=True, on_progress=seen.append
+    )
+    _, first, *others = table(output)
+    assert first[:-1] == ["1", f"{D}+info@gmail.com", D, "", "Y", "N", "N", "N"]
+    assert first[-1].endswith("Z")
+    assert verdicts_of(others) == [U, U, D]
+    [part] = report.parts
+    assert (report.credits_spent, report.credits_spent_before, part.credits) == (1, 0, 1)
+    assert (report.rows, report.addresses, report.saved, report.missing) == (4, 1, 3, 0)
+    assert part.job_id is None
+    stages = [one.part.stage for one in seen if one.part]
+    assert stages == [Stage.VERIFYING, Stage.FETCHED]
+    assert seen[-1].verified == 1
+    requests = sandbox.ledger.requests
+    assert (requests["verify"], requests["upload"], requests["delete"]) == (1, 0, 0)
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_a_lone_address_can_be_had_as_rows(client: Client) -> None:
+    rows = [row async for row in verify_rows(client, ONE, wait=FAST)]
+    assert [(row.email, row.verdict) for row in rows] == [(ONE[0], U)]
+
+
+@pytest.mark.asyncio
+async def test_a_lone_address_is_not_paid_where_that_is_not_allowed_or_possible(
+    sandbox: Sandbox, client: Client, alone: Path, output: Path
+) -> None:
+    with pytest.raises(UsageError, match="more than the 0 allowed"):
+        await verified(client, alone, output, max_credits=0)
+    sandbox.credits = 0
+    with pytest.raises(InsufficientCreditsError, match="costs 1 credits and the account has 0"):
+        await verified(client, alone, output)
+    assert sandbox.ledger.requests["verify"] == 0
+    assert left_behind(output) == []
+
+
+LOST = [
+    pytest.param({"kind": FaultKind.DROP_AFTER}, id="lost"),
+    pytest.param({"kind": FaultKind.DROP}, id="dropped"),
+    pytest.param({"kind": FaultKind.ANSWER_AFTER, "status": 502}, id="502"),
+    pytest.param({"kind": FaultKind.ANSWER_AFTER, "status": 200}, id="a page"),
+    pytest.param(
+        {
+            "kind": FaultKind.ANSWER_AFTER,
+            "status": 200,
+            "body": '{"result":"Validation timedout","success":false}',
+            "headers": {"Content-Type": "application/json"},
+        },
+        id="validation timed out",
+    ),
+    pytest.param(
+        {
+            "kind": FaultKind.ANSWER_AFTER,
+            "status": 200,
+            "body": '{"result":"deliverable","email":"other@x.com","success":true}',
+            "headers": {"Content-Type": "application/json"},
+        },
+        id="about another",
+    ),
+]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("lost", LOST)
+async def test_a_lone_address_whose_answer_is_lost_is_not_asked_for_again_by_itself(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    alone: Path,
+    output: Path,
+    folder: Path,
+    lost: dict[str, Any],
+) -> None:
+    sandbox.inject(Fault(endpoint="verify", **lost))
+    for _ in range(3):
+        with pytest.raises(
+            VerifyUncertainError, match="for one credit, use `restart=True`"
+        ) as info:
+            await verified(client, alone, output)
+        assert str(folder) in str(info.value)
+        assert states(folder) == ["starting"]
+        assert journal_at(folder)["parts"][0]["credits"] == 1
+        assert sandbox.ledger.requests["verify"] == 1
+    report = await verified(client, alone, output, restart=True)
+    assert (report.credits_spent, sandbox.ledger.requests["verify"]) == (1, 2)
+    assert verdicts_of(table(output)[1:]) == [D, U, U, D]
+
+
+@pytest.mark.asyncio
+async def test_a_lone_address_that_was_being_asked_for_when_the_call_ended_is_lost_too(
+    sandbox: Sandbox, client: Client, alone: Path, output: Path, folder: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="verify", kind=FaultKind.HANG))
+    run = asyncio.create_task(verified(client, alone, output))
+    while not sandbox.ledger.requests["verify"]:  # noqa: ASYNC110 - it happens over there
+        await asyncio.sleep(0.001)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert states(folder) == ["starting"]
+    with pytest.raises(VerifyUncertainError):
+        await verified(client, alone, output)
+    assert sandbox.ledger.requests["verify"] == 1
+
+
+@pytest.mark.asyncio
+async def test_a_lone_address_that_was_refused_costs_nothing(
+    sandbox: Sandbox, client: Client, alone: Path, output: Path
+) -> None:
+    refusal = Fault(
+        endpoint="verify",
+        kind=FaultKind.ANSWER,
+        status=400,
+        body='{"success": false, "result": "Invalid request. Required email."}',
+        headers={"Content-Type": "application/json"},
+    )
+    sandbox.inject(refusal)
+    with pytest.raises(ServiceError, match="Required email"):
+        await verified(client, alone, output)
+    assert left_behind(output) == []
+    report = await verified(client, alone, output)
+    assert (report.credits_spent, report.credits_spent_before) == (1, 0)
+
+
+@pytest.mark.asyncio
+async def test_a_lone_address_waits_out_a_throttle(
+    sandbox: Sandbox, client: Client, alone: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 60.0)
+    sandbox.inject(Fault(endpoint="verify", kind=FaultKind.THROTTLE, times=6))
+    report: RunReport = await verified(client, alone, output)
+    assert (report.credits_spent, sandbox.ledger.credits_spent) == (1, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_lone_address_that_has_its_verdict_needs_no_service_any_more(
+    sandbox: Sandbox, client: Client, alone: Path, output: Path
+) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(seen: RunProgress) -> None:
+        if seen.stage is Stage.JOINING:
+            raise StopError
+
+    with pytest.raises(StopError):
+        await verified(client, alone, output, on_progress=stop)
+    before = sandbox.ledger.requests.total()
+    report = await verified(client, alone, output)
+    assert (report.credits_spent, report.credits_spent_before) == (0, 1)
+    assert sandbox.ledger.requests.total() == before
+
+
+# Sources whose order differs from process to process
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", [set, frozenset, lambda items: iter(set(items))])
+async def test_a_set_is_refused_before_anything_is_sent(
+    sandbox: Sandbox,
+    client: Client,
+    output: Path,
+    kind: Any,  # noqa: ANN401 - makes a source
+) -> None:
+    items = [f"{D}@x.com", f"{U}@x.com"]
+    with pytest.raises(UsageError, match=r"another order in each process.*Pass `sorted\(\.\.\.\)`"):
+        await verified(client, kind(items), output)
+    with pytest.raises(UsageError, match="another order"):
+        await plan_list(kind(items))
+    with pytest.raises(UsageError, match="another order"):
+        _ = [row async for row in verify_rows(client, kind(items))]
+    assert sandbox.ledger.requests.total() == 0
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_what_keeps_its_order_is_taken(client: Client, output: Path) -> None:
+    items: dict[str, object] = {f"{D}@x.com": 1, f"{U}@x.com": 2}
+    sources: list[ListSource] = [items.keys(), list(items), (one for one in items)]
+    for source in sources:
+        await verified(client, source, output, overwrite=True)
+        assert verdicts_of(table(output)) == ["verdict", D, U]
