@@ -61,6 +61,8 @@ UNPAID: Final = frozenset({PartState.PENDING, PartState.UPLOADING, PartState.UPL
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, RecursionError, BaseValidationError)
 
 _NAMED: Final = frozenset(PartState) - {PartState.PENDING, PartState.UPLOADING}
+# A lone address is verified without a list, which would have an id.
+_NAMELESS: Final = frozenset({PartState.STARTING, PartState.DOWNLOADED})
 
 
 @attrs.define(kw_only=True)
@@ -83,8 +85,6 @@ class PartRecord:
         """Refuse what no run writes down, as after an edit by hand."""
         if self.credits < 0 or self.orphans < 0:
             raise ValueError("less than nothing was spent or lost")
-        if self.job_id is None and self.state in _NAMED:
-            raise ValueError("a list is on the service, and its id is missing")
 
 
 @attrs.define(kw_only=True)
@@ -111,6 +111,10 @@ class Record:
         ids = [part.job_id for part in self.parts if part.job_id is not None]
         if len(ids) != len(set(ids)):
             raise ValueError("two parts have one job")
+        for part, record in zip(self.split.parts, self.parts, strict=True):
+            alone = part.addresses == 1 and record.state in _NAMELESS
+            if record.job_id is None and record.state in _NAMED and not alone:
+                raise ValueError("a list is on the service, and its id is missing")
 
     @property
     def is_sealed(self) -> bool:

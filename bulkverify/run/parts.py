@@ -182,7 +182,7 @@ class PartRun:
         digest = partial(self.crew.journal.digest_of_results, self.part.number)
         self._fetched(await in_thread(digest, RowCount()))
 
-    def _fetched(self, results: str) -> None:
+    def _fetched(self, results: str | None) -> None:
         self._note(PartState.DOWNLOADED, results=results)
         self._tell(Stage.FETCHED)
 

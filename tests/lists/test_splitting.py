@@ -339,7 +339,7 @@ def test_every_row_is_accounted_for(
 def test_a_split_that_was_damaged_is_noticed(
     path: Path, name: str, damage: Callable[[bytes], bytes | None]
 ) -> None:
-    table = opened(path, CONTENT)
+    table = opened(path, f"{CONTENT}Tim,d@x.com\n")
     done = split(table, path.parent, largest_rows=2)
     assert is_intact(path.parent, done)
     place = path.parent / name
@@ -363,7 +363,7 @@ def test_everything_that_is_written_is_on_the_disk_at_the_end(
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", note)
-    split(opened(path, CONTENT), path.parent, largest_rows=2)
+    split(opened(path, f"{CONTENT}Tim,d@x.com\n"), path.parent, largest_rows=2)
     files = [path.parent / name for name in ("rows.bin", "part-0001.csv", "part-0002.csv")]
     assert {(file.stat().st_ino, file.stat().st_size) for file in files} <= set(synced)
 

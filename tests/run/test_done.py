@@ -18,7 +18,7 @@ from bulkverify.run.reading import Reading
 from bulkverify.run.written import VALID, Written, note_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
-from .lists import D, U, journal_at, left_behind, table, verdicts_of, verified
+from .lists import A, D, K, U, journal_at, left_behind, numbered, table, verdicts_of, verified
 
 MINUTE = timedelta(minutes=1)
 
@@ -290,7 +290,7 @@ async def test_what_does_not_shape_the_output_may_change(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     await verified(client, source, output, only=[D, U])
-    options: dict[str, Any] = {"largest_part": 1, "parts_at_once": 3, "max_credits": 0}
+    options: dict[str, Any] = {"largest_part": 2, "parts_at_once": 3, "max_credits": 0}
     _, requests = await again(sandbox, client, source, output, only=[U, D], **options)
     assert requests == 0
 
@@ -410,15 +410,16 @@ async def test_a_note_that_can_not_be_written_loses_nothing(
 async def test_an_output_with_rows_of_failed_parts_is_not_done(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
+    source.write_text(numbered(4))
     await verified(client, source, output)
     assert note_of(output).exists()
     sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER))
-    options: dict[str, Any] = {"largest_part": 1, "overwrite": True}
+    options: dict[str, Any] = {"largest_part": 2, "overwrite": True}
     with pytest.raises(IncompleteRunError):
         await verified(client, source, output, restart=True, **options)
     assert not note_of(output).exists()
     await verified(client, source, output, **options)
-    assert verdicts_of(table(output)) == ["verdict", D, U, D]
+    assert verdicts_of(table(output)) == ["verdict", D, U, A, K]
     assert note_of(output).exists()
 
 
@@ -475,7 +476,7 @@ async def test_a_run_that_is_under_way_is_not_forgotten_for_an_older_output(
     assert not folder.exists()
     # A run of another list is not forgotten either.
     before = source.read_text()
-    source.write_text(f"email\n{D}+1@x.com\n")
+    source.write_text(f"email\n{D}+1@x.com\n{D}+2@x.com\n")
     with pytest.raises(DiedError):
         await verified(client, source, output, overwrite=True, on_progress=stop)
     source.write_text(before)
@@ -509,7 +510,7 @@ async def test_a_journal_that_was_done_with_does_not_stop_the_next_list(  # noqa
     with dying():
         await verified(client, source, output)
     (folder / "run.json").write_text(json.dumps(journal_at(folder) | {"finished": finished}))
-    source.write_text(f"email\n{D}+1@x.com\n")
+    source.write_text(f"email\n{D}+1@x.com\n{D}+2@x.com\n")
     with pytest.raises(FileExistsError):
         await verified(client, source, output)
     report, _ = await again(sandbox, client, source, output, overwrite=True)
