@@ -20,7 +20,7 @@ from bulkverify import (
 )
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
-from .lists import FAST, OURS, A, D, K, U, left_behind, table, verdicts_of, verified
+from .lists import FAST, OURS, A, D, K, U, left_behind, numbered, table, verdicts_of, verified
 
 # The untidy list
 
@@ -365,12 +365,13 @@ async def test_the_name_of_the_output_says_how_it_is_written(
 async def test_where_nothing_was_written_the_report_counts_every_row_as_missing(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
+    source.write_text(numbered(4))
     sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER, times=2))
     with pytest.raises(IncompleteRunError, match="Nothing was written") as info:
-        await verified(client, source, output, largest_part=1)
+        await verified(client, source, output, largest_part=2)
     report = info.value.report
     assert report is not None
-    assert (report.rows, report.written, report.missing) == (3, 0, 3)
+    assert (report.rows, report.written, report.missing) == (4, 0, 4)
     assert set(attrs.asdict(report.verdicts).values()) == {0}
     assert set(attrs.asdict(report.flags).values()) == {0}
     assert not output.exists()
