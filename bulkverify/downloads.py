@@ -58,9 +58,7 @@ async def stream_rows(
         try:
             pending = results.pending()
         except ProtocolError:
-            if total is None or results.count >= total:
-                return  # `finish` says so
-            pending = 0  # it comes of the cut
+            pending = 0  # `finish` says so, unless rows are missing: then it comes of the cut
         _require(results.count + pending, total)
 
     piece = b""

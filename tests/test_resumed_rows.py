@@ -154,6 +154,13 @@ async def test_a_file_that_ends_inside_its_last_row_is_asked_for_again(left: str
 
 
 @pytest.mark.asyncio
+async def test_an_answer_that_ends_before_the_last_one_broke_is_not_the_end() -> None:
+    service = Service(900, -300, None, total=None)
+    assert [row.email for row in await rows_of(service)] == ADDRESSES
+    assert service.downloads == 3
+
+
+@pytest.mark.asyncio
 async def test_a_character_that_was_cut_in_two_is_completed() -> None:
     at = RESULTS.index("ä30".encode()) + 1
     service = Service(-at, None)

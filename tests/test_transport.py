@@ -15,6 +15,7 @@ from bulkverify import (
     ClientClosedError,
     ConnectionFailedError,
     IncompleteDownloadError,
+    JobNotFoundError,
     NotReadyError,
     RateLimitedError,
     RequestTimeoutError,
@@ -23,7 +24,7 @@ from bulkverify import (
 )
 from bulkverify._version import __version__
 from bulkverify.answers import Answer, Endpoint
-from bulkverify.failures import LONGEST_PAUSE, may_repeat, translate
+from bulkverify.failures import LONGEST_PAUSE, ConnectionLostError, may_repeat, translate
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from bulkverify.testing import virtual_clock
 from bulkverify.transport import _read_answer
@@ -193,6 +194,36 @@ async def test_the_next_attempt_comes_no_earlier_than_the_service_asks() -> None
                 await client.credits()
                 assert 100 <= clock.now - began < 102
                 assert sandbox.ledger.requests["credits"] == 3
+
+
+@pytest.mark.asyncio
+async def test_the_pauses_grow_from_half_a_second() -> None:
+    with virtual_clock() as clock:
+        async with Sandbox() as sandbox, Client(sandbox.api_key, base_url=sandbox.url) as client:
+            sandbox.inject(Fault(kind=FaultKind.ANSWER, endpoint="credits", times=3))
+            began = clock.now
+            await client.credits()
+            assert 0.5 + 1 + 2 <= clock.now - began < 0.5 + 1 + 2 + 3 * 0.5 + 0.2
+
+
+@pytest.mark.asyncio
+async def test_downloads_keep_to_the_budget() -> None:
+    with virtual_clock() as clock:
+        async with (
+            Sandbox() as sandbox,
+            Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=2) as client,
+        ):
+            began = clock.now
+            for _ in range(3):
+                with pytest.raises(JobNotFoundError):
+                    await anext(client.rows("nosuchjob", verdicts=["unknown"]))
+            assert clock.now - began >= 60
+
+
+def test_a_lost_connection_names_its_cause() -> None:
+    lost_error = ConnectionLostError(ConnectionResetError(104, "Connection reset by peer"))
+    assert str(lost_error) == "Connection reset by peer"
+    assert str(ConnectionLostError("by a middleware")) == "by a middleware"
 
 
 @pytest.mark.asyncio
