@@ -20,7 +20,7 @@ from . import kills, product
 from .product import Case, Result, firsts, run
 from .world import VARIANTS
 
-_TOLD_EVERY = 5000
+_TOLD_EVERY = 1000
 _SHOWN = 3
 _ALIKE = re.compile(r"[0-9a-z]{32,}|[0-9a-f]{8}(?=\.part)|/dev/shm/[^ ]*|[0-9.]+")
 
