@@ -53,8 +53,7 @@ _TEXTS: Final[dict[Endpoint, tuple[str, ...]]] = {
 """The refusals of the contract that come with a 400; the longest are cut."""
 
 _PAGE: Final = f"<!DOCTYPE html><html><body><h1>Bad Gateway</h1>?apikey={KEY}</body></html>"
-# What comes with a good status and is no good answer.
-_BODIES: Final = {
+BODIES: Final = {
     "a page": _PAGE,
     "nothing": "",
     "a list": "[1]",
@@ -62,6 +61,8 @@ _BODIES: Final = {
     "a no": '{"success": "false"}',
     "no JSON": '{"success": tru',
 }
+"""What comes with a good status and is no good answer, by name."""
+
 CHANGING: Final = frozenset[Endpoint]({"upload", "start", "delete", "verify"})
 """What these ask for has an effect, so that it matters whether the answer or the request was lost."""
 
@@ -150,7 +151,7 @@ def _answers(endpoint: Endpoint) -> Iterator[tuple[str, int, str]]:
     yield "Invalid API Key", 401, _refusal("Invalid API Key")
     yield "Insufficient", 402, _refusal("Insufficient verification credits. Please order a plan.")
     yield "502 page", 502, _PAGE
-    for name, body in _BODIES.items():
+    for name, body in BODIES.items():
         yield name, 200, body
 
 

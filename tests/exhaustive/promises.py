@@ -20,7 +20,7 @@ from bulkverify import (
 from bulkverify.sandbox import Fault, FaultKind
 from bulkverify.sandbox.ledger import Endpoint
 
-from .catalogue import KEY
+from .catalogue import BODIES, KEY
 from .world import MOST_CALLS, Story
 
 _DATE: Final = re.compile(r"[0-9-]{10}T[0-9:.]{12}Z")
@@ -86,9 +86,11 @@ def _faults(story: Story) -> Iterator[tuple[Endpoint, str | None, Fault]]:
 
 
 def _refuses(fault: Fault) -> bool:
-    answered = fault.kind in {FaultKind.ANSWER, FaultKind.ANSWER_AFTER}
+    """Tell whether an answer says no, which is believed whatever was done before it."""
+    if fault.kind not in {FaultKind.ANSWER, FaultKind.ANSWER_AFTER}:
+        return fault.kind is FaultKind.THROTTLE
     client_error = HTTPStatus.BAD_REQUEST <= fault.status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return fault.kind is FaultKind.THROTTLE or (answered and client_error)
+    return client_error or fault.body == BODIES["a no"]
 
 
 def _money(story: Story) -> Iterator[str]:
