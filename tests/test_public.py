@@ -35,7 +35,7 @@ LAYERS = """
     lists.packages lists.workbooks lists.spreadsheets
     lists.opening lists.splitting lists.matching lists.verdicts lists.joining lists
     run.report run.threads run.board run.reading run.written run.locking run.folder run.journal
-    run.patience run.parts run.crew run.steps run.output
+    run.patience run.alone run.parts run.crew run.steps run.output
     run.whole run
 """
 ORDER = LAYERS.split()
