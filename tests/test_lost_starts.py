@@ -20,7 +20,7 @@ from bulkverify import (
 )
 from bulkverify.money import may_have_arrived
 from bulkverify.sandbox import FaultKind, Sandbox
-from tests.refusals import FINAL, PASSING, at_start
+from tests.refusals import FINAL, PASSING, at_start, said
 from tests.served import ADDRESSES, fault, served
 
 pytestmark = pytest.mark.asyncio
@@ -91,6 +91,16 @@ async def test_a_look_at_a_lost_start_that_is_refused_settles_nothing(then: dict
             with pytest.raises(AlreadyStartedError):
                 await start_by_another(sandbox, job)
         assert sandbox.ledger.credits_spent == len(ADDRESSES)
+
+
+@pytest.mark.parametrize("text", ["Job not found", "A text that no contract knows"])
+async def test_a_look_at_a_lost_start_that_is_refused_leaves_the_start_to_tell(text: str) -> None:
+    async with served(speed=0) as (sandbox, client):
+        job = await ready(sandbox, client)
+        sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
+        sandbox.inject(fault("status", **said(400, text)))
+        assert "already started" in (await job.start()).message
+        assert sandbox.ledger.requests["start"] == 2
 
 
 @pytest.mark.parametrize("then", [one for one in FINAL if one.id not in {"a list", "503 for long"}])
