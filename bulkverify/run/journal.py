@@ -17,7 +17,7 @@ What was damaged meanwhile is made again from the list, or fetched again.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
@@ -228,6 +228,16 @@ class Journal:
             if part.state is PartState.DOWNLOADED
             and (part.results is None or part.results != self.digest_of_results(part.number))
         ]
+
+    def forget_results(self, numbers: Collection[int]) -> None:
+        """Write down that the results of parts are to be fetched again.
+
+        The answer for a lone address can't be: it counts as lost, so that it is not paid again.
+        """
+        for part in self.record.parts if self.record else ():
+            if part.number in numbers:
+                part.state = PartState.STARTING if part.job_id is None else PartState.STARTED
+        self.save()
 
     def remove(self) -> None:
         """Delete it and let go of it; only whoever has it open does."""

@@ -25,7 +25,7 @@ from bulkverify.lists import Joined, JoinedRow, Table, is_intact, join, joined_r
 from bulkverify.models import Verdict
 from bulkverify.run.board import Board
 from bulkverify.run.crew import failures, see_through
-from bulkverify.run.journal import Journal, PartState, Record, seal_of, ways_out
+from bulkverify.run.journal import Journal, Record, seal_of, ways_out
 from bulkverify.run.parts import Crew
 from bulkverify.run.patience import Patience
 from bulkverify.run.reading import Reading, Splitting
@@ -215,11 +215,8 @@ class Run:
             record.split, record.seal = split, seal_of(split)
             self.journal.save()
         lost = await self.in_thread(self.journal.lost_results)
-        for part in record.parts:
-            if part.number in lost:
-                part.state = PartState.STARTED
         if lost:
-            self.journal.save()
+            self.journal.forget_results(lost)
 
     async def join(
         self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None, *, excel_safe: bool
@@ -236,10 +233,7 @@ class Run:
             unreadable = await self.in_thread(partial(_unreadable, self.journal.results()))
             if not unreadable:
                 raise
-            for part in self.record.parts:
-                if part.number in unreadable:
-                    part.state = PartState.STARTED
-            self.journal.save()
+            self.journal.forget_results(unreadable)
             for error in unreadable.values():
                 self._client.redacted(error)
             self._fail(self._crew, unreadable)

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from bulkverify import BulkVerifyError, Client, JournalError, RunProgress, Stage
+from bulkverify import (
+    BulkVerifyError,
+    Client,
+    JournalError,
+    RunProgress,
+    Stage,
+    VerifyUncertainError,
+)
 from bulkverify.run.folder import LOCK
 from bulkverify.run.journal import Journal
 from bulkverify.run.reading import Reading, Splitting
@@ -399,3 +406,22 @@ async def test_lists_that_are_known_nowhere_are_not_paid_again(
             await verified(other, many, output, **OPTIONS)
     assert sandbox.ledger.credits_spent == 6
     assert D in verdicts_of(table(output))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("by", [gone, halved, zeroed])
+async def test_the_lost_answer_for_a_lone_address_is_not_paid_again(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    folder: Path,
+    by: Callable[[bytes], bytes | None],
+) -> None:
+    source.write_text(numbered(1))
+    await stopped(client, source, output, Stage.JOINING)
+    damage(folder / "part-0001.results.csv", by)
+    for _ in range(2):
+        with pytest.raises(VerifyUncertainError, match="restart"):
+            await verified(client, source, output, **OPTIONS)
+    assert sandbox.ledger.credits_spent == 1
