@@ -47,7 +47,7 @@ async def test_the_first_poll_of_a_wait_becomes_urgent_towards_its_deadline() ->
     stream = Stream(ScriptedClient([]).job(JOB_ID))
     joined(stream, timeout=200)
     joined(stream, timeout=100)
-    joined(stream, timeout=300).cancel()
+    joined(stream, timeout=10).cancel()
     assert stream.overdue(20) == pytest.approx(20 / 60)
     assert stream.overdue(70) == pytest.approx(70 / 30)
     assert stream.overdue(100 - URGENT_SECONDS) == math.inf
