@@ -230,6 +230,14 @@ def test_what_an_answer_means_is_known_without_an_http_client(module: str) -> No
     assert not {name for name in seen if name.partition(".")[0] in {"aiohttp", "yarl"}}
 
 
+@pytest.mark.parametrize(
+    "module", sorted(EVERY_MODULE - {"bulkverify.logs", "bulkverify.cli.runner"})
+)
+def test_no_log_handler_can_break_what_logs(module: str) -> None:
+    """`logs.SafeLogger` is the one way to a logger; the command only adds its handler to one."""
+    assert not [node for node in statements(tree_of(module)) if "logging" in ast.unparse(node)]
+
+
 def test_importing_the_package_loads_nothing_optional_and_starts_nothing() -> None:
     code = """if True:
         import json, sys, threading

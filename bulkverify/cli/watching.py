@@ -1,15 +1,15 @@
 """How far the work is: a line where somebody watches, and the log for whoever asked for it."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
 from bulkverify.cli.output import Show
+from bulkverify.logs import SafeLogger
 from bulkverify.models import JobSnapshot
 from bulkverify.run.report import RunProgress
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = SafeLogger(__name__)
 
 
 class Line(Protocol):

@@ -1,7 +1,6 @@
 """The file that a run writes: there when it is complete, and known again if it has to be written anew."""
 
 import errno
-import logging
 import os
 from functools import partial
 from hashlib import blake2b
@@ -13,13 +12,14 @@ import attrs
 from bulkverify.errors import UsageError
 from bulkverify.files import flush_folder, flush_to_disk, replacing
 from bulkverify.lists import Joined, Split
+from bulkverify.logs import SafeLogger
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.run.journal import Record
 from bulkverify.run.report import RunReport
 from bulkverify.run.steps import Form, Run
 from bulkverify.run.written import Written, note_of
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = SafeLogger(__name__)
 
 _JSON_LINES: Final = (".jsonl", ".ndjson")
 

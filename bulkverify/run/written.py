@@ -9,7 +9,6 @@ It holds neither the key nor an address.
 """
 
 import json
-import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
@@ -18,11 +17,12 @@ import attrs
 from cattrs.errors import BaseValidationError
 
 from bulkverify.files import flush_folder, is_file, replacing
+from bulkverify.logs import SafeLogger
 from bulkverify.models import Verdict, converter
 from bulkverify.run.reading import Splitting
 from bulkverify.run.report import RunReport
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = SafeLogger(__name__)
 
 VALID: Final = timedelta(days=6)
 """How long an output counts as done: less than a week, so that a weekly job gets new verdicts."""
