@@ -134,7 +134,7 @@ def _count(result: Result, tally: Tally) -> None:
     tally.add(f"faults: {result.case.variant}, {kind}", result.case, result.broken)
     tally.counts[f"calls made: {result.calls}"] += 1
     if result.denied:
-        tally.counts["faults: a start was done and denied, and the list ended: paid again"] += 1
+        tally.counts["faults: done and denied by the service, so rightly done again"] += 1
     if not result.took_effect:
         tally.counts["faults: without effect (an ended list, another request than before)"] += 1
 
