@@ -72,10 +72,10 @@ def denied(story: Story) -> bool:
 
 
 def _uncertain(story: Story, wanted: Endpoint) -> Iterator[str]:
-    """Name the lists of those requests whose answer did not tell what became of them."""
+    """Name the lists of those requests after which something may have been paid, as far as can be known."""
     for endpoint, job_id, fault in _faults(story):
-        timed_out = wanted == "verify" and "timedout" in str(fault.body)
-        if endpoint == wanted and (timed_out or not _refuses(fault)):
+        paid = any(text in str(fault.body) for text in ("timedout", "already started"))
+        if endpoint == wanted and (paid or not _refuses(fault)):
             yield job_id or "no list"
 
 
