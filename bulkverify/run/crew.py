@@ -41,7 +41,7 @@ async def see_through(crew: Crew, parts_at_once: int) -> Mapping[int, BulkVerify
     async def work() -> None:
         for run in runs:
             try:
-                await run.run()
+                await _done(run)
             except _STOPPING:
                 raise
             except BulkVerifyError as error:
@@ -56,7 +56,26 @@ async def see_through(crew: Crew, parts_at_once: int) -> Mapping[int, BulkVerify
         first = next(_errors(several))
     else:
         return failed
+    if isinstance(first, _CancelledWithinError) and first.__cause__ is not None:
+        raise first.__cause__
     raise first
+
+
+async def _done(run: PartRun) -> None:
+    try:
+        await run.run()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise _CancelledWithinError from error
+
+
+class _CancelledWithinError(Exception):
+    """A callback, a strategy or a middleware raised `CancelledError`, and the part was not cancelled.
+
+    A task group takes such a task for one that has done its work.
+    """
 
 
 def failures(crew: Crew, failed: Mapping[int, BulkVerifyError]) -> tuple[PartFailure, ...]:

@@ -1,5 +1,6 @@
 """What the parts of one run owe each other: an error of the account, room, and a true bill."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,22 @@ async def test_a_list_that_was_started_by_hand_has_cost_what_the_service_counts(
     assert (report.credits_spent, report.credits_spent_before, report.missing) == (0, 3, 1)
     assert verdicts_of(table(output)) == ["verdict", D, U, A, ""]
     assert K not in output.read_text().split("\n")[-2].split(",")[2:]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("stage", [Stage.UPLOADING, Stage.STARTING, Stage.DOWNLOADING])
+async def test_a_cancellation_from_within_a_part_ends_the_run_like_any_error(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox, client: Client, four: Path, output: Path, stage: Stage, number: int
+) -> None:
+    def give_up(progress: RunProgress) -> None:
+        part = progress.part
+        if part is not None and (part.number, part.stage) == (number, stage):
+            raise asyncio.CancelledError("mine")
+
+    with pytest.raises(asyncio.CancelledError, match="mine"):
+        await verified(client, four, output, largest_part=2, on_progress=give_up)
+    assert not output.exists()
+    report = await verified(client, four, output, largest_part=2)
+    assert (report.missing, sandbox.ledger.credits_spent) == (0, 4)
+    assert not sandbox.ledger.paid_twice
