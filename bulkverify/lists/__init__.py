@@ -10,7 +10,7 @@ were sent in take up to 90 bytes an address of the part that is being matched.
 """
 
 from bulkverify.lists.addresses import address_key
-from bulkverify.lists.folders import part_path
+from bulkverify.lists.folders import part_path, results_path
 from bulkverify.lists.joining import Joined, JoinedRow, join, joined_rows
 from bulkverify.lists.matching import Match
 from bulkverify.lists.opening import ListFormat, ListSource, open_table
@@ -38,5 +38,6 @@ __all__ = [
     "joined_rows",
     "open_table",
     "part_path",
+    "results_path",
     "split",
 ]

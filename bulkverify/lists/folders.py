@@ -12,6 +12,11 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:04}.csv"
 
 
+def results_path(folder: Path, number: int) -> Path:
+    """Return where the results of a part are, once they have been fetched."""
+    return folder / f"part-{number:04}.results.csv"
+
+
 def rows_path(folder: Path) -> Path:
     """Return where it is noted which row has which address."""
     return folder / "rows.bin"

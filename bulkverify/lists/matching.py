@@ -4,7 +4,8 @@ A row is for the address that it spells, with the domain in any case. A row in a
 sent is for the addresses that differ from it in case only and have no row of their own. So the verdict
 of `anna@x.com` never stands behind `Anna@x.com` where both were sent, with one exception: a service
 that writes everything in lower case returns `anna@x.com` twice then, and the second row is for
-`Anna@x.com`.
+`Anna@x.com`. Where such rows differ in what was found, and any of several addresses may be meant, none of
+these gets a verdict.
 
 Of several rows for one address the one that was verified last counts; a row without a time is older
 than any other. An address whose last rows contradict each other at the same time gets no verdict.
@@ -13,8 +14,9 @@ Only hashes of the addresses that were sent are kept, so that no results can tak
 """
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import compress, islice
 from typing import Final, TypeVar
 
 import attrs
@@ -83,6 +85,7 @@ class Matching:
         )
         lowered = True
         doubled = foreign = 0
+        own, stray = _Alike(len(self._folds)), _Alike(len(self._folds))
         for batch in _batches(found):
             keys = [address_key(address) for address, _, _ in batch]
             folds = [key.lower() for key in keys]
@@ -90,17 +93,16 @@ class Matching:
             numbers = zip(self._keys.find(keys), self._folds.find(folds), batch, strict=True)
             for number, fold, (_, code, time) in numbers:
                 if number >= 0:
+                    own.add(fold, code)
                     if not exact.add(number, code, time):
                         doubled += 1
                         seconds.add(fold, code, time)
                 elif fold >= 0:
+                    stray.add(fold, code)
                     doubled += not others.add(fold, code, time)
                 else:
                     foreign += 1
-        sources = (others, seconds) if lowered else (others,)
-        for number, fold in enumerate(self._fold_of):
-            for source in sources:
-                exact.fill(number, source, fold)
+        self._fill(exact, others, seconds if lowered else None, own, stray)
         contested = len(exact.contested)
         for number in exact.contested:
             exact.codes[number], exact.times[number] = MISSING, NEVER
@@ -116,6 +118,44 @@ class Matching:
                 foreign=foreign,
             ),
         )
+
+    def _fill(
+        self,
+        exact: "_Newest",
+        others: "_Newest",
+        seconds: "_Newest | None",
+        own: "_Alike",
+        stray: "_Alike",
+    ) -> None:
+        """Give rows in another spelling to the addresses that they may be for."""
+        lacking = [code == MISSING for code in exact.codes]
+        open_to = Counter(compress(self._fold_of, lacking))
+        for number, fold in enumerate(self._fold_of):
+            exact.fill(number, others, fold)
+            if seconds is not None:
+                exact.fill(number, seconds, fold)
+            if fold in stray.mixed:
+                guessed = lacking[number] and open_to[fold] > 1
+            else:
+                twice = seconds is not None and others.codes[fold] == MISSING and fold in own.mixed
+                guessed = twice and open_to[fold] > 0
+            if guessed:
+                exact.contested.add(number)
+
+
+class _Alike:
+    """Whether all rows of addresses that differ in case only say the same; `mixed` has those that do not."""
+
+    def __init__(self, size: int) -> None:
+        self._codes = array("H", [MISSING]) * size
+        self.mixed: set[int] = set()
+
+    def add(self, fold: int, code: int) -> None:
+        """Take what a row says."""
+        if self._codes[fold] == MISSING:
+            self._codes[fold] = code
+        elif self._codes[fold] != code:
+            self.mixed.add(fold)
 
 
 class _Newest:

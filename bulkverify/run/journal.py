@@ -30,7 +30,7 @@ from cattrs.errors import BaseValidationError
 
 from bulkverify.errors import JournalError
 from bulkverify.files import flush_folder, is_file, replacing
-from bulkverify.lists import Split, file_digest, part_path
+from bulkverify.lists import Split, file_digest, part_path, results_path
 from bulkverify.models import converter
 from bulkverify.run.folder import RECORD, clear_folder, lock_folder, remove_folder, sweep_folder
 from bulkverify.run.reading import Splitting
@@ -205,7 +205,7 @@ class Journal:
 
     def results_of(self, number: int) -> Path:
         """Where the results of a part are, once they have been fetched."""
-        return self.folder / f"part-{number:04}.results.csv"
+        return results_path(self.folder, number)
 
     def digest_of_results(self, number: int) -> str | None:
         """Return the digest of the results of a part; `None` where there are none."""
@@ -285,6 +285,14 @@ def _load(folder: Path) -> Record | None:
         raise JournalError(
             f"{folder} was written by another version of bulkverify (format {record}): go on with that "
             f"one. {ways_out(folder)}",
+            path=str(folder),
+        )
+    if any(
+        part.state in UNPAID and is_file(results_path(folder, part.number)) for part in record.parts
+    ):
+        raise JournalError(
+            f"{path} is older than the results beside it, and what was paid since then is not in it. "
+            f"Restore the newer one. {ways_out(folder)}",
             path=str(folder),
         )
     _resume(record.parts)

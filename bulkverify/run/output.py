@@ -15,7 +15,7 @@ from bulkverify.lists import Joined, Split
 from bulkverify.logs import SafeLogger
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.run.journal import Record
-from bulkverify.run.report import RunReport
+from bulkverify.run.report import RunReport, Stage
 from bulkverify.run.steps import Form, Run
 from bulkverify.run.written import Written, note_of
 
@@ -121,9 +121,12 @@ class Output:
         report = written.report
         if delete and not report.missing and not written.deleted:
             await run.delete(part.job_id for part in report.parts if part.job_id is not None)
-            deleted = attrs.evolve(written, deleted=True)
-            await run.in_thread(partial(deleted.note, self.path))
-        await run.finish(delivered=True)
+            written = attrs.evolve(written, deleted=True)
+            await run.in_thread(partial(written.note, self.path))
+        if written.is_noted(self.path) or await run.in_thread(partial(written.note, self.path)):
+            await run.finish(delivered=True)
+        else:  # the record has to tell the same call that the work is done
+            run.board.tell(Stage.DONE)
 
     async def _write(self, run: Run) -> Written:
         mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()

@@ -116,7 +116,9 @@ async def verify_list(
         source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
     )
     _keep_apart(folder, reading, path)
-    check_writable(path, overwrite=True)  # that it exists is known better when the journal is open
+    # That the output exists is known better when the journal is open.
+    check_writable(path, overwrite=True)
+    check_writable(note_of(path), overwrite=True)
     terms = Terms(
         splitting=Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part),
         parts_at_once=parts_at_once,

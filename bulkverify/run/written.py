@@ -16,6 +16,7 @@ from typing import Final, Self
 import attrs
 from cattrs.errors import BaseValidationError
 
+from bulkverify.errors import JournalError
 from bulkverify.files import flush_folder, is_file, replacing
 from bulkverify.logs import SafeLogger
 from bulkverify.models import Verdict, converter
@@ -54,20 +55,33 @@ class Written:
 
     @classmethod
     def noted(cls, output: Path) -> Self | None:
-        """Read the note beside an output; one that is missing or damaged is none."""
+        """Read the note beside an output; without the output it means nothing.
+
+        Raises:
+            JournalError: it can't be read, so the output may be paid for already.
+        """
         path = note_of(output)
-        if not is_file(path):
+        if not (is_file(path) and is_file(output)):
             return None
         try:
-            found = converter.structure(json.loads(path.read_bytes()), cls)
+            document = json.loads(path.read_bytes())
+            version = document["version"]
+            found = converter.structure(document, cls) if version == _VERSION else None
         except (OSError, ValueError, TypeError, KeyError, RecursionError, BaseValidationError):
-            return None
-        return found if found.version == _VERSION else None
+            found = None
+        if found is None:
+            raise JournalError(
+                f"{path} says what was verified into {output} before, and this version can't read it. "
+                f"`restart=True` verifies the list again and pays for it again, and so does the same "
+                f"call once {path.name} is deleted.",
+                path=str(path),
+            )
+        return found
 
-    def note(self, output: Path) -> None:
-        """Write the note beside an output, and return when the disk has it.
+    def note(self, output: Path) -> bool:
+        """Write the note beside an output, and tell whether the disk has it.
 
-        Where that can't be done, the output is worth more than the note.
+        Where it can't be written, the output is worth more than the note.
         """
         path = note_of(output)
         try:
@@ -75,9 +89,17 @@ class Written:
                 file.write(json.dumps(converter.unstructure(self), indent=1).encode())
             flush_folder(path.parent)
         except OSError as error:
-            _log.warning(
-                "%s can't be written, so the same call will not know of it: %s", path, error
-            )
+            _log.warning("%s can't be written, so the journal of the run stays: %s", path, error)
+            return False
+        return True
+
+    def is_noted(self, output: Path) -> bool:
+        """Tell whether the note beside an output is this one."""
+        try:
+            found = Written.noted(output)
+        except JournalError:
+            return False
+        return found is not None and found.written_at == self.written_at
 
     def is_at(self, path: Path) -> bool:
         """Tell whether the file at `path` is that very output."""

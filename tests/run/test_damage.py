@@ -425,3 +425,28 @@ async def test_the_lost_answer_for_a_lone_address_is_not_paid_again(  # noqa: PL
         with pytest.raises(VerifyUncertainError, match="restart"):
             await verified(client, source, output, **OPTIONS)
     assert sandbox.ledger.credits_spent == 1
+
+
+@pytest.mark.asyncio
+async def test_a_record_that_is_older_than_the_results_is_refused(
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
+) -> None:
+    older: list[bytes] = []
+
+    def keep(seen: RunProgress) -> None:
+        if seen.part is not None and seen.part.stage is Stage.UPLOADING:
+            older.append((folder / "run.json").read_bytes())
+        if seen.part is not None and seen.part.stage is Stage.FETCHED:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await verified(client, many, output, largest_part=2, parts_at_once=1, on_progress=keep)
+    spent = sandbox.ledger.credits_spent
+    newer = (folder / "run.json").read_bytes()
+    (folder / "run.json").write_bytes(older[0])
+    with pytest.raises(JournalError, match="older than the results"):
+        await verified(client, many, output, largest_part=2)
+    assert sandbox.ledger.credits_spent == spent
+    (folder / "run.json").write_bytes(newer)
+    await verified(client, many, output, largest_part=2)
+    assert not sandbox.ledger.paid_twice

@@ -1,8 +1,10 @@
 """A list that was verified is not paid for again by the same call: its output is known by a note."""
 
+import errno
 import json
 import logging
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -372,38 +374,81 @@ async def test_an_output_that_was_changed_or_removed_is_not_taken_for_it(
         lambda text: text.replace('"rows": 3', '"rows": "many"'),
     ],
 )
-async def test_a_damaged_note_is_none(
+async def test_a_damaged_note_is_no_reason_to_pay_again(
     sandbox: Sandbox, client: Client, source: Path, output: Path, damage: Callable[[str], str]
 ) -> None:
     await verified(client, source, output)
     note = note_of(output)
     note.write_text(damage(note.read_text()))
-    with pytest.raises(FileExistsError):
-        await verified(client, source, output)
-    report, _ = await again(sandbox, client, source, output, overwrite=True)
+    for overwrite in (False, True):
+        with pytest.raises(JournalError, match="restart=True"):
+            await verified(client, source, output, overwrite=overwrite)
+    assert sandbox.ledger.credits_spent == 2
+    report, _ = await again(sandbox, client, source, output, overwrite=True, restart=True)
     assert report.already_verified_at is None
     assert Written.noted(output) is not None
+    output.unlink()
+    note.write_text(damage(note.read_text()))
+    await verified(client, source, output)  # without the output it says nothing
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("precious")])
 @pytest.mark.timeout(20)
-async def test_a_note_that_can_not_be_written_loses_nothing(
-    client: Client,
-    source: Path,
-    output: Path,
-    put: Callable[[Path], None],
-    caplog: pytest.LogCaptureFixture,
+async def test_what_would_keep_the_note_from_being_written_is_told_before_anything_is_sent(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, put: Callable[[Path], None]
 ) -> None:
     precious = output.with_name("precious")
     precious.write_text("mine")
     put(note_of(output))
-    await verified(client, source, output)
-    assert verdicts_of(table(output)) == ["verdict", D, U, D]
-    assert "the same call will not know of it" in caplog.text
-    assert precious.read_text() == "mine"
-    with pytest.raises(FileExistsError):
+    with pytest.raises(OSError, match=re.escape(note_of(output).name)):
         await verified(client, source, output)
+    assert sandbox.ledger.requests == {}
+    assert precious.read_text() == "mine"
+
+
+@pytest.mark.asyncio
+async def test_a_name_that_is_too_long_is_told_before_anything_is_sent(
+    sandbox: Sandbox, client: Client, source: Path, tmp_path: Path
+) -> None:
+    for length in range(220, 256):
+        output = tmp_path / f"{'v' * (length - 4)}.csv"
+        try:
+            await verified(client, source, output)
+        except OSError as error:
+            assert error.errno == errno.ENAMETOOLONG  # noqa: PT017 - which lengths fit is up to the disk
+            assert not output.exists()
+            break
+        report, requests = await again(sandbox, client, source, output, overwrite=True)
+        assert (report.credits_spent, requests) == (0, 0)
+    spent = sandbox.ledger.credits_spent
+    with pytest.raises(OSError, match="too long"):
+        await verified(client, source, output)
+    assert sandbox.ledger.credits_spent == spent
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_where_no_note_can_be_written_the_journal_stays_and_tells(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    folder: Path,
+    overwrite: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    def put(progress: RunProgress) -> None:
+        if progress.stage is Stage.JOINING and not note_of(output).exists():
+            note_of(output).mkdir()
+
+    await verified(client, source, output, on_progress=put)
+    assert (folder / "run.json").exists()
+    note_of(output).rmdir()
+    report, requests = await again(sandbox, client, source, output, overwrite=overwrite)
+    assert report.already_verified_at is not None
+    assert (requests, sandbox.ledger.credits_spent) == (0, 2)
+    assert note_of(output).exists()
+    assert not folder.exists()
 
 
 @pytest.mark.asyncio
