@@ -93,7 +93,12 @@ class Run(Person):
         self.books.check(right, f"{self.number}: wrong verdicts")
 
     def _clear_away(self, *, completed: bool) -> None:
-        """Remove what belongs to the run; where it completed, that is its list and its output."""
+        """Remove what belongs to the run; where it completed, that is its list, its output and the note."""
+        note = self.folder / f".{self.number}.out.csv.done"
+        self.books.check(
+            note.exists() == completed, f"{self.number}: the note is not as it should be"
+        )
+        note.unlink(missing_ok=True)
         for path in self.folder.glob(f"{self.number}.*"):
             if path.is_dir():
                 self.books.check(not completed, f"{self.number}: {path.name} was left")
