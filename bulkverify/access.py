@@ -136,6 +136,8 @@ def _any_case(digits: str) -> str:
 
 def read_key(api_key: str) -> "Secret | UsageError":
     """Return the key, or what is wrong with it: raised here, a traceback would show it."""
+    if not isinstance(api_key, str):
+        return UsageError("The API key is a str: decode what was read as bytes.")
     key = api_key.strip()
     if not key:
         return UsageError(

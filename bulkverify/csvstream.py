@@ -169,7 +169,7 @@ class RecordReader:
         try:
             "".encode(encoding)  # a codec that is none of text, such as hex, is found out here
             self._decoder = codecs.getincrementaldecoder(encoding)()
-        except (LookupError, ValueError):  # a ValueError is of a name that can't be one
+        except (LookupError, TypeError, ValueError):  # a ValueError is of a name that can't be one
             raise UsageError(
                 f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'."
             ) from None

@@ -223,6 +223,7 @@ def _check_wait(wait: wait_base | None) -> wait_base:
 
 
 def _check_timeout(timeout: float | None) -> float | None:
-    if timeout is not None and (math.isnan(timeout) or timeout < 0):
-        raise UsageError(f"A timeout is a number of seconds from 0 on, or None, not {timeout}.")
+    number = isinstance(timeout, int | float)
+    if timeout is not None and not (number and timeout >= 0):  # NaN is not, either
+        raise UsageError(f"A timeout is a number of seconds from 0 on, or None, not {timeout!r}.")
     return None if timeout == math.inf else timeout

@@ -199,7 +199,7 @@ def test_text_without_the_mark_that_its_encoding_needs_is_noticed() -> None:
         RecordReader("utf-16").feed(b"email\n")
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "hex", "a\0b", "undefined", "\ud800", ""])
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "a\0b", "undefined", "\ud800", "", None])
 def test_an_encoding_that_there_is_not_is_refused(encoding: str) -> None:
     with pytest.raises(UsageError, match="There is no encoding") as caught:
         RecordReader(encoding)

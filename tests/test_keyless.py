@@ -377,6 +377,12 @@ def test_a_client_that_refuses_its_arguments_shows_no_key(options: dict[str, Any
     assert_keyless(shown)
 
 
+def test_a_key_of_bytes_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError, match="decode") as caught:
+        Client(KEY.encode())  # type: ignore[arg-type]
+    assert_keyless(everything_shown(caught.value))
+
+
 def test_a_key_that_is_no_utf_8_is_refused_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

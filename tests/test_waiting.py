@@ -393,7 +393,7 @@ async def test_a_timeout_of_0_asks_once_beside_others_who_wait() -> None:
             await other
 
 
-@pytest.mark.parametrize("timeout", [-1, float("nan"), -0.001])
+@pytest.mark.parametrize("timeout", [-1, float("nan"), -0.001, "5", b"5"])
 async def test_a_timeout_that_is_none_is_refused(timeout: float) -> None:
     async with ScriptedClient([seen("ready")]) as client:
         with pytest.raises(UsageError, match="timeout"):
