@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import re
 from collections import deque
 from io import StringIO
 from itertools import chain, islice
@@ -12,6 +13,9 @@ from bulkverify.errors import IncompleteDownloadError, ProtocolError, UsageError
 LARGEST_RECORD_CHARACTERS: Final = 4 * 1024 * 1024
 """A record that is longer than this is refused rather than gathered in memory."""
 
+MOST_COLUMNS: Final = 20_000
+"""More than any spreadsheet has."""
+
 # A record that has become this long is looked at again only when it has grown by a part of itself:
 # whoever sends it in crumbs would otherwise have all of it read again for each of them.
 _LONG_RECORD_CHARACTERS: Final = 64 * 1024
@@ -19,15 +23,18 @@ _GROWTH: Final = 8
 
 _EMPTY_LINE: Final = ("\n",)
 
+# A cell as `csv` reads it, and what ends it: a quote counts only where the cell begins.
+_CELL: Final = re.compile(r'(?:"([^"]*+(?:""[^"]*+)*+)"([^,\r\n]*+)|(?!")([^,\r\n]*+))(,|\r\n?|\n)')
+_LINE_ENDS: Final = re.compile(r"[\r\n]*+")
+
 
 class RecordError(csv.Error):
-    """A record can't be read, or is too long; `line` is where it begins, `records` came before it."""
+    """A record can't be read, or is too long; `line` is where it begins."""
 
-    def __init__(self, message: str = "", *, line: int = 0, records: int = 0) -> None:
+    def __init__(self, message: str = "", *, line: int = 0) -> None:
         """Say what is wrong with it, and where it is."""
         super().__init__(message)
         self.line = line
-        self.records = records
 
 
 class TextRecords:
@@ -144,14 +151,54 @@ class TextRecords:
     def _locate(self, problem: str) -> RecordError:
         """Find the record that `csv` can't read."""
         reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._delimiter)
-        records = before = 0
+        before = 0
         try:
-            for record in reader:
-                records += bool(record)
+            for _ in reader:
                 before = reader.line_num
         except csv.Error:
             pass
-        return RecordError(problem, line=self._lines + before + 1, records=records)
+        return RecordError(problem, line=self._lines + before + 1)
+
+
+class _ResultRecords(TextRecords):
+    """Reads also cells beyond the limit of `csv`, which belongs to the whole process."""
+
+    def _read(self, text: str) -> tuple[list[list[str]], int]:
+        try:
+            return super()._read(text)
+        except RecordError:
+            return _read_long(text)
+
+
+def _read_long(text: str) -> tuple[list[list[str]], int]:
+    """Read records with cells of any length; return as `_read` does.
+
+    Raises:
+        RecordError: a record has so many cells that it would take long.
+    """
+    records: list[list[str]] = []
+    record: list[str] = []
+    read = at = _line_ends_end(text, 0)
+    ended = text + "\n"
+    while at < len(text) or record:
+        cell = _CELL.match(ended, at)
+        if cell is None:
+            break
+        quoted, tail, plain, end = cell.groups()
+        record.append(plain if quoted is None else quoted.replace('""', '"') + tail)
+        at = cell.end()
+        if len(record) > MOST_COLUMNS:
+            raise RecordError(f"a record of more than {MOST_COLUMNS:,} cells")
+        if end != ",":
+            records.append(record)
+            record = []
+            read = at = _line_ends_end(text, at)
+    return records, min(read, len(text))
+
+
+def _line_ends_end(text: str, at: int) -> int:
+    found = _LINE_ENDS.match(text, at)
+    return found.end() if found else at
 
 
 class RecordReader:
@@ -174,7 +221,7 @@ class RecordReader:
                 f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'."
             ) from None
         self._encoding = encoding
-        self._records = TextRecords()
+        self._records = _ResultRecords()
 
     def feed(self, piece: bytes) -> list[list[str]]:
         """Take the next piece and return the records that are now complete.
@@ -203,7 +250,7 @@ class RecordReader:
             text = self._decode(b"", final=True)
         finally:
             self._decoder.setstate(state)
-        ending = TextRecords()
+        ending = _ResultRecords()
         try:
             records = ending.feed(self._records.rest + text) + ending.finish()
         except RecordError as error:
@@ -237,11 +284,6 @@ def last_line_end(text: str) -> int:
 
 
 def _unreadable(error: RecordError) -> ProtocolError:
-    if "more than" in str(error):
-        return ProtocolError(
-            f"The results hold {error}. Download the file with `download`, which does not read it."
-        )
     return ProtocolError(
-        f"The results can't be read as CSV after {error.records} more records: {error}. "
-        "Download the file with `download`, which does not read it."
+        f"The results hold {error}. Download the file with `download`, which does not read it."
     )

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, cast
 
 import attrs
 
-from bulkverify.csvstream import RecordReader
+from bulkverify.csvstream import MOST_COLUMNS, RecordReader
 from bulkverify.errors import IncompleteDownloadError, ProtocolError
 from bulkverify.models import ResultRow, Verdict, parse_flag, parse_timestamp, parse_verdict
 
@@ -29,7 +29,6 @@ _SAMPLE_ROWS: Final = 100
 _ADDRESS_NAMES: Final = ("email", "emailaddress", "mail", "address")
 _MOST_MEANINGS: Final = 4096
 _LONGEST_CODE: Final = 64 * 1024
-_MOST_COLUMNS: Final = 20_000  # more than any spreadsheet has
 _SLICE_BYTES: Final = 16 * 1024
 
 Meaning: TypeAlias = tuple[Verdict, bool | None, bool | None, bool | None, bool | None, bool | None]
@@ -145,7 +144,7 @@ class RowReader:
         Raises:
             ProtocolError: there is no verdict column, or there are more columns than a list can have.
         """
-        if len(header) > _MOST_COLUMNS:
+        if len(header) > MOST_COLUMNS:
             raise ProtocolError(
                 f"The results have {len(header):,} columns, which no list has. Download the file with "
                 "`download`, which does not read it."

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, RecordReader
+from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, MOST_COLUMNS, RecordReader
 from bulkverify.errors import (
     IncompleteDownloadError,
     ProtocolError,
@@ -222,7 +222,55 @@ def test_a_long_record_is_read() -> None:
     assert in_pieces(pieces) == [cells]
 
 
-def test_a_cell_beyond_the_limit_of_csv_is_told() -> None:
-    with pytest.raises(ProtocolError, match="after 1 more records: field larger than") as info:
-        RecordReader().feed(b"a\n" + b"x" * (csv.field_size_limit() + 1) + b"\n")
+LONG_CELL = "x" * (csv.field_size_limit() + 1)
+
+
+@pytest.mark.parametrize("size", [1000, 65536, 10**7])
+@pytest.mark.parametrize(
+    ("cell", "read"),
+    [
+        (LONG_CELL, LONG_CELL),
+        (f'"{LONG_CELL}\r\n""\n"y', f'{LONG_CELL}\r\n"\ny'),
+        (f'"{LONG_CELL},"', f"{LONG_CELL},"),
+    ],
+    ids=["plain", "lines", "comma"],
+)
+@pytest.mark.parametrize("end", ["\nc,d\n\n", "\r\nc,d", "\rc,d\r"])
+def test_a_cell_beyond_the_limit_of_csv_is_read(size: int, cell: str, read: str, end: str) -> None:
+    data = f"a,b\n\n{cell},1\n2,{cell}{end}".encode()
+    pieces = [data[place : place + size] for place in range(0, len(data), size)]
+    assert in_pieces(pieces) == [["a", "b"], [read, "1"], ["2", read], ["c", "d"]]
+
+
+def test_a_record_of_a_long_cell_and_endless_others_is_not_gathered() -> None:
+    reader = RecordReader()
+    with pytest.raises(ProtocolError, match="a record of more than 20,000 cells") as info:
+        reader.feed(f"a\n{LONG_CELL}{',' * MOST_COLUMNS}\n".encode())
     assert info.value.__context__ is None
+    assert (
+        len(RecordReader().feed(f"{LONG_CELL}{',' * (MOST_COLUMNS - 1)}\n".encode())[0])
+        == MOST_COLUMNS
+    )
+
+
+@settings(deadline=None)
+@given(text=SCRAWLS, cuts=CUTS, limit=st.integers(0, 2))
+@example(text='a,\r\n""\r\r\n,"b\n', cuts=[4], limit=0)
+@example(text='aa,"b"', cuts=[], limit=0)
+def test_any_limit_of_csv_leaves_the_records_as_they_are(
+    text: str, cuts: list[int], limit: int
+) -> None:
+    pieces = cut(text.encode(), cuts)
+    try:
+        expected = in_pieces(pieces)
+    except IncompleteDownloadError:
+        expected = None
+    before = csv.field_size_limit(limit)
+    try:
+        if expected is not None:
+            assert in_pieces(pieces) == expected
+        else:
+            with pytest.raises(IncompleteDownloadError):
+                in_pieces(pieces)
+    finally:
+        csv.field_size_limit(before)

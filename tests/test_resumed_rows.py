@@ -15,6 +15,7 @@ from bulkverify import (
     ResultRow,
     ServerError,
 )
+from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS
 from bulkverify.files import flush_to_disk
 from bulkverify.sandbox import FaultKind
 from tests.served import completed, fault, served
@@ -217,6 +218,30 @@ async def test_a_cell_of_any_length_leaves_no_gap_in_the_count(
                 assert (tmp_path / "out.csv").read_bytes() == service.results
                 (tmp_path / "out.csv").unlink()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("place", [0, 5, 9])
+async def test_rows_with_a_cell_of_any_length_all_come_in_one_answer(place: int) -> None:
+    service = Service(None, total=10)
+    cells = [LONG_CELL * 3 if n == place else "y" for n in range(10)]
+    service.results = (
+        HEADER + "".join(f"a{n}@x,{cell},unknown\n" for n, cell in enumerate(cells))
+    ).encode()
+    assert [row.columns["Note"] for row in await rows_of(service)] == cells
+    assert service.downloads == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("end", [",unknown\n", ""])
+async def test_a_row_too_long_to_be_read_is_told_at_once(end: str) -> None:
+    service, rows = Service(None, total=2), list[ResultRow]()
+    long = "x" * (LARGEST_RECORD_CHARACTERS + 100_000)
+    service.results = f"{HEADER}a@x,y,unknown\nb@x,{long}{end}".encode()
+    with pytest.raises(ProtocolError, match=r"a record of more than 4,194,304 .* `download`"):
+        await gather(service, rows)
+    assert [row.email for row in rows] == ["a@x"]
+    assert service.downloads == 1
 
 
 @pytest.mark.asyncio

@@ -1,5 +1,6 @@
 """Which verdict is whose, whatever order, spelling and number of rows the results have."""
 
+import csv
 import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from bulkverify.lists import Match, address_key, compare, joined_rows, split
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.matching import MISSING, NEVER, Matching
-from tests.lists.made import RESULT, addresses, opened, write_results
+from tests.lists.made import HEADER, RESULT, addresses, opened, write_results
 
 BAD = ["undeliverable", *RESULT[1:]]
 UNKNOWN = ["unknown", *RESULT[1:]]
@@ -107,6 +108,17 @@ def test_results_are_compared_with_what_was_sent(path: Path, rows: list[str], ma
     ]
     results = write_results(path.with_name("results.csv"), answers)
     assert compare(done, done.parts[0], path.parent, results) == match
+
+
+def test_a_cell_of_any_length_keeps_no_verdict_from_its_address(path: Path) -> None:
+    sent = ["a@x.com", "b@x.com", "c@x.com"]
+    done = split(opened(path, "email\n" + "".join(f"{address}\n" for address in sent)), path.parent)
+    results = path.with_name("results.csv")
+    with results.open("w", encoding="utf-8", newline="") as file:
+        note = "x" * (csv.field_size_limit() + 1)
+        rows = [[address, note, *RESULT] for address in sent]
+        csv.writer(file).writerows([[HEADER[0], "Note", *HEADER[1:]], *rows])
+    assert compare(done, done.parts[0], path.parent, results) == Match(sent=3, matched=3)
 
 
 def test_a_part_is_compared_alone(path: Path) -> None:
