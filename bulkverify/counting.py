@@ -1,11 +1,14 @@
-"""How many records a CSV file has: counted from its bytes as `csv` would, whatever its cells hold.
+"""How many records a CSV file has: counted as `csv` would, whatever its cells hold.
 
 `csv` itself refuses cells beyond a limit that belongs to the whole process.
 """
 
+import codecs
 import re
 from enum import Enum, auto
 from typing import Final
+
+from bulkverify.errors import IncompleteDownloadError
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _QUOTE: Final = ord('"')
@@ -16,6 +19,16 @@ _CELL: Final = rb'(?:"(?:[^"]++|"")*+"[^,\r\n]*+|(?!")[^,\r\n]*+)'
 _RECORD: Final = re.compile(rb"[\r\n]*+" + _CELL + rb"(?:," + _CELL + rb")*+[\r\n]")
 _LINE_ENDS: Final = re.compile(rb"[\r\n]*+")
 _CELL_END: Final = re.compile(rb"[,\r\n]")
+
+_MARKS: Final = {  # the mark of UTF-32 begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_WIDE: Final = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+_VERDICT: Final = re.compile(r"verification[\s_-]*result", re.IGNORECASE)
+_BEGINNING_BYTES: Final = 64 * 1024
 
 
 class _Place(Enum):
@@ -36,6 +49,8 @@ class RecordCounter:
         self.count = 0
         self._place = _Place.BETWEEN
         self._begun = False
+        self._cells = 0  # of the record that was last taken in steps
+        self._width = 0
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece; the first holds the byte order mark, if there is one."""
@@ -45,7 +60,7 @@ class RecordCounter:
         at = 0
         while at < len(piece):
             if self._place is _Place.BETWEEN:
-                while found := _RECORD.match(piece, at):
+                while self.count and (found := _RECORD.match(piece, at)):
                     self.count += 1
                     at = found.end()
                 at = self._skip_line_ends(piece, at)
@@ -53,17 +68,20 @@ class RecordCounter:
                 at = self._step(piece, at)
 
     def finish(self) -> bool:
-        """Count a last record without a line end; return whether the file ends where it may."""
-        cut = self._place is _Place.QUOTED
-        self.count += self._place is not _Place.BETWEEN
+        """Count a last record without a line end; return whether it is as long as the first."""
+        if self._place is _Place.BETWEEN:
+            return True
+        whole = self._place is not _Place.QUOTED and self._cells >= self._width
+        self.count += 1
         self._place = _Place.BETWEEN
-        return not cut
+        return whole
 
     def _skip_line_ends(self, piece: bytes, at: int) -> int:
         found = _LINE_ENDS.match(piece, at)
         end = found.end() if found else at
         if end < len(piece):
             self._place = _Place.CELL
+            self._cells = 1
         return end
 
     def _step(self, piece: bytes, at: int) -> int:
@@ -85,10 +103,83 @@ class RecordCounter:
                     return len(piece)
                 if piece[found.start()] == _COMMA:
                     self._place = _Place.CELL
+                    self._cells += 1
                 else:
+                    if not self.count:
+                        self._width = self._cells
                     self.count += 1
                     self._place = _Place.BETWEEN
                 return found.end()
+
+
+class RowCounter:
+    """Takes a results file in pieces of any size, also as UTF-16 or UTF-32, and counts its rows."""
+
+    def __init__(self) -> None:
+        """Start at the beginning of a file."""
+        self._records = RecordCounter()
+        self._beginning: bytearray | None = bytearray()
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece.
+
+        Raises:
+            IncompleteDownloadError: its encoding can't be told.
+        """
+        if self._beginning is None:
+            self._count(piece)
+            return
+        self._beginning += piece
+        if len(self._beginning) >= _BEGINNING_BYTES:
+            self._begin(bytes(self._beginning))
+
+    def finish(self) -> int:
+        """Return the number of rows.
+
+        Raises:
+            IncompleteDownloadError: the file ends inside a row, or its encoding can't be told.
+        """
+        if self._beginning is not None:
+            self._begin(bytes(self._beginning))
+        halved = self._decoder is not None and bool(self._decoder.getstate()[0])
+        if not self._records.finish() or halved:
+            raise IncompleteDownloadError(
+                "The results end inside a row: they were cut off. Download them again."
+            )
+        return max(0, self._records.count - 1)  # the header is no row
+
+    def _begin(self, beginning: bytes) -> None:
+        self._beginning = None
+        encoding = _wide_encoding(beginning)
+        if encoding is not None:
+            self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._count(beginning)
+
+    def _count(self, piece: bytes) -> None:
+        if self._decoder is not None:
+            piece = self._decoder.decode(piece).encode()
+        self._records.feed(piece)
+
+
+def _wide_encoding(beginning: bytes) -> str | None:
+    """Tell UTF-16 and UTF-32 from text whose commas, quotes and line ends are single bytes.
+
+    Raises:
+        IncompleteDownloadError: it can't be told from the name of the verdict column.
+    """
+    for mark, encoding in _MARKS.items():
+        if beginning.startswith(mark):
+            return encoding
+    if b"\0" not in beginning or _VERDICT.search(beginning.decode("latin-1")):
+        return None
+    for encoding in _WIDE:
+        if _VERDICT.search(beginning.decode(encoding, "replace")):
+            return encoding
+    raise IncompleteDownloadError(
+        "The results hold NUL bytes and no column `Verification Result`: they were cut off, or are no "
+        "results. Download them again."
+    )
 
 
 def first_record(content: bytes) -> bytes:

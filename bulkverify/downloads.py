@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from bulkverify.counting import RecordCounter
+from bulkverify.counting import RowCounter
 from bulkverify.errors import BulkVerifyError, IncompleteDownloadError, ProtocolError
 from bulkverify.files import flush_to_disk, replacing
 from bulkverify.models import ResultRow
@@ -165,18 +165,14 @@ async def _write(body: Body, file: BinaryIO) -> int:
     """Write a body; return its rows.
 
     Raises:
-        IncompleteDownloadError: it ends inside a quoted cell.
+        IncompleteDownloadError: it ends inside a row.
     """
-    records = RecordCounter()
+    rows = RowCounter()
     async with aclosing(body.pieces()) as pieces:
         async for piece in pieces:
             file.write(piece)
-            records.feed(piece)
-    if not records.finish():
-        raise IncompleteDownloadError(
-            "The results end inside a quoted cell: they were cut off. Download them again."
-        )
-    return max(0, records.count - 1)  # the header is no row
+            rows.feed(piece)
+    return rows.finish()
 
 
 def _require(count: int, expected: int | None) -> None:

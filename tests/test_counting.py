@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bulkverify.counting import RecordCounter, first_record
+from bulkverify import IncompleteDownloadError
+from bulkverify.counting import RecordCounter, RowCounter, first_record
 
 
 def counted(data: bytes, size: int) -> tuple[int, bool]:
@@ -44,6 +45,83 @@ def test_a_file_that_ends_inside_a_quoted_cell_is_cut() -> None:
     assert counted(b'a,b\n1,"x', 3) == (2, False)
     assert counted(b'a,b\n1,"x"', 3) == (2, True)
     assert counted(b"", 1) == (0, True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize(
+    ("data", "whole"),
+    [
+        (b"a,b\n1", False),
+        (b'a,b\n1,2\n"x"', False),
+        (b'\n"a\n","b"\r\n1,2\r\n\r\n3', False),
+        (b"a,b\r1,2\r3", False),
+        (b"a,b\n1,", True),
+        (b"a,b\n1\n", True),
+        (b"a,b\n1\n1,2,3", True),
+        (b"a,b", True),
+        (b"a", True),
+        (b"a\n1", True),
+        (b"", True),
+    ],
+)
+def test_a_file_that_ends_behind_too_few_cells_is_cut(
+    data: bytes, size: int, *, whole: bool
+) -> None:
+    assert counted(data, size) == (len(records_of(data)), whole)
+
+
+HEADER = "Email,Verification Result,Note\n"
+FOREIGN = "測試,Verification Result,Note\n"
+BEYOND_ASCII = 'a@x,unknown,"Ḁ\n∢Ⱁ\U00010d0a"\n'  # bytes of commas, quotes and line ends
+WIDE = ["utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
+
+
+def rows_in(data: bytes, size: int) -> int:
+    counter = RowCounter()
+    for at in range(0, len(data), size):
+        counter.feed(data[at : at + size])
+    return counter.finish()
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", *WIDE])
+@pytest.mark.parametrize("header", [HEADER.upper(), FOREIGN])
+@pytest.mark.parametrize("count", [0, 1, 4000])
+def test_rows_are_counted_in_any_encoding(
+    header: str, encoding: str, size: int, count: int
+) -> None:
+    count = min(count, 30 * size)
+    text = header + BEYOND_ASCII * count
+    for end in ("", "\n\n", "b@x,unknown,y"):
+        assert rows_in((text + end).encode(encoding), size) == count + (len(end) > 2)
+
+
+@pytest.mark.parametrize("mark", ["utf-16", "utf-32"])
+def test_results_in_the_other_byte_order_are_counted_too(mark: str) -> None:
+    assert rows_in(("\ufeff" + HEADER + BEYOND_ASCII * 3).encode(f"{mark}-be"), 7) == 3
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+def test_results_that_end_inside_a_character_are_cut(encoding: str) -> None:
+    data = (HEADER + BEYOND_ASCII * 2).encode(encoding)
+    with pytest.raises(IncompleteDownloadError, match="end inside a row"):
+        rows_in(data[:-1], 100)
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+@pytest.mark.parametrize("rows", [1, 3000])
+def test_a_count_that_cannot_be_right_is_not_returned(encoding: str, rows: int) -> None:
+    data = (
+        ("Email\n" + "a@x\n" * 30 * rows).encode(encoding).removeprefix("\ufeff".encode(encoding))
+    )
+    if encoding in ("utf-16", "utf-32"):
+        data = data[len("\ufeff".encode(f"{encoding}-le")) :]
+    with pytest.raises(IncompleteDownloadError, match="cut off, or are no results"):
+        rows_in(data, 1000)
+
+
+def test_a_nul_in_a_cell_is_no_encoding() -> None:
+    assert rows_in(HEADER.encode() + b"a@x,unknown,\0\0\0\n,\0\0,\0\n" * 3, 5) == 6
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_cell() -> None:

@@ -254,11 +254,48 @@ async def test_a_download_of_nothing_but_a_header_has_no_rows(tmp_path: Path) ->
 
 
 @pytest.mark.asyncio
-async def test_a_download_that_ends_inside_a_quoted_cell_was_cut_off(tmp_path: Path) -> None:
-    service = Service(-len(RESULTS) + 12, total=None)
-    async with wire(service) as (url, _), Client("key", base_url=url, attempts=1) as client:
-        with pytest.raises(IncompleteDownloadError, match="inside a quoted cell"):
-            await client.download("job1", tmp_path / "out.csv")
+@pytest.mark.parametrize("left", ["", ',"a', ',"a"', ","])
+@pytest.mark.parametrize("total", [len(ROWS), None])
+async def test_a_download_that_ends_inside_a_row_is_asked_for_again(
+    tmp_path: Path, left: str, total: int | None
+) -> None:
+    end = RESULTS.index("ä59".encode()) + len(f"ä59@example.com{left}".encode())
+    target = tmp_path / "out.csv"
+    for script in ((end,), (end, None)):
+        service = Service(*(step and -step for step in script), total=total)
+        async with (
+            wire(service) as (url, _),
+            Client("key", base_url=url, attempts=3, backoff=wait_none()) as client,
+        ):
+            if len(script) == 1:
+                with pytest.raises(IncompleteDownloadError, match="end inside a row"):
+                    await client.download("job1", target)
+                assert service.downloads == 3
+                assert list(tmp_path.iterdir()) == []
+            else:
+                assert await client.download("job1", target) == len(ROWS)
+                assert service.downloads == 2
+                assert target.read_bytes() == RESULTS
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+async def test_a_download_in_any_encoding_that_lacks_its_last_row_is_refused(
+    tmp_path: Path, encoding: str
+) -> None:
+    target = tmp_path / "out.csv"
+    for rows in (ROWS, ROWS[:-1]):
+        service = Service(None)
+        service.results = (HEADER + "".join(rows)).encode(encoding)
+        async with wire(service) as (url, _), Client("key", base_url=url, attempts=1) as client:
+            if rows is ROWS:
+                assert await client.download("job1", target) == len(ROWS)
+                assert target.read_bytes() == service.results
+                target.unlink()
+            else:
+                with pytest.raises(IncompleteDownloadError) as caught:
+                    await client.download("job1", target)
+                assert (caught.value.received, caught.value.expected) == (59, 60)
     assert list(tmp_path.iterdir()) == []
 
 
