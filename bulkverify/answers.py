@@ -220,11 +220,15 @@ def _refusal(
 def _classify(code: int, text: str) -> tuple[type[ServiceError], str]:
     if code in _BY_STATUS:
         return _BY_STATUS[HTTPStatus(code)]
-    folded = " ".join(text.lower().split())
     for beginning, kind, hint in _BY_TEXT:
-        if folded.startswith(beginning):
+        if begins_with(text, beginning):
             return kind, hint
     return ServiceError, ""
+
+
+def begins_with(text: str, *beginnings: str) -> bool:
+    """Tell whether a text of the service's begins so, without regard to case and spacing."""
+    return " ".join(text.lower().split()).startswith(beginnings)
 
 
 def _text_of(payload: object) -> str:

@@ -232,7 +232,8 @@ class Client:
             InsufficientCreditsError: nothing was started and nothing spent.
             ListLimitError: 100 lists are being verified already.
             AccountRestrictedError: the account is under review.
-            StartUncertainError: no answer told whether it arrived; call it again.
+            StartUncertainError: no answer told whether it arrived, as after a redirect or a refusal in
+                unknown words; call it again.
             JobFailedError, JobCancelledError: an answer was lost, and the job has ended since.
             ServiceError: any other refusal.
             TransportError: nothing was sent, for the reason given.
@@ -334,7 +335,8 @@ class Client:
             timeout: the seconds the service may take, 30 to 180; 180 when left out.
 
         Raises:
-            VerifyUncertainError: the answer was lost; asking again costs another credit.
+            VerifyUncertainError: the answer was lost, or was a refusal in unknown words; asking again
+                may cost another credit.
             InsufficientCreditsError: nothing was spent.
             ServiceError: any other refusal.
             TransportError: nothing was sent, for the reason given.

@@ -5,13 +5,17 @@ charges for each. A start or a deletion is: the service knows the second from th
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
 
 from bulkverify import wire
+from bulkverify.answers import Endpoint, begins_with
 from bulkverify.errors import (
     AlreadyStartedError,
+    AuthenticationError,
     ClientClosedError,
     ConnectionFailedError,
+    InsufficientCreditsError,
     JobCancelledError,
     JobFailedError,
     JobNotFoundError,
@@ -36,11 +40,41 @@ _ENDED_BADLY: Final[Mapping[JobStatus, type[JobFailedError | JobCancelledError]]
 }
 
 
-def may_have_arrived(error: TransportError | ServiceError) -> bool:
-    """Tell whether a request that ended in `error` can have had an effect on the service.
+_REFUSED: Final = (AuthenticationError, InsufficientCreditsError, RateLimitedError)
+"""What the contract has the service refuse any call with."""
 
-    It can't where it never left, and where the service itself said no.
+# In its words, by the call. A list that has ended says so as its status does.
+_REFUSALS: Final[Mapping[Endpoint, tuple[str, ...]]] = {
+    Endpoint.UPLOAD: ("invalid file data", "the maximum number of", "verify restricted"),
+    Endpoint.START: (
+        "job not found",
+        "job is not ready for verification",
+        "the maximum number of",
+        "verify restricted",
+        "verification has already started",
+        "job is cancelled",
+        "unable to process your job",
+    ),
+    Endpoint.VERIFY: ("invalid request", "verify restricted"),
+}
+
+
+def may_be_paid(error: TransportError | ServiceError, endpoint: Endpoint) -> bool:
+    """Tell whether a call that costs credits can have had an effect, though it ended in `error`.
+
+    A refusal proves that it had none only where the contract has it for this call: any other may be
+    that of a proxy, given after the service had done the work.
     """
+    if isinstance(error, ServerError):
+        return True
+    if isinstance(error, ServiceError):
+        refused = isinstance(error, _REFUSED) or begins_with(error.text, *_REFUSALS[endpoint])
+        return not refused
+    return isinstance(error, UnexpectedRedirectError) or _may_have_arrived(error)
+
+
+def _may_have_arrived(error: TransportError | ServiceError) -> bool:
+    """Tell the same of a call that costs nothing: there, every refusal is believed."""
     if isinstance(error, ConnectionFailedError | RequestTimeoutError):
         return error.sent
     if isinstance(error, ServiceError):
@@ -59,7 +93,8 @@ async def upload(
     try:
         return await transport.call(call)
     except (TransportError, ServiceError) as error:
-        if not may_have_arrived(error):
+        paid = auto_verify and may_be_paid(error, call.endpoint)
+        if not (paid or _may_have_arrived(error)):
             raise
         what = f"of '{call.file.filename}'" if call.file else "of rows"
         consequence = (
@@ -84,7 +119,7 @@ async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVer
     try:
         return await transport.call(call)
     except (TransportError, ServiceError) as error:
-        if not (may_have_arrived(error) or _gave_up(error)):
+        if not may_be_paid(error, call.endpoint):
             raise
         raise VerifyUncertainError(
             f"The answer for one address was lost: {error} It was not asked for again, because each "
@@ -92,17 +127,12 @@ async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVer
         ) from error
 
 
-def _gave_up(error: TransportError | ServiceError) -> bool:
-    """Tell whether the service ran out of time with an address; whether it charges then is unknown."""
-    return type(error) is ServiceError and error.text.lower().startswith("validation timed")
-
-
 async def start(transport: Transport, job_id: str) -> Acknowledgement:
     """Start a job; where the answer was lost, look it up before trying again.
 
-    Once an attempt may have arrived, only the job itself tells whether it was started: by its status,
-    or by refusing a second start as such. Any other refusal may come from a replica that knows of
-    neither, and settles nothing.
+    An attempt may have arrived unless it was refused in the words of the contract. From then on, only
+    the job itself tells whether it was started: by its status, or by refusing a second start as such.
+    Any other refusal may come from a replica that knows of neither, and settles nothing.
 
     Raises:
         StartUncertainError: no answer told whether it arrived.
@@ -130,7 +160,11 @@ async def start(transport: Transport, job_id: str) -> Acknowledgement:
 
     try:
         return await _repeat(
-            transport, wire.start(job_id), done=AlreadyStartedError, look_up=already_verifying
+            transport,
+            wire.start(job_id),
+            done=AlreadyStartedError,
+            arrived=partial(may_be_paid, endpoint=Endpoint.START),
+            look_up=already_verifying,
         )
     except _LostError as lost:
         error = lost.error
@@ -144,7 +178,9 @@ async def start(transport: Transport, job_id: str) -> Acknowledgement:
 async def delete(transport: Transport, job_id: str) -> Acknowledgement:
     """Delete a list; where the answer was lost, that it is gone is what was asked for."""
     try:
-        return await _repeat(transport, wire.delete(job_id), done=JobNotFoundError)
+        return await _repeat(
+            transport, wire.delete(job_id), done=JobNotFoundError, arrived=_may_have_arrived
+        )
     except _LostError as lost:
         error = lost.error
     raise error
@@ -163,9 +199,13 @@ async def _repeat(
     call: Call[Acknowledgement],
     *,
     done: type[ServiceError],
+    arrived: Callable[[TransportError | ServiceError], bool],
     look_up: Callable[[], Awaitable[Acknowledgement | None]] | None = None,
 ) -> Acknowledgement:
-    """Send a call until it is answered; once an answer was lost, `done` means that it had arrived."""
+    """Send a call until it is answered; once an answer was lost, `done` means that it had arrived.
+
+    `arrived` tells whether an attempt that ended in an error may have had an effect.
+    """
     lost = False
 
     async def attempt() -> Acknowledgement:
@@ -179,7 +219,7 @@ async def _repeat(
                 raise
             return Acknowledgement(job_id=call.path.rpartition("/")[2], message=error.text)
         except (TransportError, ServiceError) as error:
-            lost = lost or may_have_arrived(error)
+            lost = lost or arrived(error)
             raise
 
     try:

@@ -18,9 +18,10 @@ from bulkverify import (
     StartUncertainError,
     TransportError,
 )
-from bulkverify.money import may_have_arrived
+from bulkverify.answers import Endpoint
+from bulkverify.money import may_be_paid
 from bulkverify.sandbox import FaultKind, Sandbox
-from tests.refusals import FINAL, PASSING, at_start, said
+from tests.refusals import FINAL, KNOWN, PASSING, UNKNOWN, afterwards, at_start, said
 from tests.served import ADDRESSES, fault, served
 
 pytestmark = pytest.mark.asyncio
@@ -103,7 +104,7 @@ async def test_a_look_at_a_lost_start_that_is_refused_leaves_the_start_to_tell(t
         assert sandbox.ledger.requests["start"] == 2
 
 
-@pytest.mark.parametrize("then", [one for one in FINAL if one.id not in {"a list", "503 for long"}])
+@pytest.mark.parametrize("then", KNOWN)
 async def test_a_start_that_was_refused_is_not_uncertain(then: dict[str, Any]) -> None:
     async with served(speed=0) as (sandbox, client):
         job = await ready(sandbox, client)
@@ -113,6 +114,26 @@ async def test_a_start_that_was_refused_is_not_uncertain(then: dict[str, Any]) -
         assert not isinstance(caught.value, StartUncertainError)
         assert sandbox.ledger.requests["start"] == 1
         await start_by_another(sandbox, job)
+        assert sandbox.ledger.credits_spent == len(ADDRESSES)
+
+
+@pytest.mark.parametrize("then", UNKNOWN)
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_start_that_was_refused_in_no_known_words_is_uncertain(
+    then: dict[str, Any], *, done: bool
+) -> None:
+    async with served(speed=0, attempts=1) as (sandbox, client):
+        job = await ready(sandbox, client)
+        sandbox.inject(at_start(afterwards(then) if done else then))
+        with pytest.raises(StartUncertainError, match="Start it again") as caught:
+            await job.start()
+        assert str(caught.value.__cause__) in str(caught.value)
+        assert len(sandbox.ledger.starts) == done
+        if done:
+            with pytest.raises(AlreadyStartedError):
+                await start_by_another(sandbox, job)
+        else:
+            await start_by_another(sandbox, job)
         assert sandbox.ledger.credits_spent == len(ADDRESSES)
 
 
@@ -150,4 +171,4 @@ async def test_a_lost_start_that_is_throttled_to_the_end_says_so() -> None:
 async def test_what_never_left_did_not_arrive(
     kind: type[ConnectionFailedError | RequestTimeoutError], *, sent: bool
 ) -> None:
-    assert may_have_arrived(kind("Broken.", sent=sent)) is sent
+    assert may_be_paid(kind("Broken.", sent=sent), Endpoint.START) is sent

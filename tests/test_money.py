@@ -1,26 +1,32 @@
 """Nothing is paid twice, whatever becomes of an answer: shown by the sandbox's own books."""
 
 import socket
+from typing import Any
 
 import pytest
 from tenacity import RetryCallState, wait_none
 
 from bulkverify import (
     AlreadyStartedError,
+    AuthenticationError,
     Client,
     ConnectionFailedError,
     InsufficientCreditsError,
+    InvalidRequestError,
     JobNotFoundError,
     ListLimitError,
     RateLimitedError,
     ServerError,
+    ServiceError,
     StartUncertainError,
+    UnexpectedRedirectError,
     UnreadableAnswerError,
     UploadUncertainError,
     VerifyUncertainError,
     wait_until,
 )
-from bulkverify.sandbox import FaultKind
+from bulkverify.sandbox import Fault, FaultKind
+from tests.refusals import afterwards, answered, said
 from tests.served import ADDRESSES, FAST, fault, served, uploaded
 
 pytestmark = pytest.mark.asyncio
@@ -104,6 +110,75 @@ async def test_what_the_service_refuses_is_not_uncertain(answer: str) -> None:
         assert not isinstance(caught.value, UploadUncertainError)
         assert isinstance(caught.value, ListLimitError) == (answer == "max lists")
         assert sandbox.ledger.requests["upload"] == 1
+
+
+DENIED = [
+    pytest.param(answered(302), id="redirect"),
+    pytest.param(answered(200, '{"success": false}'), id="a bare no"),
+    *(pytest.param(said(code, "Denied"), id=str(code)) for code in (400, 403, 404, 405, 413)),
+]
+"""No refusals of the contract."""
+
+
+@pytest.mark.parametrize("denied", DENIED)
+@pytest.mark.parametrize("auto_verify", [False, True])
+async def test_an_upload_that_is_refused_in_no_known_words_is_uncertain_where_it_costs(
+    denied: dict[str, Any], *, auto_verify: bool
+) -> None:
+    async with served() as (sandbox, client):
+        sandbox.inject(Fault(endpoint="upload", **denied))
+        kind = UploadUncertainError if auto_verify else (ServiceError, UnexpectedRedirectError)
+        with pytest.raises(kind) as caught:
+            await client.upload(ADDRESSES, auto_verify=auto_verify)
+        assert ("Correct the base URL" in str(caught.value)) is (denied["status"] == 302)
+        assert sandbox.ledger.requests["upload"] == 1
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        said(400, "Invalid file data"),
+        said(400, "The maximum number of lists has been reached."),
+        said(401, "Invalid API Key"),
+        said(402, "Insufficient verification credits."),
+    ],
+)
+async def test_an_upload_that_is_refused_in_known_words_costs_nothing(
+    known: dict[str, Any],
+) -> None:
+    async with served() as (sandbox, client):
+        sandbox.inject(Fault(endpoint="upload", **known))
+        with pytest.raises(ServiceError):
+            await client.upload(ADDRESSES, auto_verify=True)
+
+
+@pytest.mark.parametrize("denied", [*DENIED, said(200, "Validation timedout"), answered(503)])
+async def test_a_single_address_that_is_refused_in_no_known_words_may_be_paid(
+    denied: dict[str, Any],
+) -> None:
+    async with served() as (sandbox, client):
+        sandbox.inject(Fault(endpoint="verify", **afterwards(denied)))
+        with pytest.raises(VerifyUncertainError, match="each time costs a credit"):
+            await client.verify("deliverable@example.com")
+        assert (sandbox.ledger.requests["verify"], sandbox.ledger.credits_spent) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("known", "kind"),
+    [
+        (said(400, "Invalid request. Required email."), InvalidRequestError),
+        (said(401, "Invalid API Key"), AuthenticationError),
+        (said(402, "Insufficient verification credits"), InsufficientCreditsError),
+        (said(429, "Too many requests", headers={"Retry-After": "600"}), RateLimitedError),
+    ],
+)
+async def test_a_single_address_that_is_refused_in_known_words_costs_nothing(
+    known: dict[str, Any], kind: type[Exception]
+) -> None:
+    async with served() as (sandbox, client):
+        sandbox.inject(Fault(endpoint="verify", **known))
+        with pytest.raises(kind):
+            await client.verify("deliverable@example.com")
 
 
 @pytest.mark.parametrize(("kind", "options"), LOST)

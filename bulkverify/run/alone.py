@@ -45,12 +45,17 @@ def require_answer_for(address: str, verdict: AddressVerdict) -> None:
         )
 
 
-def keep(path: Path, address: str, verdict: AddressVerdict) -> None:
-    """Write a verdict down as the results of a list are written by the service."""
+def answer_of(verdict: AddressVerdict) -> tuple[str, ...]:
+    """Return what the results of a list would have about the address, but for the address."""
     flags = (verdict.free_email, verdict.role, verdict.disposable, verdict.spamtrap)
     verified_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    row = (address, verdict.verdict, "", *("Y" if flag else "N" for flag in flags), verified_at)
+    return (verdict.verdict, "", *("Y" if flag else "N" for flag in flags), verified_at)
+
+
+def keep(path: Path, address: str, answer: tuple[str, ...]) -> None:
+    """Write an answer down as the results of a list are written by the service."""
     text = StringIO(newline="")
-    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows([_HEADER, row])
+    rows = [_HEADER, (address, *answer)]
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
     with replacing(path) as file:
         file.write(text.getvalue().encode())

@@ -17,7 +17,9 @@ What was damaged meanwhile is made again from the list, or fetched again.
 """
 
 import json
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
@@ -29,10 +31,17 @@ import attrs
 from cattrs.errors import BaseValidationError
 
 from bulkverify.errors import JournalError
-from bulkverify.files import flush_folder, is_file, replacing
+from bulkverify.files import flush_folder, flush_to_disk, is_file, replacing
 from bulkverify.lists import Split, file_digest, part_path, results_path
 from bulkverify.models import converter
-from bulkverify.run.folder import RECORD, clear_folder, lock_folder, remove_folder, sweep_folder
+from bulkverify.run.folder import (
+    RECORD,
+    SPARE,
+    clear_folder,
+    lock_folder,
+    remove_folder,
+    sweep_folder,
+)
 from bulkverify.run.reading import Splitting
 from bulkverify.run.written import Written
 
@@ -58,6 +67,8 @@ converter.register_structure_hook(PartState, lambda value, _: PartState(value))
 UNPAID: Final = frozenset({PartState.PENDING, PartState.UPLOADING, PartState.UPLOADED})
 """The states of a part for which nobody has asked the service to begin."""
 
+_SPARE_BYTES: Final = 64 * 1024
+
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, RecursionError, BaseValidationError)
 
 _NAMED: Final = frozenset(PartState) - {PartState.PENDING, PartState.UPLOADING}
@@ -70,7 +81,8 @@ class PartRecord:
     """What has been done about one part.
 
     `credits` is what its start has cost, or may have; `orphans` counts the uploads of it that may
-    have arrived without anybody knowing their id; `results` is the digest of what was fetched.
+    have arrived without anybody knowing their id; `results` is the digest of what was fetched;
+    `answer` is what the service said about a lone address, but for the address.
     """
 
     number: int
@@ -80,6 +92,7 @@ class PartRecord:
     orphans: int = 0
     uploaded_at: datetime | None = None
     results: str | None = None
+    answer: tuple[str, ...] | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no run writes down, as after an edit by hand."""
@@ -92,7 +105,8 @@ class Record:
     """All that is written down: whose lists these are, how the list was split, and what was done.
 
     `seal` is the digest of `split`. A run is `finished` when its caller has got what was paid for:
-    what is left of its journal only waits to be deleted.
+    what is left of its journal only waits to be deleted. `replaced` is the output that was there
+    when `written` was about to take its place: a process may die before it does.
     """
 
     version: int = VERSION
@@ -102,6 +116,7 @@ class Record:
     seal: str
     parts: list[PartRecord]
     written: Written | None = None
+    replaced: Written | None = None
     finished: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -120,6 +135,11 @@ class Record:
     def is_sealed(self) -> bool:
         """Whether `split` is as it was written down first."""
         return self.seal == seal_of(self.split)
+
+    def output_at(self, path: Path) -> Written | None:
+        """Return what this run has written, if the file at `path` is that."""
+        outputs = (self.written, self.replaced)
+        return next((one for one in outputs if one is not None and one.is_at(path)), None)
 
     @property
     def sent(self) -> bool:
@@ -199,6 +219,27 @@ class Journal:
             file.write(text.encode())
         flush_folder(self.folder)
 
+    @contextmanager
+    def room(self) -> Iterator[Callable[[], None]]:
+        """Take room on the disk for what must be written down later, and give what frees it.
+
+        Raises:
+            OSError: there is none.
+        """
+        path = self.folder / SPARE
+
+        def free() -> None:
+            path.unlink(missing_ok=True)
+
+        try:
+            free()
+            with path.open("xb") as file:
+                file.write(os.urandom(_SPARE_BYTES))  # zeros need no room on some disks
+                flush_to_disk(file)
+            yield free
+        finally:
+            free()
+
     def list_of(self, number: int) -> Path:
         """Where the addresses of a part are."""
         return part_path(self.folder, number)
@@ -232,7 +273,7 @@ class Journal:
     def forget_results(self, numbers: Collection[int]) -> None:
         """Write down that the results of parts are to be fetched again.
 
-        The answer for a lone address can't be: it counts as lost, so that it is not paid again.
+        Those of a lone address are made again from the answer that was noted.
         """
         for part in self.record.parts if self.record else ():
             if part.number in numbers:

@@ -83,8 +83,9 @@ class Output:
 
     def _is_of(self, record: Record | None) -> bool:
         """Tell whether the file that is there is what a run has written that still goes on."""
-        written = record.written if record is not None and not record.finished else None
-        return written is not None and written.is_at(self.path)
+        if record is None or record.finished:
+            return False
+        return record.output_at(self.path) is not None
 
     async def _done(self, run: Run) -> Written | None:
         """Find the output of an earlier call that was the same, if it is still there."""
@@ -146,6 +147,7 @@ class Output:
                 report=run.report(joined, self.path),
             )
             # Before it gets its name: the next call must know that it is ours, and done.
+            run.record.replaced = run.record.output_at(self.path)
             run.record.written = written
             run.journal.save()
             if written.is_complete:

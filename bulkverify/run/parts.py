@@ -11,7 +11,8 @@ What the journal says at each point at which the process may die, and what the n
     downloaded         its results, which are here too        needs the service no more
 
 The only address of a list is verified without a list: it goes from pending to starting to downloaded,
-and what is found as starting is not asked for again, because each time costs a credit.
+and what is found as starting, without its answer, is not asked for again, because each time costs a
+credit.
 
 A start that comes twice is refused by the service as such and charged once, so nothing is paid twice.
 """
@@ -25,6 +26,7 @@ from typing import Final
 import attrs
 from tenacity.wait import wait_base
 
+from bulkverify.answers import Endpoint
 from bulkverify.client import Client
 from bulkverify.errors import (
     AlreadyStartedError,
@@ -46,8 +48,8 @@ from bulkverify.lifecycle import JobStatus
 from bulkverify.lists import Part, compare
 from bulkverify.logs import SafeLogger
 from bulkverify.models import JobSnapshot
-from bulkverify.money import may_have_arrived
-from bulkverify.run.alone import keep, only_address, require_answer_for
+from bulkverify.money import may_be_paid
+from bulkverify.run.alone import answer_of, keep, only_address, require_answer_for
 from bulkverify.run.board import Board
 from bulkverify.run.journal import UNPAID, Journal, PartRecord, PartState, Record, ways_out
 from bulkverify.run.patience import Patience
@@ -192,29 +194,42 @@ class PartRun:
         Raises:
             VerifyUncertainError: it was asked for, now or by an earlier call, and the answer was lost.
         """
-        crew = self.crew
-        if self.record.state is PartState.STARTING:
+        crew, answer = self.crew, self.record.answer
+        if answer is None and self.record.state is PartState.STARTING:
             raise VerifyUncertainError(f"The answer for one address was lost. {self._once_only()}")
         listed = partial(only_address, crew.journal.list_of(self.part.number))
         address = await in_thread(listed, RowCount())
+        if answer is not None:  # it could be noted, and no more
+            self._keep(address, answer)
+            return
         await crew.patience.until_done(
             partial(self._ask, address), partial(self._held_up, Stage.QUEUED)
         )
 
     async def _ask(self, address: str) -> None:
         self._tell(Stage.VERIFYING)
-        self._note(PartState.STARTING, credits=1)
-        try:
-            verdict = await self.crew.client.verify(address)
-            self.crew.spent += 1
-            require_answer_for(address, verdict)
-        except VerifyUncertainError as error:
-            raise VerifyUncertainError(f"{error} {self._once_only()}") from error
-        except BulkVerifyError:  # the service said no, or was not reached
-            self._note(PartState.PENDING, credits=0)
-            raise
-        # Nothing is awaited between the answer and the note of it, so no cancellation comes between.
-        keep(self.crew.journal.results_of(self.part.number), address, verdict)
+        with self.crew.journal.room() as make_room:
+            self._note(PartState.STARTING, credits=1)
+            try:
+                verdict = await self.crew.client.verify(address)
+                self.crew.spent += 1
+                require_answer_for(address, verdict)
+            except VerifyUncertainError as error:
+                raise VerifyUncertainError(f"{error} {self._once_only()}") from error
+            except BulkVerifyError:  # the service said no, or was not reached
+                self._note(PartState.PENDING, credits=0)
+                raise
+            # Nothing is awaited between the answer and the notes of it, so no cancellation comes
+            # between. Either of them is enough for the next call, should the other fail.
+            make_room()
+            answer = answer_of(verdict)
+            try:
+                self._note(PartState.STARTING, answer=answer)
+            finally:
+                self._keep(address, answer)
+
+    def _keep(self, address: str, answer: tuple[str, ...]) -> None:
+        keep(self.crew.journal.results_of(self.part.number), address, answer)
         self._fetched(self.crew.journal.digest_of_results(self.part.number))
 
     def _once_only(self) -> str:
@@ -306,11 +321,11 @@ class PartRun:
             # By an earlier attempt of ours, or else by an earlier call, or by hand.
             spent = cost if self._uncertain else 0
         except (TransportError, ServiceError) as error:
-            if may_have_arrived(error):
+            if may_be_paid(error, Endpoint.START):
                 self._uncertain = True
             elif before in UNPAID:  # the service said no, or was not reached
                 self._note(before, credits=0)
-            if type(error) is ServiceError:  # for a reason of its own: the list may have ended
+            if ServiceError in {type(error), type(error.__cause__)}:  # the list may have ended
                 await job.status()
                 await self._wait(job, JobStatus.READY, Stage.PREPARING)
             raise

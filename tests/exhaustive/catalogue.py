@@ -19,7 +19,7 @@ from bulkverify.sandbox.ledger import Endpoint
 KEY: Final = "k5e8y1r7d3t9q2w6z4x0c8v1b7n3m5j9h2g6"
 """The API key; no text that a user sees may hold eight characters of it."""
 
-_STATUSES: Final = (400, 401, 402, 403, 404, 429, 500, 502, 503)
+_STATUSES: Final = (302, 400, 401, 402, 403, 404, 429, 500, 502, 503)
 _ABOUT_A_LIST: Final = ("Job not found. Invalid jobId", "Job not found")
 _ACTIVE: Final = "The maximum number of active verification lists has been reached."
 _TEXTS: Final[dict[Endpoint, tuple[str, ...]]] = {
@@ -31,7 +31,6 @@ _TEXTS: Final[dict[Endpoint, tuple[str, ...]]] = {
         "Verify restricted",
         "Verification has already started.",
         "Job is not ready for verification, please call the /status endpoint",
-        "List has been cancelled",
     ),
     "download": (
         *_ABOUT_A_LIST,
@@ -47,10 +46,16 @@ _TEXTS: Final[dict[Endpoint, tuple[str, ...]]] = {
         "List is being processed, and cannot be deleted.",
         "List not found, may be already deleted.",
     ),
-    "verify": ("Invalid request. Required email.", "Validation timedout"),
+    "verify": ("Invalid request. Required email.",),
     "credits": (),
 }
 """The refusals of the contract that come with a 400; the longest are cut."""
+
+_UNDOCUMENTED: Final[dict[Endpoint, tuple[str, ...]]] = {
+    "start": ("List has been cancelled", "Job is being verified, please wait until it completes."),
+    "verify": ("Validation timedout",),
+}
+_REFUSES_ANY: Final = (401, 402, 429)
 
 _PAGE: Final = f"<!DOCTYPE html><html><body><h1>Bad Gateway</h1>?apikey={KEY}</body></html>"
 BODIES: Final = {
@@ -80,6 +85,14 @@ class Mishap:
     end: JobStatus | None = None
 
 
+def refuses(endpoint: Endpoint, fault: Fault) -> bool:
+    """Tell whether an answer is a refusal that the contract has, which is believed whatever was done."""
+    if fault.kind not in {FaultKind.ANSWER, FaultKind.ANSWER_AFTER}:
+        return fault.kind is FaultKind.THROTTLE
+    known = fault.status == 400 and any(text in str(fault.body) for text in _TEXTS[endpoint])
+    return known or fault.status in _REFUSES_ANY
+
+
 @cache
 def mishaps(endpoint: Endpoint) -> dict[str, Mishap]:
     """Return everything that can happen to a request of an endpoint, by name."""
@@ -101,7 +114,7 @@ def _kind(endpoint: Endpoint, mishap: Mishap) -> tuple[str, ...]:
         return (mishap.name,)
     match fault.kind:
         case FaultKind.ANSWER | FaultKind.ANSWER_AFTER:
-            return fault.kind, _meaning(endpoint, fault)
+            return fault.kind, _meaning(endpoint, fault), str(refuses(endpoint, fault))
         case FaultKind.THROTTLE:
             return fault.kind, str((fault.retry_after or 0) > LONGEST_PAUSE)
         case FaultKind.CLOCK_JUMP:
@@ -146,7 +159,7 @@ def _answers(endpoint: Endpoint) -> Iterator[tuple[str, int, str]]:
         # Where texts are cut, the key is cut too, and must not be there all the same.
         said = "Not now" if status < 404 else "Not now, and here is why: " + "no " * 50
         yield str(status), status, _refusal(f"{said}: ?apikey={KEY}")
-    for text in _TEXTS[endpoint]:
+    for text in (*_TEXTS[endpoint], *_UNDOCUMENTED.get(endpoint, ())):
         yield text[:40], 400, _refusal(text)
     yield "Invalid API Key", 401, _refusal("Invalid API Key")
     yield "Insufficient", 402, _refusal("Insufficient verification credits. Please order a plan.")

@@ -3,7 +3,6 @@
 import csv
 import re
 from collections.abc import Iterator
-from http import HTTPStatus
 from io import StringIO
 from typing import Final
 
@@ -17,10 +16,10 @@ from bulkverify import (
     UsageError,
     VerifyUncertainError,
 )
-from bulkverify.sandbox import Fault, FaultKind
+from bulkverify.sandbox import Fault
 from bulkverify.sandbox.ledger import Endpoint
 
-from .catalogue import BODIES, KEY
+from .catalogue import KEY, refuses
 from .world import MOST_CALLS, Story
 
 _DATE: Final = re.compile(r"[0-9-]{10}T[0-9:.]{12}Z")
@@ -67,15 +66,15 @@ def denied(story: Story) -> bool:
     return any(
         endpoint == "verify" or (endpoint == "start" and job_id in ended)
         for endpoint, job_id, fault in _faults(story)
-        if _refuses(fault)
+        if refuses(endpoint, fault)
     )
 
 
 def _uncertain(story: Story, wanted: Endpoint) -> Iterator[str]:
     """Name the lists of those requests after which something may have been paid, as far as can be known."""
     for endpoint, job_id, fault in _faults(story):
-        paid = any(text in str(fault.body) for text in ("timedout", "already started"))
-        if endpoint == wanted and (paid or not _refuses(fault)):
+        paid = "already started" in str(fault.body)
+        if endpoint == wanted and (paid or not refuses(endpoint, fault)):
             yield job_id or "no list"
 
 
@@ -83,14 +82,6 @@ def _faults(story: Story) -> Iterator[tuple[Endpoint, str | None, Fault]]:
     for endpoint, job_id, mishap in story.plan.happened:
         if mishap.fault is not None:
             yield endpoint, job_id, mishap.fault
-
-
-def _refuses(fault: Fault) -> bool:
-    """Tell whether an answer says no, which is believed whatever was done before it."""
-    if fault.kind not in {FaultKind.ANSWER, FaultKind.ANSWER_AFTER}:
-        return fault.kind is FaultKind.THROTTLE
-    client_error = HTTPStatus.BAD_REQUEST <= fault.status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return client_error or fault.body == BODIES["a no"]
 
 
 def _money(story: Story) -> Iterator[str]:

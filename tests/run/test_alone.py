@@ -1,8 +1,10 @@
 """No list of one address is ever sent: a lone one is verified by the call for one address."""
 
 import asyncio
+import errno
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -13,15 +15,19 @@ from bulkverify import (
     RunReport,
     ServiceError,
     Stage,
+    UnexpectedRedirectError,
     UsageError,
     VerifyUncertainError,
+    files,
     plan_list,
     verify_rows,
     wait_until,
 )
 from bulkverify.lists import ListSource
 from bulkverify.run import patience
+from bulkverify.run.folder import SPARE
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
+from tests.refusals import afterwards, answered, said
 
 from .lists import FAST, D, U, journal_at, left_behind, name, states, table, verdicts_of, verified
 
@@ -127,6 +133,10 @@ LOST = [
         },
         id="validation timed out",
     ),
+    pytest.param(afterwards(answered(302)), id="redirect"),
+    pytest.param(afterwards(answered(200, '{"success": false}')), id="a bare no"),
+    pytest.param(afterwards(said(403, "Denied")), id="403"),
+    pytest.param(said(400, "A text that no contract knows"), id="an unknown text"),
     pytest.param(
         {
             "kind": FaultKind.ANSWER_AFTER,
@@ -198,6 +208,81 @@ async def test_a_lone_address_that_was_refused_costs_nothing(
     assert left_behind(output) == []
     report = await verified(client, alone, output)
     assert (report.credits_spent, report.credits_spent_before) == (1, 0)
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_base_url_is_told_before_a_lone_address_is_asked_for(
+    sandbox: Sandbox, client: Client, alone: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="credits", **answered(301)))
+    with pytest.raises(UnexpectedRedirectError, match="Correct the base URL"):
+        await verified(client, alone, output)
+    assert sandbox.ledger.requests["verify"] == 0
+    assert left_behind(output) == []
+
+
+class Disk:
+    """A disk that is full for the n-th file that is written after an address was asked for."""
+
+    def __init__(self, patched: pytest.MonkeyPatch, sandbox: Sandbox, *full: int) -> None:
+        self.writes = 0
+        self._full = full
+        self._sandbox = sandbox
+        self._sync = files.flush_to_disk
+        patched.setattr(files, "flush_to_disk", self._flush)
+
+    def _flush(self, file: BinaryIO) -> None:
+        if self._sandbox.ledger.requests["verify"]:
+            self.writes += 1
+            if self.writes in self._full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._sync(file)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("full", [(1,), (2,), (3,), (2, 3), (4,)])
+async def test_the_verdict_of_a_lone_address_survives_a_full_disk(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    alone: Path,
+    output: Path,
+    full: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        Disk(patched, sandbox, *full)
+        with pytest.raises(OSError, match="No space left"):
+            await verified(client, alone, output)
+    report = await verified(client, alone, output)
+    assert (report.credits_spent, report.credits_spent_before) == (0, 1)
+    assert sandbox.ledger.requests["verify"] == 1
+    assert verdicts_of(table(output)[1:]) == [D, U, U, D]
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_a_lone_address_is_asked_for_only_where_there_is_room_for_its_answer(
+    sandbox: Sandbox, client: Client, alone: Path, output: Path, folder: Path
+) -> None:
+    spare = folder / SPARE
+
+    def look(seen: RunProgress) -> None:
+        if seen.part and seen.part.stage is Stage.VERIFYING:
+            spare.mkdir()  # so that it can't be made
+
+    with pytest.raises(OSError, match=SPARE):
+        await verified(client, alone, output, on_progress=look)
+    assert sandbox.ledger.requests["verify"] == 0
+    spare.rmdir()
+    sandbox.inject(Fault(endpoint="verify", kind=FaultKind.HANG))
+    run = asyncio.create_task(verified(client, alone, output))
+    while not sandbox.ledger.requests["verify"]:  # noqa: ASYNC110 - it happens over there
+        await asyncio.sleep(0.001)
+    assert spare.stat().st_size >= 16 * 1024
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert not spare.exists()
 
 
 @pytest.mark.asyncio

@@ -14,7 +14,6 @@ from bulkverify import (
     JournalError,
     RunProgress,
     Stage,
-    VerifyUncertainError,
 )
 from bulkverify.run.folder import LOCK
 from bulkverify.run.journal import Journal
@@ -410,7 +409,7 @@ async def test_lists_that_are_known_nowhere_are_not_paid_again(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("by", [gone, halved, zeroed])
-async def test_the_lost_answer_for_a_lone_address_is_not_paid_again(  # noqa: PLR0917 - fixtures
+async def test_lost_results_of_a_lone_address_are_made_again_from_its_answer(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     source: Path,
@@ -420,11 +419,12 @@ async def test_the_lost_answer_for_a_lone_address_is_not_paid_again(  # noqa: PL
 ) -> None:
     source.write_text(numbered(1))
     await stopped(client, source, output, Stage.JOINING)
+    assert "@" not in (folder / "run.json").read_text()
     damage(folder / "part-0001.results.csv", by)
-    for _ in range(2):
-        with pytest.raises(VerifyUncertainError, match="restart"):
-            await verified(client, source, output, **OPTIONS)
-    assert sandbox.ledger.credits_spent == 1
+    report = await verified(client, source, output, **OPTIONS)
+    assert (report.credits_spent, report.credits_spent_before) == (0, 1)
+    assert verdicts_of(table(output)[1:]) == [D]
+    assert sandbox.ledger.requests["verify"] == 1
 
 
 @pytest.mark.asyncio

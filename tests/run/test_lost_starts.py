@@ -21,7 +21,7 @@ from bulkverify import (
 )
 from bulkverify.run.parts import PartRun
 from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
-from tests.refusals import FINAL, PASSING, at_start, said
+from tests.refusals import FINAL, KNOWN, PASSING, UNKNOWN, afterwards, at_start, said
 
 from .lists import D, U, journal_at, left_behind, states, table, verdicts_of, verified
 
@@ -105,15 +105,58 @@ async def test_a_start_found_as_starting_stays_so_whatever_is_said(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("then", UNKNOWN)
+async def test_a_start_that_was_carried_out_and_denied_is_settled_by_the_next(
+    source: Path, output: Path, folder: Path, then: dict[str, Any]
+) -> None:
+    async with serving(timings=NEVER_VERIFYING, credits=2) as sandbox:
+        sandbox.inject(at_start(afterwards(then)))
+        outcome = await called(sandbox, source, output)
+        if "Retry-After" in then["headers"]:  # which is longer than a run has patience
+            assert isinstance(outcome, StartUncertainError)
+            [part] = journal_at(folder)["parts"]
+            assert (part["state"], part["credits"]) == ("starting", 2)
+            outcome = await called(sandbox, source, output)
+        assert isinstance(outcome, RunReport)
+        assert outcome.credits_spent + outcome.credits_spent_before == 2
+        assert sandbox.ledger.requests["start"] == 2
+        assert (len(sandbox.ledger.uploads), sandbox.ledger.credits_spent) == (1, 2)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("then", KNOWN)
+async def test_a_start_that_was_refused_in_known_words_is_not_paid(
+    source: Path, output: Path, folder: Path, then: dict[str, Any]
+) -> None:
+    async with serving(credits=2) as sandbox:
+        sandbox.inject(at_start(then))
+        if isinstance(await called(sandbox, source, output), BulkVerifyError):
+            [part] = journal_at(folder)["parts"]
+            assert (part["state"] in {"pending", "uploaded"}, part["credits"]) == (True, 0)
+            assert isinstance(await called(sandbox, source, output), RunReport)
+        assert sandbox.ledger.credits_spent == 2
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("end", "kind"),
     [("cancel", JobCancelledError), ("fail", JobFailedError), ("delete", JobNotFoundError)],
 )
-async def test_a_list_that_is_gone_after_a_lost_start_is_paid_and_the_ways_out_are_told(
-    source: Path, output: Path, folder: Path, end: str, kind: type[BulkVerifyError]
+@pytest.mark.parametrize(
+    "first",
+    [pytest.param({"kind": FaultKind.DROP_AFTER}, id="lost"), *UNKNOWN],
+)
+async def test_a_list_that_is_gone_after_a_lost_start_is_paid_and_the_ways_out_are_told(  # noqa: PLR0917 - fixtures
+    source: Path,
+    output: Path,
+    folder: Path,
+    first: dict[str, Any],
+    end: str,
+    kind: type[BulkVerifyError],
 ) -> None:
     async with serving(timings=NEVER_VERIFYING) as sandbox:
-        sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
+        lost = first["kind"] is FaultKind.DROP_AFTER
+        sandbox.inject(at_start(first if lost else afterwards(first)))
         sandbox.inject(at_start(said(400, "No"), times=None))
         await called(sandbox, source, output)
         sandbox._front.faults._injected.clear()

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import shutil
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -280,6 +282,69 @@ async def test_an_incomplete_output_that_somebody_has_changed_is_kept(
     with pytest.raises(FileExistsError):
         await verified(client, source, output, largest_part=2)
     assert output.read_text() == "mine now"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("still", [False, True])
+async def test_whenever_a_process_dies_in_writing_the_same_call_knows_the_output_before(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    still: bool,  # noqa: FBT001 - a row of the table
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """After the first output, which is incomplete, comes a complete one, or one that is `still` not."""
+    source.write_text(numbered(6))
+    sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER, skip=1, times=2))
+    options: dict[str, Any] = {"largest_part": 2, "parts_at_once": 1}
+    with pytest.raises(IncompleteRunError):
+        await verified(client, source, output, **options)
+    if not still:
+        sandbox._front.faults._injected.clear()
+    kept_in = tmp_path_factory.mktemp("kept")
+    with monkeypatch.context() as patched:
+        _remember_each_state(patched, output.parent, kept_in)
+        try:
+            await verified(client, source, output, **options)
+        except IncompleteRunError:
+            assert still
+    kept = sorted(kept_in.iterdir(), key=lambda path: int(path.name))
+    assert len(kept) > 20
+    for state in kept:
+        shutil.rmtree(output.parent)
+        shutil.copytree(state, output.parent)
+        spent = sandbox.ledger.credits_spent
+        report = await verified(client, source, output, **options)
+        assert verdicts_of(table(output)) == ["verdict", D, U, A, K, D, U], state
+        assert left_behind(output) == [], state
+        assert sandbox.ledger.credits_spent - spent == report.credits_spent
+        assert report.credits_spent <= (2 if still else 0), state
+
+
+def _remember_each_state(patched: pytest.MonkeyPatch, folder: Path, kept: Path) -> None:
+    """Copy a folder before and after each operation on a file, from the first look at the results on."""
+
+    def observed(operation: Callable[..., Any]) -> Callable[..., Any]:
+        def operate(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - handed on
+            with one_at_a_time:
+                remember()
+                done = operation(*args, **options)
+                remember()
+                return done
+
+        return operate
+
+    one_at_a_time = threading.Lock()
+
+    def remember() -> None:
+        if (folder / "verified.csv.progress" / "part-0003.results.csv").exists():
+            shutil.copytree(folder, kept / str(len(os.listdir(kept))))  # noqa: PTH208 - only counted
+
+    patched.setattr(os, "fsync", observed(os.fsync))
+    for operation in (Path.replace, Path.unlink, Path.rmdir):
+        patched.setattr(Path, operation.__name__, observed(operation))
 
 
 # What is not gone on with
