@@ -2,7 +2,9 @@
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from html.entities import codepoint2name
+from itertools import groupby
 from typing import Final, TypeVar
 from urllib.parse import urlencode
 
@@ -29,7 +31,7 @@ class Secret:
         """Keep the key, which must be text that UTF-8 can write."""
         self._value = value
         self.query = urlencode({"apikey": value})
-        spelled = [_spellings(character) for character in value]
+        spelled = list(_spelled(value))
         self._beginning = re.compile("".join(spelled[:_TELLING_CHARACTERS]))
         self._following = [re.compile(one) for one in spelled[_TELLING_CHARACTERS:]]
 
@@ -94,6 +96,21 @@ class Secret:
         return error.with_traceback(None)
 
 
+def _spelled(value: str) -> Iterator[str]:
+    """Return patterns for the characters of the key; blanks in a row are one, as texts run them together."""
+    for blank, run in groupby(value, _is_blank):
+        patterns = map(_spellings, run)
+        if blank:
+            ways = list(patterns)
+            yield f"(?:{'|'.join(ways)}){{1,{8 * len(ways)}}}"
+        else:
+            yield from patterns
+
+
+def _is_blank(character: str) -> bool:
+    return character.isspace() or not character.isprintable()
+
+
 def _spellings(character: str) -> str:
     """Return a pattern for one character of the key, however it is escaped in a URL, JSON or HTML.
 
@@ -124,8 +141,8 @@ def _spellings(character: str) -> str:
         ways.add(rf"\\{{1,4}}{re.escape(_SHORT_ESCAPES[character])}")
     if character == " ":
         ways.add(r"\+")
-    if not character.isprintable() or character.isspace():
-        ways.add(r"\s{1,8}")
+    if _is_blank(character):
+        ways.add(r"\s")
     # The longer first, so that a backslash of the key's own is not taken for half of an escape.
     return f"(?:{'|'.join(sorted(ways, key=len, reverse=True))})"
 
