@@ -26,6 +26,8 @@ def records_of(data: bytes) -> list[list[str]]:
 @given(data=st.text('a",\r\n\0 ', max_size=40), size=st.integers(1, 7))
 @example(data='"a""b"c"d,"\n"', size=1)
 @example(data='a"b,"c\r\n"\r,', size=2)
+@example(data='"a",b\n"c"\n"d"', size=1000)
+@example(data='x\n"a\nb",c\n"d"\n"e\nf"\n', size=4)
 @example(data='"",""\r\n\r\n"', size=3)
 def test_the_count_is_that_of_csv(data: str, size: int) -> None:
     count, _ = counted(data.encode(), size)
@@ -131,3 +133,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_cell() -> None:
 def test_the_first_record_may_have_several_lines() -> None:
     assert first_record(b'\n"a\nb",c\r\n1,2\n') == b'\n"a\nb",c\r'
     assert first_record(b"a,b") == b"a,b"
+
+
+def test_a_quoted_cell_ends_at_its_first_quote_and_not_at_the_last_that_has_come() -> None:
+    counter = RecordCounter()
+    for piece in (b'a\n"b', b'c"\n"d"\n"e"\n"f', b'"\n'):
+        counter.feed(piece)
+    assert counter.finish()
+    assert counter.count == 5

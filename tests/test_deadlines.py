@@ -156,3 +156,13 @@ def test_clearing_forgets_everybody(times: list[float]) -> None:
     deadlines.clear()
     assert deadlines.next() == math.inf
     assert deadlines.passed(1e9) == []
+
+
+@pytest.mark.parametrize("deadline", [5.0, 65.0, 86_400.0])
+def test_nothing_that_was_cleared_passes(deadline: float) -> None:
+    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines.add(Somebody(deadline))
+    deadlines.passed(deadline - 1)  # now it is among those that are near
+    deadlines.clear()
+    assert deadlines.next() == math.inf
+    assert deadlines.passed(1e9) == []

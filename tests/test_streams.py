@@ -6,6 +6,7 @@ import math
 import pytest
 from tenacity import wait_fixed
 
+from bulkverify import ServerError, wait_for_progress
 from bulkverify.lifecycle import JobStatus
 from bulkverify.streams import URGENT_SECONDS, Stream
 from bulkverify.waiters import Waiter
@@ -62,3 +63,34 @@ async def test_who_has_had_an_answer_is_not_urgent_any_more() -> None:
     assert not stream.is_urgent(99)
     joined(stream, timeout=50)
     assert stream.is_urgent(49)
+
+
+async def test_who_joins_right_after_an_answer_asks_a_second_after_it() -> None:
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    joined(stream, pause=3600)
+    now = asyncio.get_running_loop().time()
+    stream.take(seen("verifying"), now, now + 0.5)
+    joined(stream, pause=3600)
+    assert stream.due == now + 1.5
+
+
+async def test_each_failure_in_a_row_doubles_the_pause() -> None:
+    failed = ServerError("Broken.", status=502)
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    waiter = Waiter(
+        job=stream.job,
+        target=JobStatus.COMPLETED,
+        timeout=None,
+        policy=wait_for_progress(jitter=0),
+    )
+    stream.add(waiter, 0.0)
+    pauses = []
+    for _ in range(4):
+        stream.take(failed, 1000.0, 1000.0)
+        assert stream.due is not None
+        pauses.append(stream.due - 1000.0)
+    assert pauses == [1, 2, 4, 8]
+    stream.take(seen("verifying"), 1000.0, 1000.0)
+    stream.take(failed, 1000.0, 1000.0)
+    assert stream.due == 1001
+    waiter.cancel()

@@ -11,6 +11,7 @@ import pytest
 from bulkverify import (
     BulkVerifyError,
     Client,
+    IncompleteRunError,
     JournalError,
     RunProgress,
     Stage,
@@ -450,3 +451,37 @@ async def test_a_record_that_is_older_than_the_results_is_refused(
     (folder / "run.json").write_bytes(newer)
     await verified(client, many, output, largest_part=2)
     assert not sandbox.ledger.paid_twice
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_is_begun_anew_has_nothing_of_the_first_try(
+    client: Client, many: Path, output: Path, folder: Path
+) -> None:
+    def cut(seen: RunProgress) -> None:
+        if seen.stage is Stage.JOINING:
+            path = folder / "part-0002.results.csv"
+            if path.exists():
+                path.write_bytes(b"nothing of the kind")
+
+    with pytest.raises(IncompleteRunError):
+        await verified(client, many, output, largest_part=2, on_progress=cut)
+    first, *rows = output.read_text().splitlines()
+    assert first.startswith("n,email,")
+    assert len(rows) == 6
+    await verified(client, many, output, largest_part=2)
+    assert output.read_text().startswith(first)
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_can_not_be_read_was_never_sent(
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
+) -> None:
+    def lose(seen: RunProgress) -> None:
+        if seen.part is not None and seen.part.stage is Stage.UPLOADING:
+            (folder / "part-0002.csv").unlink(missing_ok=True)
+
+    with pytest.raises(FileNotFoundError):
+        await verified(client, many, output, largest_part=2, parts_at_once=1, on_progress=lose)
+    report = await verified(client, many, output, largest_part=2)
+    assert report.orphans == 0
+    assert len(sandbox.ledger.uploads) == 3
