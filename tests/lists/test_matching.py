@@ -211,3 +211,17 @@ def test_keys_are_found_again(keys: list[str], others: list[str]) -> None:
     known = dict(zip(keys, numbers, strict=True))
     assert distinct.find(others) == [known.get(key, -1) for key in others]
     assert len(distinct) == len(known)
+
+
+@pytest.mark.parametrize("at", [0, 2500])
+def test_one_row_in_upper_case_shows_that_a_service_keeps_the_case(at: int) -> None:
+    sent = ["Anna@x.com", "anna@x.com", *(f"a{n}@x.com" for n in range(2500)), "B@x.com"]
+    rows = [(address, 1, NEVER) for address in sent[1:-1]]
+    rows.insert(at, ("B@x.com", 1, NEVER))
+    rows.append(("anna@x.com", 1, NEVER))
+    matching = Matching(sent)
+    codes, _, _ = matching.match(rows)
+    assert codes[matching.numbers[0]] == MISSING
+    del rows[at]
+    codes, _, _ = matching.match(rows)
+    assert codes[matching.numbers[0]] == 1
