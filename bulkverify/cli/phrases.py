@@ -20,6 +20,7 @@ PHRASES: Final = {
         "Name its encoding, for example --encoding cp1252."
     ),
     "The same call goes on": "The same command goes on",
+    "The same call fetches": "The same command fetches",
     "make the same call again": "run the same command again",
     "`excel_safe` is for CSV": "--excel-safe is for CSV",
     "use `restart=True`, or delete": "use --restart, or delete",

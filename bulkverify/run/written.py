@@ -71,9 +71,8 @@ class Written:
             found = None
         if found is None:
             raise JournalError(
-                f"{path} says what was verified into {output} before, and this version can't read it. "
-                f"`restart=True` verifies the list again and pays for it again, and so does the same "
-                f"call once {path.name} is deleted.",
+                f"{path} says what was verified into {output} before, and this version can't read it. To "
+                f"have the list verified and paid for again, use `restart=True`, or delete {path}.",
                 path=str(path),
             )
         return found
