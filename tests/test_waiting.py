@@ -804,6 +804,25 @@ async def test_many_who_leave_while_the_budget_is_short_leave_no_trace() -> None
         await asyncio.wait(patient)
 
 
+async def test_who_stays_while_many_leave_is_not_forgotten() -> None:
+    async with ScriptedClient([seen("completed")], requests_per_minute=2) as client:
+        stay = [
+            asyncio.create_task(wait_until(client.job(f"stay{number}"))) for number in range(20)
+        ]
+        leave = [
+            asyncio.create_task(wait_until(client.job(f"job{number}"))) for number in range(500)
+        ]
+        await asyncio.sleep(10)
+        for task in leave:
+            task.cancel()
+        snapshots = await asyncio.gather(*stay)
+        assert {snapshot.job_id for snapshot in snapshots} == {f"stay{n}" for n in range(20)}
+        await asyncio.wait(leave)
+        assert len(client.polled_at) < 40
+        # Who comes back is asked about as if nothing had been.
+        assert (await wait_until(client.job("job499"))).ended
+
+
 async def test_whoever_cancels_every_task_that_is_not_his_ends_no_wait() -> None:
     async with ScriptedClient([seen("completed")], latency=10) as client:
         wait = asyncio.create_task(wait_until(client.job(JOB_ID)))
