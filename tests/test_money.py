@@ -329,3 +329,11 @@ async def test_a_page_in_place_of_an_answer_is_told_as_the_cause() -> None:
         with pytest.raises(UploadUncertainError) as caught:
             await client.upload(ADDRESSES)
         assert isinstance(caught.value.__cause__, UnreadableAnswerError)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("auto_verify", [False, True])
+async def test_an_upload_that_starts_by_itself_counts_as_started(*, auto_verify: bool) -> None:
+    async with served() as (_, client):
+        job = await client.upload(ADDRESSES, auto_verify=auto_verify)
+        assert client.was_started(job.id) is auto_verify
