@@ -430,7 +430,7 @@ async def test_each_call_is_the_request_of_the_contract(
     mocked: Aioresponses, tmp_path: Path, asked: str
 ) -> None:
     question = QUESTIONS[asked]
-    answer(mocked, question, {"success": False, "result": "No."}, 400)
+    answer(mocked, question, {"success": False, "result": "Invalid API Key"}, 401)
     await refused(question, tmp_path)
     ((method, url),) = mocked.requests
     assert (method, url.with_query(None)) == (question.method, URL(f"{BASE}/{question.path}"))
