@@ -16,7 +16,7 @@ import cattrs
 
 from bulkverify.lists import Split, Table, join, joined_rows, open_table, part_path, split
 from bulkverify.lists.distinct import Distinct
-from bulkverify.results import ResultsReader
+from bulkverify.results.rows import ResultsReader
 
 _PIECE_BYTES = 256 * 1024
 

@@ -31,7 +31,7 @@ from benchmarks.population import (
     Work,
 )
 from bulkverify import JobSnapshot, JobStatus, PollState, wait_for_progress
-from bulkverify.pacing import Progress
+from bulkverify.waiting.pacing import Progress
 
 LATENCY: Final = 0.1
 JOBS: Final = 8_000

@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks.pacing import OURS, SEED, Outcome, measure, table
 from benchmarks.population import BASE, FAILING, WEAK_SPOTS, Population
-from bulkverify import pacing
+from bulkverify.waiting import pacing
 
 NUMBERS: Final = (
     "_BLIND",

@@ -26,10 +26,10 @@ import attrs
 
 from benchmarks.runs import table
 from bulkverify import Client
-from bulkverify.answers import Endpoint
 from bulkverify.client import MOST_STARTED
-from bulkverify.polling import Scheduler
 from bulkverify.sandbox import Fault, FaultKind, Ledger, Sandbox
+from bulkverify.service.answers import Endpoint
+from bulkverify.waiting.scheduler import Scheduler
 from tests.chaos.books import Books
 from tests.chaos.clock import JumpingLoop
 from tests.chaos.people import Person

@@ -19,8 +19,8 @@ from tenacity import wait_fixed
 from benchmarks import peers
 from benchmarks.server import body, job_id
 from bulkverify import Client, JobSnapshot, wait_all, wait_until
-from bulkverify.answers import Answer
-from bulkverify.wire import status
+from bulkverify.service.answers import Answer
+from bulkverify.service.calls import status
 
 _INTERVAL: Final = 3600.0
 _BATCH: Final = 500

@@ -64,13 +64,13 @@ from bulkverify.models import (
     Verdict,
     VerdictCounts,
 )
-from bulkverify.pacing import PollState, wait_for_progress
-from bulkverify.stats import Stats
-from bulkverify.waiting import as_completed, wait_all, wait_until, watch
+from bulkverify.service.stats import Stats
+from bulkverify.waiting.pacing import PollState, wait_for_progress
+from bulkverify.waiting.waits import as_completed, wait_all, wait_until, watch
 
 if TYPE_CHECKING:
     from bulkverify.lists import JoinedRow
-    from bulkverify.run.report import (
+    from bulkverify.run.models import (
         Durations,
         PartFailure,
         PartProgress,
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
         RunReport,
         Stage,
     )
-    from bulkverify.run.whole import plan_list, verify_list, verify_rows
+    from bulkverify.run.verify import plan_list, verify_list, verify_rows
 
 __all__ = [
     "AccountRestrictedError",
@@ -153,17 +153,17 @@ __all__ = [
 # Whole lists take as long to import as all the rest, and services that only wait need none of that.
 _LATER: Final = {
     "JoinedRow": "bulkverify.lists",
-    "Durations": "bulkverify.run.report",
-    "PartFailure": "bulkverify.run.report",
-    "PartProgress": "bulkverify.run.report",
-    "PartReport": "bulkverify.run.report",
-    "RunPlan": "bulkverify.run.report",
-    "RunProgress": "bulkverify.run.report",
-    "RunReport": "bulkverify.run.report",
-    "Stage": "bulkverify.run.report",
-    "plan_list": "bulkverify.run.whole",
-    "verify_list": "bulkverify.run.whole",
-    "verify_rows": "bulkverify.run.whole",
+    "Durations": "bulkverify.run.models",
+    "PartFailure": "bulkverify.run.models",
+    "PartProgress": "bulkverify.run.models",
+    "PartReport": "bulkverify.run.models",
+    "RunPlan": "bulkverify.run.models",
+    "RunProgress": "bulkverify.run.models",
+    "RunReport": "bulkverify.run.models",
+    "Stage": "bulkverify.run.models",
+    "plan_list": "bulkverify.run.verify",
+    "verify_list": "bulkverify.run.verify",
+    "verify_rows": "bulkverify.run.verify",
 }
 
 

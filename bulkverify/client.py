@@ -10,11 +10,7 @@ from typing import Final, Protocol, Self, TypeVar, cast
 import aiohttp
 from tenacity.wait import wait_base
 
-from bulkverify import money, uploads, wire
-from bulkverify.access import check_base_url, read_key
-from bulkverify.downloads import save_results, stream_rows
 from bulkverify.errors import AlreadyStartedError, BulkVerifyError, UsageError
-from bulkverify.handles import Handles
 from bulkverify.job import Job
 from bulkverify.lifecycle import TERMINAL
 from bulkverify.models import (
@@ -25,9 +21,14 @@ from bulkverify.models import (
     ResultRow,
     Verdict,
 )
-from bulkverify.stats import Stats
-from bulkverify.transport import Transport
-from bulkverify.uploads import UploadSource
+from bulkverify.results.downloads import save_results, stream_rows
+from bulkverify.service import calls as wire
+from bulkverify.service import money, uploads
+from bulkverify.service.key import check_base_url, read_key
+from bulkverify.service.known import Handles
+from bulkverify.service.stats import Stats
+from bulkverify.service.transport import Transport
+from bulkverify.service.uploads import UploadSource
 
 DEFAULT_BASE_URL: Final = "https://api.bouncify.io/v1"
 REQUESTS_PER_MINUTE: Final = 120

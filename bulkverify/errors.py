@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # errors stand below all of these, and only name their types
     from bulkverify.lifecycle import JobStatus
     from bulkverify.models import JobSnapshot
-    from bulkverify.run.report import PartFailure, RunReport
+    from bulkverify.run.models import PartFailure, RunReport
 
 
 class BulkVerifyError(Exception):

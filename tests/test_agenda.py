@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkverify.agenda import Agenda
+from bulkverify.waiting.agenda import Agenda
 
 TIMES = st.floats(0, 1e9) | st.integers(0, 100).map(float) | st.just(math.inf)
 

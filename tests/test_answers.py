@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkverify.answers import Answer, Endpoint, accepted, excerpt, retry_after
 from bulkverify.errors import (
     AccountRestrictedError,
     AlreadyStartedError,
@@ -27,6 +26,7 @@ from bulkverify.errors import (
     UnexpectedRedirectError,
     UnreadableAnswerError,
 )
+from bulkverify.service.answers import Answer, Endpoint, accepted, excerpt, retry_after
 
 JOB_ID = "r374aki32rnatv868nntpxloc7dkilszc3eu"
 

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from bulkverify.budget import PERIOD, Budget
+from bulkverify.service.budget import PERIOD, Budget
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, MOST_COLUMNS, RecordReader
 from bulkverify.errors import (
     IncompleteDownloadError,
     ProtocolError,
     TransportError,
     UsageError,
 )
+from bulkverify.results.records import LARGEST_RECORD_CHARACTERS, MOST_COLUMNS, RecordReader
 
 UNTIDY = (
     b"\xef\xbb\xbf"

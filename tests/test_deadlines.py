@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bulkverify.deadlines import Deadlines
+from bulkverify.waiting.deadlines import Deadlines
 
 
 @attrs.define(eq=False)

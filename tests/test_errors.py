@@ -26,7 +26,7 @@ from bulkverify.errors import (
 )
 from bulkverify.lifecycle import JobStatus
 from bulkverify.models import Analysis, JobSnapshot, VerdictCounts
-from bulkverify.run.report import Durations, PartFailure, RunReport
+from bulkverify.run.models import Durations, PartFailure, RunReport
 
 SNAPSHOT = JobSnapshot(
     job_id="r374",

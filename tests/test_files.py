@@ -14,7 +14,7 @@ import pytest
 
 from bulkverify.errors import IncompleteDownloadError, RequestTimeoutError
 from bulkverify.files import check_writable, flush_to_disk, is_file, make_folder, replacing
-from bulkverify.lists.folders import create
+from bulkverify.lists.layout import create
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
 not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

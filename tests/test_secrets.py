@@ -21,9 +21,9 @@ from aiohttp import web
 from tenacity import wait_none
 
 from bulkverify import BulkVerifyError, Client, TransportError, UsageError, wait_until, watch
-from bulkverify.access import Secret
-from bulkverify.failures import translate
 from bulkverify.sandbox import FaultKind
+from bulkverify.service.failures import translate
+from bulkverify.service.key import Secret
 from tests.served import ADDRESSES, fault, served
 
 KEY = "s3cr3t-Key/with+odd&chars=äöü"

@@ -440,7 +440,9 @@ async def test_an_answer_without_end_is_not_read(odd_server: str, path: str) -> 
 
 
 async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bulkverify.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+    monkeypatch.setattr(
+        "bulkverify.service.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2)
+    )
     async with served() as (sandbox, client):
         sandbox.inject(fault("credits", FaultKind.HANG, times=None))
         with pytest.raises(RequestTimeoutError):
@@ -450,7 +452,7 @@ async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 async def test_a_poll_that_hangs_is_given_up_and_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bulkverify.polling.ORDINARY_SECONDS", 0.2)
+    monkeypatch.setattr("bulkverify.waiting.scheduler.ORDINARY_SECONDS", 0.2)
     async with served() as (sandbox, client):
         job = await client.upload(ADDRESSES)
         sandbox.inject(fault("status", FaultKind.HANG))

@@ -8,8 +8,8 @@ from tenacity import wait_fixed
 
 from bulkverify import ServerError, wait_for_progress
 from bulkverify.lifecycle import JobStatus
-from bulkverify.streams import URGENT_SECONDS, Stream
-from bulkverify.waiters import Waiter
+from bulkverify.waiting.streams import URGENT_SECONDS, Stream
+from bulkverify.waiting.waiters import Waiter
 from tests.scripted import JOB_ID, ScriptedClient, seen
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]

@@ -23,11 +23,11 @@ from bulkverify import (
     UnreadableAnswerError,
 )
 from bulkverify._version import __version__
-from bulkverify.answers import Answer, Endpoint
-from bulkverify.failures import LONGEST_PAUSE, ConnectionLostError, may_repeat, translate
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
+from bulkverify.service.answers import Answer, Endpoint
+from bulkverify.service.failures import LONGEST_PAUSE, ConnectionLostError, may_repeat, translate
+from bulkverify.service.transport import _read_answer
 from bulkverify.testing import virtual_clock
-from bulkverify.transport import _read_answer
 from tests.wire import CREDITS, UPLOADED, Arrived, http, wire
 
 KEY = aiohttp.client_reqrep.ConnectionKey("host", 443, True, True, None, None, None)  # noqa: FBT003 - positional there
@@ -258,7 +258,9 @@ async def test_whatever_breaks_an_answer_is_returned_as_an_error_of_ours(error: 
 async def test_an_answer_that_stops_in_its_middle_is_told_as_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bulkverify.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+    monkeypatch.setattr(
+        "bulkverify.service.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2)
+    )
 
     async def respond(_: Arrived) -> bytes:
         return http(CREDITS).replace(b"Content-Length: ", b"Content-Length: 9")

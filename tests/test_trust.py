@@ -22,7 +22,7 @@ from bulkverify import (
     verify_list,
     verify_rows,
 )
-from bulkverify.run import patience
+from bulkverify.run import outages as patience
 from bulkverify.run.journal import Journal
 from bulkverify.sandbox import FaultKind, Sandbox
 from tests.served import ADDRESSES, FAST, completed, fault, served

@@ -19,15 +19,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkverify import uploads
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.uploads import (
+from bulkverify.service import uploads
+from bulkverify.service.calls import Call, FilePart
+from bulkverify.service.uploads import (
     LARGEST_LIST_BYTES,
     _count_rows,
     check_content,
     prepare,
 )
-from bulkverify.wire import Call, FilePart
 
 LIST = b"email\na@example.com\n"
 

@@ -34,8 +34,8 @@ from bulkverify import (
     wait_until,
     watch,
 )
-from bulkverify.polling import MOST_IN_FLIGHT, Scheduler
-from bulkverify.timeouts import ORDINARY_SECONDS
+from bulkverify.service.timeouts import ORDINARY_SECONDS
+from bulkverify.waiting.scheduler import MOST_IN_FLIGHT, Scheduler
 from tests.scripted import JOB_ID, ScriptedClient, Step, seen
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
@@ -472,7 +472,7 @@ async def test_a_mistake_of_the_library_leaves_nobody_waiting(
         def broken(*_: Any) -> None:  # noqa: ANN401 - whatever it is called with
             raise AttributeError("a mistake")
 
-        monkeypatch.setattr("bulkverify.streams.Stream.take", broken)
+        monkeypatch.setattr("bulkverify.waiting.streams.Stream.take", broken)
         with pytest.raises(AttributeError, match="a mistake"):
             await wait_until(client.job(JOB_ID), wait=STEADY)
         assert_idle(client)
@@ -579,7 +579,7 @@ async def test_no_job_is_forgotten_however_many_are_due_at_once(latency: float) 
 async def test_where_the_budget_is_short_every_job_has_its_turns(
     monkeypatch: pytest.MonkeyPatch, compared: int
 ) -> None:
-    monkeypatch.setattr("bulkverify.polling._MOST_COMPARED", compared)
+    monkeypatch.setattr("bulkverify.waiting.scheduler._MOST_COMPARED", compared)
     counts: Counter[str] = Counter()
 
     class Counting(ScriptedClient):

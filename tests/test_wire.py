@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkverify import wire
-from bulkverify.answers import Answer, Endpoint
 from bulkverify.errors import BulkVerifyError, ProtocolError, UsageError
 from bulkverify.lifecycle import JobStatus
 from bulkverify.models import (
@@ -22,6 +20,8 @@ from bulkverify.models import (
     JobSnapshot,
     Verdict,
 )
+from bulkverify.service import calls as wire
+from bulkverify.service.answers import Answer, Endpoint
 from tests.conftest import Payload
 
 JOB_ID = "r374aki32rnatv868nntpxloc7dkilszc3eu"

@@ -9,7 +9,7 @@ from rich.progress import TaskID
 
 from bulkverify.cli.forecast import Forecast
 from bulkverify.cli.progress import Shown
-from bulkverify.run.report import PartProgress, RunProgress, Stage
+from bulkverify.run.models import PartProgress, RunProgress, Stage
 
 _ACTIVE: Final = frozenset(
     {Stage.UPLOADING, Stage.PREPARING, Stage.STARTING, Stage.VERIFYING, Stage.DOWNLOADING}

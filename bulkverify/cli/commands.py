@@ -9,14 +9,14 @@ from cyclopts import Parameter
 
 from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout
 from bulkverify.cli.output import SHOW, Show
-from bulkverify.cli.standing import Standing
+from bulkverify.cli.resume import Standing
+from bulkverify.cli.text import address_lines, snapshot_line, snapshot_lines
 from bulkverify.cli.watching import progress
-from bulkverify.cli.wording import address_lines, snapshot_line, snapshot_lines
 from bulkverify.errors import JobCancelledError, JobFailedError
 from bulkverify.files import check_writable
 from bulkverify.lifecycle import JobStatus
 from bulkverify.models import JobSnapshot, Verdict
-from bulkverify.waiting import wait_until, watch
+from bulkverify.waiting.waits import wait_until, watch
 
 JobId = Annotated[str, Parameter(metavar="JOB")]
 Output = Annotated[Path, Parameter(alias="-o", metavar="OUT")]

@@ -8,7 +8,7 @@ from cyclopts import CycloptsError
 from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.output import as_json
 from bulkverify.cli.phrases import for_the_shell
-from bulkverify.cli.standing import Standing
+from bulkverify.cli.resume import Standing
 from bulkverify.errors import (
     BulkVerifyError,
     IncompleteRunError,
@@ -21,7 +21,7 @@ from bulkverify.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from bulkverify.run.report import RunReport
+from bulkverify.run.models import RunReport
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,7 @@ from cyclopts import Group, Parameter, Token
 from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
 from bulkverify.client import REQUESTS_PER_MINUTE, Client
 from bulkverify.errors import UsageError
-from bulkverify.waiting import DEFAULT_TIMEOUT
+from bulkverify.waiting.waits import DEFAULT_TIMEOUT
 
 _GROUP: Final = Group("Account", sort_key=10)
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -12,7 +12,7 @@ from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.failures import describe
 from bulkverify.cli.interrupts import Interrupted, Interrupts, end_command
 from bulkverify.cli.output import OutputClosedError, Show, give_up, has_room, write
-from bulkverify.cli.standing import Standing
+from bulkverify.cli.resume import Standing
 from bulkverify.errors import UsageError
 
 

@@ -7,9 +7,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from bulkverify.cli.wording import plural
+from bulkverify.cli.text import plural
 from bulkverify.models import Verdict
-from bulkverify.run.report import RunReport
+from bulkverify.run.models import RunReport
 
 _COLOURS = {
     Verdict.DELIVERABLE: "green",

@@ -12,16 +12,16 @@ from tenacity import wait_fixed
 from bulkverify.cli.commands import Injected
 from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout
 from bulkverify.cli.output import SHOW, Show
-from bulkverify.cli.standing import Standing
+from bulkverify.cli.resume import Standing
+from bulkverify.cli.text import plan_lines
 from bulkverify.cli.watching import following
-from bulkverify.cli.wording import plan_lines
 from bulkverify.client import Client
 from bulkverify.errors import IncompleteRunError, UsageError
 from bulkverify.lists import ListFormat
 from bulkverify.models import Verdict, parse_verdict
-from bulkverify.run.report import RunProgress, RunReport, Stage
-from bulkverify.run.whole import PARTS_AT_ONCE, journal_of, plan_list, verify_list
-from bulkverify.uploads import LONGEST_LIST_ROWS
+from bulkverify.run.models import RunProgress, RunReport, Stage
+from bulkverify.run.verify import PARTS_AT_ONCE, journal_of, plan_list, verify_list
+from bulkverify.service.uploads import LONGEST_LIST_ROWS
 
 SANDBOX_SPEED: Final = 6.5
 """So that a list of 200 addresses takes about three seconds."""

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from bulkverify.cli.output import Show
-from bulkverify.logs import SafeLogger
 from bulkverify.models import JobSnapshot
-from bulkverify.run.report import RunProgress
+from bulkverify.run.models import RunProgress
+from bulkverify.service.logs import SafeLogger
 
 _log: Final = SafeLogger(__name__)
 

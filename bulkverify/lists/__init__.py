@@ -10,8 +10,8 @@ were sent in take up to 90 bytes an address of the part that is being matched.
 """
 
 from bulkverify.lists.addresses import address_key
-from bulkverify.lists.folders import part_path, results_path
 from bulkverify.lists.joining import Joined, JoinedRow, join, joined_rows
+from bulkverify.lists.layout import part_path, results_path
 from bulkverify.lists.matching import Match
 from bulkverify.lists.opening import ListFormat, ListSource, open_table
 from bulkverify.lists.splitting import Part, Split, fingerprint, is_intact, split

@@ -5,8 +5,8 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final, TypeVar
 
-from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS
 from bulkverify.errors import InvalidListError
+from bulkverify.results.records import LARGEST_RECORD_CHARACTERS
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists.tables import Digest, file_pieces
+from bulkverify.results.records import LARGEST_RECORD_CHARACTERS
 
 DEFAULT_ENCODING: Final = "utf-8-sig"
 

@@ -10,12 +10,12 @@ from typing import Final
 
 import attrs
 
-from bulkverify.csvstream import RecordError, TextRecords
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists.bounds import Room, check_width
 from bulkverify.lists.columns import SAMPLE_ROWS, column_names, find_column, is_header, sample_rows
 from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.tables import Digest, Table, file_pieces
+from bulkverify.results.records import RecordError, TextRecords
 
 _DELIMITERS: Final = ",;\t|"
 _DECLARED: Final = re.compile(r"sep=([^\"\r\n])\r?\n", re.IGNORECASE)  # for Excel

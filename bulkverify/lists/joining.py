@@ -16,13 +16,13 @@ from typing import BinaryIO, Final, Literal, TypeVar
 import attrs
 
 from bulkverify.errors import InvalidListError
-from bulkverify.lists.folders import rows_path
+from bulkverify.lists.layout import rows_path
 from bulkverify.lists.matching import MISSING, NEVER
 from bulkverify.lists.splitting import Split
 from bulkverify.lists.tables import Table
 from bulkverify.lists.verdicts import EPOCH, FLAGS, Verdicts, moments
 from bulkverify.models import Analysis, Verdict, VerdictCounts
-from bulkverify.results import Meaning, unique_names
+from bulkverify.results.rows import Meaning, unique_names
 
 VERDICT_COLUMNS: Final = ("verdict", *FLAGS, "verified_at")
 

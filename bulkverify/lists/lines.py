@@ -7,11 +7,11 @@ from typing import Final
 
 import attrs
 
-from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, last_line_end
 from bulkverify.errors import InvalidListError
 from bulkverify.lists.columns import ADDRESS_NAMES, SAMPLE_ROWS, find_column, fold, sample_rows
 from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.tables import Digest, Table, file_pieces
+from bulkverify.results.records import LARGEST_RECORD_CHARACTERS, last_line_end
 
 _DELIMITERS: Final = ",;\t|"
 

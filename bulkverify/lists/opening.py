@@ -11,8 +11,8 @@ import attrs
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists.decoding import DEFAULT_ENCODING, check_encoding, sample_of
 from bulkverify.lists.delimited import open_delimited
-from bulkverify.lists.folders import create, source_path
 from bulkverify.lists.jsonlines import open_json_lines
+from bulkverify.lists.layout import create, source_path
 from bulkverify.lists.lines import open_lines
 from bulkverify.lists.several import put_together
 from bulkverify.lists.spooling import Spool, copy

@@ -13,7 +13,7 @@ from bulkverify.lists.delimited import Delimited
 from bulkverify.lists.jsonlines import JsonLines
 from bulkverify.lists.lines import Lines
 from bulkverify.lists.tables import Digest, Table, json_objects
-from bulkverify.results import unique_names
+from bulkverify.results.rows import unique_names
 
 
 @attrs.frozen(kw_only=True)

@@ -16,9 +16,9 @@ from bulkverify.errors import InvalidListError
 from bulkverify.files import flush_to_disk
 from bulkverify.lists.addresses import keys_of
 from bulkverify.lists.distinct import Distinct
-from bulkverify.lists.folders import create, part_path, rows_path
+from bulkverify.lists.layout import create, part_path, rows_path
 from bulkverify.lists.tables import Table, digest_of, file_digest
-from bulkverify.uploads import LONGEST_LIST_ROWS
+from bulkverify.service.uploads import LONGEST_LIST_ROWS
 
 LARGEST_PART_BYTES: Final = 10_000_000
 """The service takes 10 MB a list; this is 10 MB whichever way it counts."""

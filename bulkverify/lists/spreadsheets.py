@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 
 from bulkverify.errors import InvalidListError
 from bulkverify.lists.columns import SAMPLE_ROWS
-from bulkverify.lists.folders import create
+from bulkverify.lists.layout import create
 from bulkverify.lists.spooling import write
 from bulkverify.lists.workbooks import Workbook
 

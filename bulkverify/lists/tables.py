@@ -13,7 +13,7 @@ import attrs
 
 from bulkverify.files import is_file
 from bulkverify.lists.stopping import checkpoint
-from bulkverify.results import unique_names
+from bulkverify.results.rows import unique_names
 
 PIECE_BYTES: Final = 64 * 1024
 """How much of a file is read at a time: more no longer fits into the processor's cache as rows."""

@@ -12,12 +12,12 @@ from typing import Final, TypeVar
 
 import attrs
 
-from bulkverify.lists.folders import part_path
+from bulkverify.lists.layout import part_path
 from bulkverify.lists.matching import NEVER, Match, Matching
 from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Part, Split
 from bulkverify.lists.tables import PIECE_BYTES
 from bulkverify.models import Verdict
-from bulkverify.results import Meaning, ResultsReader
+from bulkverify.results.rows import Meaning, ResultsReader
 
 FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamtrap")
 """The flags, in the order in which they are written."""

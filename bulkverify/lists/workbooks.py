@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import BinaryIO, Final
 
-from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS
 from bulkverify.lists.packages import Package, UnreadableError
+from bulkverify.results.records import LARGEST_RECORD_CHARACTERS
 
 _MOST_ROWS: Final = 1_048_576
 _MOST_COLUMNS: Final = 16_384

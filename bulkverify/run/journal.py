@@ -42,7 +42,7 @@ from bulkverify.run.folder import (
     remove_folder,
     sweep_folder,
 )
-from bulkverify.run.reading import Splitting
+from bulkverify.run.source import Splitting
 from bulkverify.run.written import Written
 
 VERSION: Final = 1

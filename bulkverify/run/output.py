@@ -12,12 +12,12 @@ import attrs
 from bulkverify.errors import UsageError
 from bulkverify.files import flush_folder, flush_to_disk, replacing
 from bulkverify.lists import Joined, Split
-from bulkverify.logs import SafeLogger
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.run.journal import Record
-from bulkverify.run.report import RunReport, Stage
-from bulkverify.run.steps import Form, Run
+from bulkverify.run.models import RunReport, Stage
+from bulkverify.run.run import Form, Run
 from bulkverify.run.written import Written, note_of
+from bulkverify.service.logs import SafeLogger
 
 _log: Final = SafeLogger(__name__)
 

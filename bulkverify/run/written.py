@@ -18,10 +18,10 @@ from cattrs.errors import BaseValidationError
 
 from bulkverify.errors import JournalError
 from bulkverify.files import flush_folder, is_file, replacing
-from bulkverify.logs import SafeLogger
 from bulkverify.models import Verdict, converter
-from bulkverify.run.reading import Splitting
-from bulkverify.run.report import RunReport
+from bulkverify.run.models import RunReport
+from bulkverify.run.source import Splitting
+from bulkverify.service.logs import SafeLogger
 
 _log: Final = SafeLogger(__name__)
 

@@ -30,10 +30,10 @@ from bulkverify import (
     wait_until,
     watch,
 )
-from bulkverify.budget import PERIOD
-from bulkverify.failures import LONGEST_PAUSE
 from bulkverify.lifecycle import JobStatus, satisfies
-from bulkverify.timeouts import ORDINARY_SECONDS
+from bulkverify.service.budget import PERIOD
+from bulkverify.service.failures import LONGEST_PAUSE
+from bulkverify.service.timeouts import ORDINARY_SECONDS
 
 from .books import Books
 from .weather import Nobody, Staff

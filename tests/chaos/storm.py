@@ -15,8 +15,8 @@ from typing import Any
 import attrs
 
 from bulkverify import Client, Stats
-from bulkverify.polling import Scheduler
 from bulkverify.sandbox import FaultKind, Sandbox
+from bulkverify.waiting.scheduler import Scheduler
 
 from .books import Books, WatchfulLedger
 from .clock import JumpingLoop

@@ -18,10 +18,10 @@ from bulkverify import (
     verify_list,
     wait_until,
 )
-from bulkverify.answers import retry_after
-from bulkverify.polling import MOST_IN_FLIGHT, Scheduler
-from bulkverify.run.patience import Patience
+from bulkverify.run.outages import Patience
 from bulkverify.sandbox import FaultKind
+from bulkverify.service.answers import retry_after
+from bulkverify.waiting.scheduler import MOST_IN_FLIGHT, Scheduler
 from tests.scripted import JOB_ID, ScriptedClient, seen
 from tests.served import ADDRESSES, completed, fault, served, uploaded
 

@@ -38,7 +38,7 @@ def test_without_the_extra_it_says_what_to_install(module: str) -> None:
 
 
 def test_any_other_missing_module_is_not_swallowed() -> None:
-    process = run_without("bulkverify.cli.wording")
+    process = run_without("bulkverify.cli.text")
     assert process.returncode == 1
     assert "ModuleNotFoundError" in process.stderr
     assert "pip install" not in process.stderr

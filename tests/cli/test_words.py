@@ -11,8 +11,8 @@ from bulkverify.cli.failures import describe
 from bulkverify.cli.forecast import Forecast, clock
 from bulkverify.cli.options import parse_duration, show_duration
 from bulkverify.cli.phrases import PHRASES, for_the_shell
-from bulkverify.cli.standing import Standing
-from bulkverify.cli.wording import snapshot_line
+from bulkverify.cli.resume import Standing
+from bulkverify.cli.text import snapshot_line
 from bulkverify.errors import (
     BulkVerifyError,
     ConnectionFailedError,

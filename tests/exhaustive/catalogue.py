@@ -8,13 +8,13 @@ from typing import Final
 import attrs
 
 from bulkverify import BulkVerifyError
-from bulkverify.answers import Answer, accepted
-from bulkverify.answers import Endpoint as SDKEndpoint
-from bulkverify.failures import LONGEST_PAUSE
 from bulkverify.lifecycle import JobStatus
 from bulkverify.sandbox import Fault, FaultKind
 from bulkverify.sandbox.faults import endpoints_of
 from bulkverify.sandbox.ledger import Endpoint
+from bulkverify.service.answers import Answer, accepted
+from bulkverify.service.answers import Endpoint as SDKEndpoint
+from bulkverify.service.failures import LONGEST_PAUSE
 
 KEY: Final = "k5e8y1r7d3t9q2w6z4x0c8v1b7n3m5j9h2g6"
 """The API key; no text that a user sees may hold eight characters of it."""

@@ -10,7 +10,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from bulkverify import BulkVerifyError, ProtocolError, ResultRow, TransportError
-from bulkverify.results import Answer, ResultsReader
+from bulkverify.results.rows import Answer, ResultsReader
 
 from .effort import examples, patient
 from .raw import Bench, head

@@ -3,8 +3,6 @@
 import pytest
 
 from bulkverify import Acknowledgement, ProtocolError
-from bulkverify.answers import excerpt
-from bulkverify.csvstream import LARGEST_RECORD_CHARACTERS, RecordReader
 from bulkverify.models import (
     _parse_flag,
     _parse_timestamp,
@@ -16,7 +14,9 @@ from bulkverify.models import (
     parse_verdict,
     structure_snapshot,
 )
-from bulkverify.results import ResultsReader, unique_names
+from bulkverify.results.records import LARGEST_RECORD_CHARACTERS, RecordReader
+from bulkverify.results.rows import ResultsReader, unique_names
+from bulkverify.service.answers import excerpt
 
 HEADER = b"Email,Verification Result\n"
 

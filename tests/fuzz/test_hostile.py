@@ -41,14 +41,16 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(autouse=True)
 def _small_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bulkverify.transport.LARGEST_RESULTS_BYTES", MEGABYTE // 2)
+    monkeypatch.setattr("bulkverify.service.transport.LARGEST_RESULTS_BYTES", MEGABYTE // 2)
 
 
 @pytest.fixture
 def _short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bulkverify.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
-    monkeypatch.setattr("bulkverify.transport.BEGINNING_SECONDS", 0.2)
-    monkeypatch.setattr("bulkverify.transport.READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(
+        "bulkverify.service.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2)
+    )
+    monkeypatch.setattr("bulkverify.service.transport.BEGINNING_SECONDS", 0.2)
+    monkeypatch.setattr("bulkverify.service.transport.READ_TIMEOUT", 0.2)
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +167,7 @@ def test_a_cell_of_100_megabytes_is_refused(bench: Bench, quote: bytes) -> None:
 def test_a_cell_of_100_megabytes_can_be_downloaded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bulkverify.transport.LARGEST_RESULTS_BYTES", 1024 * MEGABYTE)
+    monkeypatch.setattr("bulkverify.service.transport.LARGEST_RESULTS_BYTES", 1024 * MEGABYTE)
     beginning = RESULTS + b"a@x.com,"
     start = head(CSV, b"Connection: close") + beginning
     bench.server.pieces = endless(start, b"x" * 65536, most=100 * MEGABYTE)

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 import bulkverify.client
 from bulkverify import Client
-from bulkverify.run import patience
+from bulkverify.run import outages as patience
 from bulkverify.sandbox import Sandbox
 
 from .lists import FAST as QUICKLY

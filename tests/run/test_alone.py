@@ -24,7 +24,7 @@ from bulkverify import (
     wait_until,
 )
 from bulkverify.lists import ListSource
-from bulkverify.run import patience
+from bulkverify.run import outages as patience
 from bulkverify.run.folder import SPARE
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from tests.refusals import afterwards, answered, said

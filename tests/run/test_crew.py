@@ -19,7 +19,7 @@ from bulkverify import (
     Stage,
     UsageError,
 )
-from bulkverify.run import patience
+from bulkverify.run import outages as patience
 from bulkverify.sandbox import Sandbox, Timings
 from tests.refusals import at_start, said
 

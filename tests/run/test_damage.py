@@ -18,7 +18,7 @@ from bulkverify import (
 )
 from bulkverify.run.folder import LOCK
 from bulkverify.run.journal import Journal
-from bulkverify.run.reading import Reading, Splitting
+from bulkverify.run.source import Reading, Splitting
 from bulkverify.sandbox import Sandbox
 
 from .lists import D, journal_at, left_behind, name, numbered, table, verdicts_of, verified

@@ -16,7 +16,7 @@ import pytest
 
 from bulkverify import Client, IncompleteRunError, JournalError, RunProgress, RunReport, Stage
 from bulkverify.run import journal as journal_module
-from bulkverify.run.reading import Reading
+from bulkverify.run.source import Reading
 from bulkverify.run.written import VALID, Written, note_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 

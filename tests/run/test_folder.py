@@ -10,7 +10,7 @@ import pytest
 from bulkverify import Client, JournalError, RunProgress, Stage, UsageError, verify_rows
 from bulkverify.run.folder import LOCK
 from bulkverify.run.journal import Journal, PartState
-from bulkverify.run.reading import Splitting
+from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Sandbox
 
 from .lists import FAST, D, U, left_behind, table, verdicts_of, verified

@@ -12,7 +12,7 @@ from bulkverify.files import flush_folder, replacing
 from bulkverify.run import locking
 from bulkverify.run.folder import LOCK
 from bulkverify.run.journal import UNPAID, Journal, PartState
-from bulkverify.run.reading import Splitting
+from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
 from .lists import numbered, verified

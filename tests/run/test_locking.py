@@ -12,7 +12,7 @@ import pytest
 from bulkverify import Client, JournalError
 from bulkverify.run.folder import LOCK
 from bulkverify.run.journal import Journal, PartState
-from bulkverify.run.reading import Splitting
+from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Sandbox
 
 from .lists import D, U, table, verdicts_of, verified

@@ -19,7 +19,7 @@ from bulkverify import (
     Stage,
     StartUncertainError,
 )
-from bulkverify.run.parts import PartRun
+from bulkverify.run.part import PartRun
 from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
 from tests.refusals import FINAL, KNOWN, PASSING, UNKNOWN, afterwards, at_start, said
 

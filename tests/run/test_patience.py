@@ -16,8 +16,8 @@ from bulkverify import (
     Stage,
     StartUncertainError,
 )
-from bulkverify.run import patience
-from bulkverify.run.patience import Patience
+from bulkverify.run import outages as patience
+from bulkverify.run.outages import Patience
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from bulkverify.sandbox.ledger import Endpoint
 

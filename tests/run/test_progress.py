@@ -18,7 +18,7 @@ from bulkverify import (
 )
 from bulkverify.models import converter
 from bulkverify.run import threads
-from bulkverify.run.board import Board
+from bulkverify.run.progress import Board
 from bulkverify.sandbox import Sandbox
 
 from .lists import numbered, verified
@@ -146,7 +146,7 @@ def test_a_part_without_a_snapshot_has_nothing_verified() -> None:
 
 def test_overlapping_stages_are_each_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("bulkverify.run.board.monotonic", lambda: now)
+    monkeypatch.setattr("bulkverify.run.progress.monotonic", lambda: now)
     board = Board(None)
     board.tell(Stage.READING)
     now = 1.0

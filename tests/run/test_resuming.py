@@ -23,7 +23,7 @@ from bulkverify import (
     verify_list,
     wait_until,
 )
-from bulkverify.run import parts as parts_module
+from bulkverify.run import part as parts_module
 from bulkverify.run.journal import Journal
 from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
 

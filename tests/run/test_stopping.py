@@ -12,7 +12,7 @@ import pytest
 from bulkverify import Client, plan_list, verify_list
 from bulkverify.lists.stopping import StoppedError, checkpoint
 from bulkverify.run import threads
-from bulkverify.run.reading import RunSource
+from bulkverify.run.source import RunSource
 from bulkverify.run.threads import RowCount, in_thread
 
 pytestmark = pytest.mark.asyncio

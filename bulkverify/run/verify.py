@@ -19,15 +19,15 @@ from bulkverify.errors import UsageError
 from bulkverify.files import check_writable, require_replaceable
 from bulkverify.lists import JoinedRow, ListFormat
 from bulkverify.models import Verdict
-from bulkverify.run.board import Board
 from bulkverify.run.journal import Journal
+from bulkverify.run.models import RunPlan, RunProgress, RunReport, Stage
 from bulkverify.run.output import Output
-from bulkverify.run.reading import Reading, RunSource, Splitting, is_same_file
-from bulkverify.run.report import RunPlan, RunProgress, RunReport, Stage
-from bulkverify.run.steps import Run, Terms
+from bulkverify.run.progress import Board
+from bulkverify.run.run import Run, Terms
+from bulkverify.run.source import Reading, RunSource, Splitting, is_same_file
 from bulkverify.run.written import note_of
-from bulkverify.uploads import LONGEST_LIST_ROWS
-from bulkverify.waiting import DEFAULT_TIMEOUT
+from bulkverify.service.uploads import LONGEST_LIST_ROWS
+from bulkverify.waiting.waits import DEFAULT_TIMEOUT
 
 PARTS_AT_ONCE: Final = 8
 """How many parts of a list are on their way at the same time unless told otherwise."""

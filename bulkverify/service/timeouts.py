@@ -4,9 +4,9 @@ from typing import Final, TypeVar
 
 import aiohttp
 
-from bulkverify.answers import Endpoint
-from bulkverify.failures import CONNECT_TIMEOUT
-from bulkverify.wire import Call
+from bulkverify.service.answers import Endpoint
+from bulkverify.service.calls import Call
+from bulkverify.service.failures import CONNECT_TIMEOUT
 
 T = TypeVar("T")
 

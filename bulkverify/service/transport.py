@@ -25,9 +25,6 @@ from tenacity import (
 from tenacity.wait import wait_base
 from yarl import URL
 
-from bulkverify.access import Secret
-from bulkverify.answers import Answer, Endpoint
-from bulkverify.budget import Budget
 from bulkverify.errors import (
     BulkVerifyError,
     ProtocolError,
@@ -35,13 +32,16 @@ from bulkverify.errors import (
     TransportError,
     UnreadableAnswerError,
 )
-from bulkverify.failures import LONGEST_PAUSE, may_repeat, translate
-from bulkverify.logs import SafeLogger
-from bulkverify.middleware import KeyOnTheWire
-from bulkverify.sessions import HEADERS, Sessions, closed_error
-from bulkverify.stats import Stats
-from bulkverify.timeouts import BEGINNING_SECONDS, NO_TIMEOUT, READ_TIMEOUT, timeout_of
-from bulkverify.wire import LARGEST_ANSWER_BYTES, LARGEST_RESULTS_BYTES, Call, is_results
+from bulkverify.service.answers import Answer, Endpoint
+from bulkverify.service.budget import Budget
+from bulkverify.service.calls import LARGEST_ANSWER_BYTES, LARGEST_RESULTS_BYTES, Call, is_results
+from bulkverify.service.failures import LONGEST_PAUSE, may_repeat, translate
+from bulkverify.service.key import Secret
+from bulkverify.service.logs import SafeLogger
+from bulkverify.service.middleware import KeyOnTheWire
+from bulkverify.service.sessions import HEADERS, Sessions, closed_error
+from bulkverify.service.stats import Stats
+from bulkverify.service.timeouts import BEGINNING_SECONDS, NO_TIMEOUT, READ_TIMEOUT, timeout_of
 
 T = TypeVar("T")
 _log: Final = SafeLogger(__name__)

@@ -15,7 +15,6 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import attrs
 from cattrs import transform_error
 
-from bulkverify.answers import Answer, Endpoint, accepted, excerpt
 from bulkverify.errors import ProtocolError, UsageError
 from bulkverify.models import (
     Acknowledgement,
@@ -27,6 +26,7 @@ from bulkverify.models import (
     parse_verdict,
     structure_snapshot,
 )
+from bulkverify.service.answers import Answer, Endpoint, accepted, excerpt
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT")

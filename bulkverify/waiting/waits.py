@@ -14,9 +14,9 @@ from bulkverify.errors import BulkVerifyError, UsageError
 from bulkverify.job import Job
 from bulkverify.lifecycle import parse_status
 from bulkverify.models import JobSnapshot
-from bulkverify.pacing import wait_for_progress
-from bulkverify.polling import Scheduler, end_all
-from bulkverify.waiters import Waiter, Watcher
+from bulkverify.waiting.pacing import wait_for_progress
+from bulkverify.waiting.scheduler import Scheduler, end_all
+from bulkverify.waiting.waiters import Waiter, Watcher
 
 DEFAULT_TIMEOUT: Final = 24 * 3600.0
 """The seconds after which a wait gives up unless told otherwise."""

@@ -13,7 +13,7 @@ from bulkverify.errors import (
     ServerError,
     StartUncertainError,
 )
-from bulkverify.logs import SafeLogger
+from bulkverify.service.logs import SafeLogger
 
 T = TypeVar("T")
 _log: Final = SafeLogger(__name__)

@@ -20,13 +20,13 @@ from bulkverify.errors import (
     UnreadableAnswerError,
     UsageError,
 )
-from bulkverify.failures import LONGEST_PAUSE
 from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus, observe
-from bulkverify.logs import SafeLogger
 from bulkverify.models import JobSnapshot
-from bulkverify.pacing import PollState, Progress
-from bulkverify.waiters import Waiter, not_started
+from bulkverify.service.failures import LONGEST_PAUSE
+from bulkverify.service.logs import SafeLogger
+from bulkverify.waiting.pacing import PollState, Progress
+from bulkverify.waiting.waiters import Waiter, not_started
 
 _log: Final = SafeLogger(__name__)
 

@@ -12,7 +12,6 @@ import attrs
 from tenacity.wait import wait_base
 
 from bulkverify.client import Client
-from bulkverify.downloads import read_rows
 from bulkverify.errors import (
     BulkVerifyError,
     IncompleteRunError,
@@ -23,13 +22,14 @@ from bulkverify.errors import (
 )
 from bulkverify.lists import Joined, JoinedRow, Table, is_intact, join, joined_rows
 from bulkverify.models import Verdict
-from bulkverify.run.board import Board
-from bulkverify.run.crew import failures, see_through
+from bulkverify.results.downloads import read_rows
 from bulkverify.run.journal import Journal, Record, seal_of, ways_out
-from bulkverify.run.parts import Crew
-from bulkverify.run.patience import Patience
-from bulkverify.run.reading import Reading, Splitting
-from bulkverify.run.report import PartFailure, PartReport, RunProgress, RunReport, Stage
+from bulkverify.run.models import PartFailure, PartReport, RunProgress, RunReport, Stage
+from bulkverify.run.outages import Patience
+from bulkverify.run.part import Crew
+from bulkverify.run.parts import failures, see_through
+from bulkverify.run.progress import Board
+from bulkverify.run.source import Reading, Splitting
 from bulkverify.run.threads import Counted, RowCount, in_thread
 from bulkverify.run.written import Written
 

@@ -8,7 +8,7 @@ import attrs
 
 from bulkverify.lists import Split
 from bulkverify.models import JobSnapshot
-from bulkverify.run.report import Durations, PartProgress, RunProgress, Stage
+from bulkverify.run.models import Durations, PartProgress, RunProgress, Stage
 
 
 class Board:

@@ -24,10 +24,10 @@ from bulkverify.lists import (
     open_table,
     split,
 )
-from bulkverify.run.board import Board
-from bulkverify.run.report import Stage
+from bulkverify.run.models import Stage
+from bulkverify.run.progress import Board
 from bulkverify.run.threads import Counted, RowCount, in_thread
-from bulkverify.uploads import LONGEST_LIST_ROWS
+from bulkverify.service.uploads import LONGEST_LIST_ROWS
 
 RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[str, object]]
 """A path, several paths as one list, or an iterable of addresses or mappings, which may be async."""

@@ -8,13 +8,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from bulkverify.counting import RowCounter
 from bulkverify.errors import BulkVerifyError, IncompleteDownloadError, ProtocolError
 from bulkverify.files import flush_to_disk, replacing
 from bulkverify.models import ResultRow
-from bulkverify.results import ResultsReader
-from bulkverify.transport import Body, Transport
-from bulkverify.wire import Call
+from bulkverify.results.counting import RowCounter
+from bulkverify.results.rows import ResultsReader
+from bulkverify.service.calls import Call
+from bulkverify.service.transport import Body, Transport
 
 _PIECE_BYTES: Final = 256 * 1024
 

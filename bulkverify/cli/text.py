@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import attrs
 
-from bulkverify.answers import printable
 from bulkverify.models import AddressVerdict, Analysis, JobSnapshot, VerdictCounts
-from bulkverify.run.report import RunPlan
+from bulkverify.run.models import RunPlan
+from bulkverify.service.answers import printable
 
 
 def snapshot_lines(snapshot: JobSnapshot) -> str:

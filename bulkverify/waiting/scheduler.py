@@ -11,9 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from bulkverify.agenda import Agenda
 from bulkverify.client import Client
-from bulkverify.deadlines import Deadlines
 from bulkverify.errors import (
     BulkVerifyError,
     ClientClosedError,
@@ -21,11 +19,13 @@ from bulkverify.errors import (
     RequestTimeoutError,
     TransportError,
 )
-from bulkverify.logs import SafeLogger
 from bulkverify.models import JobSnapshot
-from bulkverify.streams import URGENT_SECONDS, Stream
-from bulkverify.timeouts import ORDINARY_SECONDS
-from bulkverify.waiters import Waiter
+from bulkverify.service.logs import SafeLogger
+from bulkverify.service.timeouts import ORDINARY_SECONDS
+from bulkverify.waiting.agenda import Agenda
+from bulkverify.waiting.deadlines import Deadlines
+from bulkverify.waiting.streams import URGENT_SECONDS, Stream
+from bulkverify.waiting.waiters import Waiter
 
 _log: Final = SafeLogger(__name__)
 

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
-from bulkverify import wire
-from bulkverify.answers import Endpoint, begins_with
 from bulkverify.errors import (
     AlreadyStartedError,
     AuthenticationError,
@@ -31,8 +29,10 @@ from bulkverify.errors import (
 )
 from bulkverify.lifecycle import JobStatus, satisfies
 from bulkverify.models import Acknowledgement, AddressVerdict
-from bulkverify.transport import Transport
-from bulkverify.wire import Call
+from bulkverify.service import calls as wire
+from bulkverify.service.answers import Endpoint, begins_with
+from bulkverify.service.calls import Call
+from bulkverify.service.transport import Transport
 
 _ENDED_BADLY: Final[Mapping[JobStatus, type[JobFailedError | JobCancelledError]]] = {
     JobStatus.FAILED: JobFailedError,

@@ -11,8 +11,8 @@ from aiohttp.tracing import Trace
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from bulkverify.access import Secret
-from bulkverify.failures import ConnectionLostError, lost
+from bulkverify.service.failures import ConnectionLostError, lost
+from bulkverify.service.key import Secret
 
 
 class KeyOnTheWire:

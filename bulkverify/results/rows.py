@@ -10,9 +10,9 @@ from typing import Final, TypeAlias, cast
 
 import attrs
 
-from bulkverify.csvstream import MOST_COLUMNS, RecordReader
 from bulkverify.errors import IncompleteDownloadError, ProtocolError
 from bulkverify.models import ResultRow, Verdict, parse_flag, parse_timestamp, parse_verdict
+from bulkverify.results.records import MOST_COLUMNS, RecordReader
 
 _VERDICT: Final = "verificationresult"
 _VERIFIED_AT: Final = "verifiedat"

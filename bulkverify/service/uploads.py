@@ -7,11 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from bulkverify import wire
-from bulkverify.answers import printable
-from bulkverify.counting import RecordCounter, first_record
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.models import Acknowledgement
+from bulkverify.results.counting import RecordCounter, first_record
+from bulkverify.service import calls as wire
+from bulkverify.service.answers import printable
 
 LARGEST_LIST_BYTES: Final = 10 * 1024 * 1024
 """The service takes a CSV file of at most 10 MB."""

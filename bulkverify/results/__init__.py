@@ -1,0 +1,1 @@
+"""A results file: its records, its rows, and how it is downloaded."""

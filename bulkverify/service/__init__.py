@@ -1,0 +1,1 @@
+"""One request to the service, and what its answer means."""

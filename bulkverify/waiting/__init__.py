@@ -1,0 +1,1 @@
+"""Waiting for jobs: when to ask, whom to tell."""
