@@ -165,8 +165,14 @@ class Client:
         """The service that this client talks to."""
         return self._base_url
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str, *, started: bool = False) -> Job:
         """Return the handle of a job by its id, without a request; the same one while it is in use.
+
+        Args:
+            job_id: the job.
+            started: say that it has been started, for example by another process. Its status may stay
+                `ready` for a while after a start; a wait then goes on instead of raising
+                `JobNotStartedError`.
 
         Raises:
             UsageError: the id can't be one.
@@ -176,6 +182,8 @@ class Client:
             wire.check_job_id(job_id)
             job = Job(self, job_id)
             self.handles.add(job_id, job)
+        if started:
+            self._remember_start(job_id)
         return job
 
     async def upload(

@@ -56,7 +56,7 @@ class ScriptedClient(Client):
         return self._last
 
     def mark_started(self, job_id: str = JOB_ID) -> None:
-        self._started[job_id] = None
+        self.job(job_id, started=True)
 
 
 def seen(

@@ -319,6 +319,14 @@ async def test_a_ready_job_that_was_started_here_is_waited_for() -> None:
         assert (await wait_until(client.job(JOB_ID), "completed", wait=STEADY)).ended
 
 
+async def test_a_ready_job_that_another_process_has_started_is_waited_for() -> None:
+    steps: list[Step] = [*([seen("ready")] * 50), seen("completed")]
+    async with ScriptedClient(steps) as client:
+        job = client.job(JOB_ID)
+        assert client.job(JOB_ID, started=True) is job
+        assert (await wait_until(job, "completed", wait=STEADY)).ended
+
+
 async def test_whoever_waits_for_ready_needs_no_start() -> None:
     async with ScriptedClient([*([seen("preparing")] * 50), seen("ready")]) as client:
         assert (await wait_until(client.job(JOB_ID), "ready", wait=STEADY)).status == "ready"

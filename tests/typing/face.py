@@ -82,6 +82,7 @@ async def calls(rows: list[dict[str, int | str]]) -> None:
         assert_type(await client.upload(address for address in ("a@example.com",)), Job)
         assert_type(await client.upload(rows), Job)
         assert_type(client.job("r374"), Job)
+        assert_type(client.job("r374", started=True), Job)
         assert_type(await client.status("r374"), JobSnapshot)
         assert_type(await client.start("r374"), Acknowledgement)
         assert_type(await client.download("r374", "out.csv", verdicts=["deliverable"]), int)
