@@ -13,6 +13,7 @@ from tenacity.wait import wait_base
 from bulkverify.errors import AlreadyStartedError, BulkVerifyError, UsageError
 from bulkverify.job import Job
 from bulkverify.lifecycle import TERMINAL
+from bulkverify.limits import NOT_FOUND_GRACE_SECONDS, REQUESTS_PER_MINUTE
 from bulkverify.models import (
     Acknowledgement,
     AddressVerdict,
@@ -31,12 +32,6 @@ from bulkverify.service.transport import Transport
 from bulkverify.service.uploads import UploadSource
 
 DEFAULT_BASE_URL: Final = "https://api.bouncify.io/v1"
-REQUESTS_PER_MINUTE: Final = 120
-"""What the service allows for each endpoint, for everything that uses one key."""
-
-GRACE_SECONDS: Final = 30.0
-"""For so long after the first, "job not found" can mean that a replica has not heard of the job yet."""
-
 _MISSING_KEPT_SECONDS: Final = 3600.0
 
 MOST_STARTED: Final = 10_000
@@ -381,7 +376,7 @@ class Client:
         has deleted itself is gone at once.
         """
         until = self._missing.get(job_id)
-        return self._remember_missing(job_id, GRACE_SECONDS) if until is None else until
+        return self._remember_missing(job_id, NOT_FOUND_GRACE_SECONDS) if until is None else until
 
     def _remember_missing(self, job_id: str, grace: float) -> float:
         now = asyncio.get_running_loop().time()

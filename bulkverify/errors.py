@@ -202,7 +202,7 @@ class InvalidRequestError(ServiceError):
 
 
 class ListLimitError(ServiceError):
-    """The account has reached 500 lists not yet verified, or 100 lists being verified."""
+    """The account has as many lists as it may have: that are not yet verified, or that are verifying."""
 
 
 class NotReadyError(ServiceError):

@@ -22,7 +22,6 @@ _OPTIONS: Final = (
     "virtual",
 )
 _SCOPES: Final = ("function", "class", "module", "package", "session")
-_LIMIT: Final = 120
 _BOOKS: Final = "bulkverify-books"
 _SANDBOX: Final = pytest.StashKey["Sandbox"]()
 
@@ -67,11 +66,12 @@ def _connecting(scope: Any) -> object:  # noqa: ANN401 - likewise
         request: pytest.FixtureRequest, bulkverify_sandbox: "Sandbox"
     ) -> AsyncIterator["Client"]:
         from bulkverify import Client  # noqa: PLC0415 - only where it is used
+        from bulkverify.limits import REQUESTS_PER_MINUTE  # noqa: PLC0415 - likewise
 
         async with Client(
             bulkverify_sandbox.api_key,
             base_url=bulkverify_sandbox.url,
-            requests_per_minute=_options(request).get("requests_per_minute", _LIMIT),
+            requests_per_minute=_options(request).get("requests_per_minute", REQUESTS_PER_MINUTE),
         ) as client:
             yield client
 

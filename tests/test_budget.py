@@ -5,7 +5,8 @@ import itertools
 
 import pytest
 
-from bulkverify.service.budget import PERIOD, Budget
+from bulkverify.limits import WINDOW_SECONDS
+from bulkverify.service.budget import Budget
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -27,15 +28,15 @@ async def departures(budget: Budget, count: int, endpoint: str = "status") -> li
 async def test_no_minute_sees_more_than_the_limit() -> None:
     moments = await departures(Budget(120), 1000)
     for index, moment in enumerate(moments[120:]):
-        assert moment - moments[index] > PERIOD
+        assert moment - moments[index] > WINDOW_SECONDS
     assert moments[119] == 0
-    assert moments[-1] < 8.2 * (PERIOD + 1)
+    assert moments[-1] < 8.2 * (WINDOW_SECONDS + 1)
 
 
 async def test_a_request_after_a_quiet_time_goes_at_once() -> None:
     budget = Budget(2)
     await departures(budget, 2)
-    await asyncio.sleep(PERIOD + 2)
+    await asyncio.sleep(WINDOW_SECONDS + 2)
     began = now()
     await departures(budget, 2)
     assert now() == began
@@ -61,7 +62,7 @@ async def test_a_turn_given_up_goes_to_somebody_else() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await budget.spend("status")
-    assert now() < PERIOD + 2
+    assert now() < WINDOW_SECONDS + 2
 
 
 async def test_turns_given_up_make_no_room_for_more_than_the_limit() -> None:
@@ -73,14 +74,14 @@ async def test_turns_given_up_make_no_room_for_more_than_the_limit() -> None:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     await budget.spend("status")
-    assert now() > PERIOD
+    assert now() > WINDOW_SECONDS
 
 
 async def test_what_left_long_ago_is_forgotten() -> None:
     budget = Budget(2)
     for _ in range(100):
         await budget.spend("status")
-        await asyncio.sleep(PERIOD)
+        await asyncio.sleep(WINDOW_SECONDS)
     assert len(budget._lanes["status"].departures) <= 3
 
 
@@ -162,7 +163,7 @@ async def test_a_poll_that_can_not_wait_goes_like_a_caller() -> None:
     begun = now()
     assert [budget.take_for_poll("status", urgent=True) for _ in range(120)] == [0] * 120
     held = budget.take_for_poll("status", urgent=True)
-    assert held == pytest.approx(PERIOD + 1)
+    assert held == pytest.approx(WINDOW_SECONDS + 1)
     await departures(budget, 1)
     assert now() - begun == pytest.approx(held)
     budget.throttled("status", 90)
@@ -183,7 +184,7 @@ async def polls(budget: Budget, seconds: float) -> list[float]:
 
 
 def busiest_minute(moments: list[float]) -> int:
-    return max(sum(a <= b < a + PERIOD for b in moments) for a in moments)
+    return max(sum(a <= b < a + WINDOW_SECONDS for b in moments) for a in moments)
 
 
 async def test_polls_stay_below_the_limit_and_come_evenly() -> None:

@@ -20,10 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.limits import LARGEST_LIST_BYTES
 from bulkverify.service import uploads
 from bulkverify.service.calls import Call, FilePart
 from bulkverify.service.uploads import (
-    LARGEST_LIST_BYTES,
     _count_rows,
     check_content,
     prepare,

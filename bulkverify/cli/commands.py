@@ -15,6 +15,7 @@ from bulkverify.cli.watching import progress
 from bulkverify.errors import JobCancelledError, JobFailedError
 from bulkverify.files import check_writable
 from bulkverify.lifecycle import JobStatus
+from bulkverify.limits import LONGEST_VERIFY_SECONDS
 from bulkverify.models import JobSnapshot, Verdict
 from bulkverify.waiting.waits import wait_until, watch
 
@@ -210,7 +211,7 @@ async def check(
     address: str,
     /,
     *,
-    timeout: Timeout = 180.0,
+    timeout: Timeout = LONGEST_VERIFY_SECONDS,
     account: Account = ACCOUNT,
     show: Show = SHOW,
 ) -> None:

@@ -12,8 +12,9 @@ import attrs
 from cyclopts import Group, Parameter, Token
 
 from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
-from bulkverify.client import REQUESTS_PER_MINUTE, Client
+from bulkverify.client import Client
 from bulkverify.errors import UsageError
+from bulkverify.limits import REQUESTS_PER_MINUTE
 from bulkverify.waiting.waits import DEFAULT_TIMEOUT
 
 _GROUP: Final = Group("Account", sort_key=10)

@@ -13,6 +13,7 @@ from bulkverify.cli.commands import Injected
 from bulkverify.cli.options import budget
 from bulkverify.cli.output import SHOW, Show
 from bulkverify.errors import UsageError
+from bulkverify.limits import REQUESTS_PER_MINUTE
 
 
 async def sandbox(
@@ -22,7 +23,7 @@ async def sandbox(
     speed: Annotated[float, Parameter(metavar="N")] = 1.0,
     credits_: Annotated[int, Parameter(name="--credits", metavar="N")] = 1_000_000,
     api_key: Annotated[str, Parameter(metavar="TEXT")] = "sandbox",
-    requests_per_minute: Annotated[int, Parameter(metavar="N")] = 120,
+    requests_per_minute: Annotated[int, Parameter(metavar="N")] = REQUESTS_PER_MINUTE,
     faults: Annotated[Path | None, Parameter(metavar="PATH")] = None,
     seed: Annotated[int | None, Parameter(metavar="N")] = None,
     show: Show = SHOW,

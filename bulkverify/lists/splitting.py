@@ -14,21 +14,17 @@ import attrs
 
 from bulkverify.errors import InvalidListError
 from bulkverify.files import flush_to_disk
+from bulkverify.limits import FEWEST_PART_ROWS, LARGEST_PART_BYTES, LONGEST_LIST_ROWS
 from bulkverify.lists.addresses import keys_of
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.layout import create, part_path, rows_path
 from bulkverify.lists.tables import Table, digest_of, file_digest
-from bulkverify.service.uploads import LONGEST_LIST_ROWS
-
-LARGEST_PART_BYTES: Final = 10_000_000
-"""The service takes 10 MB a list; this is 10 MB whichever way it counts."""
 
 BLANK: Final = 0
 INVALID: Final = 1
 FIRST_ADDRESS: Final = 2
 """What stands in `rows.bin` for a row: no address, none that can be one, or from here on its number."""
 
-_FEWEST_ADDRESSES: Final = 2
 _HEADER: Final = b"email\n"
 _TO_QUOTE: Final = re.compile(r'[",;\t|\r\n]')
 
@@ -198,7 +194,7 @@ class _Parts:
     def __init__(self, folder: Path, largest_rows: int, largest_bytes: int) -> None:
         self.done: list[Part] = []
         self._folder = folder
-        self._largest_rows = max(largest_rows, _FEWEST_ADDRESSES)
+        self._largest_rows = max(largest_rows, FEWEST_PART_ROWS)
         self._largest_bytes = largest_bytes
         # So each part has room for three: whichever is left over at the end finds a place.
         self._longest_line = (largest_bytes - len(_HEADER)) // 3
@@ -273,7 +269,7 @@ class _Parts:
         """End the last part, and find a place for an address that is left over."""
         if self._left_over is not None:
             line, row = self._left_over
-            if self._addresses > _FEWEST_ADDRESSES:
+            if self._addresses > FEWEST_PART_ROWS:
                 moved, moved_row = self._last, self._last_row
                 self._last, self._last_row = b"", self._row_before
                 self._addresses -= 1

@@ -44,6 +44,7 @@ from bulkverify.errors import (
 )
 from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus
+from bulkverify.limits import UPLOAD_GRACE_SECONDS
 from bulkverify.lists import Part, compare
 from bulkverify.models import JobSnapshot
 from bulkverify.run.alone import answer_of, keep, only_address, require_answer_for
@@ -61,9 +62,6 @@ _log: Final = SafeLogger(__name__)
 
 _FETCHES: Final = 3
 """How often results are fetched that are not those of the list: a replica may be behind."""
-
-_KNOWN_EVERYWHERE: Final = timedelta(minutes=10)
-"""After so long, a list that is not found is gone, and not only late to be heard of."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -361,7 +359,7 @@ class PartRun:
         return (
             isinstance(error, JobNotFoundError)
             and sent_at is not None
-            and _now() - sent_at < _KNOWN_EVERYWHERE
+            and _now() - sent_at < timedelta(seconds=UPLOAD_GRACE_SECONDS)
         )
 
     def _cost(self, snapshot: JobSnapshot) -> int:

@@ -13,6 +13,7 @@ import attrs
 
 from bulkverify.errors import UsageError
 from bulkverify.files import make_folder
+from bulkverify.limits import FEWEST_PART_ROWS, LONGEST_LIST_ROWS
 from bulkverify.lists import (
     ListFormat,
     ListSource,
@@ -27,7 +28,6 @@ from bulkverify.lists import (
 from bulkverify.run.models import Stage
 from bulkverify.run.progress import Board
 from bulkverify.run.threads import Counted, RowCount, in_thread
-from bulkverify.service.uploads import LONGEST_LIST_ROWS
 
 RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[str, object]]
 """A path, several paths as one list, or an iterable of addresses or mappings, which may be async."""
@@ -48,9 +48,9 @@ class Splitting:
 
     def __attrs_post_init__(self) -> None:
         """Refuse parts that the service would refuse, or may fail: those of one address."""
-        if not 2 <= self.largest_rows <= LONGEST_LIST_ROWS:  # noqa: PLR2004 - as the message says
+        if not FEWEST_PART_ROWS <= self.largest_rows <= LONGEST_LIST_ROWS:
             raise UsageError(
-                f"`largest_part` is a number from 2 to {LONGEST_LIST_ROWS:,}, not {self.largest_rows}."
+                f"`largest_part` is a number from {FEWEST_PART_ROWS} to {LONGEST_LIST_ROWS:,}, not {self.largest_rows}."
             )
 
 

@@ -17,6 +17,7 @@ from tenacity.wait import wait_base
 from bulkverify.client import Client
 from bulkverify.errors import UsageError
 from bulkverify.files import check_writable, require_replaceable
+from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import JoinedRow, ListFormat
 from bulkverify.models import Verdict
 from bulkverify.run.journal import Journal
@@ -26,7 +27,6 @@ from bulkverify.run.progress import Board
 from bulkverify.run.run import Run, Terms
 from bulkverify.run.source import Reading, RunSource, Splitting, is_same_file
 from bulkverify.run.written import note_of
-from bulkverify.service.uploads import LONGEST_LIST_ROWS
 from bulkverify.waiting.waits import DEFAULT_TIMEOUT
 
 PARTS_AT_ONCE: Final = 8

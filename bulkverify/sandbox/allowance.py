@@ -1,11 +1,10 @@
 """How many requests the service takes: so many in any minute, for each endpoint apart."""
 
 from collections import defaultdict, deque
-from typing import Final
 
 import attrs
 
-WINDOW: Final = 60.0
+from bulkverify.limits import WINDOW_SECONDS
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -20,7 +19,7 @@ class Allowance:
         if self.requests_per_minute is None:
             return True
         moments = self._moments[endpoint]
-        while moments and moments[0] <= now - WINDOW:
+        while moments and moments[0] <= now - WINDOW_SECONDS:
             moments.popleft()
         if len(moments) >= self.requests_per_minute:
             return False

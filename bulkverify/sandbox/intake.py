@@ -8,9 +8,9 @@ import attrs
 from aiohttp import BodyPartReader, web
 from aiohttp.http import HttpProcessingError
 
+from bulkverify.limits import LARGEST_LIST_BYTES
 from bulkverify.sandbox.answers import INVALID_FILE, RefusedError
 from bulkverify.sandbox.reading import (
-    LARGEST_FILE_BYTES,
     AddressList,
     UnusableListError,
     read_file,
@@ -90,7 +90,7 @@ async def _read_part(part: BodyPartReader) -> bytes:
     content = bytearray()
     while chunk := await part.read_chunk(_READ_BYTES):
         # What is too large is read on, so that the client can finish and get its answer.
-        if len(content) <= LARGEST_FILE_BYTES:
+        if len(content) <= LARGEST_LIST_BYTES:
             content += chunk
     return bytes(content)
 
@@ -98,7 +98,7 @@ async def _read_part(part: BodyPartReader) -> bytes:
 async def _receive_rows(request: web.Request) -> Received:
     body = await read_json(request)
     entries = body.get("emails")
-    if not isinstance(entries, list) or len(await request.read()) > LARGEST_FILE_BYTES:
+    if not isinstance(entries, list) or len(await request.read()) > LARGEST_LIST_BYTES:
         raise UnusableListError("no rows, or too many")
     title = body.get("title")
     return Received(

@@ -11,11 +11,9 @@ from typing import Final
 
 import attrs
 
+from bulkverify.limits import LARGEST_LIST_BYTES, LONGEST_LIST_ROWS
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.sandbox.verdicts import Flag, judge, normalise
-
-LARGEST_FILE_BYTES: Final = 10 * 1024 * 1024
-LARGEST_LIST: Final = 500_000
 
 _ADDRESS_NAMES: Final = frozenset(
     {"email", "emails", "emailaddress", "emailaddresses", "emailid", "mail", "mailaddress"}
@@ -86,8 +84,8 @@ async def read_file(data: bytes) -> AddressList:
     Raises:
         UnusableListError: it is empty, too large, or not text.
     """
-    if len(data) > LARGEST_FILE_BYTES:
-        raise UnusableListError("larger than 10 MiB")
+    if len(data) > LARGEST_LIST_BYTES:
+        raise UnusableListError(f"larger than {LARGEST_LIST_BYTES:,} bytes")
     try:
         text = data.decode("utf-8-sig").encode()
     except UnicodeDecodeError:
@@ -103,7 +101,7 @@ async def read_rows(entries: Sequence[object]) -> AddressList:
     Raises:
         UnusableListError: there are none, too many, or one is not a mapping.
     """
-    if not entries or len(entries) > LARGEST_LIST:
+    if not entries or len(entries) > LONGEST_LIST_ROWS:
         raise UnusableListError("empty, or too long")
     names: dict[str, None] = {}
     for entry in entries:
@@ -140,8 +138,8 @@ async def _read(text: bytes, *, has_header: bool | None = None) -> AddressList:
             flags.append(flag)
             has_addresses = has_addresses or "@" in address
             width = max(width, len(row))
-        if len(verdicts) > LARGEST_LIST:
-            raise UnusableListError("more than 500,000 rows")
+        if len(verdicts) > LONGEST_LIST_ROWS:
+            raise UnusableListError(f"more than {LONGEST_LIST_ROWS:,} rows")
     return AddressList(
         text=text,
         has_header=has_header,

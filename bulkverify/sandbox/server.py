@@ -10,6 +10,7 @@ from typing import Final, Self, get_args
 from aiohttp import web
 
 from bulkverify.lifecycle import JobStatus
+from bulkverify.limits import MOST_UNVERIFIED_LISTS, MOST_VERIFYING_LISTS, REQUESTS_PER_MINUTE
 from bulkverify.sandbox.account import Account
 from bulkverify.sandbox.allowance import Allowance
 from bulkverify.sandbox.app import Front
@@ -38,9 +39,9 @@ class Sandbox:
         api_key: str = "sandbox",
         credits: int = 1_000_000,  # noqa: A002 - the field's term
         speed: float = 1.0,
-        requests_per_minute: int | None = 120,
-        max_lists: int = 500,
-        max_verifying: int = 100,
+        requests_per_minute: int | None = REQUESTS_PER_MINUTE,
+        max_lists: int = MOST_UNVERIFIED_LISTS,
+        max_verifying: int = MOST_VERIFYING_LISTS,
         vendor: Vendor = "bouncify",
         timings: Timings | None = None,
         upload_status: int = 201,

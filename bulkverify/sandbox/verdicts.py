@@ -67,7 +67,7 @@ _LOT: Final = (
     + (Verdict.UNKNOWN,) * 5
 )
 
-# email-validator takes 35 microseconds an address, and a list has up to 500,000 of them. What is
+# email-validator takes 35 microseconds an address, and a list has up to half a million of them. What is
 # as plain as this is valid there too, as long as no part can be too long.
 _PLAIN: Final = re.compile(
     r"[a-z0-9]+(?:[._+-][a-z0-9]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+([a-z]{2,24})"

@@ -33,6 +33,7 @@ from bulkverify.errors import (
     UnexpectedRedirectError,
     UnreadableAnswerError,
 )
+from bulkverify.limits import REQUESTS_PER_MINUTE, RETENTION_DAYS
 from bulkverify.models import Verdict
 
 _EXCERPT_CHARACTERS: Final = 200
@@ -47,7 +48,7 @@ _TAG: Final = re.compile(
 
 
 class Endpoint(StrEnum):
-    """The service's calls; its limit of 120 requests a minute applies to each by itself."""
+    """The service's calls; its limit of requests a minute applies to each by itself."""
 
     UPLOAD = "upload"
     STATUS = "status"
@@ -136,7 +137,11 @@ _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], str], ...]] = (
     ("invalid api key", *_BY_STATUS[HTTPStatus.UNAUTHORIZED]),
     ("insufficient verification credits", *_BY_STATUS[HTTPStatus.PAYMENT_REQUIRED]),
     ("insufficient credits", *_BY_STATUS[HTTPStatus.PAYMENT_REQUIRED]),
-    ("job not found", JobNotFoundError, "Check the id; a deleted list is gone for good."),
+    (
+        "job not found",
+        JobNotFoundError,
+        f"Check the id; a list is kept for {RETENTION_DAYS} days, and a deleted one is gone for good.",
+    ),
     ("list not found", JobNotFoundError, "It may have been deleted before."),
     (
         "invalid file data",
@@ -193,7 +198,10 @@ def _refusal(
     if code == HTTPStatus.TOO_MANY_REQUESTS or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         pause = retry_after(answer.headers)
         if code == HTTPStatus.TOO_MANY_REQUESTS:
-            message = f"The service throttles {call}: {said}. It allows 120 requests a minute and endpoint for all that uses this key; wait, or send less."
+            message = (
+                f"The service throttles {call}: {said}. It allows {REQUESTS_PER_MINUTE} requests a minute and "
+                "endpoint for all that uses this key; wait, or send less."
+            )
             return RateLimitedError(message, status=code, text=text, retry_after=pause)
         message = f"The service could not answer {call}: {said}. Try again later."
         return ServerError(message, status=code, text=text, retry_after=pause)

@@ -4,8 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from typing import Final
 
-PERIOD: Final = 60.0
-"""The seconds over which the service counts requests."""
+from bulkverify.limits import WINDOW_SECONDS
 
 # The service counts arrivals, and the way there takes longer for some requests than for others:
 # without a margin, an evenly spent budget would now and then arrive as one request too many.
@@ -56,10 +55,9 @@ class _Lane:
 
 
 class Budget:
-    """Lets at most `limit` requests an endpoint go in any `PERIOD` seconds.
+    """Lets at most `limit` requests an endpoint go in any `WINDOW_SECONDS`.
 
-    A sliding window, not a bucket: a leaky bucket of 120 a minute lets 240 through in its first
-    minute. A caller's request has its turn in the order of asking, and goes before any poll; polls
+    A sliding window, not a bucket: a leaky bucket lets twice the limit through in its first minute. A caller's request has its turn in the order of asking, and goes before any poll; polls
     take what is left, evenly. `None` as the limit lets everything go at once.
     """
 
@@ -103,7 +101,7 @@ class Budget:
             return 0.0
         allowed = (self._limit - reserve) * self._share(lane, now)
         burst = max(1.0, allowed * _BURST_SHARE)
-        rate = max(allowed - burst, allowed / 2) / (PERIOD + _MARGIN)
+        rate = max(allowed - burst, allowed / 2) / (WINDOW_SECONDS + _MARGIN)
         earned = (now - lane.tokens_at) * rate
         tokens = burst if lane.tokens is None else min(burst, lane.tokens + earned)
         lane.tokens_at = now
@@ -134,13 +132,13 @@ class Budget:
         departures, limit = lane.departures, self._limit
         if limit is None:
             return turn
-        while len(departures) > limit and departures[0] + PERIOD + _MARGIN <= now:
+        while len(departures) > limit and departures[0] + WINDOW_SECONDS + _MARGIN <= now:
             departures.popleft()
         free_for_all = limit - reserve
         if free_for_all <= 0:
             return max(turn, now + _LOOK_AGAIN)
         if len(departures) >= free_for_all:
-            turn = max(turn, departures[-free_for_all] + PERIOD + _MARGIN)
+            turn = max(turn, departures[-free_for_all] + WINDOW_SECONDS + _MARGIN)
         return turn
 
     def _depart(self, lane: _Lane, now: float) -> None:

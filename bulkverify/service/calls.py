@@ -16,6 +16,7 @@ import attrs
 from cattrs import transform_error
 
 from bulkverify.errors import ProtocolError, UsageError
+from bulkverify.limits import LATE_VERIFY_SECONDS, LONGEST_VERIFY_SECONDS, SHORTEST_VERIFY_SECONDS
 from bulkverify.models import (
     Acknowledgement,
     AddressVerdict,
@@ -35,10 +36,7 @@ LARGEST_ANSWER_BYTES: Final = 1024 * 1024
 """No answer but a download comes near this; a larger one is not read to its end."""
 
 LARGEST_RESULTS_BYTES: Final = 1024 * 1024 * 1024
-"""A list has at most 10 MB and 500,000 rows, so that no results come near this."""
-
-VERIFY_TIMEOUT_RANGE: Final = (30.0, 180.0)
-"""How many seconds the service may be given for one address."""
+"""No results come near this: lists are limited in their bytes and rows."""
 
 # The fields that our models call otherwise than the service does.
 _SERVICE_NAMES: Final = {"verdict": "result", "remaining": "credits_remaining"}
@@ -211,12 +209,12 @@ def verify(address: str, *, timeout: float | None = None) -> Call[AddressVerdict
         raise UsageError("There is no address to verify: give one such as 'someone@example.com'.")
     if any("\ud800" <= character <= "\udfff" for character in address):
         raise UsageError(f"{address[:60]!r} can't be sent: it holds half of a character.")
-    shortest, longest = VERIFY_TIMEOUT_RANGE
     query = {"email": address.strip()}
     if timeout is not None:
-        if not shortest <= timeout <= longest:
+        if not SHORTEST_VERIFY_SECONDS <= timeout <= LONGEST_VERIFY_SECONDS:
             raise UsageError(
-                f"The service takes a timeout of {shortest:g} to {longest:g} seconds for one address, not {timeout:g}."
+                f"The service takes a timeout of {SHORTEST_VERIFY_SECONDS:g} to {LONGEST_VERIFY_SECONDS:g} seconds "
+                f"for one address, not {timeout:g}."
             )
         query["timeout"] = str(round(timeout * 1000))
     return Call(
@@ -226,7 +224,7 @@ def verify(address: str, *, timeout: float | None = None) -> Call[AddressVerdict
         query=query,
         parse=parse,
         repeatable=False,
-        read_timeout=(timeout or longest) + 15,
+        read_timeout=(timeout or LONGEST_VERIFY_SECONDS) + LATE_VERIFY_SECONDS,
     )
 
 

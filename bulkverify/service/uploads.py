@@ -8,16 +8,11 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.limits import LARGEST_LIST_BYTES, LONGEST_LIST_ROWS
 from bulkverify.models import Acknowledgement
 from bulkverify.results.counting import RecordCounter, first_record
 from bulkverify.service import calls as wire
 from bulkverify.service.answers import printable
-
-LARGEST_LIST_BYTES: Final = 10 * 1024 * 1024
-"""The service takes a CSV file of at most 10 MB."""
-
-LONGEST_LIST_ROWS: Final = 500_000
-"""The service takes at most 500,000 addresses a list."""
 
 UploadSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | Iterable[str] | Iterable[Mapping[str, object]]
@@ -63,7 +58,7 @@ def check_content(content: bytes, name: str) -> None:
     """Check the content of a CSV file against what the service takes.
 
     Raises:
-        InvalidListError: it is empty, binary, over 10 MB or over 500,000 rows.
+        InvalidListError: it is empty, binary, or larger than the service takes.
     """
     if not content.strip(b"\xef\xbb\xbf \t\r\n"):
         raise InvalidListError(f"{name} is empty: a list needs at least one address.")

@@ -33,7 +33,7 @@ async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(patience, "LONGEST_OUTAGE", 0.1)
-    monkeypatch.setattr(bulkverify.client, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(bulkverify.client, "NOT_FOUND_GRACE_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +226,7 @@ async def test_a_list_that_is_gone_unpaid_is_sent_again_unless_it_may_be_late(  
         await verified(client, source, output, on_progress=stop_at(Stage.STARTING))
     await client.delete(sandbox.ledger.uploads[0].job_id)
     if not late:
-        monkeypatch.setattr(parts_module, "_KNOWN_EVERYWHERE", timedelta())
+        monkeypatch.setattr(parts_module, "UPLOAD_GRACE_SECONDS", 0.0)
     async with Client(sandbox.api_key, base_url=sandbox.url) as other:
         with pytest.raises(JobNotFoundError):
             await verified(other, source, output)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bulkverify.limits import LARGEST_LIST_BYTES
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.sandbox.reading import (
-    LARGEST_FILE_BYTES,
     AddressList,
     UnusableListError,
     read_file,
@@ -90,7 +90,7 @@ def test_a_list_without_an_address_is_read_but_not_usable(content: str) -> None:
         "a@x.com\n".encode("utf-16"),
         b"PK\x03\x04\x00\x00a@x.com",
         b'"' + b"a@x.com\n" * 20_000,
-        b"a" * (LARGEST_FILE_BYTES + 1),
+        b"a" * (LARGEST_LIST_BYTES + 1),
         b"a@x.com\n" * 500_001,
     ],
     ids=["empty", "blank", "bom", "latin", "utf16", "zip", "open quote", "too large", "too long"],

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bulkverify.sandbox.reading import LARGEST_FILE_BYTES
+from bulkverify.limits import LARGEST_LIST_BYTES
 
 from .caller import Caller, Serve
 
@@ -213,7 +213,7 @@ JSON = {"Content-Type": "application/json"}
         (JSON, b'{"emails": []}'),
         (JSON, b'{"emails": ["a@example.com"]}'),
         (JSON, b'{"emails": [{"email": "%s@example.com"}]}' % (b"a" * 200_000)),
-        (JSON, b'{"emails": [{"email": "a@example.com"}]}' + b" " * LARGEST_FILE_BYTES),
+        (JSON, b'{"emails": [{"email": "a@example.com"}]}' + b" " * LARGEST_LIST_BYTES),
     ],
 )
 async def test_an_upload_that_is_no_list_is_refused(
@@ -230,7 +230,7 @@ async def chunked(content: bytes) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n\n", b"\xff\xfe\xfa", b"a@example.com\0", b"x" * (LARGEST_FILE_BYTES + 100_000)],
+    [b"", b"\n\n", b"\xff\xfe\xfa", b"a@example.com\0", b"x" * (LARGEST_LIST_BYTES + 100_000)],
 )
 async def test_a_file_that_is_no_list_is_refused(caller: Caller, content: bytes) -> None:
     assert (await caller.send_file(content)).refusal == (400, "Invalid file data")
