@@ -1,15 +1,13 @@
-"""What the service tells us, as frozen attrs classes, and the one converter that builds them."""
+"""What the service tells us, as frozen attrs classes, and functions that read its texts."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache, lru_cache, partial
+from functools import lru_cache
 from typing import Final
 
 import attrs
-from cattrs.gen import make_dict_structure_fn, override
-from cattrs.preconf.json import make_converter
 
 from bulkverify.lifecycle import TERMINAL, JobStatus
 
@@ -142,9 +140,6 @@ _NOON: Final = 12
 _TRUE: Final = frozenset({"y", "yes", "true", "1"})
 _FALSE: Final = frozenset({"n", "no", "false", "0"})
 _LONGEST_WORD: Final = 64  # what is longer is mostly padding, and not remembered
-_LONGEST_MESSAGE: Final = 500
-_LARGEST_COUNT: Final = 2**63
-_STATUSES: Final = {status.value: status for status in JobStatus}  # quicker than to call the enum
 
 
 def parse_timestamp(text: str) -> datetime:
@@ -217,120 +212,3 @@ def _parse_flag(text: str) -> bool | None:
         return False
     message = f"{text[:40]!r} is no flag such as Y, N, 0, 1, true or false"
     raise ValueError(message)
-
-
-def _structure_count(value: object, _: type) -> int:
-    if type(value) is int:
-        if -_LARGEST_COUNT < value < _LARGEST_COUNT:
-            return value
-    elif isinstance(value, float):
-        if value.is_integer() and abs(value) < _LARGEST_COUNT:
-            return int(value)
-    elif isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value.strip()):
-        return int(value)
-    raise ValueError(_not_a("number", value))
-
-
-def _structure_text(value: object, _: type) -> str:
-    if not isinstance(value, str):
-        raise TypeError(_not_a("text", value))
-    return value
-
-
-@lru_cache(maxsize=64)
-def _shared(text: str) -> str:
-    """Return the same object for the same text: all jobs of a status bear one message."""
-    return text
-
-
-def _structure_message(value: object, _: type) -> str:
-    text = _structure_text(value, str)
-    return _shared(text) if len(text) <= _LONGEST_MESSAGE else text
-
-
-def _structure_timestamp(value: object, _: type) -> datetime:
-    return parse_timestamp(_structure_text(value, str))
-
-
-def _structure_status(value: object, _: type) -> JobStatus:
-    status = _STATUSES.get(value) if isinstance(value, str) else None
-    if status is None:
-        raise ValueError(_not_a("job status that this version knows", value))
-    return status
-
-
-def _structure_verdict(value: object, _: type) -> Verdict:
-    try:
-        return parse_verdict(_structure_text(value, str))
-    except (TypeError, ValueError):
-        raise ValueError(_not_a("verdict that this version knows", value)) from None
-
-
-def _structure_flag(value: object, _: type) -> bool:
-    flag = parse_flag(str(value))
-    if flag is None:
-        raise ValueError(_not_a("flag", value))
-    return flag
-
-
-def _structure_tristate(value: object, _: type) -> bool | None:
-    # `accept_all` of a single address is 0, 1, or 2 where it was not found out.
-    return (
-        None if value is None or str(value).strip() in {"2", ""} else _structure_flag(value, bool)
-    )
-
-
-def _not_a(kind: str, value: object) -> str:
-    return f"{repr(value)[:60]} is no {kind}"
-
-
-converter: Final = make_converter(forbid_extra_keys=False)
-"""The one converter: JSON as parsed in, models out. What does not fit raises a cattrs error."""
-
-converter.register_structure_hook(int, _structure_count)
-converter.register_structure_hook(str, _structure_text)
-converter.register_structure_hook(datetime, _structure_timestamp)
-converter.register_structure_hook(JobStatus, _structure_status)
-converter.register_structure_hook(Verdict, _structure_verdict)
-converter.register_structure_hook(bool, _structure_flag)
-converter.register_structure_hook(
-    AddressVerdict,
-    make_dict_structure_fn(
-        AddressVerdict,
-        converter,
-        verdict=override(rename="result"),
-        accept_all=override(struct_hook=_structure_tristate),
-    ),
-)
-converter.register_structure_hook(
-    Credits,
-    make_dict_structure_fn(Credits, converter, remaining=override(rename="credits_remaining")),
-)
-
-
-def structure_snapshot(payload: Mapping[str, object]) -> JobSnapshot | None:
-    """Build a snapshot as the converter does, but in half of the time, since there is one a poll.
-
-    `None` for what does not fit: the converter, which takes notes on the way, tells which field it is.
-    """
-    try:
-        return _snapshot_hook()(payload, JobSnapshot)
-    except Exception:  # noqa: BLE001 - the hooks raise whatever they meet
-        return None
-
-
-@cache  # made at the first poll rather than by every import
-def _snapshot_hook() -> Callable[[Mapping[str, object], type[JobSnapshot]], JobSnapshot]:
-    make = partial(make_dict_structure_fn, _cattrs_detailed_validation=False)
-    # What may be `None` is `None` where it is left out: cattrs would look for it in every value.
-    return make(
-        JobSnapshot,
-        converter,
-        created_at=override(struct_hook=_structure_timestamp),
-        total=override(struct_hook=_structure_count),
-        verified=override(struct_hook=_structure_count),
-        pending=override(struct_hook=_structure_count),
-        analysis=override(struct_hook=make(Analysis, converter)),
-        results=override(struct_hook=make(VerdictCounts, converter)),
-        message=override(struct_hook=_structure_message),
-    )

@@ -18,11 +18,11 @@ from bulkverify.models import (
     ResultRow,
     Verdict,
     VerdictCounts,
-    converter,
     parse_flag,
     parse_timestamp,
     parse_verdict,
 )
+from bulkverify.service.converter import converter
 from tests.conftest import Payload
 
 JOB_ID = "r374aki32rnatv868nntpxloc7dkilszc3eu"

@@ -10,7 +10,7 @@ import attrs
 from cyclopts import Group, Parameter
 
 from bulkverify.cli.interrupts import interrupting_at_once
-from bulkverify.models import converter
+from bulkverify.service.converter import converter
 
 _GROUP: Final = Group("Output", sort_key=20)
 _PIECE_CHARACTERS: Final = 400  # a pipe with room has room for 4096 bytes, and "\U0001f600" is ten

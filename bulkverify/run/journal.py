@@ -33,7 +33,6 @@ from cattrs.errors import BaseValidationError
 from bulkverify.errors import JournalError
 from bulkverify.files import flush_folder, flush_to_disk, is_file, replacing
 from bulkverify.lists import Split, file_digest, part_path, results_path
-from bulkverify.models import converter
 from bulkverify.run.folder import (
     RECORD,
     SPARE,
@@ -44,6 +43,7 @@ from bulkverify.run.folder import (
 )
 from bulkverify.run.source import Splitting
 from bulkverify.run.written import Written
+from bulkverify.service.converter import converter
 
 VERSION: Final = 1
 

@@ -18,9 +18,10 @@ from cattrs.errors import BaseValidationError
 
 from bulkverify.errors import JournalError
 from bulkverify.files import flush_folder, is_file, replacing
-from bulkverify.models import Verdict, converter
+from bulkverify.models import Verdict
 from bulkverify.run.models import RunReport
 from bulkverify.run.source import Splitting
+from bulkverify.service.converter import converter
 from bulkverify.service.logs import SafeLogger
 
 _log: Final = SafeLogger(__name__)

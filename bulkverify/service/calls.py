@@ -23,11 +23,10 @@ from bulkverify.models import (
     Credits,
     JobSnapshot,
     Verdict,
-    converter,
     parse_verdict,
-    structure_snapshot,
 )
 from bulkverify.service.answers import Answer, Endpoint, accepted, excerpt
+from bulkverify.service.converter import converter, structure_snapshot
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT")

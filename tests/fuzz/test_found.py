@@ -7,16 +7,14 @@ from bulkverify.models import (
     _parse_flag,
     _parse_timestamp,
     _parse_verdict,
-    _shared,
-    converter,
     parse_flag,
     parse_timestamp,
     parse_verdict,
-    structure_snapshot,
 )
 from bulkverify.results.records import LARGEST_RECORD_CHARACTERS, RecordReader
 from bulkverify.results.rows import ResultsReader, unique_names
 from bulkverify.service.answers import excerpt
+from bulkverify.service.converter import _shared, converter, structure_snapshot
 
 HEADER = b"Email,Verification Result\n"
 

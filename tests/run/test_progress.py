@@ -16,10 +16,10 @@ from bulkverify import (
     RunReport,
     Stage,
 )
-from bulkverify.models import converter
 from bulkverify.run import threads
 from bulkverify.run.progress import Board
 from bulkverify.sandbox import Sandbox
+from bulkverify.service.converter import converter
 
 from .lists import numbered, verified
 
