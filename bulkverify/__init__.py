@@ -15,61 +15,58 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from bulkverify._version import __version__
-from bulkverify.client import Client
-from bulkverify.errors import (
-    AccountRestrictedError,
-    AlreadyStartedError,
-    AuthenticationError,
-    BulkVerifyError,
-    ClientClosedError,
-    ConnectionFailedError,
-    IllegalTransitionError,
-    IncompleteDownloadError,
-    IncompleteRunError,
-    InsufficientCreditsError,
-    InvalidListError,
-    InvalidRequestError,
-    JobCancelledError,
-    JobFailedError,
-    JobNotFoundError,
-    JobNotStartedError,
-    JournalError,
-    LifecycleError,
-    ListLimitError,
-    NotReadyError,
-    ProtocolError,
-    RateLimitedError,
-    RequestTimeoutError,
-    ServerError,
-    ServiceError,
-    StartUncertainError,
-    TransportError,
-    UnexpectedRedirectError,
-    UnreachableStatusError,
-    UnreadableAnswerError,
-    UploadUncertainError,
-    UsageError,
-    VerifyUncertainError,
-    WaitTimeoutError,
-)
-from bulkverify.job import Job
-from bulkverify.lifecycle import JobStatus
-from bulkverify.models import (
-    Acknowledgement,
-    AddressVerdict,
-    Analysis,
-    Credits,
-    JobSnapshot,
-    ResultRow,
-    Verdict,
-    VerdictCounts,
-)
-from bulkverify.service.stats import Stats
-from bulkverify.waiting.pacing import PollState, wait_for_progress
-from bulkverify.waiting.waits import as_completed, wait_all, wait_until, watch
 
 if TYPE_CHECKING:
+    from bulkverify.client import Client
+    from bulkverify.errors import (
+        AccountRestrictedError,
+        AlreadyStartedError,
+        AuthenticationError,
+        BulkVerifyError,
+        ClientClosedError,
+        ConnectionFailedError,
+        IllegalTransitionError,
+        IncompleteDownloadError,
+        IncompleteRunError,
+        InsufficientCreditsError,
+        InvalidListError,
+        InvalidRequestError,
+        JobCancelledError,
+        JobFailedError,
+        JobNotFoundError,
+        JobNotStartedError,
+        JournalError,
+        LifecycleError,
+        ListLimitError,
+        NotReadyError,
+        ProtocolError,
+        RateLimitedError,
+        RequestTimeoutError,
+        ServerError,
+        ServiceError,
+        StartUncertainError,
+        TransportError,
+        UnexpectedRedirectError,
+        UnreachableStatusError,
+        UnreadableAnswerError,
+        UploadUncertainError,
+        UsageError,
+        VerifyUncertainError,
+        WaitTimeoutError,
+    )
+    from bulkverify.job import Job
+    from bulkverify.lifecycle import JobStatus
     from bulkverify.lists import JoinedRow
+    from bulkverify.models import (
+        Acknowledgement,
+        AddressVerdict,
+        Analysis,
+        Credits,
+        JobSnapshot,
+        ResultRow,
+        Verdict,
+        VerdictCounts,
+    )
     from bulkverify.run.models import (
         Durations,
         PartFailure,
@@ -81,6 +78,9 @@ if TYPE_CHECKING:
         Stage,
     )
     from bulkverify.run.verify import plan_list, verify_list, verify_rows
+    from bulkverify.service.stats import Stats
+    from bulkverify.waiting.pacing import PollState, wait_for_progress
+    from bulkverify.waiting.waits import as_completed, wait_all, wait_until, watch
 
 __all__ = [
     "AccountRestrictedError",
@@ -150,31 +150,34 @@ __all__ = [
     "watch",
 ]
 
-# Whole lists take as long to import as all the rest, and services that only wait need none of that.
-_LATER: Final = {
-    "JoinedRow": "bulkverify.lists",
-    "Durations": "bulkverify.run.models",
-    "PartFailure": "bulkverify.run.models",
-    "PartProgress": "bulkverify.run.models",
-    "PartReport": "bulkverify.run.models",
-    "RunPlan": "bulkverify.run.models",
-    "RunProgress": "bulkverify.run.models",
-    "RunReport": "bulkverify.run.models",
-    "Stage": "bulkverify.run.models",
-    "plan_list": "bulkverify.run.verify",
-    "verify_list": "bulkverify.run.verify",
-    "verify_rows": "bulkverify.run.verify",
-}
+# The modules that hold the public names. Each name comes from the first that has it, so a module
+# comes after those that it imports, and what needs an HTTP client after what does not.
+_HOMES: Final = (
+    "errors",
+    "lifecycle",
+    "models",
+    "service.stats",
+    "client",
+    "waiting.pacing",
+    "waiting.waits",
+    "lists",
+    "run.models",
+    "run.verify",
+)
 
+if not TYPE_CHECKING:  # type checkers would take any name for one of ours
 
-def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used: the command line needs few of them."""
+        if name in _HOMES:
+            return import_module(f"{__name__}.{name}")
+        if name in __all__:
+            for home in _HOMES:
+                module = import_module(f"{__name__}.{home}")
+                if hasattr(module, name):
+                    globals()[name] = value = getattr(module, name)
+                    return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ ROOT = Path(bulkverify.__file__).parent
 # Each module may import those before it. `_version` is a number, and stands outside.
 LAYERS = """
     limits errors lifecycle models files
-    service.stats service.logs service.known service.key service.answers
+    service.stats service.logs service.known service.key service.converter service.answers
     results.counting results.records results.rows service.calls
     service.uploads service.budget service.failures service.timeouts
     service.middleware service.sessions
@@ -140,17 +141,30 @@ def test_the_public_names_are_all_that_the_package_imports() -> None:
     assert names <= set(dir(bulkverify))
 
 
-def test_what_is_imported_later_is_what_type_checkers_see() -> None:
+def test_each_public_name_is_what_type_checkers_take_it_for() -> None:
     tree = tree_of("bulkverify")
     checked = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {
-        alias.name: node.module
-        for node in checked.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert seen == bulkverify._LATER
-    assert not hasattr(bulkverify, "no_such_name")
+    for node in checked.body:
+        assert isinstance(node, ast.ImportFrom)
+        for alias in node.names:
+            home = import_module(str(node.module))
+            assert getattr(bulkverify, alias.name) is getattr(home, alias.name)
+
+
+def test_what_is_no_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'bulkverify' has no attribute 'no_such_name'"):
+        getattr(bulkverify, "no_such_name")  # noqa: B009 - type checkers refuse it
+
+
+@pytest.mark.parametrize("name", ["client", "errors", "lifecycle", "lists", "models"])
+def test_the_modules_of_the_public_names_are_attributes(name: str) -> None:
+    code = f"""if True:
+        import json, sys
+        sys.path.insert(0, sys.argv[1])
+        import bulkverify
+        print(json.dumps(bulkverify.{name}.__name__))
+    """
+    assert in_a_fresh_interpreter(code) == f"bulkverify.{name}"
 
 
 def test_the_version_is_a_version() -> None:
@@ -240,11 +254,32 @@ def test_no_log_handler_can_break_what_logs(module: str) -> None:
     assert not [node for node in statements(tree_of(module)) if "logging" in ast.unparse(node)]
 
 
-def test_importing_the_package_loads_nothing_optional_and_starts_nothing() -> None:
+def test_importing_the_package_loads_nothing_but_its_names() -> None:
+    code = """if True:
+        import importlib, json, sys, typing
+        sys.path.insert(0, sys.argv[1])
+        before = {*sys.modules}
+        import bulkverify
+        print(json.dumps(sorted({*sys.modules} - before)))
+    """
+    assert in_a_fresh_interpreter(code) == ["bulkverify", "bulkverify._version"]
+
+
+def test_an_error_is_imported_without_an_http_client() -> None:
+    code = """if True:
+        import json, sys
+        sys.path.insert(0, sys.argv[1])
+        from bulkverify import BulkVerifyError, JobStatus, Verdict
+        print(json.dumps(sorted(sys.modules)))
+    """
+    assert not {"aiohttp", "yarl", "cattrs"} & {*in_a_fresh_interpreter(code)}
+
+
+def test_waiting_loads_nothing_optional_and_starts_nothing() -> None:
     code = """if True:
         import json, sys, threading
         sys.path.insert(0, sys.argv[1])
-        import bulkverify
+        from bulkverify import Client, wait_until
         print(json.dumps([sorted(sys.modules), threading.active_count()]))
     """
     loaded, threads = in_a_fresh_interpreter(code)
@@ -253,6 +288,16 @@ def test_importing_the_package_loads_nothing_optional_and_starts_nothing() -> No
     assert not {name.partition(".")[0] for name in loaded} & {*OPTIONAL, *LATE}
     assert not {name for name in loaded if name in SANDBOX | CLI | TESTING}
     assert threads == 1
+
+
+def test_a_star_imports_every_public_name() -> None:
+    code = """if True:
+        import json, sys
+        sys.path.insert(0, sys.argv[1])
+        from bulkverify import *
+        print(json.dumps(sorted(globals())))
+    """
+    assert {*bulkverify.__all__} <= {*in_a_fresh_interpreter(code)}
 
 
 def test_an_extra_that_is_not_installed_says_what_to_install() -> None:

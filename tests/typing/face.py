@@ -55,6 +55,7 @@ from bulkverify import (
 )
 
 assert_type(bulkverify.__version__, str)
+no_such_name = bulkverify.no_such_name  # type: ignore[attr-defined]
 
 
 def settings(session: aiohttp.ClientSession) -> None:
