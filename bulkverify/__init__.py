@@ -77,7 +77,8 @@ if TYPE_CHECKING:
         RunReport,
         Stage,
     )
-    from bulkverify.run.verify import plan_list, verify_list, verify_rows
+    from bulkverify.run.plan import plan_list
+    from bulkverify.run.verify import verify_list, verify_rows
     from bulkverify.service.stats import Stats
     from bulkverify.waiting.pacing import PollState, wait_for_progress
     from bulkverify.waiting.waits import as_completed, wait_all, wait_until, watch
@@ -150,34 +151,51 @@ __all__ = [
     "watch",
 ]
 
-# The modules that hold the public names. Each name comes from the first that has it, so a module
-# comes after those that it imports, and what needs an HTTP client after what does not.
-_HOMES: Final = (
-    "errors",
-    "lifecycle",
-    "models",
-    "service.stats",
-    "client",
-    "waiting.pacing",
-    "waiting.waits",
-    "lists",
-    "run.models",
-    "run.verify",
-)
+# The module of each public name. A name that is not here is an error's.
+_HOMES: Final = {
+    "Acknowledgement": "models",
+    "AddressVerdict": "models",
+    "Analysis": "models",
+    "Client": "client",
+    "Credits": "models",
+    "Durations": "run.models",
+    "Job": "job",
+    "JobSnapshot": "models",
+    "JobStatus": "lifecycle",
+    "JoinedRow": "lists",
+    "PartFailure": "run.models",
+    "PartProgress": "run.models",
+    "PartReport": "run.models",
+    "PollState": "waiting.pacing",
+    "ResultRow": "models",
+    "RunPlan": "run.models",
+    "RunProgress": "run.models",
+    "RunReport": "run.models",
+    "Stage": "run.models",
+    "Stats": "service.stats",
+    "Verdict": "models",
+    "VerdictCounts": "models",
+    "as_completed": "waiting.waits",
+    "plan_list": "run.plan",
+    "verify_list": "run.verify",
+    "verify_rows": "run.verify",
+    "wait_all": "waiting.waits",
+    "wait_for_progress": "waiting.pacing",
+    "wait_until": "waiting.waits",
+    "watch": "waiting.waits",
+}
 
 if not TYPE_CHECKING:  # type checkers would take any name for one of ours
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used: the command line needs few of them."""
-        if name in _HOMES:
+        if name == "errors" or name in _HOMES.values():
             return import_module(f"{__name__}.{name}")
-        if name in __all__:
-            for home in _HOMES:
-                module = import_module(f"{__name__}.{home}")
-                if hasattr(module, name):
-                    globals()[name] = value = getattr(module, name)
-                    return value
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
+        globals()[name] = value = getattr(module, name)
+        return value
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -38,7 +38,7 @@ LAYERS = """
     lists.opening lists.splitting lists.matching lists.verdicts lists.joining lists
     run.models run.threads run.progress run.source run.written run.locking run.folder run.journal
     run.outages run.alone run.part run.parts run.run run.output
-    run.verify run
+    run.verify run.plan run
 """
 ORDER = LAYERS.split()
 
@@ -266,11 +266,11 @@ def test_importing_the_package_loads_nothing_but_its_names() -> None:
     assert in_a_fresh_interpreter(code) == ["bulkverify", "bulkverify._version"]
 
 
-def test_an_error_is_imported_without_an_http_client() -> None:
+def test_what_sends_nothing_is_imported_without_an_http_client() -> None:
     code = """if True:
         import json, sys
         sys.path.insert(0, sys.argv[1])
-        from bulkverify import BulkVerifyError, JobStatus, Verdict
+        from bulkverify import BulkVerifyError, JobStatus, RunReport, Verdict, plan_list
         print(json.dumps(sorted(sys.modules)))
     """
     assert not {"aiohttp", "yarl", "cattrs"} & {*in_a_fresh_interpreter(code)}
