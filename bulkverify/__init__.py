@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         ConnectionFailedError,
         IllegalTransitionError,
         IncompleteDownloadError,
-        IncompleteRunError,
         InsufficientCreditsError,
         InvalidListError,
         InvalidRequestError,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
         JobFailedError,
         JobNotFoundError,
         JobNotStartedError,
-        JournalError,
         LifecycleError,
         ListLimitError,
         NotReadyError,
@@ -67,6 +65,7 @@ if TYPE_CHECKING:
         Verdict,
         VerdictCounts,
     )
+    from bulkverify.run.errors import IncompleteRunError, JournalError
     from bulkverify.run.models import (
         Durations,
         PartFailure,
@@ -162,7 +161,9 @@ _HOMES: Final = {
     "Job": "job",
     "JobSnapshot": "models",
     "JobStatus": "lifecycle",
+    "IncompleteRunError": "run.errors",
     "JoinedRow": "lists",
+    "JournalError": "run.errors",
     "PartFailure": "run.models",
     "PartProgress": "run.models",
     "PartReport": "run.models",
