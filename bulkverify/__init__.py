@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ConnectionFailedError,
         IllegalTransitionError,
         IncompleteDownloadError,
+        IncompleteRunError,
         InsufficientCreditsError,
         InvalidListError,
         InvalidRequestError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         JobFailedError,
         JobNotFoundError,
         JobNotStartedError,
+        JournalError,
         LifecycleError,
         ListLimitError,
         NotReadyError,
@@ -53,8 +55,8 @@ if TYPE_CHECKING:
         WaitTimeoutError,
     )
     from bulkverify.job import Job
-    from bulkverify.lifecycle import JobStatus
-    from bulkverify.lists import JoinedRow
+    from bulkverify.lifecycle import JobStatus, StatusName
+    from bulkverify.lists import JoinedRow, ListFormat
     from bulkverify.models import (
         Acknowledgement,
         AddressVerdict,
@@ -64,8 +66,8 @@ if TYPE_CHECKING:
         ResultRow,
         Verdict,
         VerdictCounts,
+        VerdictName,
     )
-    from bulkverify.run.errors import IncompleteRunError, JournalError
     from bulkverify.run.models import (
         Durations,
         PartFailure,
@@ -76,10 +78,11 @@ if TYPE_CHECKING:
         RunReport,
         Stage,
     )
-    from bulkverify.run.plan import plan_list
-    from bulkverify.run.verify import verify_list, verify_rows
+    from bulkverify.run.source import RunSource
+    from bulkverify.run.verify import plan_list, verify_list, verify_rows
     from bulkverify.service.stats import Stats
-    from bulkverify.waiting.pacing import PollState, wait_for_progress
+    from bulkverify.service.uploads import UploadSource
+    from bulkverify.waiting.pacing import PollState, Progress, wait_for_progress
     from bulkverify.waiting.waits import as_completed, wait_all, wait_until, watch
 
 __all__ = [
@@ -111,12 +114,14 @@ __all__ = [
     "JoinedRow",
     "JournalError",
     "LifecycleError",
+    "ListFormat",
     "ListLimitError",
     "NotReadyError",
     "PartFailure",
     "PartProgress",
     "PartReport",
     "PollState",
+    "Progress",
     "ProtocolError",
     "RateLimitedError",
     "RequestTimeoutError",
@@ -124,19 +129,23 @@ __all__ = [
     "RunPlan",
     "RunProgress",
     "RunReport",
+    "RunSource",
     "ServerError",
     "ServiceError",
     "Stage",
     "StartUncertainError",
     "Stats",
+    "StatusName",
     "TransportError",
     "UnexpectedRedirectError",
     "UnreachableStatusError",
     "UnreadableAnswerError",
+    "UploadSource",
     "UploadUncertainError",
     "UsageError",
     "Verdict",
     "VerdictCounts",
+    "VerdictName",
     "VerifyUncertainError",
     "WaitTimeoutError",
     "__version__",
@@ -150,53 +159,34 @@ __all__ = [
     "watch",
 ]
 
-# The module of each public name. A name that is not here is an error's.
-_HOMES: Final = {
-    "Acknowledgement": "models",
-    "AddressVerdict": "models",
-    "Analysis": "models",
-    "Client": "client",
-    "Credits": "models",
-    "Durations": "run.models",
-    "Job": "job",
-    "JobSnapshot": "models",
-    "JobStatus": "lifecycle",
-    "IncompleteRunError": "run.errors",
-    "JoinedRow": "lists",
-    "JournalError": "run.errors",
-    "PartFailure": "run.models",
-    "PartProgress": "run.models",
-    "PartReport": "run.models",
-    "PollState": "waiting.pacing",
-    "ResultRow": "models",
-    "RunPlan": "run.models",
-    "RunProgress": "run.models",
-    "RunReport": "run.models",
-    "Stage": "run.models",
-    "Stats": "service.stats",
-    "Verdict": "models",
-    "VerdictCounts": "models",
-    "as_completed": "waiting.waits",
-    "plan_list": "run.plan",
-    "verify_list": "run.verify",
-    "verify_rows": "run.verify",
-    "wait_all": "waiting.waits",
-    "wait_for_progress": "waiting.pacing",
-    "wait_until": "waiting.waits",
-    "watch": "waiting.waits",
-}
+# The modules that hold the public names. Each name comes from the first that has it, so a module
+# comes after those that it imports, and what needs an HTTP client after what does not.
+_HOMES: Final = (
+    "errors",
+    "lifecycle",
+    "models",
+    "service.stats",
+    "client",
+    "waiting.pacing",
+    "waiting.waits",
+    "lists",
+    "run.models",
+    "run.verify",
+)
 
 if not TYPE_CHECKING:  # type checkers would take any name for one of ours
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used: the command line needs few of them."""
-        if name == "errors" or name in _HOMES.values():
+        if name in _HOMES:
             return import_module(f"{__name__}.{name}")
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
-        globals()[name] = value = getattr(module, name)
-        return value
+        if name in __all__:
+            for home in _HOMES:
+                module = import_module(f"{__name__}.{home}")
+                if hasattr(module, name):
+                    globals()[name] = value = getattr(module, name)
+                    return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

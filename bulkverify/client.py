@@ -21,6 +21,7 @@ from bulkverify.models import (
     JobSnapshot,
     ResultRow,
     Verdict,
+    VerdictName,
 )
 from bulkverify.results.downloads import save_results, stream_rows
 from bulkverify.service import calls as wire
@@ -256,7 +257,7 @@ class Client:
         job_id: str,
         destination: str | os.PathLike[str],
         *,
-        verdicts: Iterable[Verdict | str] | None = None,
+        verdicts: Iterable[Verdict | VerdictName] | None = None,
     ) -> int:
         """Download the results of a completed job into a file, and return how many rows it has.
 
@@ -286,7 +287,7 @@ class Client:
         self,
         job_id: str,
         *,
-        verdicts: Iterable[Verdict | str] | None = None,
+        verdicts: Iterable[Verdict | VerdictName] | None = None,
         encoding: str = "utf-8-sig",
     ) -> AsyncGenerator[ResultRow]:
         """Give the results of a completed job as typed rows, while they arrive.
@@ -402,7 +403,9 @@ class Client:
             job.note(snapshot)
         return snapshot
 
-    async def _expected_rows(self, job_id: str, verdicts: list[Verdict | str] | None) -> int | None:
+    async def _expected_rows(
+        self, job_id: str, verdicts: Iterable[Verdict | VerdictName] | None
+    ) -> int | None:
         """Say how many rows a download of all verdicts must have, asking for it where need be."""
         if verdicts is not None and {*map(str, verdicts)} != {*map(str, Verdict)}:
             return None

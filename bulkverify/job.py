@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import TYPE_CHECKING
 
 from bulkverify.lifecycle import can_follow
-from bulkverify.models import Acknowledgement, JobSnapshot, ResultRow, Verdict
+from bulkverify.models import Acknowledgement, JobSnapshot, ResultRow, Verdict, VerdictName
 
 if TYPE_CHECKING:  # a client makes its jobs, and so stands above them
     from bulkverify.client import Client
@@ -60,7 +60,7 @@ class Job:
         self,
         destination: str | os.PathLike[str],
         *,
-        verdicts: Iterable[Verdict | str] | None = None,
+        verdicts: Iterable[Verdict | VerdictName] | None = None,
     ) -> int:
         """Download the results into a file; see `Client.download`."""
         return await self._client.download(self._id, destination, verdicts=verdicts)
@@ -68,7 +68,7 @@ class Job:
     def rows(
         self,
         *,
-        verdicts: Iterable[Verdict | str] | None = None,
+        verdicts: Iterable[Verdict | VerdictName] | None = None,
         encoding: str = "utf-8-sig",
     ) -> AsyncGenerator[ResultRow]:
         """Give the results as typed rows; see `Client.rows`."""

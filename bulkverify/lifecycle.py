@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from bulkverify.errors import IllegalTransitionError
 
@@ -18,6 +18,11 @@ class JobStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+
+StatusName: TypeAlias = Literal[
+    "preparing", "ready", "verifying", "completed", "failed", "cancelled"
+]
+"""The text of a `JobStatus`. For a text that is not known until run time, write `JobStatus(text)`."""
 
 TRANSITIONS: Final[Mapping[JobStatus, tuple[JobStatus, ...]]] = MappingProxyType(
     {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
@@ -19,6 +19,12 @@ class Verdict(StrEnum):
     UNDELIVERABLE = "undeliverable"
     ACCEPT_ALL = "accept_all"
     UNKNOWN = "unknown"
+
+
+VerdictName: TypeAlias = Literal[
+    "deliverable", "undeliverable", "accept-all", "accept_all", "accept all", "unknown"
+]
+"""The text of a `Verdict`. For a text that is not known until run time, write `Verdict(text)`."""
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000

@@ -25,6 +25,7 @@ from bulkverify import (
     RateLimitedError,
     RequestTimeoutError,
     ServerError,
+    StatusName,
     UnreachableStatusError,
     UnreadableAnswerError,
     UsageError,
@@ -69,7 +70,9 @@ def assert_idle(client: ScriptedClient) -> None:
 
 
 @pytest.mark.parametrize("target", ["preparing", "ready", "verifying", "completed"])
-async def test_a_wait_ends_with_the_first_snapshot_that_is_at_its_target(target: str) -> None:
+async def test_a_wait_ends_with_the_first_snapshot_that_is_at_its_target(
+    target: StatusName,
+) -> None:
     order = ["preparing", "ready", "verifying", "completed"]
     async with ScriptedClient([seen(status) for status in order]) as client:
         client.mark_started()
@@ -89,7 +92,9 @@ async def test_a_wait_ends_with_the_first_snapshot_that_is_at_its_target(target:
         ("verifying", "completed"),
     ],
 )
-async def test_a_wait_is_over_when_the_job_has_passed_its_target(target: str, status: str) -> None:
+async def test_a_wait_is_over_when_the_job_has_passed_its_target(
+    target: StatusName, status: str
+) -> None:
     async with ScriptedClient([seen(status)]) as client:
         snapshot = await wait_until(client.job(JOB_ID), target, wait=STEADY)
         assert snapshot.status == status
@@ -113,14 +118,14 @@ async def test_a_job_that_goes_wrong_ends_the_wait_at_once(
 
 
 @pytest.mark.parametrize("target", ["failed", "cancelled"])
-async def test_a_wait_for_a_bad_end_is_told_when_the_job_ends_well(target: str) -> None:
+async def test_a_wait_for_a_bad_end_is_told_when_the_job_ends_well(target: StatusName) -> None:
     async with ScriptedClient([seen("verifying"), seen("completed")]) as client:
         with pytest.raises(UnreachableStatusError, match=f"no longer be {target}"):
             await wait_until(client.job(JOB_ID), target, wait=STEADY)
 
 
 @pytest.mark.parametrize("target", ["failed", "cancelled"])
-async def test_a_bad_end_can_be_waited_for(target: str) -> None:
+async def test_a_bad_end_can_be_waited_for(target: StatusName) -> None:
     async with ScriptedClient([seen("verifying"), seen(target)]) as client:
         assert (await wait_until(client.job(JOB_ID), target, wait=STEADY)).status == target
 
@@ -420,7 +425,7 @@ async def test_there_can_be_no_timeout(timeout: float | None) -> None:
 async def test_a_status_that_does_not_exist_is_refused() -> None:
     async with ScriptedClient([seen("ready")]) as client:
         with pytest.raises(UsageError, match="'done' is not a job status; the six are preparing"):
-            await wait_until(client.job(JOB_ID), "done")
+            await wait_until(client.job(JOB_ID), "done")  # type: ignore[arg-type]
 
 
 async def test_a_callback_that_would_have_to_be_awaited_is_refused() -> None:

@@ -8,6 +8,7 @@ from cyclopts import CycloptsError
 
 from bulkverify.cli.interrupts import Interrupted
 from bulkverify.errors import (
+    IncompleteRunError,
     InvalidListError,
     LifecycleError,
     ServiceError,
@@ -15,7 +16,6 @@ from bulkverify.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from bulkverify.run.errors import IncompleteRunError
 
 
 class Exit(IntEnum):

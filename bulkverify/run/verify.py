@@ -1,4 +1,4 @@
-"""The two calls that verify a list: into a file, or row by row."""
+"""The three calls: verify a list into a file, verify it row by row, or only say what that would cost."""
 
 import asyncio
 import errno
@@ -17,15 +17,20 @@ from tenacity.wait import wait_base
 from bulkverify.client import Client
 from bulkverify.errors import UsageError
 from bulkverify.files import check_writable, require_replaceable
-from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
+from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import JoinedRow, ListFormat
-from bulkverify.models import Verdict
+from bulkverify.models import Verdict, VerdictName
 from bulkverify.run.journal import Journal
-from bulkverify.run.models import RunProgress, RunReport
+from bulkverify.run.models import RunPlan, RunProgress, RunReport, Stage
 from bulkverify.run.output import Output
+from bulkverify.run.progress import Board
 from bulkverify.run.run import Run, Terms
 from bulkverify.run.source import Reading, RunSource, Splitting, is_same_file
 from bulkverify.run.written import note_of
+from bulkverify.waiting.waits import DEFAULT_TIMEOUT
+
+PARTS_AT_ONCE: Final = 8
+"""How many parts of a list are on their way at the same time unless told otherwise."""
 
 _ROWS_A_TURN: Final = 1000
 
@@ -40,7 +45,7 @@ async def verify_list(
     encoding: str = "utf-8-sig",
     format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
     max_credits: int | None = None,
-    only: Collection[Verdict | str] | None = None,
+    only: Collection[Verdict | VerdictName] | None = None,
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,
@@ -148,7 +153,7 @@ async def verify_rows(
     encoding: str = "utf-8-sig",
     format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
     max_credits: int | None = None,
-    only: Collection[Verdict | str] | None = None,
+    only: Collection[Verdict | VerdictName] | None = None,
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,
@@ -207,6 +212,46 @@ async def verify_rows(
             await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
 
 
+async def plan_list(
+    source: RunSource,
+    *,
+    column: str | None = None,
+    delimiter: str | None = None,
+    encoding: str = "utf-8-sig",
+    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
+    judge: bool = True,
+    deduplicate: bool = True,
+    largest_part: int = LONGEST_LIST_ROWS,
+    on_progress: Callable[[RunProgress], object] | None = None,
+) -> RunPlan:
+    """Say what `verify_list` would send and cost; nothing is sent.
+
+    Raises:
+        InvalidListError, UsageError, OSError: as for `verify_list`.
+    """
+    reading = Reading(
+        source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
+    )
+    splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
+    folder = Path(tempfile.mkdtemp(prefix="bulkverify-"))
+    try:
+        board = Board(on_progress)
+        board.tell(Stage.READING)
+        table = await reading.open(folder)
+        split = await reading.split(table, folder, splitting, board)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    return RunPlan(
+        rows=split.rows,
+        addresses=split.addresses,
+        duplicates=split.duplicates,
+        invalid=split.invalid,
+        blank=split.blank,
+        short=split.short,
+        parts=len(split.parts),
+    )
+
+
 def journal_of(destination: Path) -> Path:
     """Return the folder in which a run keeps its progress unless told otherwise."""
     return destination.with_name(f"{destination.name}.progress")
@@ -240,7 +285,7 @@ def _is_within(path: Path, folder: Path) -> bool:
     return any(one == top or is_same_file(one, top) for one in (real, *real.parents))
 
 
-def _wanted(only: Collection[Verdict | str] | None) -> frozenset[Verdict] | None:
+def _wanted(only: Collection[Verdict | VerdictName] | None) -> frozenset[Verdict] | None:
     if only is None:
         return None
     try:

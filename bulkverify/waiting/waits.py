@@ -12,12 +12,14 @@ from tenacity.wait import wait_base
 
 from bulkverify.errors import BulkVerifyError, UsageError
 from bulkverify.job import Job
-from bulkverify.lifecycle import parse_status
-from bulkverify.limits import DEFAULT_TIMEOUT
+from bulkverify.lifecycle import JobStatus, StatusName, parse_status
 from bulkverify.models import JobSnapshot
 from bulkverify.waiting.pacing import wait_for_progress
 from bulkverify.waiting.scheduler import Scheduler, end_all
 from bulkverify.waiting.waiters import Waiter, Watcher
+
+DEFAULT_TIMEOUT: Final = 24 * 3600.0
+"""The seconds after which a wait gives up unless told otherwise."""
 
 _DEFAULT_WAIT: Final = wait_for_progress()
 _JOINED_AT_ONCE: Final = 500
@@ -25,7 +27,7 @@ _JOINED_AT_ONCE: Final = 500
 
 async def wait_until(
     job: Job,
-    status: str = "completed",
+    status: JobStatus | StatusName = "completed",
     *,
     timeout: float | None = DEFAULT_TIMEOUT,
     wait: wait_base | None = None,
@@ -71,7 +73,7 @@ async def wait_until(
 
 async def wait_all(
     jobs: Iterable[Job],
-    status: str = "completed",
+    status: JobStatus | StatusName = "completed",
     *,
     timeout: float | None = DEFAULT_TIMEOUT,
     wait: wait_base | None = None,
@@ -95,7 +97,7 @@ async def wait_all(
 
 async def as_completed(
     jobs: Iterable[Job],
-    status: str = "completed",
+    status: JobStatus | StatusName = "completed",
     *,
     timeout: float | None = DEFAULT_TIMEOUT,
     wait: wait_base | None = None,

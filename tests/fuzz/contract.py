@@ -1,6 +1,6 @@
 """The contract as a small model: what must come back, and what must be paid, at any moment."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -108,7 +108,7 @@ class Contract:
     ) -> None:
         self.lists[job_id] = Listed(addresses, self.now, usable=usable, automatic=automatic)
 
-    def rows(self, job_id: str, verdicts: list[str] | None) -> list[str]:
+    def rows(self, job_id: str, verdicts: Sequence[str] | None) -> list[str]:
         """Say which addresses the results must have."""
         addresses = self.lists[job_id].addresses
         return [one for one in addresses if verdicts is None or one.partition("+")[0] in verdicts]

@@ -30,7 +30,9 @@ from bulkverify import (
     Job,
     JobNotFoundError,
     JobSnapshot,
+    StatusName,
     UsageError,
+    VerdictName,
     WaitTimeoutError,
     wait_until,
 )
@@ -51,7 +53,7 @@ from .contract import (
 from .effort import examples, patient
 
 T = TypeVar("T")
-VERDICTS = ["deliverable", "undeliverable", "accept_all", "unknown"]
+VERDICTS: list[VerdictName] = ["deliverable", "undeliverable", "accept_all", "unknown"]
 NO_JOBS = ["x" * 36, "short", "../../x", "a?b=c", "a/b", "", "x" * 10_000, "x\r\nX: y", "\ud800"]
 NO_LISTS = [b"", b" \n", [], b"\0\0", b"x" * 10_485_761]
 TIMINGS = Timings(
@@ -172,7 +174,7 @@ class AnyCalls(RuleBasedStateMachine):
             assert getattr(snapshot.results, verdict) == found
 
     @rule(job=jobs, wanted=st.sampled_from([None, VERDICTS[:1], VERDICTS[1:], VERDICTS]))
-    def download(self, job: Job, wanted: list[str] | None) -> None:
+    def download(self, job: Job, wanted: list[VerdictName] | None) -> None:
         target = Path(self.folder.name) / "out.csv"
         expected = self.contract.download(job.id)
         count = self.outcome(job.download(target, verdicts=wanted), expected)
@@ -182,7 +184,7 @@ class AnyCalls(RuleBasedStateMachine):
             target.unlink()
 
     @rule(job=jobs, wanted=st.sampled_from([None, VERDICTS[:2], VERDICTS[3:]]))
-    def rows(self, job: Job, wanted: list[str] | None) -> None:
+    def rows(self, job: Job, wanted: list[VerdictName] | None) -> None:
         async def emails() -> list[str]:
             async with aclosing(job.rows(verdicts=wanted)) as rows:
                 return [row.email async for row in rows if row.email.startswith(f"{row.verdict}+")]
@@ -209,7 +211,7 @@ class AnyCalls(RuleBasedStateMachine):
         until=st.sampled_from([*MAIN_LINE, *BAD_ENDS]),
         timeout=st.sampled_from([0, 0, 0.01]),
     )
-    def wait(self, job: Job, until: str, timeout: float) -> None:
+    def wait(self, job: Job, until: StatusName, timeout: float) -> None:
         known = str(job.snapshot.status) if job.snapshot else None
         expected = self.contract.wait(job.id, until, known)
         waiting = wait_until(job, until, timeout=timeout, wait=wait_fixed(0.002))

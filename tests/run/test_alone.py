@@ -11,6 +11,7 @@ import pytest
 from bulkverify import (
     Client,
     InsufficientCreditsError,
+    JobStatus,
     RunProgress,
     RunReport,
     ServiceError,
@@ -47,7 +48,7 @@ async def test_a_service_that_fails_lists_of_one_record_does_so_once_they_are_pa
         Sandbox(speed=1000, single_record_fails=True) as sandbox,
         Client(sandbox.api_key, base_url=sandbox.url) as client,
     ):
-        for count, status in ((1, "failed"), (2, "completed")):
+        for count, status in ((1, JobStatus.FAILED), (2, JobStatus.COMPLETED)):
             job = await client.upload([f"{name(number)}@x.com" for number in range(count)])
             await wait_until(job, "ready", wait=FAST)
             await job.start()

@@ -1,4 +1,4 @@
-"""The public face as a type checker sees it: checked by mypy, and never run."""
+"""The public face as a type checker sees it: checked by mypy and pyright, and never run."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import datetime
@@ -26,10 +26,12 @@ from bulkverify import (
     JoinedRow,
     JournalError,
     LifecycleError,
+    ListFormat,
     PartFailure,
     PartProgress,
     PartReport,
     PollState,
+    Progress,
     ProtocolError,
     RateLimitedError,
     RequestTimeoutError,
@@ -37,12 +39,16 @@ from bulkverify import (
     RunPlan,
     RunProgress,
     RunReport,
+    RunSource,
     ServiceError,
     Stage,
     Stats,
+    StatusName,
+    UploadSource,
     UploadUncertainError,
     Verdict,
     VerdictCounts,
+    VerdictName,
     WaitTimeoutError,
     as_completed,
     plan_list,
@@ -55,7 +61,7 @@ from bulkverify import (
 )
 
 assert_type(bulkverify.__version__, str)
-no_such_name = bulkverify.no_such_name  # type: ignore[attr-defined]
+no_such_name = bulkverify.no_such_name  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def settings(session: aiohttp.ClientSession) -> None:
@@ -82,6 +88,8 @@ async def calls(rows: list[dict[str, int | str]]) -> None:
         assert_type(await client.upload(b"email\na@example.com\n", title="July"), Job)
         assert_type(await client.upload(address for address in ("a@example.com",)), Job)
         assert_type(await client.upload(rows), Job)
+        source: UploadSource = rows
+        assert_type(await client.upload(source), Job)
         assert_type(client.job("r374"), Job)
         assert_type(client.job("r374", started=True), Job)
         assert_type(await client.status("r374"), JobSnapshot)
@@ -116,6 +124,8 @@ async def waits(job: Job) -> None:
 
     assert_type(await wait_until(job), JobSnapshot)
     assert_type(await wait_until(job, "ready", timeout=None, on_progress=show), JobSnapshot)
+    status: StatusName = "verifying"
+    assert_type(await wait_until(job, status), JobSnapshot)
     assert_type(await wait_until(job, JobStatus.READY, wait=wait_fixed(5)), JobSnapshot)
     assert_type(
         await wait_until(job, wait=wait_for_progress(floor=2, ceiling=60) + wait_random(0, 1)),
@@ -180,8 +190,11 @@ async def rows_of_a_run(client: Client, stream: AsyncIterator[Mapping[str, objec
     await verify_list(client, [Path("a.csv"), Path("b.csv")], "verified.jsonl")
     await verify_list(client, ["a@example.com", "b@example.com"], "verified.csv")
     await verify_list(client, [{"email": "a@example.com", "age": 7}], "verified.csv")
-    await verify_list(client, stream, "verified.csv")
-    async for row in verify_rows(client, stream, only=["deliverable"], journal="progress"):
+    source: RunSource = stream
+    await verify_list(client, source, "verified.csv")
+    only: list[VerdictName] = ["deliverable", "accept-all"]
+    form: ListFormat = "csv"
+    async for row in verify_rows(client, stream, only=only, format=form, journal="progress"):
         assert_type(row, JoinedRow)
         assert_type(row.verdict, Verdict | None)
         assert_type(row.columns, Mapping[str, str])
@@ -249,22 +262,41 @@ def errors_of_a_run(error: IncompleteRunError, refusal: JournalError) -> None:
 
 def policies(state: PollState) -> None:
     assert_type(state.snapshot, JobSnapshot | None)
+    assert_type(state.progress, Progress | None)
     assert_type(state.first_progress, tuple[float, int] | None)
     assert_type(state.failures, int)
     assert_type(wait_for_progress()(state), float)
 
 
-# What a type checker has to refuse: strict mypy complains about an ignore that is not needed.
+# What type checkers have to refuse: both complain about an ignore that is not needed.
 
 
 async def refused(client: Client, job: Job, snapshot: JobSnapshot) -> None:
-    Client(key="k")  # type: ignore[call-arg]
-    Client("k", "https://api.validto.com/v1")  # type: ignore[call-arg]
-    await client.upload(5)  # type: ignore[arg-type]
-    await client.upload("a.csv", True)  # type: ignore[call-arg]  # noqa: FBT003 - that is the point
-    await wait_until("r374")  # type: ignore[arg-type]
-    await wait_until(job, "ready", 60)  # type: ignore[call-arg]
-    await verify_list(client, 5, "out.csv")  # type: ignore[arg-type]
-    await verify_list(client, "in.csv", "out.csv", format="pdf")  # type: ignore[arg-type]
-    snapshot.total = 5  # type: ignore[misc]
-    Credits(1)  # type: ignore[call-arg]
+    Client(key="k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Client("k", "https://api.validto.com/v1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await client.upload(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.upload("a.csv", True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # noqa: FBT003 - that is the point
+    await wait_until("r374")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await wait_until(job, "ready", 60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await verify_list(client, 5, "out.csv")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    snapshot.total = 5  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    Credits(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def refused_names(client: Client, job: Job, text: str) -> None:
+    await wait_until(job, "complete")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await wait_all([job], "done")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    as_completed([job], "finished")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await job.download("out.csv", verdicts=["good"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await client.download("r374", "out.csv", verdicts=["good"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    job.rows(verdicts=["accept"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    client.rows("r374", verdicts="unknown")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await verify_list(client, "in.csv", "out.csv", only=["good"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    verify_rows(client, "in.csv", only=["catch-all"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await verify_list(client, "in.csv", "out.csv", format="pdf")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await plan_list("in.csv", format="xls")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    # A text that is known only at run time goes through its enum, which refuses what is none.
+    await wait_until(job, text)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    job.rows(verdicts=[text])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await wait_until(job, JobStatus(text))
+    job.rows(verdicts=[Verdict(text)])
