@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         ConnectionFailedError,
         IllegalTransitionError,
         IncompleteDownloadError,
-        IncompleteRunError,
         InsufficientCreditsError,
         InvalidListError,
         InvalidRequestError,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
         JobFailedError,
         JobNotFoundError,
         JobNotStartedError,
-        JournalError,
         LifecycleError,
         ListLimitError,
         NotReadyError,
@@ -68,6 +66,7 @@ if TYPE_CHECKING:
         VerdictCounts,
         VerdictName,
     )
+    from bulkverify.run.errors import IncompleteRunError, JournalError
     from bulkverify.run.models import (
         Durations,
         PartFailure,
@@ -78,8 +77,9 @@ if TYPE_CHECKING:
         RunReport,
         Stage,
     )
+    from bulkverify.run.plan import plan_list
     from bulkverify.run.source import RunSource
-    from bulkverify.run.verify import plan_list, verify_list, verify_rows
+    from bulkverify.run.verify import verify_list, verify_rows
     from bulkverify.service.stats import Stats
     from bulkverify.service.uploads import UploadSource
     from bulkverify.waiting.pacing import PollState, Progress, wait_for_progress
@@ -159,34 +159,59 @@ __all__ = [
     "watch",
 ]
 
-# The modules that hold the public names. Each name comes from the first that has it, so a module
-# comes after those that it imports, and what needs an HTTP client after what does not.
-_HOMES: Final = (
-    "errors",
-    "lifecycle",
-    "models",
-    "service.stats",
-    "client",
-    "waiting.pacing",
-    "waiting.waits",
-    "lists",
-    "run.models",
-    "run.verify",
-)
+# The module of each public name. A name that is not here is an error's.
+_HOMES: Final = {
+    "Acknowledgement": "models",
+    "AddressVerdict": "models",
+    "Analysis": "models",
+    "Client": "client",
+    "Credits": "models",
+    "Durations": "run.models",
+    "Job": "job",
+    "JobSnapshot": "models",
+    "JobStatus": "lifecycle",
+    "IncompleteRunError": "run.errors",
+    "JoinedRow": "lists",
+    "JournalError": "run.errors",
+    "ListFormat": "lists",
+    "PartFailure": "run.models",
+    "PartProgress": "run.models",
+    "PartReport": "run.models",
+    "PollState": "waiting.pacing",
+    "Progress": "waiting.pacing",
+    "ResultRow": "models",
+    "RunPlan": "run.models",
+    "RunProgress": "run.models",
+    "RunReport": "run.models",
+    "RunSource": "run.source",
+    "Stage": "run.models",
+    "Stats": "service.stats",
+    "StatusName": "lifecycle",
+    "UploadSource": "service.uploads",
+    "Verdict": "models",
+    "VerdictCounts": "models",
+    "VerdictName": "models",
+    "as_completed": "waiting.waits",
+    "plan_list": "run.plan",
+    "verify_list": "run.verify",
+    "verify_rows": "run.verify",
+    "wait_all": "waiting.waits",
+    "wait_for_progress": "waiting.pacing",
+    "wait_until": "waiting.waits",
+    "watch": "waiting.waits",
+}
 
 if not TYPE_CHECKING:  # type checkers would take any name for one of ours
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used: the command line needs few of them."""
-        if name in _HOMES:
+        if name == "errors" or name in _HOMES.values():
             return import_module(f"{__name__}.{name}")
-        if name in __all__:
-            for home in _HOMES:
-                module = import_module(f"{__name__}.{home}")
-                if hasattr(module, name):
-                    globals()[name] = value = getattr(module, name)
-                    return value
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
+        globals()[name] = value = getattr(module, name)
+        return value
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -44,7 +44,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # errors stand below all of these, and only name their types
     from bulkverify.lifecycle import JobStatus
     from bulkverify.models import JobSnapshot
-    from bulkverify.run.models import PartFailure, RunReport
 
 
 class BulkVerifyError(Exception):
@@ -53,18 +52,6 @@ class BulkVerifyError(Exception):
 
 class UsageError(BulkVerifyError, ValueError):
     """The call can't be right as it is, and nothing was sent: the message says what to change."""
-
-
-class JournalError(UsageError):
-    """What an earlier run has left at `path` is in use, can't be read, or belongs to another list.
-
-    Nothing was sent.
-    """
-
-    def __init__(self, message: str = "", *, path: str | None = None) -> None:
-        """Say what does not fit, and which ways there are out of it."""
-        super().__init__(message)
-        self.path = path
 
 
 class TransportError(BulkVerifyError):
@@ -314,23 +301,3 @@ class WaitTimeoutError(LifecycleError, TimeoutError):
         super().__init__(message, job_id=job_id, snapshot=snapshot)
         self.polls = polls
         self.last_error = last_error
-
-
-class IncompleteRunError(BulkVerifyError):
-    """A run is over, and some parts of its list have no verdicts.
-
-    `report` is what it came to all the same (`None` where the rows were given one by one); `failures`
-    says for each of those parts which rows it held, and why. The same call goes on with them.
-    """
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        report: "RunReport | None" = None,
-        failures: "tuple[PartFailure, ...]" = (),
-    ) -> None:
-        """Say what is missing."""
-        super().__init__(message)
-        self.report = report
-        self.failures = failures

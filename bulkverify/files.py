@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from bulkverify.errors import BulkVerifyError
-
 _KINDS: Final = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -55,11 +53,10 @@ def replacing(
             with suppress(FileNotFoundError):
                 Path(partial).unlink()
             raise
-    except BulkVerifyError:  # some of ours are a TimeoutError, which is an OSError
-        raise
     except OSError as error:
         ours = error.filename in {None, partial, str(path)}
-        if not ours or error.errno is None:  # somebody else's file or own words, inside the block
+        # Of another file, or without a number as our own timeouts are: raised inside the block.
+        if not ours or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 

@@ -47,3 +47,9 @@ NOT_FOUND_GRACE_SECONDS: Final = 30.0
 
 UPLOAD_GRACE_SECONDS: Final = 600.0
 """Ours: until so long after its upload, a list that is not found counts as late and not as deleted."""
+
+DEFAULT_TIMEOUT: Final = 24 * 3600.0
+"""Ours: the seconds after which a wait gives up, unless the caller says otherwise."""
+
+PARTS_AT_ONCE: Final = 8
+"""Ours: how many parts of a list are on their way at the same time, unless the caller says otherwise."""

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bulkverify import IncompleteDownloadError
-from bulkverify.results.counting import RecordCounter, RowCounter, first_record
+from bulkverify.service.counting import RecordCounter, RowCounter, first_record
 
 
 def counted(data: bytes, size: int) -> tuple[int, bool]:

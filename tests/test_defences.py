@@ -229,7 +229,7 @@ async def test_counters_that_stand_still_do_not_make_polls_rare(sandbox: Sandbox
 async def test_a_list_that_never_ends_is_not_waited_for_without_end(
     sandbox: Sandbox, client: Client
 ) -> None:
-    # The defence: `DEFAULT_TIMEOUT` in waiting.py.
+    # The defence: `DEFAULT_TIMEOUT` in limits.py.
     sandbox.inject(Fault(kind=FaultKind.ENDLESS))
     job = await client.upload(ADDRESSES)
     await wait_until(job, "ready")

@@ -8,7 +8,6 @@ from cyclopts import CycloptsError
 
 from bulkverify.cli.interrupts import Interrupted
 from bulkverify.errors import (
-    IncompleteRunError,
     InvalidListError,
     LifecycleError,
     ServiceError,
@@ -16,6 +15,7 @@ from bulkverify.errors import (
     UsageError,
     WaitTimeoutError,
 )
+from bulkverify.run.errors import IncompleteRunError
 
 
 class Exit(IntEnum):

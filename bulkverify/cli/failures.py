@@ -11,7 +11,6 @@ from bulkverify.cli.phrases import for_the_shell
 from bulkverify.cli.resume import Standing
 from bulkverify.errors import (
     BulkVerifyError,
-    IncompleteRunError,
     JobCancelledError,
     JobFailedError,
     JobNotFoundError,
@@ -21,6 +20,7 @@ from bulkverify.errors import (
     UsageError,
     WaitTimeoutError,
 )
+from bulkverify.run.errors import IncompleteRunError
 from bulkverify.run.models import RunReport
 
 

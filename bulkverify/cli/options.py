@@ -14,8 +14,7 @@ from cyclopts import Group, Parameter, Token
 from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
 from bulkverify.client import Client
 from bulkverify.errors import UsageError
-from bulkverify.limits import REQUESTS_PER_MINUTE
-from bulkverify.waiting.waits import DEFAULT_TIMEOUT
+from bulkverify.limits import DEFAULT_TIMEOUT, REQUESTS_PER_MINUTE
 
 _GROUP: Final = Group("Account", sort_key=10)
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}

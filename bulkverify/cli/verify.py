@@ -16,12 +16,14 @@ from bulkverify.cli.resume import Standing
 from bulkverify.cli.text import plan_lines
 from bulkverify.cli.watching import following
 from bulkverify.client import Client
-from bulkverify.errors import IncompleteRunError, UsageError
-from bulkverify.limits import LONGEST_LIST_ROWS
+from bulkverify.errors import UsageError
+from bulkverify.limits import LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import ListFormat
 from bulkverify.models import Verdict, parse_verdict
+from bulkverify.run.errors import IncompleteRunError
 from bulkverify.run.models import RunProgress, RunReport, Stage
-from bulkverify.run.verify import PARTS_AT_ONCE, journal_of, plan_list, verify_list
+from bulkverify.run.plan import plan_list
+from bulkverify.run.verify import journal_of, verify_list
 
 SANDBOX_SPEED: Final = 6.5
 """So that a list of 200 addresses takes about three seconds."""

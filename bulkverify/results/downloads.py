@@ -11,9 +11,9 @@ from typing import BinaryIO, Final
 from bulkverify.errors import BulkVerifyError, IncompleteDownloadError, ProtocolError
 from bulkverify.files import flush_to_disk, replacing
 from bulkverify.models import ResultRow
-from bulkverify.results.counting import RowCounter
 from bulkverify.results.rows import ResultsReader
 from bulkverify.service.calls import Call
+from bulkverify.service.counting import RowCounter
 from bulkverify.service.transport import Body, Transport
 
 _PIECE_BYTES: Final = 256 * 1024

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from bulkverify.errors import JournalError
 from bulkverify.files import flush_folder, is_file
+from bulkverify.run.errors import JournalError
 from bulkverify.run.locking import Lock, holder_of
 
 LOCK: Final = "bulkverify-journal.lock"

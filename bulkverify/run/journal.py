@@ -30,9 +30,9 @@ from typing import Final, Self
 import attrs
 from cattrs.errors import BaseValidationError
 
-from bulkverify.errors import JournalError
 from bulkverify.files import flush_folder, flush_to_disk, is_file, replacing
 from bulkverify.lists import Split, file_digest, part_path, results_path
+from bulkverify.run.errors import JournalError
 from bulkverify.run.folder import (
     RECORD,
     SPARE,

@@ -14,15 +14,14 @@ from tenacity.wait import wait_base
 from bulkverify.client import Client
 from bulkverify.errors import (
     BulkVerifyError,
-    IncompleteRunError,
     JobNotFoundError,
-    JournalError,
     TransportError,
     UsageError,
 )
 from bulkverify.lists import Joined, JoinedRow, Table, is_intact, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
+from bulkverify.run.errors import IncompleteRunError, JournalError
 from bulkverify.run.journal import Journal, Record, seal_of, ways_out
 from bulkverify.run.models import PartFailure, PartReport, RunProgress, RunReport, Stage
 from bulkverify.run.outages import Patience

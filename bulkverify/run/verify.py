@@ -1,4 +1,4 @@
-"""The three calls: verify a list into a file, verify it row by row, or only say what that would cost."""
+"""The two calls that verify a list: into a file, or row by row."""
 
 import asyncio
 import errno
@@ -17,20 +17,15 @@ from tenacity.wait import wait_base
 from bulkverify.client import Client
 from bulkverify.errors import UsageError
 from bulkverify.files import check_writable, require_replaceable
-from bulkverify.limits import LONGEST_LIST_ROWS
+from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import JoinedRow, ListFormat
 from bulkverify.models import Verdict, VerdictName
 from bulkverify.run.journal import Journal
-from bulkverify.run.models import RunPlan, RunProgress, RunReport, Stage
+from bulkverify.run.models import RunProgress, RunReport
 from bulkverify.run.output import Output
-from bulkverify.run.progress import Board
 from bulkverify.run.run import Run, Terms
 from bulkverify.run.source import Reading, RunSource, Splitting, is_same_file
 from bulkverify.run.written import note_of
-from bulkverify.waiting.waits import DEFAULT_TIMEOUT
-
-PARTS_AT_ONCE: Final = 8
-"""How many parts of a list are on their way at the same time unless told otherwise."""
 
 _ROWS_A_TURN: Final = 1000
 
@@ -210,46 +205,6 @@ async def verify_rows(
     finally:
         if temporary is not None:
             await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
-
-
-async def plan_list(
-    source: RunSource,
-    *,
-    column: str | None = None,
-    delimiter: str | None = None,
-    encoding: str = "utf-8-sig",
-    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
-    judge: bool = True,
-    deduplicate: bool = True,
-    largest_part: int = LONGEST_LIST_ROWS,
-    on_progress: Callable[[RunProgress], object] | None = None,
-) -> RunPlan:
-    """Say what `verify_list` would send and cost; nothing is sent.
-
-    Raises:
-        InvalidListError, UsageError, OSError: as for `verify_list`.
-    """
-    reading = Reading(
-        source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
-    )
-    splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
-    folder = Path(tempfile.mkdtemp(prefix="bulkverify-"))
-    try:
-        board = Board(on_progress)
-        board.tell(Stage.READING)
-        table = await reading.open(folder)
-        split = await reading.split(table, folder, splitting, board)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-    return RunPlan(
-        rows=split.rows,
-        addresses=split.addresses,
-        duplicates=split.duplicates,
-        invalid=split.invalid,
-        blank=split.blank,
-        short=split.short,
-        parts=len(split.parts),
-    )
 
 
 def journal_of(destination: Path) -> Path:

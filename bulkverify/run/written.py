@@ -16,9 +16,9 @@ from typing import Final, Self
 import attrs
 from cattrs.errors import BaseValidationError
 
-from bulkverify.errors import JournalError
 from bulkverify.files import flush_folder, is_file, replacing
 from bulkverify.models import Verdict
+from bulkverify.run.errors import JournalError
 from bulkverify.run.models import RunReport
 from bulkverify.run.source import Splitting
 from bulkverify.service.converter import converter

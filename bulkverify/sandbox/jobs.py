@@ -6,7 +6,8 @@ from datetime import datetime
 
 import attrs
 
-from bulkverify.lifecycle import INITIAL, MAIN_LINE, TERMINAL, JobStatus, observe
+from bulkverify.errors import IllegalTransitionError
+from bulkverify.lifecycle import INITIAL, MAIN_LINE, TERMINAL, JobStatus, can_follow
 from bulkverify.models import JobSnapshot
 from bulkverify.sandbox.answers import MESSAGES
 from bulkverify.sandbox.reading import AddressList
@@ -53,7 +54,6 @@ class Job:
     doomed: bool = False
     started: float | None = None
     _ending: Step | None = None
-    _known: JobStatus | None = None
 
     @property
     def total(self) -> int:
@@ -67,9 +67,8 @@ class Job:
         return self.created + timings.preparing + timings.preparing_per_address * self.total
 
     def status(self, now: float) -> JobStatus:
-        """Where the list is; nothing is ever seen that the lifecycle does not allow."""
-        self._known = observe(self._known, self.history(now)[-1].status, job_id=self.job_id)
-        return self._known
+        """Where the list is."""
+        return self.history(now)[-1].status
 
     def is_open(self, now: float) -> bool:
         """Whether the list still counts as not yet verified."""
@@ -89,7 +88,15 @@ class Job:
         Raises:
             IllegalTransitionError: it has already come to another end.
         """
-        if observe(self.status(now), status, job_id=self.job_id) is not self._known:
+        known = self.status(now)
+        if not can_follow(known, status):
+            raise IllegalTransitionError(
+                f"Job {self.job_id} is {known} and cannot become {status}.",
+                job_id=self.job_id,
+                known=known,
+                seen=status,
+            )
+        if status is not known:
             self._ending = Step(status, now)
 
     def history(self, now: float) -> list[Step]:

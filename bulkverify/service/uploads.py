@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.limits import LARGEST_LIST_BYTES, LONGEST_LIST_ROWS
 from bulkverify.models import Acknowledgement
-from bulkverify.results.counting import RecordCounter, first_record
 from bulkverify.service import calls as wire
 from bulkverify.service.answers import printable
+from bulkverify.service.counting import RecordCounter, first_record
 
 UploadSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | Iterable[str] | Iterable[Mapping[str, object]]

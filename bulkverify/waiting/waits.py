@@ -13,13 +13,11 @@ from tenacity.wait import wait_base
 from bulkverify.errors import BulkVerifyError, UsageError
 from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus, StatusName, parse_status
+from bulkverify.limits import DEFAULT_TIMEOUT
 from bulkverify.models import JobSnapshot
 from bulkverify.waiting.pacing import wait_for_progress
 from bulkverify.waiting.scheduler import Scheduler, end_all
 from bulkverify.waiting.waiters import Waiter, Watcher
-
-DEFAULT_TIMEOUT: Final = 24 * 3600.0
-"""The seconds after which a wait gives up unless told otherwise."""
 
 _DEFAULT_WAIT: Final = wait_for_progress()
 _JOINED_AT_ONCE: Final = 500

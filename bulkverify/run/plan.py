@@ -1,0 +1,53 @@
+"""The call that says what verifying a list would send and cost. It needs no client."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bulkverify.limits import LONGEST_LIST_ROWS
+from bulkverify.lists import ListFormat
+from bulkverify.run.models import RunPlan, RunProgress, Stage
+from bulkverify.run.progress import Board
+from bulkverify.run.source import Reading, RunSource, Splitting
+
+
+async def plan_list(
+    source: RunSource,
+    *,
+    column: str | None = None,
+    delimiter: str | None = None,
+    encoding: str = "utf-8-sig",
+    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
+    judge: bool = True,
+    deduplicate: bool = True,
+    largest_part: int = LONGEST_LIST_ROWS,
+    on_progress: Callable[[RunProgress], object] | None = None,
+) -> RunPlan:
+    """Say what `verify_list` would send and cost; nothing is sent.
+
+    Raises:
+        InvalidListError, UsageError, OSError: as for `verify_list`.
+    """
+    reading = Reading(
+        source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
+    )
+    splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
+    folder = Path(tempfile.mkdtemp(prefix="bulkverify-"))
+    try:
+        board = Board(on_progress)
+        board.tell(Stage.READING)
+        table = await reading.open(folder)
+        split = await reading.split(table, folder, splitting, board)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    return RunPlan(
+        rows=split.rows,
+        addresses=split.addresses,
+        duplicates=split.duplicates,
+        invalid=split.invalid,
+        blank=split.blank,
+        short=split.short,
+        parts=len(split.parts),
+    )
