@@ -26,7 +26,7 @@ from typing import Final
 import attrs
 from tenacity.wait import wait_base
 
-from bulkverify.client import Client
+from bulkverify.client import Client, Job
 from bulkverify.errors import (
     AlreadyStartedError,
     BulkVerifyError,
@@ -42,7 +42,6 @@ from bulkverify.errors import (
     UploadUncertainError,
     VerifyUncertainError,
 )
-from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus
 from bulkverify.limits import UPLOAD_GRACE_SECONDS
 from bulkverify.lists import Part, compare

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from bulkverify.client import known_of
 from bulkverify.errors import (
     AccountRestrictedError,
     AuthenticationError,
@@ -45,7 +46,7 @@ async def see_through(crew: Crew, parts_at_once: int) -> Mapping[int, BulkVerify
             except _STOPPING:
                 raise
             except BulkVerifyError as error:
-                failed[run.part.number] = crew.client.redacted(error)
+                failed[run.part.number] = known_of(crew.client).redacted(error)
                 crew.board.tell_part(run.part.number, Stage.FAILED, note=str(error))
 
     try:
