@@ -26,7 +26,6 @@ from bulkverify import (
     wait_for_progress,
     wait_until,
 )
-from bulkverify.client import known_of
 
 LIMIT = 120
 PERIOD = 60.0
@@ -62,12 +61,9 @@ class VirtualClient(Client):
         super().__init__("key")
         self._service = service
         self._works = works
-        known = known_of(self)
-        known.poll = self._poll  # type: ignore[method-assign]
-        for job_id in works:
-            known.note_start(job_id)
+        self._started.update(dict.fromkeys(works))
 
-    async def _poll(self, job_id: str) -> JobSnapshot:
+    async def poll(self, job_id: str) -> JobSnapshot:
         """Answer for a job as it is half a latency from now."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(LATENCY / 2)
@@ -82,7 +78,9 @@ class VirtualClient(Client):
         if now >= work.ends_at:
             status = JobStatus.FAILED if work.fails else JobStatus.COMPLETED
         verified = work.total if status is JobStatus.COMPLETED else work.verified(now)
-        return JobSnapshot(job_id=job_id, status=status, total=work.total, verified=verified)
+        return self._note(
+            JobSnapshot(job_id=job_id, status=status, total=work.total, verified=verified)
+        )
 
 
 @attrs.frozen(kw_only=True)

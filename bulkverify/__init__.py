@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from bulkverify._version import __version__
 
 if TYPE_CHECKING:
-    from bulkverify.client import Client, Job
+    from bulkverify.client import Client
     from bulkverify.errors import (
         AccountRestrictedError,
         AlreadyStartedError,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         VerifyUncertainError,
         WaitTimeoutError,
     )
+    from bulkverify.job import Job
     from bulkverify.lifecycle import JobStatus, StatusName
     from bulkverify.lists import JoinedRow, ListFormat
     from bulkverify.models import (
@@ -166,7 +167,7 @@ _HOMES: Final = {
     "Client": "client",
     "Credits": "models",
     "Durations": "run.models",
-    "Job": "client",
+    "Job": "job",
     "JobSnapshot": "models",
     "JobStatus": "lifecycle",
     "IncompleteRunError": "run.errors",

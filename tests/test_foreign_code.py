@@ -33,7 +33,7 @@ from bulkverify import (
     wait_until,
     watch,
 )
-from bulkverify.run.outages import Patience
+from bulkverify.run.outages import Outages
 from bulkverify.sandbox import FaultKind
 from tests.chaos.clock import JumpingLoop
 from tests.scripted import JOB_ID, ScriptedClient, Step, seen
@@ -304,10 +304,10 @@ def logging_to(handler: Raising, *, as_filter: bool = False) -> Iterator[None]:
 
 def log_calls() -> set[tuple[str, int]]:
     """Find where the waits log."""
-    folder = Path(bulkverify.__file__).parent / "waiting"
+    folder = Path(bulkverify.__file__).parent
     return {
         (name, node.lineno)
-        for name in ("scheduler.py", "streams.py")
+        for name in ("polling.py", "streams.py")
         for node in ast.walk(ast.parse((folder / name).read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -391,7 +391,7 @@ async def test_no_handler_of_logs_ends_the_patience_of_a_run() -> None:
 
     handler = Raising(OddError())
     with logging_to(handler):
-        assert await Patience(3600.0).until_done(attempt, lambda _: None) == "done"
+        assert await Outages(3600.0).retry(attempt, lambda _: None) == "done"
     assert len(handler.sites) == 2
 
 
@@ -644,12 +644,12 @@ async def test_a_task_factory_that_breaks_is_told_to_those_who_wait(kind: str) -
 @pytest.mark.parametrize(
     "where",
     [
-        "waiting.agenda.Agenda.take",
-        "waiting.agenda.Agenda.add",
-        "waiting.deadlines.Deadlines.passed",
-        "waiting.streams.Stream.take",
-        "waiting.scheduler.Scheduler._next_ready",
-        "waiting.scheduler.Scheduler._stop_hanging",
+        "agenda.Agenda.take",
+        "agenda.Agenda.add",
+        "deadlines.Deadlines.passed",
+        "streams.Stream.take",
+        "polling.Scheduler._next_ready",
+        "polling.Scheduler._stop_hanging",
     ],
 )
 async def test_a_mistake_anywhere_in_the_machinery_leaves_no_wait_hanging(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tenacity import wait_none
 
 from bulkverify import BulkVerifyError, Client, ProtocolError, verify_list
-from bulkverify.run import outages as patience
+from bulkverify.run import outages
 from bulkverify.sandbox import FaultKind, Sandbox
 from bulkverify.service.key import Secret
 from tests.served import FAST, fault
@@ -214,8 +214,8 @@ async def test_no_error_of_the_rows_keeps_the_key(results: str) -> None:
 async def test_no_note_of_a_run_keeps_a_part_of_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 0.05)
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(outages, "LONGEST_OUTAGE", 0.05)
     notes = io.StringIO()
     async with Sandbox(speed=2000, api_key=PLAIN, requests_per_minute=None) as sandbox:
         for number, endpoint in enumerate(("upload", "start", "download")):

@@ -22,7 +22,7 @@ from bulkverify import (
     verify_list,
     verify_rows,
 )
-from bulkverify.run import outages as patience
+from bulkverify.run import outages
 from bulkverify.run.journal import Journal
 from bulkverify.sandbox import FaultKind, Sandbox
 from tests.served import ADDRESSES, FAST, completed, fault, served
@@ -49,8 +49,8 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 0.05)
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(outages, "LONGEST_OUTAGE", 0.05)
 
 
 @pytest.mark.asyncio
@@ -144,7 +144,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         return (folder / "out.csv.progress" / "run.json").read_bytes()
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(patience, "LONGEST_OUTAGE", 0.05)
+        patched.setattr(outages, "LONGEST_OUTAGE", 0.05)
         return asyncio.run(make())
 
 

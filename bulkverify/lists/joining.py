@@ -95,7 +95,7 @@ def join(
         ProtocolError: results can't be read.
         OSError: a file can't be read or written.
     """
-    verdicts = Verdicts(split)
+    verdicts = Verdicts(split.addresses)
     verdicts.take(split, folder, results)
     rows = _Rows(table, split, folder, verdicts, only)
     chunks = _json_lines(table, rows) if format == "jsonl" else _csv(table, rows, excel_safe)
@@ -116,7 +116,7 @@ def joined_rows(
     Raises:
         InvalidListError, ProtocolError, OSError: as for `join`.
     """
-    verdicts = Verdicts(split)
+    verdicts = Verdicts(split.addresses)
     verdicts.take(split, folder, results)
     rows = _Rows(table, split, folder, verdicts, only)
     names = unique_names(table.names)

@@ -10,8 +10,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
-import attrs
-
 from bulkverify.lists.layout import part_path
 from bulkverify.lists.matching import NEVER, Match, Matching
 from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Part, Split
@@ -37,10 +35,10 @@ class Verdicts:
     out. What can't be an address can't be delivered to: known without asking, and without paying.
     """
 
-    def __init__(self, split: Split, *, on_piece: Callable[[], object] | None = None) -> None:
+    def __init__(self, addresses: int, *, on_piece: Callable[[], object] | None = None) -> None:
         """Start without any results; `on_piece` is called now and then while some are read."""
         self._on_piece = on_piece
-        size = split.addresses + FIRST_ADDRESS
+        size = addresses + FIRST_ADDRESS
         self.findings: list[Meaning | None] = [None]
         self.codes = array("H", bytes(2)) * size
         self.times = array("q", [NEVER]) * size
@@ -54,13 +52,13 @@ class Verdicts:
         number = FIRST_ADDRESS
         for part in split.parts:
             if part.number in results:
-                matches[part.number] = self._take_part(
+                matches[part.number] = self.take_part(
                     number, part_path(folder, part.number), results[part.number]
                 )
             number += part.addresses
         return matches
 
-    def _take_part(self, first: int, part: Path, results: Path) -> Match:
+    def take_part(self, first: int, part: Path, results: Path) -> Match:
         """Match results to the addresses of a part, which mostly come in the same order."""
         place = first
         addresses = _addresses(part)
@@ -120,21 +118,15 @@ class Verdicts:
 
 
 def compare(
-    split: Split,
-    part: Part,
-    folder: Path,
-    results: Path,
-    *,
-    on_piece: Callable[[], object] | None = None,
+    part: Part, listed: Path, results: Path, *, on_piece: Callable[[], object] | None = None
 ) -> Match:
-    """Say how the results of a part fit what was sent.
+    """Say how the results of a part fit the addresses that were sent.
 
     Raises:
-        ProtocolError, IncompleteDownloadError: they can't be read.
+        ProtocolError, IncompleteDownloadError: the results can't be read.
     """
-    alone = attrs.evolve(split, addresses=part.addresses, parts=(part,))
-    matches = Verdicts(alone, on_piece=on_piece).take(alone, folder, {part.number: results})
-    return matches[part.number]
+    verdicts = Verdicts(part.addresses, on_piece=on_piece)
+    return verdicts.take_part(FIRST_ADDRESS, listed, results)
 
 
 def _lazily(function: Callable[[], Iterable[T]]) -> Iterator[T]:

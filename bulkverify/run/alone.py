@@ -1,18 +1,30 @@
-"""A list of a single address: some services acknowledge such a list and then fail it.
+"""A part with a single address, which is verified without a list.
 
-So its address is verified by the call for one, and the answer is kept as results of the service.
+Some services accept a list of one address and then fail it. So the address is verified by the call for
+one address, and the answer is written as the service writes results.
+
+A lost answer is not asked for again, because each time costs a credit.
 """
 
 import csv
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Final
 
-from bulkverify.errors import VerifyUncertainError
-from bulkverify.files import replacing
-from bulkverify.lists import address_key
+import attrs
+
+from bulkverify.errors import BulkVerifyError, VerifyUncertainError
+from bulkverify.files import flush_to_disk, replacing
+from bulkverify.lists import address_key, file_digest
 from bulkverify.models import AddressVerdict
+from bulkverify.run.models import Stage
+from bulkverify.run.record import PartState, PartWork
+from bulkverify.run.threads import RowCount, in_thread
 
 _HEADER: Final = (
     "email",
@@ -25,35 +37,119 @@ _HEADER: Final = (
     "Verified At",
 )
 
+_SPARE_BYTES: Final = 64 * 1024
 
-def only_address(path: Path) -> str:
-    """Read the address of a part that has one."""
+
+@attrs.define(kw_only=True, eq=False)
+class LoneRun(PartWork):
+    """Verifies a part with a single address."""
+
+    async def run(self) -> None:
+        """Ask for the verdict unless it is known, and keep it.
+
+        Raises:
+            VerifyUncertainError: the answer was lost, now or in an earlier process.
+            BulkVerifyError: the service was not reached, or refused.
+            OSError: the verdict or the record can't be kept.
+        """
+        record = self.record
+        if record.state is PartState.DOWNLOADED:
+            self._tell(Stage.FETCHED)
+            return
+        if record.answer is None and record.state is PartState.STARTING:
+            raise VerifyUncertainError(f"The answer for one address was lost. {self._once_only()}")
+        listed = partial(_only_address, self.notes.list_of(self.part.number))
+        address = await in_thread(listed, RowCount())
+        if record.answer is not None:  # an earlier process could note it, and no more
+            self._keep(address, record.answer)
+            return
+        await self.account.outages.retry(
+            partial(self._ask, address), partial(self._held_up, Stage.QUEUED)
+        )
+
+    async def _ask(self, address: str) -> None:
+        self._tell(Stage.VERIFYING)
+        with _room(spare_path(self.notes.results_of(self.part.number))) as free:
+            self._note(PartState.STARTING, credits=1)
+            try:
+                verdict = await self.account.client.verify(address)
+                self.spent += 1
+                _require_answer_for(address, verdict)
+            except VerifyUncertainError as error:
+                raise VerifyUncertainError(f"{error} {self._once_only()}") from error
+            except BulkVerifyError:  # the service refused, or was not reached
+                self._note(PartState.PENDING, credits=0)
+                raise
+            # Nothing is awaited between the answer and its notes, so no cancellation comes between
+            # them. Either note is enough for the next process, should the other fail.
+            free()
+            answer = _answer_of(verdict)
+            try:
+                self._note(PartState.STARTING, answer=answer)
+            finally:
+                self._keep(address, answer)
+
+    def _keep(self, address: str, answer: tuple[str, ...]) -> None:
+        path = self.notes.results_of(self.part.number)
+        _write(path, address, answer)
+        self._note(PartState.DOWNLOADED, results=file_digest(path))
+        self._tell(Stage.FETCHED)
+
+    def _once_only(self) -> str:
+        return (
+            f"It is the only address of {self.title}, and is not asked for again by itself, because a "
+            "credit may have been spent on it."
+        )
+
+
+def spare_path(results: Path) -> Path:
+    """Return where room for an answer is taken; named like a file that is not complete, and swept like one."""
+    return results.with_name(f".{results.name}.00000000.part")
+
+
+@contextmanager
+def _room(path: Path) -> Iterator[Callable[[], None]]:
+    """Take room on the disk for what must be written later, and give a function that frees it.
+
+    Raises:
+        OSError: there is none.
+    """
+
+    def free() -> None:
+        path.unlink(missing_ok=True)
+
+    try:
+        free()
+        with path.open("xb") as file:
+            file.write(os.urandom(_SPARE_BYTES))  # zeros need no room on some disks
+            flush_to_disk(file)
+        yield free
+    finally:
+        free()
+
+
+def _only_address(path: Path) -> str:
     with path.open(encoding="utf-8", newline="") as file:
         _, [address] = csv.reader(file)
     return address
 
 
-def require_answer_for(address: str, verdict: AddressVerdict) -> None:
-    """Refuse the verdict of another address.
-
-    Raises:
-        VerifyUncertainError: it is about another.
-    """
+def _require_answer_for(address: str, verdict: AddressVerdict) -> None:
     if address_key(verdict.email).lower() != address_key(address).lower():
         raise VerifyUncertainError(
             f"The service answered for {verdict.email[:60]!r}, and was asked for another address."
         )
 
 
-def answer_of(verdict: AddressVerdict) -> tuple[str, ...]:
-    """Return what the results of a list would have about the address, but for the address."""
+def _answer_of(verdict: AddressVerdict) -> tuple[str, ...]:
+    """Return what the results of a list would say about the address, without the address."""
     flags = (verdict.free_email, verdict.role, verdict.disposable, verdict.spamtrap)
     verified_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return (verdict.verdict, "", *("Y" if flag else "N" for flag in flags), verified_at)
 
 
-def keep(path: Path, address: str, answer: tuple[str, ...]) -> None:
-    """Write an answer down as the results of a list are written by the service."""
+def _write(path: Path, address: str, answer: tuple[str, ...]) -> None:
+    """Write an answer as the service writes the results of a list."""
     text = StringIO(newline="")
     rows = [_HEADER, (address, *answer)]
     csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)

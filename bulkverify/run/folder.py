@@ -20,9 +20,6 @@ LOCK: Final = "bulkverify-journal.lock"
 
 RECORD: Final = "run.json"
 SPOOL: Final = "input"
-SPARE: Final = ".run.json.00000000.part"
-"""Takes up room on the disk; named like what is left half written, so that it is swept as well."""
-
 
 _OURS: Final = re.compile(r"rows\.bin|part-[0-9]{4,}(\.results)?\.csv")
 _PARTIAL: Final = re.compile(r"\.(run\.json|part-[0-9]{4,}\.results\.csv)\.[0-9a-f]{8}\.part")

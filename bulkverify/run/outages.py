@@ -1,4 +1,4 @@
-"""What only time heals: an account that is full of lists, and a service that can't be reached."""
+"""Wait for room on the account, or for the service to come back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,14 +19,14 @@ T = TypeVar("T")
 _log: Final = SafeLogger(__name__)
 
 FIRST_PAUSE: Final = 2.0
-LONGEST_PAUSE: Final = 60.0
-"""The seconds until the next attempt; they double from the first to the longest."""
+LAST_PAUSE: Final = 60.0
+"""The seconds until the next attempt; they double from the first pause to the last."""
 
 LONGEST_OUTAGE: Final = 900.0
-"""The seconds for which a service may be out of reach in the middle of a run, on top of the retries of
-each request. Waits for a list that is there sit outages out by themselves."""
+"""The seconds for which the service may be out of reach in the middle of a run, on top of the retries of
+each request. Waits for a list have their own timeout."""
 
-# None of these comes of an upload that may have arrived: that is an UploadUncertainError.
+# An upload that may have arrived raises none of these, but UploadUncertainError.
 _OUTAGES: Final = (
     ConnectionFailedError,
     RateLimitedError,
@@ -37,48 +37,46 @@ _OUTAGES: Final = (
 
 
 def now() -> float:
-    """Tell the time that the pauses go by, which need not be that of the machine."""
+    """Return the event loop's time, which the pauses go by."""
     return asyncio.get_running_loop().time()
 
 
-class Patience:
-    """Makes attempts until one succeeds, fails for good, or the time is over."""
+class Outages:
+    """Repeats what fails because the account is full or the service is out of reach."""
 
     def __init__(self, timeout: float | None, *, reached: bool = True) -> None:
         """Start without a pause.
 
         Args:
             timeout: the seconds after which there must be room; `None` for no limit.
-            reached: the service is known to be there. If it is not, a first request that can't even
-                be sent is told at once: then the base URL may be wrong.
+            reached: whether the service has answered before. Until it has, a request that can't be
+                sent is not repeated, because the base URL may be wrong.
         """
         self._timeout = timeout
         self._reached = reached
         self._ends = 0
         self._pausing: set[asyncio.Future[None]] = set()
 
-    def one_is_over(self) -> None:
-        """Tell those who wait for room that a list of ours has ended."""
+    def list_ended(self) -> None:
+        """Wake all attempts that wait for room: a list of this account has ended."""
         self._ends += 1
         for pausing in self._pausing:
             if not pausing.done():
                 pausing.set_result(None)
 
-    async def until_done(
-        self, attempt: Callable[[], Awaitable[T]], held_up: Callable[[str], None]
-    ) -> T:
-        """Do what the account may have no room for, or the service may be out of reach for.
+    async def retry(self, attempt: Callable[[], Awaitable[T]], held_up: Callable[[str], None]) -> T:
+        """Make attempts until one succeeds, fails in another way, or the time is over.
 
-        No attempt is made earlier than the service asked for in `Retry-After`. Where that is later
-        than the time is over, the error is raised at once.
+        No attempt comes earlier than the service asked for in `Retry-After`. The error is raised at
+        once where that is later than the end of the time.
 
         Args:
-            attempt: does it; can be repeated whenever it has failed in one of these ways.
+            attempt: can be repeated when the account was full or the service out of reach.
             held_up: is told why there is a pause.
 
         Raises:
-            ListLimitError: there has been no room until the timeout.
-            BulkVerifyError: what the attempt raises for good, or in the end.
+            ListLimitError: there was no room until the timeout.
+            BulkVerifyError: any other error of the last attempt.
         """
         began = now()
         pause = FIRST_PAUSE
@@ -88,28 +86,28 @@ class Patience:
                 done = await attempt()
             except ListLimitError as error:
                 self._reached = True
-                pause_now = self._told(error, pause, began, held_up)
+                seconds = self._pause(error, pause, began, held_up)
                 # A list that ended during the attempt may have made room since it was refused.
-                if self._ends != ends or await self._an_end(pause_now):
+                if self._ends != ends or await self._list_ends(seconds):
                     continue
             except _OUTAGES as error:
                 if not self._reached and not getattr(error, "sent", True):
                     raise
                 self._reached = True
-                await asyncio.sleep(self._told(error, pause, began, held_up))
+                await asyncio.sleep(self._pause(error, pause, began, held_up))
             else:
                 self._reached = True
                 return done
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, LAST_PAUSE)
 
-    def _told(
+    def _pause(
         self,
         error: BulkVerifyError,
         pause: float,
         began: float,
         held_up: Callable[[str], None],
     ) -> float:
-        """Say why there is a pause and return its seconds; raise the error if there is no time for it."""
+        """Tell why there is a pause and return its seconds; raise the error if no time is left for it."""
         room = isinstance(error, ListLimitError)
         allowed = float("inf") if self._timeout is None else self._timeout
         if not room:
@@ -125,8 +123,8 @@ class Patience:
         )
         return pause
 
-    async def _an_end(self, seconds: float) -> bool:
-        """Pause; return early, and `True`, when a list of ours ends."""
+    async def _list_ends(self, seconds: float) -> bool:
+        """Pause; return early, and `True`, when a list of this account ends."""
         pausing = asyncio.get_running_loop().create_future()
         self._pausing.add(pausing)
         try:
@@ -137,6 +135,6 @@ class Patience:
 
 
 def _asked_for(error: BaseException) -> float:
-    """Return the pause that the service asked for, also where that is only the cause of an error."""
-    said = (error, error.__cause__)
-    return max(getattr(one, "retry_after", None) or 0.0 for one in said)
+    """Return the pause that the service asked for in an error or in its cause."""
+    errors = (error, error.__cause__)
+    return max(getattr(one, "retry_after", None) or 0.0 for one in errors)

@@ -13,7 +13,7 @@ from bulkverify.errors import UsageError
 from bulkverify.files import flush_folder, flush_to_disk, replacing
 from bulkverify.lists import Joined, Split
 from bulkverify.models import Analysis, Verdict, VerdictCounts
-from bulkverify.run.journal import Record
+from bulkverify.run.journal import RunRecord
 from bulkverify.run.models import RunReport, Stage
 from bulkverify.run.run import Form, Run
 from bulkverify.run.written import Written, note_of
@@ -81,7 +81,7 @@ class Output:
         noted = None if self.restart else Written.noted(self.path)
         return noted is not None and noted.is_valid and noted.is_at(self.path)
 
-    def _is_of(self, record: Record | None) -> bool:
+    def _is_of(self, record: RunRecord | None) -> bool:
         """Tell whether the file that is there is what a run has written that still goes on."""
         if record is None or record.finished:
             return False

@@ -1,21 +1,29 @@
-"""All parts of a list at once: as many at a time as wanted, and one that fails does not end the others."""
+"""All parts of a list: several at a time, and a part that fails does not end the others."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
-from bulkverify.client import known_of
 from bulkverify.errors import (
     AccountRestrictedError,
     AuthenticationError,
     BulkVerifyError,
     ClientClosedError,
     InsufficientCreditsError,
+    JobCancelledError,
+    JobFailedError,
+    JobNotFoundError,
     UsageError,
+    VerifyUncertainError,
 )
-from bulkverify.run.journal import UNPAID, PartRecord, PartState
+from bulkverify.run.account import Account
+from bulkverify.run.alone import LoneRun
+from bulkverify.run.journal import Journal, RunRecord, ways_out
 from bulkverify.run.models import PartFailure, Stage
-from bulkverify.run.part import Crew, PartRun
+from bulkverify.run.part import PartRun, continued
+from bulkverify.run.record import UNPAID, PartState, Tell
+
+AnyRun: TypeAlias = PartRun | LoneRun
 
 _STOPPING: Final = (
     AccountRestrictedError,
@@ -24,34 +32,64 @@ _STOPPING: Final = (
     InsufficientCreditsError,
     UsageError,
 )
-"""What one part meets, every other would meet too."""
+"""Errors that every other part would meet too."""
 
 _FURTHEST_FIRST: Final = tuple(reversed(PartState))
 
 
-async def see_through(crew: Crew, parts_at_once: int) -> Mapping[int, BulkVerifyError]:
-    """See every part to its end, and return the errors of those that failed, by number.
+def part_runs(
+    account: Account,
+    journal: Journal,
+    record: RunRecord,
+    *,
+    tell: Tell,
+    check: Callable[[], Awaitable[None]],
+    title: str,
+) -> list[AnyRun]:
+    """Return the work on each part, the furthest first: a part that was started owes nothing more."""
+    runs: list[AnyRun] = []
+    count = len(record.parts)
+    for part, noted in zip(record.split.parts, record.parts, strict=True):
+        kind = LoneRun if part.addresses == 1 and noted.job_id is None else PartRun
+        runs.append(
+            kind(
+                account=account,
+                notes=journal,
+                tell=tell,
+                check=check,
+                title=_title(title, part.number, count),
+                part=part,
+                record=noted,
+            )
+        )
+    return sorted(runs, key=lambda run: _FURTHEST_FIRST.index(run.record.state))
+
+
+async def verify_parts(
+    runs: Sequence[AnyRun], journal: Journal, parts_at_once: int
+) -> Mapping[int, BulkVerifyError]:
+    """Verify every part, and return the errors of those that failed, by number.
 
     Raises:
-        BulkVerifyError: the account as a whole is refused; the other parts are left where they are.
+        BulkVerifyError: the account as a whole is refused; the other parts stay as they are.
         OSError: something can't be kept on this machine.
     """
     failed: dict[int, BulkVerifyError] = {}
-    runs = iter(_in_order(crew))
+    left = iter(runs)
 
     async def work() -> None:
-        for run in runs:
+        for run in left:
             try:
-                await _done(run)
+                await _verify(run, journal)
             except _STOPPING:
                 raise
             except BulkVerifyError as error:
-                failed[run.part.number] = known_of(crew.client).redacted(error)
-                crew.board.tell_part(run.part.number, Stage.FAILED, note=str(error))
+                failed[run.part.number] = run.account.client.redacted(error)
+                run.tell(run.part.number, Stage.FAILED, note=str(error))
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(parts_at_once, len(crew.record.parts))):
+            for _ in range(min(parts_at_once, len(runs))):
                 group.create_task(work(), name="bulkverify part")
     except BaseExceptionGroup as several:
         first = next(_errors(several))
@@ -62,9 +100,17 @@ async def see_through(crew: Crew, parts_at_once: int) -> Mapping[int, BulkVerify
     raise first
 
 
-async def _done(run: PartRun) -> None:
+async def _verify(run: AnyRun, journal: Journal) -> None:
+    """Verify a part; an error of a part that may be paid says how to give it up."""
     try:
         await run.run()
+    except VerifyUncertainError as error:
+        text = f"To ask again, for one credit, use `restart=True`, or delete {journal.folder}."
+        raise continued(error, text) from error
+    except (JobFailedError, JobCancelledError, JobNotFoundError) as error:
+        if run.record.state in UNPAID or journal.record is None:
+            raise
+        raise continued(error, ways_out(journal.folder, journal.record.credits)) from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -75,39 +121,36 @@ async def _done(run: PartRun) -> None:
 class _CancelledWithinError(Exception):
     """A callback, a strategy or a middleware raised `CancelledError`, and the part was not cancelled.
 
-    A task group takes such a task for one that has done its work.
+    A task group would take that as the regular end of the task.
     """
 
 
-def failures(crew: Crew, failed: Mapping[int, BulkVerifyError]) -> tuple[PartFailure, ...]:
-    """Say which rows the failed parts held, and why there is nothing about them."""
+def failures(record: RunRecord, failed: Mapping[int, BulkVerifyError]) -> tuple[PartFailure, ...]:
+    """Return which rows the failed parts held, and why those have no verdicts."""
     return tuple(
         PartFailure(
             number=part.number,
             addresses=part.addresses,
             first_row=part.first_row,
             last_row=part.last_row,
-            job_id=record.job_id,
-            paid=record.state not in UNPAID,
+            job_id=noted.job_id,
+            paid=noted.state not in UNPAID,
             error=type(failed[part.number]).__name__,
             message=str(failed[part.number]),
         )
-        for part, record in zip(crew.record.split.parts, crew.record.parts, strict=True)
+        for part, noted in zip(record.split.parts, record.parts, strict=True)
         if part.number in failed
     )
 
 
-def _in_order(crew: Crew) -> list[PartRun]:
-    """Take those first that are furthest: what may have been started already owes nothing more."""
-
-    def place(record: PartRecord) -> tuple[int, int]:
-        return _FURTHEST_FIRST.index(record.state), record.number
-
-    parts = {part.number: part for part in crew.record.split.parts}
-    return [
-        PartRun(crew=crew, part=parts[record.number], record=record)
-        for record in sorted(crew.record.parts, key=place)
-    ]
+def _title(title: str, number: int, count: int) -> str:
+    """Name an upload after the list, and after the place of the part in it."""
+    if count == 1:
+        return title
+    stem, dot, suffix = title.rpartition(".")
+    if not stem:
+        stem, dot, suffix = title, "", ""
+    return f"{stem}-{number:0{len(str(count))}}-of-{count}{dot}{suffix}"
 
 
 def _errors(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, Literal, TypeAlias, TypeVar
 import attrs
 from tenacity.wait import wait_base
 
-from bulkverify.client import Client, known_of
+from bulkverify.client import Client
 from bulkverify.errors import (
     BulkVerifyError,
     JobNotFoundError,
@@ -21,13 +21,14 @@ from bulkverify.errors import (
 from bulkverify.lists import Joined, JoinedRow, Table, is_intact, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
+from bulkverify.run.account import Account
 from bulkverify.run.errors import IncompleteRunError, JournalError
-from bulkverify.run.journal import Journal, Record, seal_of, ways_out
+from bulkverify.run.journal import Journal, RunRecord, seal_of, ways_out
 from bulkverify.run.models import PartFailure, PartReport, RunProgress, RunReport, Stage
-from bulkverify.run.outages import Patience
-from bulkverify.run.part import Crew
-from bulkverify.run.parts import failures, see_through
+from bulkverify.run.outages import Outages
+from bulkverify.run.parts import AnyRun, failures, part_runs, verify_parts
 from bulkverify.run.progress import Board
+from bulkverify.run.record import PartState
 from bulkverify.run.source import Reading, Splitting
 from bulkverify.run.threads import Counted, RowCount, in_thread
 from bulkverify.run.written import Written
@@ -79,10 +80,10 @@ class Run:
         self._requests = client.stats.requests
         self._counter = RowCount()
         self._table: Table | None = None
-        self._crew: Crew | None = None
+        self._parts: list[AnyRun] = []
 
     @property
-    def record(self) -> Record:
+    def record(self) -> RunRecord:
         """What the journal knows, once the list has been split."""
         assert self.journal.record is not None  # noqa: S101 - `verify` comes first
         return self.journal.record
@@ -110,24 +111,35 @@ class Run:
                 f"{table.title} has {cost:,} distinct addresses and would cost as many credits, more than "
                 f"the {allowed:,} allowed. Nothing {more}was sent."
             )
-        self._crew = crew = Crew(
+        account = Account(
             client=self._client,
-            journal=self.journal,
-            record=record,
-            board=self.board,
-            title=Path(table.title).name,
             timeout=self._terms.timeout,
             wait=self._terms.wait,
-            patience=Patience(self._terms.timeout, reached=record.sent),
+            outages=Outages(self._terms.timeout, reached=record.sent),
         )
-        await crew.patience.until_done(crew.check_credits, crew.held_up)
-        self._fail(crew, await see_through(crew, self._terms.parts_at_once))
+        title = Path(table.title).name
 
-    def _fail(self, crew: Crew, failed: Mapping[int, BulkVerifyError]) -> None:
-        """Take note of parts that failed; the error of the only one there is is everybody's."""
+        async def check() -> None:
+            await account.check_credits(record.owed, title=title, spent=record.credits)
+
+        self._parts = part_runs(
+            account, self.journal, record, tell=self.board.tell_part, check=check, title=title
+        )
+        await account.outages.retry(check, self._held_up)
+        self._fail(await verify_parts(self._parts, self.journal, self._terms.parts_at_once))
+
+    def _held_up(self, why: str) -> None:
+        """Tell why nothing is sent, as a note on the first part that has no results yet."""
+        for record in self.record.parts:
+            if record.state is not PartState.DOWNLOADED:
+                self.board.tell_part(record.number, Stage.QUEUED, note=why)
+                return
+
+    def _fail(self, failed: Mapping[int, BulkVerifyError]) -> None:
+        """Remember the parts that failed; if there is only one part, raise its error."""
         if failed and len(self.record.parts) == 1:
             raise failed[1]
-        self.failures += failures(crew, failed)
+        self.failures += failures(self.record, failed)
 
     async def _opened(self) -> Table:
         """Return the list; some can be opened only once."""
@@ -160,7 +172,7 @@ class Run:
         """Return a digest of what the rows depend on besides the file at `path`, if there is one."""
         return await self._reading.beside(path)
 
-    async def _read(self, table: Table) -> Record:
+    async def _read(self, table: Table) -> RunRecord:
         """Split the list, or find that it is the one that was split before."""
         splitting, record = self._terms.splitting, self.journal.record
         if record is not None and record.sent and not record.finished:
@@ -170,7 +182,7 @@ class Run:
         split = await self._reading.split(table, self.journal.folder, splitting, self.board)
         return self.journal.begin(split, self._client.base_url, splitting)
 
-    async def _require_same(self, table: Table, record: Record) -> None:
+    async def _require_same(self, table: Table, record: RunRecord) -> None:
         folder, before, now = self.journal.folder, record.splitting, self._terms.splitting
         out = ways_out(folder, record.credits)
         if record.base_url != self._client.base_url:
@@ -192,7 +204,7 @@ class Run:
                 path=str(folder),
             )
 
-    async def _mend(self, table: Table, record: Record) -> None:
+    async def _mend(self, table: Table, record: RunRecord) -> None:
         """Make again from the list what was damaged, and see to it that lost results are fetched again.
 
         Raises:
@@ -228,14 +240,13 @@ class Run:
         try:
             return await self._join(file, form, only, excel_safe=excel_safe)
         except TransportError:
-            assert self._crew is not None  # noqa: S101 - `verify` comes first
             unreadable = await self.in_thread(partial(_unreadable, self.journal.results()))
             if not unreadable:
                 raise
             self.journal.forget_results(unreadable)
             for error in unreadable.values():
-                known_of(self._client).redacted(error)
-            self._fail(self._crew, unreadable)
+                self._client.redacted(error)
+            self._fail(unreadable)
         file.seek(0)
         file.truncate()
         return await self._join(file, form, only, excel_safe=excel_safe)
@@ -334,7 +345,7 @@ class Run:
     def report(self, joined: Joined, destination: Path) -> RunReport:
         """Say what the run came to."""
         split, parts = self.record.split, self.record.parts
-        spent = self._crew.spent if self._crew else 0
+        spent = sum(part.spent for part in self._parts)
         return RunReport(
             destination=str(destination),
             rows=split.rows,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkverify.lists import Match, address_key, compare, joined_rows, split
+from bulkverify.lists import Match, address_key, compare, joined_rows, part_path, split
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.matching import MISSING, NEVER, Matching
 from tests.lists.made import HEADER, RESULT, addresses, opened, write_results
@@ -107,7 +107,7 @@ def test_results_are_compared_with_what_was_sent(path: Path, rows: list[str], ma
         [f"{row.lstrip('!')}@x.com", *(BAD if row.startswith("!") else RESULT)] for row in rows
     ]
     results = write_results(path.with_name("results.csv"), answers)
-    assert compare(done, done.parts[0], path.parent, results) == match
+    assert compare(done.parts[0], part_path(path.parent, 1), results) == match
 
 
 def test_a_cell_of_any_length_keeps_no_verdict_from_its_address(path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_cell_of_any_length_keeps_no_verdict_from_its_address(path: Path) -> N
         note = "x" * (csv.field_size_limit() + 1)
         rows = [[address, note, *RESULT] for address in sent]
         csv.writer(file).writerows([[HEADER[0], "Note", *HEADER[1:]], *rows])
-    assert compare(done, done.parts[0], path.parent, results) == Match(sent=3, matched=3)
+    assert compare(done.parts[0], part_path(path.parent, 1), results) == Match(sent=3, matched=3)
 
 
 def test_a_part_is_compared_alone(path: Path) -> None:
@@ -136,7 +136,8 @@ def test_a_part_is_compared_alone(path: Path) -> None:
     rows = [[address, *RESULT] for address in addresses(path.parent, 2)]
     results = write_results(path.with_name("results.csv"), rows)
     fits, fits_not = (
-        compare(done, part, path.parent, results, on_piece=count) for part in done.parts[1::-1]
+        compare(part, part_path(path.parent, part.number), results, on_piece=count)
+        for part in done.parts[1::-1]
     )
     assert (fits, fits_not) == (Match(sent=3, matched=3), Match(sent=3, matched=0, foreign=3))
     assert pieces >= 3

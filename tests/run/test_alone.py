@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,8 +26,8 @@ from bulkverify import (
     wait_until,
 )
 from bulkverify.lists import ListSource
-from bulkverify.run import outages as patience
-from bulkverify.run.folder import SPARE
+from bulkverify.run import outages
+from bulkverify.run.alone import spare_path
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from tests.refusals import afterwards, answered, said
 
@@ -265,13 +266,13 @@ async def test_the_verdict_of_a_lone_address_survives_a_full_disk(  # noqa: PLR0
 async def test_a_lone_address_is_asked_for_only_where_there_is_room_for_its_answer(
     sandbox: Sandbox, client: Client, alone: Path, output: Path, folder: Path
 ) -> None:
-    spare = folder / SPARE
+    spare = spare_path(folder / "part-0001.results.csv")
 
     def look(seen: RunProgress) -> None:
         if seen.part and seen.part.stage is Stage.VERIFYING:
             spare.mkdir()  # so that it can't be made
 
-    with pytest.raises(OSError, match=SPARE):
+    with pytest.raises(OSError, match=re.escape(spare.name)):
         await verified(client, alone, output, on_progress=look)
     assert sandbox.ledger.requests["verify"] == 0
     spare.rmdir()
@@ -290,7 +291,7 @@ async def test_a_lone_address_is_asked_for_only_where_there_is_room_for_its_answ
 async def test_a_lone_address_waits_out_a_throttle(
     sandbox: Sandbox, client: Client, alone: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 60.0)
+    monkeypatch.setattr(outages, "LONGEST_OUTAGE", 60.0)
     sandbox.inject(Fault(endpoint="verify", kind=FaultKind.THROTTLE, times=6))
     report: RunReport = await verified(client, alone, output)
     assert (report.credits_spent, sandbox.ledger.credits_spent) == (1, 1)

@@ -9,7 +9,8 @@ import pytest
 
 from bulkverify import Client, JournalError, RunProgress, Stage, UsageError, verify_rows
 from bulkverify.run.folder import LOCK
-from bulkverify.run.journal import Journal, PartState
+from bulkverify.run.journal import Journal
+from bulkverify.run.record import PartRecord, PartState
 from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Sandbox
 
@@ -348,11 +349,10 @@ def test_a_lock_that_is_a_file_of_others_too_keeps_its_content(folder: Path) -> 
 
 def test_what_is_closed_is_neither_written_nor_deleted(folder: Path) -> None:
     journal = Journal(folder)
-    record = journal.begin(split_of(1), URL, Splitting())
+    journal.begin(split_of(1), URL, Splitting())
     journal.close()
-    record.parts[0].state = PartState.UPLOADING
     with pytest.raises(JournalError, match="no longer open"):
-        journal.save()
+        journal.note(PartRecord(number=1, state=PartState.UPLOADING))
     journal.remove()
     assert (folder / "run.json").exists()
 

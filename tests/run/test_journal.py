@@ -11,7 +11,8 @@ from bulkverify import Client, IncompleteRunError, JournalError
 from bulkverify.files import flush_folder, replacing
 from bulkverify.run import locking
 from bulkverify.run.folder import LOCK
-from bulkverify.run.journal import UNPAID, Journal, PartState
+from bulkverify.run.journal import Journal
+from bulkverify.run.record import UNPAID, PartRecord, PartState
 from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
@@ -35,9 +36,7 @@ def test_a_journal_that_is_begun_is_found_again(folder: Path) -> None:
     with Journal(folder) as journal:
         assert journal.record is None
         saved = journal.begin(split_of(2), URL, Splitting(judge=False))
-        saved.parts[1].state = PartState.STARTED
-        saved.parts[1].job_id = "j2"
-        journal.save()
+        journal.note(PartRecord(number=2, state=PartState.STARTED, job_id="j2"))
     with Journal(folder) as journal:
         assert journal.record == saved
         assert journal.record is not None
@@ -75,9 +74,8 @@ async def test_neither_the_key_nor_an_address_is_in_the_record(
 
 def test_an_upload_that_was_under_way_may_have_left_an_orphan(folder: Path) -> None:
     with Journal(folder) as journal:
-        record = journal.begin(split_of(2), URL, Splitting())
-        record.parts[0].state = PartState.UPLOADING
-        journal.save()
+        journal.begin(split_of(2), URL, Splitting())
+        journal.note(PartRecord(number=1, state=PartState.UPLOADING))
     for _ in range(2):  # reading it does not count it again
         with Journal(folder) as journal:
             assert journal.record is not None

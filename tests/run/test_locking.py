@@ -11,7 +11,8 @@ import pytest
 
 from bulkverify import Client, JournalError
 from bulkverify.run.folder import LOCK
-from bulkverify.run.journal import Journal, PartState
+from bulkverify.run.journal import Journal
+from bulkverify.run.record import PartRecord, PartState
 from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Sandbox
 
@@ -58,7 +59,7 @@ def test_a_child_neither_writes_nor_deletes_nor_unlocks_what_its_parent_has_open
 ) -> None:
     with Journal(folder) as journal:
         record = journal.begin(split_of(1), "https://api.example.com/v1", Splitting())
-        record.parts[0].state = PartState.UPLOADING
+        record.parts[0] = PartRecord(number=1, state=PartState.UPLOADING)
         before = (folder / "run.json").read_bytes()
         child = os.fork()
         if not child:

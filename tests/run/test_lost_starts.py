@@ -219,7 +219,7 @@ async def test_a_second_start_does_not_make_the_first_one_cheaper(
         sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
         sandbox.inject(at_start(said(400, "No"), times=None))
         assert isinstance(await called(sandbox, source, output), BulkVerifyError)
-        monkeypatch.setattr(PartRun, "_cost", lambda *_: 1)
+        monkeypatch.setattr(PartRun, "_cost_of", lambda *_: 1)
         assert isinstance(await called(sandbox, source, output), BulkVerifyError)
         assert journal_at(folder)["parts"][0]["credits"] == 2
 

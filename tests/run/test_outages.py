@@ -16,8 +16,8 @@ from bulkverify import (
     Stage,
     StartUncertainError,
 )
-from bulkverify.run import outages as patience
-from bulkverify.run.outages import Patience
+from bulkverify.run import outages
+from bulkverify.run.outages import Outages
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from bulkverify.sandbox.ledger import Endpoint
 
@@ -46,9 +46,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now[0] += 10
         return now[0]
 
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 35.0)
-    monkeypatch.setattr(patience, "now", tick)
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(outages, "LONGEST_OUTAGE", 35.0)
+    monkeypatch.setattr(outages, "now", tick)
     return now
 
 
@@ -68,7 +68,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 )
 async def test_what_time_heals_is_waited_for(errors: list[Exception], notes: list[str]) -> None:
     attempts = Attempts(*errors)
-    assert await Patience(60.0).until_done(attempts, attempts.told.append) == "done"
+    assert await Outages(60.0).retry(attempts, attempts.told.append) == "done"
     assert attempts.told == notes
 
 
@@ -89,7 +89,7 @@ async def test_no_wait_is_longer_than_it_may_be(
 ) -> None:
     failing = Attempts(*[error()] * 100)
     with pytest.raises(error):
-        await Patience(timeout).until_done(failing, failing.told.append)
+        await Outages(timeout).retry(failing, failing.told.append)
     assert len(failing.errors) == 100 - attempts
 
 
@@ -103,7 +103,7 @@ async def test_an_outage_in_the_middle_of_a_run_is_waited_out(  # noqa: PLR0917 
     endpoint: Endpoint,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 60.0)
+    monkeypatch.setattr(outages, "LONGEST_OUTAGE", 60.0)
     notes: set[tuple[Stage, str]] = set()
 
     def note(seen: RunProgress) -> None:
@@ -122,7 +122,7 @@ async def test_an_outage_in_the_middle_of_a_run_is_waited_out(  # noqa: PLR0917 
 async def test_the_first_question_for_credits_is_as_patient_as_the_rest(
     sandbox: Sandbox, client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 60.0)
+    monkeypatch.setattr(outages, "LONGEST_OUTAGE", 60.0)
     told: list[RunProgress] = []
     # Longer than the client itself sits out, and as many times as it tries.
     sandbox.inject(Fault(endpoint="credits", kind=FaultKind.ANSWER, status=503, times=9))
@@ -152,9 +152,9 @@ class Clock:
 @pytest.fixture
 def passing(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 2.0)
-    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 900.0)
-    monkeypatch.setattr(patience, "now", lambda: clock.time)
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 2.0)
+    monkeypatch.setattr(outages, "LONGEST_OUTAGE", 900.0)
+    monkeypatch.setattr(outages, "now", lambda: clock.time)
     monkeypatch.setattr(asyncio, "sleep", clock.sleep)
     return clock
 
@@ -180,7 +180,7 @@ async def test_nothing_is_asked_earlier_than_the_service_asked_for(
     passing: Clock, errors: list[Exception], pauses: list[float]
 ) -> None:
     attempts = Attempts(*errors)
-    assert await Patience(None).until_done(attempts, attempts.told.append) == "done"
+    assert await Outages(None).retry(attempts, attempts.told.append) == "done"
     assert passing.pauses == pauses
 
 
@@ -194,7 +194,7 @@ async def test_a_pause_that_is_longer_than_the_patience_is_told_at_once(
 ) -> None:
     attempts = Attempts(*[ServerError("503", retry_after=asked)] * 9)
     with pytest.raises(ServerError):
-        await Patience(timeout).until_done(attempts, attempts.told.append)
+        await Outages(timeout).retry(attempts, attempts.told.append)
     assert passing.pauses == pauses
 
 
@@ -202,15 +202,15 @@ async def test_a_pause_that_is_longer_than_the_patience_is_told_at_once(
 async def test_an_end_of_a_list_does_not_cut_short_what_the_service_asked_for(
     passing: Clock,
 ) -> None:
-    held = Patience(None)
+    held = Outages(None)
 
     async def attempt() -> str:
-        held.one_is_over()
+        held.list_ended()
         if passing.time < 600:
             raise ServerError("503", retry_after=600)
         return "done"
 
-    assert await held.until_done(attempt, lambda _: held.one_is_over()) == "done"
+    assert await held.retry(attempt, lambda _: held.list_ended()) == "done"
     assert passing.pauses == [600]
 
 
@@ -224,13 +224,13 @@ async def test_a_service_that_was_never_reached_is_told_at_once(
 ) -> None:
     error = kind("Broken.") if kind is ServerError else kind("Broken.", sent=False)  # type: ignore[call-arg]
     failing = Attempts(error)
-    held = Patience(None, reached=False)
+    held = Outages(None, reached=False)
     if attempts == 1:
         with pytest.raises(kind):
-            await held.until_done(failing, failing.told.append)
-    assert await held.until_done(failing, failing.told.append) == "done"
+            await held.retry(failing, failing.told.append)
+    assert await held.retry(failing, failing.told.append) == "done"
     failing.errors.append(ConnectionFailedError("Broken.", sent=False))
-    assert await held.until_done(failing, failing.told.append) == "done"  # it was there before
+    assert await held.retry(failing, failing.told.append) == "done"  # it was there before
 
 
 # Room
@@ -256,14 +256,14 @@ class Room:
 async def test_all_who_wait_for_room_are_woken_by_the_end_of_a_list(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 3600.0)
-    held, room = Patience(None), Room()
-    waiting = [asyncio.create_task(held.until_done(room, lambda _: None)) for _ in range(3)]
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 3600.0)
+    held, room = Outages(None), Room()
+    waiting = [asyncio.create_task(held.retry(room, lambda _: None)) for _ in range(3)]
     for _ in range(10):
         await asyncio.sleep(0)
     assert len(held._pausing) == 3
     room.free = 3
-    held.one_is_over()
+    held.list_ended()
     assert await asyncio.gather(*waiting) == ["done"] * 3
     assert (room.attempts, held._pausing) == (6, set())
 
@@ -272,8 +272,8 @@ async def test_all_who_wait_for_room_are_woken_by_the_end_of_a_list(
 async def test_an_end_during_the_attempt_of_another_is_not_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 3600.0)
-    held, room = Patience(None), Room()
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 3600.0)
+    held, room = Outages(None), Room()
     begun = 0
 
     async def attempt() -> str:
@@ -282,8 +282,8 @@ async def test_an_end_during_the_attempt_of_another_is_not_lost(
         if begun == 1:  # it is refused, and only then the list ends
             refused = await asyncio.gather(room(), return_exceptions=True)
             room.free = 1
-            held.one_is_over()
-            other = asyncio.create_task(held.until_done(nothing_to_do, lambda _: None))
+            held.list_ended()
+            other = asyncio.create_task(held.retry(nothing_to_do, lambda _: None))
             await other  # which must not make this one miss it
             assert isinstance(refused[0], ListLimitError)
             raise refused[0]
@@ -292,7 +292,7 @@ async def test_an_end_during_the_attempt_of_another_is_not_lost(
     async def nothing_to_do() -> None:
         return None
 
-    assert await held.until_done(attempt, lambda _: None) == "done"
+    assert await held.retry(attempt, lambda _: None) == "done"
     assert begun == 2
 
 
@@ -302,14 +302,14 @@ async def test_pauses_for_room_get_longer_until_a_list_ends(
 ) -> None:
     seconds: list[float] = []
 
-    async def an_end(_: Patience, pause: float) -> bool:
+    async def an_end(_: Outages, pause: float) -> bool:
         seconds.append(pause)
         return len(seconds) == 2
 
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 2.0)
-    monkeypatch.setattr(Patience, "_an_end", an_end)
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 2.0)
+    monkeypatch.setattr(Outages, "_list_ends", an_end)
     attempts = Attempts(*[ListLimitError("Full.")] * 8)
-    assert await Patience(None).until_done(attempts, attempts.told.append) == "done"
+    assert await Outages(None).retry(attempts, attempts.told.append) == "done"
     assert seconds == [2, 4, 4, 8, 16, 32, 60, 60]
 
 

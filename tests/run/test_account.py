@@ -19,7 +19,7 @@ from bulkverify import (
     Stage,
     UsageError,
 )
-from bulkverify.run import outages as patience
+from bulkverify.run import outages
 from bulkverify.sandbox import Sandbox, Timings
 from tests.refusals import at_start, said
 
@@ -83,7 +83,7 @@ async def test_a_list_that_ends_makes_room_for_the_next_at_once(
     monkeypatch: pytest.MonkeyPatch,
     fails: bool,  # noqa: FBT001 - a row of the table
 ) -> None:
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 3600.0)
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 3600.0)
     held_up: list[str] = []
 
     def watch(seen: RunProgress) -> None:
@@ -113,7 +113,7 @@ async def test_a_list_that_ends_makes_room_for_the_next_at_once(
 async def test_a_lost_start_that_is_settled_in_the_same_call_is_on_its_bill(
     source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "LONGEST_OUTAGE", 60.0)
+    monkeypatch.setattr(outages, "LONGEST_OUTAGE", 60.0)
 
     def show_it(seen: RunProgress) -> None:
         if seen.stage is Stage.VERIFYING:

@@ -1,0 +1,58 @@
+"""An account as the parts of lists use it: one object for each account and process."""
+
+import asyncio
+
+import attrs
+from tenacity.wait import wait_base
+
+from bulkverify.client import Client
+from bulkverify.errors import InsufficientCreditsError
+from bulkverify.run.outages import Outages
+
+
+@attrs.define(kw_only=True, eq=False)
+class Account:
+    """What all parts of an account share in one process.
+
+    Attributes:
+        client: talks to the service.
+        timeout: seconds for each wait of a part; `None` for no limit.
+        wait: when to ask again, as for `wait_until`.
+        outages: waits for room and for the service to come back.
+        uploading: allows one upload at a time. A process that dies then leaves at most one list
+            whose id is unknown.
+        starting: allows one start at a time, so that no other start spends the credits that were
+            counted just before.
+        comparing: allows one comparison of results at a time, which takes memory for each address of
+            the part.
+    """
+
+    client: Client
+    timeout: float | None
+    wait: wait_base | None
+    outages: Outages
+    uploading: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    starting: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    comparing: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+
+    async def check_credits(self, owed: int, *, title: str, spent: int) -> None:
+        """Compare the credits of the account with what a list still costs.
+
+        Args:
+            owed: the credits that the list still costs.
+            title: of the list, for the message.
+            spent: the credits that the list has cost so far.
+
+        Raises:
+            InsufficientCreditsError: the account has too few.
+        """
+        if not owed:
+            return
+        remaining = (await self.client.credits()).remaining
+        if remaining < owed:
+            so_far = f"{spent:,} have been spent on it so far" if spent else "nothing was spent"
+            raise InsufficientCreditsError(
+                f"{title} costs {owed:,} credits and the account has {remaining:,}: "
+                f"{owed - remaining:,} are missing, and {so_far}. Order credits, then make the same call "
+                "again: it goes on from here."
+            )

@@ -1,0 +1,165 @@
+"""The record of one part: how far the part is, and where that is kept.
+
+A process may die at any moment. This is what the next one finds, and what it does:
+
+    the record says   the service has                          the next process
+    pending           nothing                                  uploads the part
+    uploading         nothing, or a list with an unknown id    uploads the part; the lost list costs nothing
+    uploaded          a list that is not paid for              goes on with the list
+    starting          the same list, started or not            asks, and starts the list if it is ready
+    started           a list that is paid for                  waits for the list
+    downloaded        the results, which are also here         does not need the service
+
+A part with a single address is verified without a list, see `bulkverify.run.alone`. Its record goes
+from pending to starting to downloaded.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import attrs
+
+from bulkverify.lists import Part
+from bulkverify.models import JobSnapshot
+from bulkverify.run.account import Account
+from bulkverify.run.models import Stage
+from bulkverify.service.converter import converter
+
+
+class PartState(StrEnum):
+    """How far a part is, as far as this side knows; its list may be further on the service."""
+
+    PENDING = "pending"
+    UPLOADING = "uploading"
+    """The part is being sent. If the process died, the list may have arrived or not."""
+    UPLOADED = "uploaded"
+    STARTING = "starting"
+    """The list is being started. If the process died, it may be started or not."""
+    STARTED = "started"
+    DOWNLOADED = "downloaded"
+
+
+# Without this hook cattrs leaves a PartState a plain str.
+converter.register_structure_hook(PartState, lambda value, _: PartState(value))
+
+UNPAID: Final = frozenset({PartState.PENDING, PartState.UPLOADING, PartState.UPLOADED})
+"""The states in which no start has been sent."""
+
+
+@attrs.frozen(kw_only=True)
+class PartRecord:
+    """What has been done about one part; JSON by the one converter.
+
+    Attributes:
+        number: of the part, counted from 1.
+        state: how far the part is.
+        job_id: of its list on the service.
+        credits: that its start has cost, or may have cost.
+        orphans: uploads that may have arrived and whose id is unknown.
+        uploaded_at: when its list was accepted.
+        results: the digest of the results file.
+        answer: what the service said about a single address, without the address.
+    """
+
+    number: int
+    state: PartState = PartState.PENDING
+    job_id: str | None = None
+    credits: int = 0
+    orphans: int = 0
+    uploaded_at: datetime | None = None
+    results: str | None = None
+    answer: tuple[str, ...] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse numbers that no run writes, as after an edit by hand."""
+        if self.credits < 0 or self.orphans < 0:
+            raise ValueError("less than nothing was spent or lost")
+
+    def taken_over(self) -> "PartRecord":
+        """Return the record as another process goes on with it.
+
+        An upload that was under way counts as lost, because its id will never be known.
+        """
+        if self.state is not PartState.UPLOADING:
+            return self
+        return attrs.evolve(self, state=PartState.PENDING, orphans=self.orphans + 1)
+
+
+class Notes(Protocol):
+    """Where the records and the files of a list's parts are kept; a journal is one."""
+
+    def note(self, record: PartRecord) -> None:
+        """Keep the record of a part, and return when it is safe.
+
+        It must not give way to other tasks: a task that is cancelled between an answer of the service
+        and the note of it would lose what was paid.
+
+        Raises:
+            OSError: the record can't be kept.
+        """
+
+    def list_of(self, number: int) -> Path:
+        """Return the path of a part's addresses."""
+
+    def results_of(self, number: int) -> Path:
+        """Return the path of a part's results."""
+
+
+class Tell(Protocol):
+    """Is told what a part is busy with."""
+
+    def __call__(
+        self,
+        number: int,
+        stage: Stage,
+        *,
+        job_id: str | None = None,
+        snapshot: JobSnapshot | None = None,
+        note: str = "",
+    ) -> None:
+        """Take in the stage of a part; `note` says why the part does not move."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class PartWork:
+    """The work on one part: every change of its record is noted, and every stage is told.
+
+    Attributes:
+        account: pays for the part.
+        notes: keeps the record.
+        tell: is told what the part is busy with.
+        check: raises `InsufficientCreditsError` if the account can't pay for all that is owed.
+        title: names the list on the service.
+        part: what is to be verified.
+        record: what has been done so far; replaced with every step.
+        spent: the credits that the part has cost in this process.
+    """
+
+    account: Account
+    notes: Notes
+    tell: Tell
+    check: Callable[[], Awaitable[None]]
+    title: str
+    part: Part
+    record: PartRecord
+    spent: int = attrs.field(default=0, init=False)
+
+    def _note(self, state: PartState, **facts: Any) -> None:  # noqa: ANN401 - fields of the record
+        self.record = attrs.evolve(self.record, state=state, **facts)
+        self.notes.note(self.record)
+
+    def _tell(
+        self,
+        stage: Stage,
+        *,
+        job_id: str | None = None,
+        snapshot: JobSnapshot | None = None,
+        note: str = "",
+    ) -> None:
+        self.tell(self.part.number, stage, job_id=job_id, snapshot=snapshot, note=note)
+
+    def _held_up(self, stage: Stage, why: str) -> None:
+        self._tell(stage, note=why)
