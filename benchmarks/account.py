@@ -26,6 +26,7 @@ from bulkverify import (
     wait_for_progress,
     wait_until,
 )
+from bulkverify.client import known_of
 
 LIMIT = 120
 PERIOD = 60.0
@@ -61,9 +62,12 @@ class VirtualClient(Client):
         super().__init__("key")
         self._service = service
         self._works = works
-        self._started.update(dict.fromkeys(works))
+        known = known_of(self)
+        known.poll = self._poll  # type: ignore[method-assign]
+        for job_id in works:
+            known.note_start(job_id)
 
-    async def poll(self, job_id: str) -> JobSnapshot:
+    async def _poll(self, job_id: str) -> JobSnapshot:
         """Answer for a job as it is half a latency from now."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(LATENCY / 2)
@@ -78,9 +82,7 @@ class VirtualClient(Client):
         if now >= work.ends_at:
             status = JobStatus.FAILED if work.fails else JobStatus.COMPLETED
         verified = work.total if status is JobStatus.COMPLETED else work.verified(now)
-        return self._note(
-            JobSnapshot(job_id=job_id, status=status, total=work.total, verified=verified)
-        )
+        return JobSnapshot(job_id=job_id, status=status, total=work.total, verified=verified)
 
 
 @attrs.frozen(kw_only=True)

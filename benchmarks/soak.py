@@ -26,10 +26,11 @@ import attrs
 
 from benchmarks.runs import table
 from bulkverify import Client
-from bulkverify.client import MOST_STARTED
+from bulkverify.client import known_of
 from bulkverify.sandbox import Fault, FaultKind, Ledger, Sandbox
 from bulkverify.service.answers import Endpoint
-from bulkverify.waiting.scheduler import Scheduler
+from bulkverify.service.known import MOST_STARTED
+from bulkverify.waiting.scheduler import scheduler_of
 from tests.chaos.books import Books
 from tests.chaos.clock import JumpingLoop
 from tests.chaos.people import Person
@@ -116,11 +117,12 @@ class Sizes:
 
 def _containers(client: Client) -> dict[str, int]:
     """Count what is in a client's own containers."""
-    scheduler = client.attached(Scheduler)
+    scheduler = scheduler_of(client.job("any"))
+    known = known_of(client)
     lanes = client._transport._budget._lanes.values()  # noqa: SLF001 - it is what may grow
     return {
-        "held handles": client.handles.held,
-        "idle handles": len(client.handles._idle),  # noqa: SLF001 - likewise
+        "streams": len(scheduler.streams),
+        "idle handles": len(known._idle),  # noqa: SLF001 - likewise
         "agenda": scheduler._agenda.count,  # noqa: SLF001 - likewise
         "slots": len(scheduler._agenda._order),  # noqa: SLF001 - likewise
         "ready": len(scheduler._ready),  # noqa: SLF001 - likewise
@@ -128,8 +130,8 @@ def _containers(client: Client) -> dict[str, int]:
         "spans": len(scheduler._deadlines._spans),  # noqa: SLF001 - likewise
         "asking": len(scheduler._asking) + len(scheduler._stopped),  # noqa: SLF001 - likewise
         "budget": sum(len(lane.departures) for lane in lanes),
-        "_missing": len(client._missing),  # noqa: SLF001 - likewise
-        "_started": len(client._started),  # noqa: SLF001 - likewise
+        "_missing": len(known._missing),  # noqa: SLF001 - likewise
+        "_started": len(known._started),  # noqa: SLF001 - likewise
     }
 
 

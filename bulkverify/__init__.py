@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from bulkverify._version import __version__
 
 if TYPE_CHECKING:
-    from bulkverify.client import Client
+    from bulkverify.client import Client, Job
     from bulkverify.errors import (
         AccountRestrictedError,
         AlreadyStartedError,
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
         VerifyUncertainError,
         WaitTimeoutError,
     )
-    from bulkverify.job import Job
     from bulkverify.lifecycle import JobStatus, StatusName
     from bulkverify.lists import JoinedRow, ListFormat
     from bulkverify.models import (
@@ -167,7 +166,7 @@ _HOMES: Final = {
     "Client": "client",
     "Credits": "models",
     "Durations": "run.models",
-    "Job": "job",
+    "Job": "client",
     "JobSnapshot": "models",
     "JobStatus": "lifecycle",
     "IncompleteRunError": "run.errors",

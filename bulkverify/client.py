@@ -1,19 +1,16 @@
 """The calls a user makes: `Client` for the account, and with `Job` for one list."""
 
-import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Iterable
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeVar, cast
+from typing import Final, Self, cast
 
 import aiohttp
 from tenacity.wait import wait_base
 
-from bulkverify.errors import AlreadyStartedError, BulkVerifyError, UsageError
-from bulkverify.job import Job
-from bulkverify.lifecycle import TERMINAL
-from bulkverify.limits import NOT_FOUND_GRACE_SECONDS, REQUESTS_PER_MINUTE
+from bulkverify.errors import AlreadyStartedError, UsageError
+from bulkverify.lifecycle import can_follow
+from bulkverify.limits import REQUESTS_PER_MINUTE
 from bulkverify.models import (
     Acknowledgement,
     AddressVerdict,
@@ -27,26 +24,12 @@ from bulkverify.results.downloads import save_results, stream_rows
 from bulkverify.service import calls as wire
 from bulkverify.service import money, uploads
 from bulkverify.service.key import check_base_url, read_key
-from bulkverify.service.known import Handles
+from bulkverify.service.known import KnownJobs
 from bulkverify.service.stats import Stats
 from bulkverify.service.transport import Transport
 from bulkverify.service.uploads import UploadSource
 
 DEFAULT_BASE_URL: Final = "https://api.bouncify.io/v1"
-_MISSING_KEPT_SECONDS: Final = 3600.0
-
-MOST_STARTED: Final = 10_000
-"""So many lists are remembered as started at most; an account has a hundred under way at once."""
-
-
-class Attachment(Protocol):
-    """Something that serves one client for as long as that is open, such as the waiter's scheduler."""
-
-    async def close(self) -> None:
-        """End its work; called before the client's session is closed."""
-
-
-AttachmentT = TypeVar("AttachmentT", bound=Attachment)
 
 
 class Client:
@@ -106,13 +89,7 @@ class Client:
             backoff=backoff,
             requests_per_minute=requests_per_minute,
         )
-        # For the scheduler of the waits: the handles, and a turn in the budget for a poll.
-        self.handles: Handles[Job] = Handles()
-        self.take_turn: Final = self._transport.take_for_poll
-        self._started: dict[str, None] = {}  # in the order of their starts
-        # Since when each job was not found, as the end of its grace; in the order of those ends.
-        self._missing: dict[str, float] = {}
-        self._attachments: dict[Callable[[Client], Attachment], Attachment] = {}
+        self._known = KnownJobs(self._transport)
 
     def __repr__(self) -> str:
         # In the traceback of a refused argument there is no base URL yet.
@@ -135,33 +112,14 @@ class Client:
 
         No request leaves any more once it was called, not even where it is cancelled.
         """
-        await self._transport.close(self._close_attachments)
-
-    async def _close_attachments(self) -> None:
-        async with (
-            AsyncExitStack() as stack
-        ):  # each is closed even if closing another was cancelled
-            for attachment in self._attachments.values():
-                stack.push_async_callback(attachment.close)
-
-    def attached(self, kind: "Callable[[Client], AttachmentT]") -> AttachmentT:
-        """Return this client's one object of a kind, made at the first call and closed with the client.
-
-        Raises:
-            UsageError: the client belongs to another event loop.
-        """
-        self._transport.enter_loop()
-        attachment = self._attachments.get(kind)
-        if attachment is None:
-            attachment = self._attachments[kind] = kind(self)
-        return cast("AttachmentT", attachment)
+        await self._transport.close(self._known.close)
 
     @property
     def base_url(self) -> str:
         """The service that this client talks to."""
         return self._base_url
 
-    def job(self, job_id: str, *, started: bool = False) -> Job:
+    def job(self, job_id: str, *, started: bool = False) -> "Job":
         """Return the handle of a job by its id, without a request; the same one while it is in use.
 
         Args:
@@ -173,18 +131,18 @@ class Client:
         Raises:
             UsageError: the id can't be one.
         """
-        job = self.handles.get(job_id)
+        job = cast("Job | None", self._known.handle(job_id))
         if job is None:
             wire.check_job_id(job_id)
             job = Job(self, job_id)
-            self.handles.add(job_id, job)
+            self._known.add(job)
         if started:
-            self._remember_start(job_id)
+            self._known.note_start(job_id)
         return job
 
     async def upload(
         self, source: UploadSource, *, auto_verify: bool = False, title: str | None = None
-    ) -> Job:
+    ) -> "Job":
         """Upload a list, which costs nothing until it is started.
 
         Args:
@@ -206,7 +164,7 @@ class Client:
         call = await uploads.prepare(source, auto_verify=auto_verify, title=title)
         acknowledgement = await money.upload(self._transport, call, auto_verify=auto_verify)
         if auto_verify:
-            self._remember_start(acknowledgement.job_id)
+            self._known.note_start(acknowledgement.job_id)
         return self.job(acknowledgement.job_id)
 
     async def status(self, job_id: str) -> JobSnapshot:
@@ -217,14 +175,9 @@ class Client:
             ServiceError: any other refusal.
             TransportError: no usable answer.
         """
-        return self._note(await self._transport.call(wire.status(job_id)))
-
-    async def poll(self, job_id: str) -> JobSnapshot:
-        """Ask like `status`, but exactly once, with a turn that `take_turn` has taken, and without a timeout.
-
-        For the scheduler of the waits, which has a pace of its own, and watches the time of all of them.
-        """
-        return self._note(await self._transport.once(wire.status(job_id), scheduled=True))
+        snapshot = await self._transport.call(wire.status(job_id))
+        self._known.note(snapshot)
+        return snapshot
 
     async def start(self, job_id: str) -> Acknowledgement:
         """Start the verification of a job that is ready, which spends one credit an address, once.
@@ -247,9 +200,9 @@ class Client:
             acknowledgement = await money.start(self._transport, job_id)
         except AlreadyStartedError:
             # It is under way, even if the status stays `ready` for a while.
-            self._remember_start(job_id)
+            self._known.note_start(job_id)
             raise
-        self._remember_start(job_id)
+        self._known.note_start(job_id)
         return acknowledgement
 
     async def download(
@@ -328,8 +281,7 @@ class Client:
             TransportError: no usable answer.
         """
         acknowledgement = await money.delete(self._transport, job_id)
-        self._started.pop(job_id, None)
-        self._remember_missing(job_id, grace=0.0)
+        self._known.note_deletion(job_id)
         return acknowledgement
 
     async def verify(self, address: str, *, timeout: float | None = None) -> AddressVerdict:
@@ -357,51 +309,10 @@ class Client:
         """
         return await self._transport.call(wire.credits_left())
 
-    def redacted(self, error: BulkVerifyError) -> BulkVerifyError:
-        """Return an error without the key, which the service may have echoed in results that a run reads."""
-        return self._transport.redacted(error)
-
     @property
     def stats(self) -> Stats:
         """What this client has done so far."""
         return self._transport.stats
-
-    def was_started(self, job_id: str) -> bool:
-        """Tell whether this client has started a job that has not ended since."""
-        return job_id in self._started
-
-    def missing_until(self, job_id: str) -> float:
-        """Take note that a job was not found; return until when a lagging replica may be the reason.
-
-        That is half a minute from the first such answer, in the event loop's time. Only what this client
-        has deleted itself is gone at once.
-        """
-        until = self._missing.get(job_id)
-        return self._remember_missing(job_id, NOT_FOUND_GRACE_SECONDS) if until is None else until
-
-    def _remember_missing(self, job_id: str, grace: float) -> float:
-        now = asyncio.get_running_loop().time()
-        missing = self._missing
-        missing.pop(job_id, None)
-        missing[job_id] = now + grace
-        while missing[oldest := next(iter(missing))] < now - _MISSING_KEPT_SECONDS:
-            del missing[oldest]
-        return now + grace
-
-    def _remember_start(self, job_id: str) -> None:
-        self._started[job_id] = None
-        if len(self._started) > MOST_STARTED:  # nobody has seen the first of them end
-            del self._started[next(iter(self._started))]
-
-    def _note(self, snapshot: JobSnapshot) -> JobSnapshot:
-        if snapshot.status in TERMINAL:
-            self._started.pop(snapshot.job_id, None)
-        if self._missing:
-            self._missing.pop(snapshot.job_id, None)
-        job = self.handles.get(snapshot.job_id)
-        if job is not None:
-            job.note(snapshot)
-        return snapshot
 
     async def _expected_rows(
         self, job_id: str, verdicts: Iterable[Verdict | VerdictName] | None
@@ -409,8 +320,83 @@ class Client:
         """Say how many rows a download of all verdicts must have, asking for it where need be."""
         if verdicts is not None and {*map(str, verdicts)} != {*map(str, Verdict)}:
             return None
-        job = self.handles.get(job_id)
+        job = self._known.handle(job_id)
         if job is not None and job.snapshot is not None and job.snapshot.ended:
             return job.snapshot.total
         # A lagging replica may not know yet that it has completed, but how many rows it has.
         return (await self.status(job_id)).total
+
+
+class Job:
+    """A list on the service; made by `Client.upload` and `Client.job`.
+
+    `snapshot` is the furthest that has been seen of it, or `None` before the first answer.
+    """
+
+    __slots__ = ("__weakref__", "_client", "_id", "_snapshot")
+
+    def __init__(self, client: Client, job_id: str) -> None:
+        """Hold on to the client; `Client.job` makes sure that there is one handle a job."""
+        self._client = client
+        self._id = job_id
+        self._snapshot: JobSnapshot | None = None
+
+    def __repr__(self) -> str:
+        return f"<Job {self._id}: {self._snapshot.status if self._snapshot else 'not asked yet'}>"
+
+    @property
+    def id(self) -> str:
+        """The service's id of the list: with it, `Client.job` finds it again from anywhere."""
+        return self._id
+
+    @property
+    def client(self) -> Client:
+        """The client that this job belongs to."""
+        return self._client
+
+    @property
+    def snapshot(self) -> JobSnapshot | None:
+        """The furthest that has been seen of the job; no answer from a lagging replica sets it back."""
+        return self._snapshot
+
+    def note(self, snapshot: JobSnapshot) -> bool:
+        """Keep a snapshot unless the job was further on before; return whether it was kept."""
+        if self._snapshot is not None and not can_follow(self._snapshot.status, snapshot.status):
+            return False
+        self._snapshot = snapshot
+        return True
+
+    async def status(self) -> JobSnapshot:
+        """Ask how the job is doing; see `Client.status`."""
+        return await self._client.status(self._id)
+
+    async def start(self) -> Acknowledgement:
+        """Start the verification, which spends the credits; see `Client.start`."""
+        return await self._client.start(self._id)
+
+    async def download(
+        self,
+        destination: str | os.PathLike[str],
+        *,
+        verdicts: Iterable[Verdict | VerdictName] | None = None,
+    ) -> int:
+        """Download the results into a file; see `Client.download`."""
+        return await self._client.download(self._id, destination, verdicts=verdicts)
+
+    def rows(
+        self,
+        *,
+        verdicts: Iterable[Verdict | VerdictName] | None = None,
+        encoding: str = "utf-8-sig",
+    ) -> AsyncGenerator[ResultRow]:
+        """Give the results as typed rows; see `Client.rows`."""
+        return self._client.rows(self._id, verdicts=verdicts, encoding=encoding)
+
+    async def delete(self) -> Acknowledgement:
+        """Delete the list from the service; see `Client.delete`."""
+        return await self._client.delete(self._id)
+
+
+def known_of(client: Client) -> KnownJobs:
+    """Return what the waits and runs need of a client, and its users don't."""
+    return client._known  # noqa: SLF001 - this keeps it off the users' completion lists

@@ -5,8 +5,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from bulkverify.errors import IllegalTransitionError
-
 
 class JobStatus(StrEnum):
     """The six statuses that the service gives a list; each equals its wire spelling."""
@@ -90,7 +88,7 @@ def parse_status(status: str) -> JobStatus:
     try:
         return JobStatus(status)
     except ValueError:
-        message = f"{status!r} is not a job status; the six are {_enumerate(JobStatus)}"
+        message = f"{status!r} is not a job status; the six are {in_words(JobStatus)}"
         raise ValueError(message) from None
 
 
@@ -100,28 +98,6 @@ def can_follow(known: JobStatus, seen: JobStatus) -> bool:
     Staying is allowed, and so is jumping ahead: a poll is a sample and may miss what lies between.
     """
     return seen is known or seen in REACHABLE[known]
-
-
-def observe(known: JobStatus | None, seen: JobStatus, *, job_id: str | None = None) -> JobStatus:
-    """Take what was known of a job and what was just seen, and answer what is known now.
-
-    Args:
-        known: the furthest status seen so far, or `None` when the job is new to us.
-        seen: the status in the latest answer.
-        job_id: named in the error.
-
-    Raises:
-        IllegalTransitionError: no job can go from `known` to `seen`. One such answer is most likely
-            a lagging replica of the service; whether to wait it out is the caller's decision.
-    """
-    if known is None or can_follow(known, seen):
-        return seen
-    message = (
-        f"Job {job_id or '(unnamed)'} was {known} and was then reported as {seen}; "
-        f"after {known} only {_enumerate(REACHABLE[known]) or 'nothing'} can come. "
-        "Ask for the status again: a single such answer is usually a lagging replica."
-    )
-    raise IllegalTransitionError(message, job_id=job_id, known=known, seen=seen)
 
 
 def satisfies(seen: JobStatus, target: JobStatus) -> bool:
@@ -134,6 +110,7 @@ def can_reach(seen: JobStatus, target: JobStatus) -> bool:
     return seen not in OUT_OF_REACH[target]
 
 
-def _enumerate(statuses: Iterable[JobStatus]) -> str:
+def in_words(statuses: Iterable[JobStatus]) -> str:
+    """Name some statuses in the order of the table."""
     chosen = frozenset(statuses)
     return ", ".join(status for status in TRANSITIONS if status in chosen)

@@ -25,6 +25,7 @@ class ScriptedClient(Client):
         requests_per_minute: int | None = None,
     ) -> None:
         super().__init__("scripted-key", requests_per_minute=requests_per_minute)
+        self._known.poll = self.poll  # type: ignore[method-assign]
         self._script = script
         self._steps: Iterator[Step] = iter(()) if callable(script) else iter(script)
         self._last: Step | None = None
@@ -46,7 +47,7 @@ class ScriptedClient(Client):
         step = self._step(asyncio.get_running_loop().time())
         if isinstance(step, Exception):
             raise step
-        return self._note(attrs.evolve(step, job_id=job_id))
+        return attrs.evolve(step, job_id=job_id)
 
     def _step(self, now: float) -> Step:
         if callable(self._script):

@@ -133,7 +133,7 @@ async def test_a_service_that_hangs_is_given_up(sandbox: Sandbox, client: Client
 
 
 async def test_a_late_answer_moves_no_deadline(sandbox: Sandbox, job: Job) -> None:
-    # The defence: `for waiter in self._deadlines.passed(now)` in polling.py.
+    # The defence: `for waiter in self._deadlines.passed(now)` in waiting/scheduler.py.
     sandbox.inject(Fault(kind=FaultKind.DELAY, endpoint="status", delay=60, times=None))
     begin = now()
     with pytest.raises(WaitTimeoutError):
@@ -144,7 +144,7 @@ async def test_a_late_answer_moves_no_deadline(sandbox: Sandbox, job: Job) -> No
 async def test_a_poll_that_trickles_in_is_given_up_and_made_again(
     sandbox: Sandbox, client: Client
 ) -> None:
-    # The defence: `self._stop_hanging(now)` in polling.py; each byte that comes is a sign of life.
+    # The defence: `self._stop_hanging(now)` in waiting/scheduler.py; each byte that comes is a sign of life.
     sandbox.inject(Fault(kind=FaultKind.TRICKLE, endpoint="status", piece_bytes=1, delay=50))
     job = await client.upload(ADDRESSES)
     await wait_until(job, "ready", timeout=200)

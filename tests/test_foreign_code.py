@@ -304,10 +304,10 @@ def logging_to(handler: Raising, *, as_filter: bool = False) -> Iterator[None]:
 
 def log_calls() -> set[tuple[str, int]]:
     """Find where the waits log."""
-    folder = Path(bulkverify.__file__).parent
+    folder = Path(bulkverify.__file__).parent / "waiting"
     return {
         (name, node.lineno)
-        for name in ("polling.py", "streams.py")
+        for name in ("scheduler.py", "streams.py")
         for node in ast.walk(ast.parse((folder / name).read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -644,12 +644,12 @@ async def test_a_task_factory_that_breaks_is_told_to_those_who_wait(kind: str) -
 @pytest.mark.parametrize(
     "where",
     [
-        "agenda.Agenda.take",
-        "agenda.Agenda.add",
-        "deadlines.Deadlines.passed",
-        "streams.Stream.take",
-        "polling.Scheduler._next_ready",
-        "polling.Scheduler._stop_hanging",
+        "waiting.agenda.Agenda.take",
+        "waiting.agenda.Agenda.add",
+        "waiting.deadlines.Deadlines.passed",
+        "waiting.streams.Stream.take",
+        "waiting.scheduler.Scheduler._next_ready",
+        "waiting.scheduler.Scheduler._stop_hanging",
     ],
 )
 async def test_a_mistake_anywhere_in_the_machinery_leaves_no_wait_hanging(

@@ -4,7 +4,6 @@ from itertools import product
 
 import pytest
 
-from bulkverify.errors import IllegalTransitionError
 from bulkverify.lifecycle import (
     INITIAL,
     MAIN_LINE,
@@ -15,7 +14,6 @@ from bulkverify.lifecycle import (
     JobStatus,
     can_follow,
     can_reach,
-    observe,
     parse_status,
     satisfies,
 )
@@ -69,41 +67,6 @@ def test_a_poll_may_miss_steps_and_never_sees_one_back(
     known: JobStatus, seen: JobStatus, *, expected: bool
 ) -> None:
     assert can_follow(known, seen) is expected
-
-
-@pytest.mark.parametrize(
-    ("known", "seen"), [(known, seen) for known, seen, legal in cells(MAY_FOLLOW) if legal]
-)
-def test_a_legal_observation_is_what_is_known_from_then_on(
-    known: JobStatus, seen: JobStatus
-) -> None:
-    assert observe(known, seen) is seen
-
-
-@pytest.mark.parametrize(
-    ("known", "seen"), [(known, seen) for known, seen, legal in cells(MAY_FOLLOW) if not legal]
-)
-def test_an_illegal_observation_names_the_job_and_both_statuses(
-    known: JobStatus, seen: JobStatus
-) -> None:
-    with pytest.raises(IllegalTransitionError, match=f"Job r374 was {known} .* as {seen};") as info:
-        observe(known, seen, job_id="r374")
-    assert (info.value.job_id, info.value.known, info.value.seen) == ("r374", known, seen)
-    assert info.value.snapshot is None
-
-
-@pytest.mark.parametrize(
-    ("known", "what_can_come"),
-    [("completed", "only nothing can"), ("verifying", "only completed, failed, cancelled can")],
-)
-def test_an_illegal_observation_says_what_can_come(known: str, what_can_come: str) -> None:
-    with pytest.raises(IllegalTransitionError, match=what_can_come):
-        observe(JobStatus(known), JobStatus.READY)
-
-
-@pytest.mark.parametrize("seen", JobStatus)
-def test_a_job_that_is_new_to_us_may_be_anywhere(seen: JobStatus) -> None:
-    assert observe(None, seen) is seen
 
 
 @pytest.mark.parametrize(("seen", "target", "expected"), cells(FULFILS))

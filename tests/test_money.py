@@ -25,6 +25,7 @@ from bulkverify import (
     VerifyUncertainError,
     wait_until,
 )
+from bulkverify.client import known_of
 from bulkverify.sandbox import Fault, FaultKind
 from tests.refusals import afterwards, answered, said
 from tests.served import ADDRESSES, FAST, fault, served, uploaded
@@ -254,7 +255,7 @@ async def test_a_job_that_somebody_else_has_started_counts_as_started() -> None:
             await other.start(job.id)
         with pytest.raises(AlreadyStartedError):
             await job.start()
-        assert client.was_started(job.id)
+        assert known_of(client).was_started(job.id)
 
 
 async def test_a_start_nobody_answers_is_uncertain_and_safe_to_repeat() -> None:
@@ -336,4 +337,4 @@ async def test_a_page_in_place_of_an_answer_is_told_as_the_cause() -> None:
 async def test_an_upload_that_starts_by_itself_counts_as_started(*, auto_verify: bool) -> None:
     async with served() as (_, client):
         job = await client.upload(ADDRESSES, auto_verify=auto_verify)
-        assert client.was_started(job.id) is auto_verify
+        assert known_of(client).was_started(job.id) is auto_verify

@@ -35,8 +35,9 @@ from bulkverify import (
     wait_until,
     watch,
 )
+from bulkverify.client import known_of
 from bulkverify.service.timeouts import ORDINARY_SECONDS
-from bulkverify.waiting.scheduler import MOST_IN_FLIGHT, Scheduler
+from bulkverify.waiting.scheduler import MOST_IN_FLIGHT, scheduler_of
 from tests.scripted import JOB_ID, ScriptedClient, Step, seen
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
@@ -48,13 +49,9 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def scheduler_of(client: ScriptedClient) -> Scheduler:
-    return client.attached(Scheduler)
-
-
 def assert_idle(client: ScriptedClient) -> None:
     """Nothing is scheduled, polled or timed any more."""
-    scheduler = scheduler_of(client)
+    scheduler = scheduler_of(client.job(JOB_ID))
     assert not scheduler.streams
     assert not scheduler._agenda.count
     assert scheduler._timer is None
@@ -269,10 +266,10 @@ async def test_ids_that_were_never_found_are_forgotten() -> None:
             with pytest.raises(WaitTimeoutError):
                 await wait_until(client.job(f"job{number}"), timeout=0)
             await asyncio.sleep(60)
-        assert len(client._missing) <= 62
+        assert len(known_of(client)._missing) <= 62
     async with ScriptedClient([MISSING, seen("ready")]) as client:
         await wait_until(client.job(JOB_ID), "ready")
-        assert not client._missing
+        assert not known_of(client)._missing
 
 
 async def test_a_step_backwards_is_ignored() -> None:
@@ -506,12 +503,12 @@ async def test_a_thousand_waits_for_ten_jobs_are_ten_streams_and_the_last_is_und
             for number in range(1000)
         ]
         await asyncio.sleep(101)
-        assert len(scheduler_of(client).streams) == 10
+        assert len(scheduler_of(client.job(JOB_ID)).streams) == 10
         assert len(client.polled_at) == 10 * 21
         for task in tasks[:-1]:
             task.cancel()
         await asyncio.wait(tasks[:-1])
-        assert len(scheduler_of(client).streams) == 1
+        assert len(scheduler_of(client.job(JOB_ID)).streams) == 1
         before = len(client.polled_at)
         assert (await tasks[-1]).ended
         assert len(client.polled_at) - before == 180
@@ -581,7 +578,7 @@ async def test_no_job_is_forgotten_however_many_are_due_at_once(latency: float) 
         assert len(client.polled_at) == 2000
         await asyncio.sleep(100)
         assert len(client.polled_at) == 4000
-        assert scheduler_of(client)._agenda.count <= 2 * 2000 + 64
+        assert scheduler_of(client.job(JOB_ID))._agenda.count <= 2 * 2000 + 64
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -718,7 +715,7 @@ async def test_whoever_leaves_while_a_poll_is_given_up_leaves_for_good() -> None
     async with Hanging([seen("verifying")]) as client:
         task = asyncio.create_task(wait_until(client.job("job0"), wait=STEADY))
         await asyncio.sleep(ORDINARY_SECONDS - 1e-6)
-        scheduler_of(client)._stop_hanging(now() + 1)
+        scheduler_of(client.job(JOB_ID))._stop_hanging(now() + 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -758,11 +755,9 @@ async def test_what_ended_a_poll_is_said_by_the_wait() -> None:
 
         waits = [asyncio.create_task(last_error(name)) for name in ("within", "hanging", "outside")]
         await asyncio.sleep(5)
-        for stream in scheduler_of(client).streams:
-            if stream.job.id == "outside":
-                assert stream.task is not None
-                stream.task.cancel()
-                poll = stream.task
+        poll = scheduler_of(client.job(JOB_ID)).streams["outside"].task
+        assert poll is not None
+        poll.cancel()
         within, hanging, outside = await asyncio.gather(*waits)
         assert poll.cancelled()
         assert isinstance(within, ConnectionFailedError)
@@ -775,7 +770,7 @@ async def test_a_poll_that_is_cancelled_before_its_first_turn_is_made_again() ->
     async with ScriptedClient([seen("completed")]) as client:
         wait = asyncio.create_task(wait_until(client.job(JOB_ID), timeout=60))
         await asyncio.sleep(0)
-        scheduler = scheduler_of(client)
+        scheduler = scheduler_of(client.job(JOB_ID))
         scheduler._wake_up()
         [poll] = scheduler._asking
         poll.cancel()
@@ -806,11 +801,11 @@ async def test_many_who_leave_while_the_budget_is_short_leave_no_trace() -> None
             asyncio.create_task(wait_until(client.job(f"job{number}"))) for number in range(500)
         ]
         await asyncio.sleep(10)
-        assert len(scheduler_of(client)._ready) > 490
+        assert len(scheduler_of(client.job(JOB_ID))._ready) > 490
         for task in hasty:
             task.cancel()
         await asyncio.sleep(100)
-        assert len(scheduler_of(client)._ready) <= 64
+        assert len(scheduler_of(client.job(JOB_ID))._ready) <= 64
         for task in patient:
             assert not task.done()
             task.cancel()
@@ -911,8 +906,8 @@ async def test_an_error_and_a_cancellation_at_the_same_moment_lose_nothing() -> 
     async with ScriptedClient([bv.AuthenticationError("401")], latency=1) as client:
         task = asyncio.create_task(wait_until(client.job(JOB_ID)))
         await asyncio.sleep(0.5)
-        scheduler = scheduler_of(client)
-        scheduler.streams[0].fail(bv.AuthenticationError("401"))
+        scheduler = scheduler_of(client.job(JOB_ID))
+        scheduler.streams[JOB_ID].fail(bv.AuthenticationError("401"))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

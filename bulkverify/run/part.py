@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 import attrs
 
+from bulkverify.client import Job
 from bulkverify.errors import (
     AlreadyStartedError,
     BulkVerifyError,
@@ -30,7 +31,6 @@ from bulkverify.errors import (
     TransportError,
     UploadUncertainError,
 )
-from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus
 from bulkverify.limits import UPLOAD_GRACE_SECONDS
 from bulkverify.lists import compare, file_digest

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
+from bulkverify.client import known_of
 from bulkverify.errors import (
     AccountRestrictedError,
     AuthenticationError,
@@ -84,7 +85,7 @@ async def verify_parts(
             except _STOPPING:
                 raise
             except BulkVerifyError as error:
-                failed[run.part.number] = run.account.client.redacted(error)
+                failed[run.part.number] = known_of(run.account.client).redacted(error)
                 run.tell(run.part.number, Stage.FAILED, note=str(error))
 
     try:

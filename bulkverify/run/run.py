@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, Literal, TypeAlias, TypeVar
 import attrs
 from tenacity.wait import wait_base
 
-from bulkverify.client import Client
+from bulkverify.client import Client, known_of
 from bulkverify.errors import (
     BulkVerifyError,
     JobNotFoundError,
@@ -245,7 +245,7 @@ class Run:
                 raise
             self.journal.forget_results(unreadable)
             for error in unreadable.values():
-                self._client.redacted(error)
+                known_of(self._client).redacted(error)
             self._fail(unreadable)
         file.seek(0)
         file.truncate()

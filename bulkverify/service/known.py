@@ -1,61 +1,147 @@
-"""The handles in use, each found again by its id."""
+"""What one client knows of its jobs, and how its waits ask about them."""
 
-from typing import Generic, Protocol, TypeVar
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
-HandleT = TypeVar("HandleT")
-HandleT_co = TypeVar("HandleT_co", covariant=True)
+from bulkverify.lifecycle import TERMINAL
+from bulkverify.limits import NOT_FOUND_GRACE_SECONDS
+from bulkverify.models import JobSnapshot
+from bulkverify.service import calls
+from bulkverify.service.transport import Transport
+
+_MISSING_KEPT_SECONDS: Final = 3600.0
+
+MOST_STARTED: Final = 10_000
+"""So many started lists are remembered at most; an account has a hundred under way at once."""
 
 
-class Holder(Protocol[HandleT_co]):
-    """Somebody who needs a handle for as long as something is under way, such as the polls of a job."""
+class Handle(Protocol):
+    """A job as users hold it: `client.Job`."""
 
     @property
-    def job(self) -> HandleT_co:
+    def id(self) -> str:
+        """The service's id."""
+
+    @property
+    def snapshot(self) -> JobSnapshot | None:
+        """The furthest that has been seen of it."""
+
+    def note(self, snapshot: JobSnapshot) -> bool:
+        """Keep a snapshot, and return whether it was kept."""
+
+
+class Holder(Protocol):
+    """What keeps a handle alive while its job is polled: `waiting.streams.Stream`."""
+
+    @property
+    def job(self) -> Handle:
         """The handle."""
 
 
-class Handles(Generic[HandleT]):
-    """One handle an id, for as long as anybody has it.
-
-    While a handle is held, its holder stands in for it: that saves a weak reference for each of the
-    100,000 jobs that may be waited for, and the holder is found by the id too.
-    """
-
-    __slots__ = ("_held", "_idle")
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._held: dict[str, Holder[HandleT]] = {}
-        self._idle: WeakValueDictionary[str, HandleT] = WeakValueDictionary()
-
-    def get(self, job_id: str) -> HandleT | None:
-        """Return the handle of this id, if there is one."""
-        holder = self._held.get(job_id)
-        return self._idle.get(job_id) if holder is None else holder.job
-
-    def add(self, job_id: str, handle: HandleT) -> None:
-        """Take in a new handle."""
-        self._idle[job_id] = handle
-
-    def hold(self, job_id: str, holder: Holder[HandleT]) -> None:
-        """Let a holder keep the handle alive until it releases it."""
-        self._held[job_id] = holder
-        self._idle.pop(job_id, None)
-
-    def release(self, job_id: str) -> None:
-        """Let go of a handle, which then lives for as long as anybody else has it."""
-        self._idle[job_id] = self._held.pop(job_id).job
-
-    def holder(self, job_id: str) -> Holder[HandleT] | None:
-        """Return who holds the handle of this id."""
-        return self._held.get(job_id)
-
-    def holders(self) -> list[Holder[HandleT]]:
-        """Return all who hold one."""
-        return list(self._held.values())
+class Polling(Protocol):
+    """The polling of all jobs of a client: `waiting.scheduler.Scheduler`."""
 
     @property
-    def held(self) -> int:
-        """How many handles are held."""
-        return len(self._held)
+    def streams(self) -> Mapping[str, Holder]:
+        """The jobs that are polled, by id."""
+
+    async def close(self) -> None:
+        """End every wait."""
+
+
+class KnownJobs:
+    """One client's handles, which of its jobs were started or not found, and its polls.
+
+    `Client` writes to it, the scheduler and the streams of the waits read it.
+
+    Attributes:
+        scheduler: set by the first wait, and closed with the client.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        """Know of no job yet."""
+        self._transport = transport
+        self.stats: Final = transport.stats
+        self.enter_loop: Final = transport.enter_loop
+        self.take_turn: Final = transport.take_for_poll
+        self.redacted: Final = transport.redacted
+        self.scheduler: Polling | None = None
+        # While a job is polled, its stream keeps the handle: that saves a weak reference for each of
+        # the 100,000 jobs that may be waited for.
+        self._idle: WeakValueDictionary[str, Handle] = WeakValueDictionary()
+        self._started: dict[str, None] = {}  # in the order of the starts
+        # When each job that was not found is gone for good; in the order of these times.
+        self._missing: dict[str, float] = {}
+
+    def poll(self, job_id: str) -> Coroutine[object, object, JobSnapshot]:
+        """Ask about a job once, with a turn from `take_turn` and without a timeout.
+
+        The scheduler has a pace of its own and watches the time of all polls. This is no coroutine
+        function, because a frame more would cost every poll some time.
+        """
+        return self._transport.once(calls.status(job_id), scheduled=True)
+
+    async def close(self) -> None:
+        """End every wait."""
+        if self.scheduler is not None:
+            await self.scheduler.close()
+
+    def handle(self, job_id: str) -> Handle | None:
+        """Return the handle of a job while it is in use anywhere."""
+        if self.scheduler is not None:
+            holder = self.scheduler.streams.get(job_id)
+            if holder is not None:
+                return holder.job
+        return self._idle.get(job_id)
+
+    def add(self, handle: Handle) -> None:
+        """Find a handle by its id from now on, for as long as it is in use."""
+        self._idle[handle.id] = handle
+
+    def hold(self, handle: Handle) -> None:
+        """Let the stream of a job keep its handle; `add` undoes it."""
+        self._idle.pop(handle.id, None)
+
+    def note(self, snapshot: JobSnapshot) -> bool:
+        """Take note of any answer about a job; return `False` if the job was further on before."""
+        job_id = snapshot.job_id
+        if snapshot.status in TERMINAL:
+            self._started.pop(job_id, None)
+        if self._missing:
+            self._missing.pop(job_id, None)
+        handle = self.handle(job_id)
+        return handle is None or handle.note(snapshot)
+
+    def was_started(self, job_id: str) -> bool:
+        """Whether a job is known to be started, and not yet to have ended."""
+        return job_id in self._started
+
+    def note_start(self, job_id: str) -> None:
+        """Remember that a job was started."""
+        self._started[job_id] = None
+        if len(self._started) > MOST_STARTED:  # the first of them were never seen to end
+            del self._started[next(iter(self._started))]
+
+    def note_deletion(self, job_id: str) -> None:
+        """Remember that a job was deleted: it is gone at once."""
+        self._started.pop(job_id, None)
+        self._note_missing(job_id, grace=0.0)
+
+    def missing_until(self, job_id: str) -> float:
+        """Take note that a job was not found; return until when a lagging replica may be the reason.
+
+        That is half a minute from the first such answer, in the event loop's time.
+        """
+        until = self._missing.get(job_id)
+        return self._note_missing(job_id, NOT_FOUND_GRACE_SECONDS) if until is None else until
+
+    def _note_missing(self, job_id: str, grace: float) -> float:
+        now = asyncio.get_running_loop().time()
+        missing = self._missing
+        missing.pop(job_id, None)
+        missing[job_id] = now + grace
+        while missing[oldest := next(iter(missing))] < now - _MISSING_KEPT_SECONDS:
+            del missing[oldest]
+        return now + grace

@@ -9,9 +9,9 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
-from bulkverify.client import Client
+from bulkverify.client import Job, known_of
 from bulkverify.errors import (
     BulkVerifyError,
     ClientClosedError,
@@ -20,6 +20,7 @@ from bulkverify.errors import (
     TransportError,
 )
 from bulkverify.models import JobSnapshot
+from bulkverify.service.known import KnownJobs
 from bulkverify.service.logs import SafeLogger
 from bulkverify.service.timeouts import ORDINARY_SECONDS
 from bulkverify.waiting.agenda import Agenda
@@ -50,11 +51,11 @@ _MOST_COMPARED: Final = 2_000
 class Scheduler:
     """All the polling of one client."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, known: KnownJobs) -> None:
         """Start with nothing to do, for the event loop that runs."""
-        self._client = client
-        self._stats = client.stats
-        self._handles = client.handles
+        self._known = known
+        self._stats = known.stats
+        self.streams: dict[str, Stream] = {}  # of all jobs that are waited for, by id
         self._loop = asyncio.get_running_loop()
         # A stream whose `due` has changed is in there twice; what comes too early does not count.
         self._agenda: Agenda[Stream] = Agenda()
@@ -69,14 +70,9 @@ class Scheduler:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
 
-    @property
-    def streams(self) -> list[Stream]:
-        """The streams of all jobs that are waited for."""
-        return [stream for stream in self._handles.holders() if isinstance(stream, Stream)]
-
     async def close(self) -> None:
         """End every wait with `ClientClosedError`."""
-        streams = self.streams
+        streams = list(self.streams.values())
         for stream in streams:
             stream.fail(
                 ClientClosedError(
@@ -89,15 +85,15 @@ class Scheduler:
     def join(self, waiter: Waiter) -> None:
         """Take in a waiter: what is known already may end its wait, or else the job is asked about."""
         self._stats.waits += 1
-        holder = self._handles.holder(waiter.job.id)
-        stream = holder if isinstance(holder, Stream) else Stream(waiter.job)
-        known = stream.job.snapshot
-        if known is not None:
-            waiter.see(known)
+        stream = self.streams.get(waiter.job.id) or Stream(waiter.job)
+        job = stream.job
+        if job.snapshot is not None:
+            waiter.see(job.snapshot)
             if waiter.done():
                 return
-        if stream is not holder:
-            self._handles.hold(stream.job.id, stream)
+        if job.id not in self.streams:
+            self.streams[job.id] = stream
+            self._known.hold(job)
             self._stats.jobs += 1
         if waiter.timeout:  # with 0 it is due for its single poll, and not before
             self._deadlines.add(waiter)
@@ -118,17 +114,18 @@ class Scheduler:
     def part(self, waiter: Waiter) -> "asyncio.Task[None] | None":
         """Let a waiter go; return what polls for nobody now, for `end_all` to end."""
         waiter.leave()
-        stream = waiter.stream
-        if not isinstance(stream, Stream):  # what was known has ended the wait before it began
+        if not waiter.joined:  # what was known has ended the wait before it began
             return None
+        stream = self.streams[waiter.job.id]
         if waiter.timeout:
             self._deadlines.discard(waiter)
         stream.remove(waiter)
         if stream.awaited:
             return None
         stream.due = None
-        self._handles.release(stream.job.id)
-        if not self._handles.held:
+        self._known.add(stream.job)
+        del self.streams[stream.job.id]
+        if not self.streams:
             self._agenda.clear()
             self._ready.clear()
             self._deadlines.clear()
@@ -141,11 +138,10 @@ class Scheduler:
             return
         agenda = self._agenda
         agenda.add(stream.due, stream)
-        if (
-            agenda.count > _FEW and agenda.count > 2 * self._handles.held
-        ):  # most of it is out of date
+        # Most of it may be out of date.
+        if agenda.count > _FEW and agenda.count > 2 * len(self.streams):
             agenda.clear()
-            for one in self.streams:
+            for one in self.streams.values():
                 if one.due is not None and not one.ready:
                     agenda.add(one.due, one)
 
@@ -171,8 +167,7 @@ class Scheduler:
         try:
             now = self._loop.time()
             for waiter in self._deadlines.passed(now):
-                if isinstance(waiter.stream, Stream):
-                    waiter.stream.time_out(waiter)
+                self.streams[waiter.job.id].time_out(waiter)
             self._gather(now)
             self._forget_unwanted()
             while (
@@ -205,7 +200,7 @@ class Scheduler:
 
     def _break(self, error: BaseException) -> None:
         """End every wait because of a mistake of our own, which would else keep all of them for ever."""
-        for stream in self.streams:
+        for stream in list(self.streams.values()):
             stream.fail(error)
         if not isinstance(error, Exception):
             raise error
@@ -248,7 +243,7 @@ class Scheduler:
         While the budget is short, what is most overdue comes to the front, and they never are.
         """
         ready = self._ready
-        if len(ready) <= _FEW or len(ready) <= 2 * self._handles.held:
+        if len(ready) <= _FEW or len(ready) <= 2 * len(self.streams):
             return
         self._ready = deque(stream for stream in ready if stream.due is not None)
         for stream in ready:
@@ -279,7 +274,7 @@ class Scheduler:
             stream = ready[0]
             if stream.due is not None:
                 urgent = self._scarce and stream.is_urgent(now)
-                held = self._client.take_turn(urgent=urgent)
+                held = self._known.take_turn(urgent=urgent)
                 if held > 0 and self._scarce:
                     # Others may become urgent meanwhile.
                     self._held_until = now + min(held, URGENT_SECONDS / 2)
@@ -343,7 +338,7 @@ class Scheduler:
         outcome: JobSnapshot | BulkVerifyError
         try:
             try:
-                outcome = await self._client.poll(stream.job.id)
+                outcome = await self._known.poll(stream.job.id)
             except BulkVerifyError as error:
                 outcome = error
             except asyncio.CancelledError:
@@ -371,6 +366,19 @@ class Scheduler:
             raise asyncio.CancelledError
         self._stopped.discard(task)
         return RequestTimeoutError("The service did not answer the status call in time.")
+
+
+def scheduler_of(job: Job) -> Scheduler:
+    """Return the scheduler of a job's client; the first call makes it, and the client closes it.
+
+    Raises:
+        UsageError: the client belongs to another event loop.
+    """
+    known = known_of(job.client)
+    known.enter_loop()
+    if known.scheduler is None:
+        known.scheduler = Scheduler(known)
+    return cast("Scheduler", known.scheduler)
 
 
 async def end_all(tasks: Iterable["asyncio.Task[None] | None"]) -> None:

@@ -9,10 +9,10 @@ from typing import Final
 
 from tenacity.wait import wait_base
 
+from bulkverify.client import Job, known_of
 from bulkverify.errors import (
     BulkVerifyError,
     ConnectionFailedError,
-    IllegalTransitionError,
     JobNotFoundError,
     RateLimitedError,
     RequestTimeoutError,
@@ -20,13 +20,13 @@ from bulkverify.errors import (
     UnreadableAnswerError,
     UsageError,
 )
-from bulkverify.job import Job
-from bulkverify.lifecycle import JobStatus, observe
+from bulkverify.lifecycle import JobStatus
 from bulkverify.models import JobSnapshot
 from bulkverify.service.failures import LONGEST_PAUSE
+from bulkverify.service.known import KnownJobs
 from bulkverify.service.logs import SafeLogger
 from bulkverify.waiting.pacing import PollState, Progress
-from bulkverify.waiting.waiters import Waiter, not_started
+from bulkverify.waiting.waiters import Waiter, not_started, went_back
 
 _log: Final = SafeLogger(__name__)
 
@@ -95,7 +95,7 @@ class Stream:
     """
 
     __slots__ = (
-        "_first",
+        "_newest",
         "_polled_at",
         "_polls",
         "_progress",
@@ -113,7 +113,7 @@ class Stream:
         self.due: float | None = None
         self.ready = False
         self.task: asyncio.Task[None] | None = None
-        self._first: Waiter | None = None
+        self._newest: Waiter | None = None
         self._polls = 0
         self._polled_at: float | None = None
         self._progress: Progress | None = None
@@ -121,9 +121,13 @@ class Stream:
         self._trouble: _Trouble | None = None
 
     @property
+    def _known(self) -> KnownJobs:
+        return known_of(self.job.client)
+
+    @property
     def awaited(self) -> bool:
         """Whether anybody waits."""
-        return self._first is not None
+        return self._newest is not None
 
     def add(self, waiter: Waiter, now: float) -> bool:
         """Take in a waiter, and want a poll at once unless there has just been one.
@@ -131,12 +135,12 @@ class Stream:
         Returns:
             whether `due` has changed.
         """
-        waiter.stream = self
+        waiter.joined = True
         waiter.polls_before = self._polls
-        waiter.following = self._first
-        if self._first is not None:
-            self._first.preceding = waiter
-        self._first = waiter
+        waiter.older = self._newest
+        if self._newest is not None:
+            self._newest.newer = waiter
+        self._newest = waiter
         if self.task is not None:
             return False
         due = now if self._polled_at is None else max(now, self._polled_at + _FRESH_SECONDS)
@@ -150,13 +154,14 @@ class Stream:
 
     def remove(self, waiter: Waiter) -> None:
         """Let a waiter go."""
-        if waiter.preceding is None:
-            self._first = waiter.following
+        if waiter.newer is None:
+            self._newest = waiter.older
         else:
-            waiter.preceding.following = waiter.following
-        if waiter.following is not None:
-            waiter.following.preceding = waiter.preceding
-        waiter.stream = waiter.preceding = waiter.following = None
+            waiter.newer.older = waiter.older
+        if waiter.older is not None:
+            waiter.older.newer = waiter.newer
+        waiter.joined = False
+        waiter.newer = waiter.older = None
 
     def overdue(self, now: float) -> float:
         """Say by how many of its own delays the next poll is late; infinitely if it is urgent."""
@@ -199,7 +204,11 @@ class Stream:
         if isinstance(outcome, JobSnapshot):
             if self._trouble is not None:
                 self._trouble.failures = 0
-            self._seen(outcome, now)
+            known = self.job.snapshot
+            if self._known.note(outcome) or known is None:
+                self._seen(outcome, now)
+            else:
+                self._seen_stale(known, outcome, now)
         else:
             self._missed(outcome, now)
         self._plan(outcome, sent_at, now)
@@ -211,10 +220,10 @@ class Stream:
 
     def _waiters(self) -> Iterator[Waiter]:
         """Give all who wait."""
-        waiter = self._first
+        waiter = self._newest
         while waiter is not None:
             yield waiter
-            waiter = waiter.following
+            waiter = waiter.older
 
     def _troubled(self) -> _Trouble:
         if self._trouble is None:
@@ -222,10 +231,6 @@ class Stream:
         return self._trouble
 
     def _seen(self, snapshot: JobSnapshot, now: float) -> None:
-        known = self.job.snapshot
-        if known is not snapshot and known is not None:
-            self._seen_stale(known, snapshot, now)
-            return
         status = snapshot.status
         changed = status is not self._status
         if changed:
@@ -252,7 +257,7 @@ class Stream:
         if trouble.ready_since is None:
             trouble.ready_since = now
         seconds = now - trouble.ready_since
-        if seconds < UNSTARTED_SECONDS or self.job.client.was_started(self.job.id):
+        if seconds < UNSTARTED_SECONDS or self._known.was_started(self.job.id):
             return
         for waiter in self._waiters():
             if waiter.waits_for_start():
@@ -272,32 +277,25 @@ class Stream:
         trouble.stale += 1
         # Where polls are rare, two chance answers may be a minute apart.
         if trouble.stale > _FEW_STALE and now - trouble.stale_since >= STALE_SECONDS:
-            try:
-                observe(known.status, snapshot.status, job_id=snapshot.job_id)
-            except IllegalTransitionError as error:
-                error.snapshot = known
-                self.fail(error)
+            self.fail(went_back(known, snapshot))
 
     def _missed(self, error: BulkVerifyError, now: float) -> None:
         trouble = self._troubled()
         trouble.failures += 1
         trouble.last_error = error
         if isinstance(error, _WAITED_OUT) or (
-            isinstance(error, JobNotFoundError) and now < self._missing_until()
+            isinstance(error, JobNotFoundError) and now < self._known.missing_until(self.job.id)
         ):
             _log.info("job %s could not be asked about, will be again: %s", self.job.id, error)
         else:
             self.fail(error)
-
-    def _missing_until(self) -> float:
-        return self.job.client.missing_until(self.job.id)
 
     def _plan(self, outcome: JobSnapshot | BulkVerifyError, sent_at: float, now: float) -> None:
         """Set the next poll to when the most eager waiter wants it, and to its last chance at the latest."""
         margin = max(0.05, 2 * (now - sent_at))
         last_chance = math.inf
         policies: dict[int, Waiter] = {}  # each goes by the latest of those who brought it
-        waiter = self._first
+        waiter = self._newest
         while waiter is not None:
             deadline = waiter.deadline
             if deadline is not None and deadline <= now:
@@ -306,7 +304,7 @@ class Stream:
                 if deadline is not None and now < deadline - margin < last_chance:
                     last_chance = deadline - margin
                 policies.setdefault(id(waiter.policy), waiter)
-            waiter = waiter.following
+            waiter = waiter.older
         delay = min((self._ask(one, outcome, now) for one in policies.values()), default=math.inf)
         if delay == math.inf:
             self.due = None
@@ -316,7 +314,7 @@ class Stream:
             pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_PAUSE)
             self.due = max(self.due, now + pause)
         if isinstance(outcome, JobNotFoundError):  # whether it is there is known by then
-            self.due = min(self.due, self._missing_until())
+            self.due = min(self.due, self._known.missing_until(self.job.id))
 
     def _ask(self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float) -> float:
         """Ask a waiter's policy for its delay; where it is broken, that ends the waits that brought it."""

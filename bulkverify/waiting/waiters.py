@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from tenacity.wait import wait_base
 
+from bulkverify.client import Job
 from bulkverify.errors import (
     BulkVerifyError,
+    IllegalTransitionError,
     JobCancelledError,
     JobFailedError,
     JobNotStartedError,
@@ -16,8 +18,7 @@ from bulkverify.errors import (
     UnreachableStatusError,
     WaitTimeoutError,
 )
-from bulkverify.job import Job
-from bulkverify.lifecycle import JobStatus, can_reach, satisfies
+from bulkverify.lifecycle import REACHABLE, JobStatus, can_reach, in_words, satisfies
 from bulkverify.models import JobSnapshot
 
 
@@ -46,21 +47,21 @@ class Waiter(asyncio.Future[JobSnapshot]):
     no object of its own.
 
     Attributes:
-        stream: where it stands while it waits.
+        joined: whether the stream of its job has it.
         polls_before: how often the job had been asked about before.
-        preceding: the one who joined that stream after it, and so comes before it.
-        following: the one who joined that stream before it.
+        newer: the next newer waiter of that stream.
+        older: the next older one.
     """
 
     __slots__ = (
         "_report",
-        "following",
         "job",
+        "joined",
         "joined_at",
+        "newer",
+        "older",
         "policy",
         "polls_before",
-        "preceding",
-        "stream",
         "target",
         "timeout",
     )
@@ -94,10 +95,10 @@ class Waiter(asyncio.Future[JobSnapshot]):
         self.policy = policy
         self.joined_at = loop.time() if joined_at is None else joined_at
         self.timeout = timeout
-        self.stream: object = None
+        self.joined = False
         self.polls_before = 0
-        self.preceding: Waiter | None = None
-        self.following: Waiter | None = None
+        self.newer: Waiter | None = None
+        self.older: Waiter | None = None
         self._report = None if on_progress is None else _Changes(on_progress, context)
 
     @property
@@ -216,6 +217,19 @@ def not_started(snapshot: JobSnapshot, seconds: float) -> JobNotStartedError:
         "Start it with `await job.start()`, which spends the credits, and wait again.",
         job_id=snapshot.job_id,
         snapshot=snapshot,
+    )
+
+
+def went_back(known: JobSnapshot, snapshot: JobSnapshot) -> IllegalTransitionError:
+    """Make the error for a job that stays reported as in an earlier status."""
+    return IllegalTransitionError(
+        f"Job {known.job_id} was {known.status} and was then reported as {snapshot.status}; "
+        f"after {known.status} only {in_words(REACHABLE[known.status]) or 'nothing'} can come. "
+        "Ask for the status again: a single such answer is usually a lagging replica.",
+        job_id=known.job_id,
+        snapshot=known,
+        known=known.status,
+        seen=snapshot.status,
     )
 
 

@@ -10,13 +10,13 @@ from typing import Final
 
 from tenacity.wait import wait_base
 
+from bulkverify.client import Job
 from bulkverify.errors import BulkVerifyError, UsageError
-from bulkverify.job import Job
 from bulkverify.lifecycle import JobStatus, StatusName, parse_status
 from bulkverify.limits import DEFAULT_TIMEOUT
 from bulkverify.models import JobSnapshot
 from bulkverify.waiting.pacing import wait_for_progress
-from bulkverify.waiting.scheduler import Scheduler, end_all
+from bulkverify.waiting.scheduler import end_all, scheduler_of
 from bulkverify.waiting.waiters import Waiter, Watcher
 
 _DEFAULT_WAIT: Final = wait_for_progress()
@@ -61,7 +61,7 @@ async def wait_until(
         UsageError: an argument can't be right.
     """
     waiter = _waiting(status, timeout, wait, on_progress)(job=job)
-    scheduler = job.client.attached(Scheduler)
+    scheduler = scheduler_of(job)
     try:
         scheduler.join(waiter)
         return await waiter
@@ -148,7 +148,7 @@ async def watch(
             `wait_until`.
     """
     watcher = Watcher(job=job, timeout=_check_timeout(timeout), policy=_check_wait(wait))
-    scheduler = job.client.attached(Scheduler)
+    scheduler = scheduler_of(job)
     try:
         scheduler.join(watcher)
         while (snapshot := await watcher.next()) is not None:
@@ -169,7 +169,7 @@ class _Crowd:
     async def join(self, jobs: Iterable[Job]) -> None:
         """Begin to wait for all of these; however many they are, others get their turns."""
         for count, job in enumerate(jobs, start=1):
-            scheduler = job.client.attached(Scheduler)  # refuses a client of another event loop
+            scheduler = scheduler_of(job)  # refuses a client of another event loop
             waiter = self._waiting(job=job)
             self.waiters.append(waiter)
             waiter.add_done_callback(self.ended.put_nowait, context=self._context)
@@ -179,9 +179,7 @@ class _Crowd:
 
     async def leave(self) -> None:
         """Let all of them go, and end the polls that nobody waits for."""
-        await end_all(
-            [waiter.job.client.attached(Scheduler).part(waiter) for waiter in self.waiters]
-        )
+        await end_all([scheduler_of(waiter.job).part(waiter) for waiter in self.waiters])
 
 
 def _waiting(

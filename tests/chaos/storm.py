@@ -16,7 +16,7 @@ import attrs
 
 from bulkverify import Client, Stats
 from bulkverify.sandbox import FaultKind, Sandbox
-from bulkverify.waiting.scheduler import Scheduler
+from bulkverify.waiting.scheduler import scheduler_of
 
 from .books import Books, WatchfulLedger
 from .clock import JumpingLoop
@@ -193,9 +193,9 @@ def _check_books(ledger: WatchfulLedger, books: Books) -> None:
 def _check_clients(clients: list[Client], books: Books) -> None:
     """See that nobody is waited for when nobody waits."""
     for client in clients:
-        scheduler = client.attached(Scheduler)
+        scheduler = scheduler_of(client.job("any"))
         kept = {
-            "handles": client.handles.held,
+            "streams": len(scheduler.streams),
             "agenda": scheduler._agenda.count,
             "ready": len(scheduler._ready),
             "deadlines": scheduler._deadlines._kept,

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from tenacity import wait_fixed
 
-import bulkverify.client
 from bulkverify import (
     Acknowledgement,
     Client,
@@ -18,10 +17,12 @@ from bulkverify import (
     verify_list,
     wait_until,
 )
+from bulkverify.client import known_of
 from bulkverify.run.outages import Outages
 from bulkverify.sandbox import FaultKind
+from bulkverify.service import known
 from bulkverify.service.answers import retry_after
-from bulkverify.waiting.scheduler import MOST_IN_FLIGHT, Scheduler
+from bulkverify.waiting.scheduler import MOST_IN_FLIGHT, scheduler_of
 from tests.scripted import JOB_ID, ScriptedClient, seen
 from tests.served import ADDRESSES, completed, fault, served, uploaded
 
@@ -72,7 +73,7 @@ async def test_those_who_give_up_while_the_budget_is_short_are_forgotten() -> No
         patient = asyncio.create_task(wait_until(client.job(JOB_ID)))
         for beginning in range(0, 2000, 50):
             await asyncio.gather(*map(give_up, range(beginning, beginning + 50)))
-            assert len(client.attached(Scheduler)._ready) <= 250
+            assert len(scheduler_of(client.job(JOB_ID))._ready) <= 250
         patient.cancel()
         await asyncio.wait({patient})
 
@@ -81,13 +82,13 @@ async def test_those_who_give_up_while_the_budget_is_short_are_forgotten() -> No
 async def test_lists_that_were_started_and_never_asked_about_are_not_remembered_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bulkverify.client, "MOST_STARTED", 2)
+    monkeypatch.setattr(known, "MOST_STARTED", 2)
     async with served() as (_, client):
         jobs = [await uploaded(client) for _ in range(4)]
         for job in jobs:
             await job.start()
-        assert [client.was_started(job.id) for job in jobs] == [False, False, True, True]
-        assert len(client._started) == 2
+        assert [known_of(client).was_started(job.id) for job in jobs] == [False, False, True, True]
+        assert len(known_of(client)._started) == 2
 
 
 @pytest.mark.asyncio
@@ -107,7 +108,7 @@ async def test_a_run_loses_patience_by_the_clock_that_its_pauses_go_by() -> None
 @pytest.mark.looptime
 async def test_a_poll_that_is_cancelled_before_it_begins_gives_its_room_back() -> None:
     async with ScriptedClient([seen("verifying")]) as client:
-        scheduler = client.attached(Scheduler)
+        scheduler = scheduler_of(client.job(JOB_ID))
         for _ in range(MOST_IN_FLIGHT):
             task = asyncio.create_task(wait_until(client.job(JOB_ID)))
             await asyncio.sleep(0)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-import bulkverify.client
 from bulkverify import Client
 from bulkverify.run import outages
 from bulkverify.sandbox import Sandbox
+from bulkverify.service import known
 
 from .lists import FAST as QUICKLY
 from .lists import D, U
@@ -33,7 +33,7 @@ async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outages, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(outages, "LONGEST_OUTAGE", 0.1)
-    monkeypatch.setattr(bulkverify.client, "NOT_FOUND_GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(known, "NOT_FOUND_GRACE_SECONDS", 0.05)
 
 
 @pytest.fixture

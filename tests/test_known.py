@@ -1,0 +1,113 @@
+import asyncio
+import gc
+from weakref import ref
+
+import pytest
+from tenacity import wait_fixed
+
+from bulkverify import Client, Job, JobStatus, wait_until
+from bulkverify.client import known_of
+from bulkverify.waiting.scheduler import scheduler_of
+from bulkverify.waiting.waiters import went_back
+from tests.scripted import JOB_ID, ScriptedClient, seen
+from tests.test_lifecycle import MAY_FOLLOW, cells
+
+
+def new_job() -> Job:
+    return Client("k").job(JOB_ID)
+
+
+def test_a_client_completes_to_the_calls_of_its_users() -> None:
+    calls = [
+        "base_url",
+        "close",
+        "credits",
+        "delete",
+        "download",
+        "job",
+        "rows",
+        "start",
+        "stats",
+        "status",
+        "upload",
+        "verify",
+    ]
+    assert [name for name in dir(Client("k")) if not name.startswith("_")] == calls
+
+
+def test_a_handle_is_found_for_as_long_as_somebody_has_it() -> None:
+    client = Client("k")
+    job = client.job("a")
+    assert client.job("a") is job
+    assert client.job("b") is not job
+    gone = ref(job)
+    del job
+    gc.collect()
+    assert gone() is None
+    assert known_of(client).handle("a") is None
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_handle_stays_while_its_job_is_waited_for() -> None:
+    async with ScriptedClient([seen("verifying")]) as client:
+        known = known_of(client)
+        wait = asyncio.create_task(wait_until(client.job(JOB_ID), wait=wait_fixed(5)))
+        await asyncio.sleep(7)
+        gc.collect()
+        job = client.job(JOB_ID)
+        assert not known._idle
+        assert scheduler_of(job).streams[JOB_ID].job is job
+        assert job.snapshot is not None
+        wait.cancel()
+        await asyncio.wait([wait])
+        assert not scheduler_of(job).streams
+        assert client.job(JOB_ID) is job
+        del job, wait
+        gc.collect()
+        assert known.handle(JOB_ID) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "status"), [(known, status) for known, status, legal in cells(MAY_FOLLOW) if legal]
+)
+def test_a_snapshot_that_may_follow_is_what_is_known_from_then_on(
+    known: JobStatus, status: JobStatus
+) -> None:
+    job, later = new_job(), seen(status)
+    assert job.note(seen(known))
+    assert job.note(later)
+    assert job.snapshot is later
+
+
+@pytest.mark.parametrize(
+    ("known", "status"),
+    [(known, status) for known, status, legal in cells(MAY_FOLLOW) if not legal],
+)
+def test_a_snapshot_that_can_not_follow_is_refused_and_its_error_names_the_job_and_both_statuses(
+    known: JobStatus, status: JobStatus
+) -> None:
+    job, first, later = new_job(), seen(known), seen(status)
+    assert job.note(first)
+    assert not job.note(later)
+    assert job.snapshot is first
+    error = went_back(first, later)
+    assert f"Job {JOB_ID} was {known} and was then reported as {status};" in str(error)
+    assert (error.job_id, error.known, error.seen) == (JOB_ID, known, status)
+    assert error.snapshot is first
+
+
+@pytest.mark.parametrize(
+    ("known", "what_can_come"),
+    [("completed", "only nothing can"), ("verifying", "only completed, failed, cancelled can")],
+)
+def test_an_illegal_step_says_what_can_come(known: str, what_can_come: str) -> None:
+    assert what_can_come in str(went_back(seen(known), seen("ready")))
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_a_job_that_is_new_to_us_may_be_anywhere(status: JobStatus) -> None:
+    job = new_job()
+    assert job.note(seen(status))
+    assert job.snapshot is not None
+    assert job.snapshot.status is status
