@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from bulkverify.run.plan import plan_list
     from bulkverify.run.source import RunSource
     from bulkverify.run.verify import verify_list, verify_rows
-    from bulkverify.service.stats import Stats
+    from bulkverify.service.transport import Stats
     from bulkverify.service.uploads import UploadSource
     from bulkverify.waiting.pacing import PollState, Progress, wait_for_progress
     from bulkverify.waiting.waits import as_completed, wait_all, wait_until, watch
@@ -184,7 +184,7 @@ _HOMES: Final = {
     "RunReport": "run.models",
     "RunSource": "run.source",
     "Stage": "run.models",
-    "Stats": "service.stats",
+    "Stats": "service.transport",
     "StatusName": "lifecycle",
     "UploadSource": "service.uploads",
     "Verdict": "models",

@@ -25,8 +25,7 @@ from bulkverify.service import calls as wire
 from bulkverify.service import money, uploads
 from bulkverify.service.key import check_base_url, read_key
 from bulkverify.service.known import KnownJobs
-from bulkverify.service.stats import Stats
-from bulkverify.service.transport import Transport
+from bulkverify.service.transport import Stats, Transport
 from bulkverify.service.uploads import UploadSource
 
 DEFAULT_BASE_URL: Final = "https://api.bouncify.io/v1"

@@ -222,7 +222,7 @@ async def test_a_start_is_looked_up_before_it_is_repeated() -> None:
         job = await client.upload(ADDRESSES)
         sandbox.advance(60)
         sandbox.inject(fault("start", FaultKind.DROP_AFTER))
-        client._transport._backoff = while_the_status_catches_up  # type: ignore[assignment]
+        client._transport.retrying.backoff = while_the_status_catches_up  # type: ignore[assignment]
         await job.start()
         assert sandbox.ledger.requests["start"] == 1
         assert sandbox.ledger.requests["status"] == 1

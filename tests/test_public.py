@@ -44,8 +44,8 @@ USERS = {"lists": {"run", "cli"}, "sandbox": {"cli"}, "testing": set[str]()}
 # Within a package, each module may import those before it.
 ORDER = {
     "service": """
-        stats logs key converter answers calls counting uploads budget failures timeouts
-        middleware sessions transport known money
+        logs key converter answers calls counting uploads budget timeouts
+        retrying middleware translation sessions transport known money
     """,
     "results": "records rows downloads",
     "waiting": "agenda deadlines pacing waiters streams scheduler waits",

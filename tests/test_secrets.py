@@ -12,7 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlencode
 
 import aiohttp
 import pytest
@@ -22,8 +22,8 @@ from tenacity import wait_none
 
 from bulkverify import BulkVerifyError, Client, TransportError, UsageError, wait_until, watch
 from bulkverify.sandbox import FaultKind
-from bulkverify.service.failures import translate
 from bulkverify.service.key import Secret
+from bulkverify.service.translation import translate
 from tests.served import ADDRESSES, fault, served
 
 KEY = "s3cr3t-Key/with+odd&chars=äöü"
@@ -200,11 +200,11 @@ async def test_no_failure_to_connect_says_the_key(
 @pytest.mark.asyncio
 async def test_a_whole_run_logs_and_shows_no_key(logged: io.StringIO, tmp_path: Path) -> None:
     asyncio.get_running_loop().set_debug(True)
-    async with served() as (sandbox, plain):
+    async with served() as (sandbox, _):
         sandbox.inject(fault("status", FaultKind.ANSWER, times=2))
         sandbox.inject(fault("start", FaultKind.DROP_AFTER))
         async with Client(
-            plain._transport._secret._value,
+            sandbox.api_key,
             base_url=sandbox.url,
             backoff=wait_none(),
             requests_per_minute=None,
@@ -300,7 +300,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BULKVERIFY_BASE_URL", "https://api.validto.com/v1/")
     client = Client()
     assert repr(client) == "<Client of https://api.validto.com/v1>"
-    assert client._transport._secret._value == KEY
+    assert client._transport._secret.query == urlencode({"apikey": KEY})
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ from bulkverify import (
 from bulkverify._version import __version__
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from bulkverify.service.answers import Answer, Endpoint
-from bulkverify.service.failures import LONGEST_PAUSE, ConnectionLostError, may_repeat, translate
+from bulkverify.service.middleware import ConnectionLostError
+from bulkverify.service.retrying import LONGEST_RETRY_AFTER, may_repeat
+from bulkverify.service.translation import translate
 from bulkverify.service.transport import _read_answer
 from bulkverify.testing import virtual_clock
 from tests.wire import CREDITS, UPLOADED, Arrived, http, wire
@@ -109,11 +111,11 @@ def test_what_went_wrong_with_an_answer_is_told_as_such() -> None:
 @pytest.mark.parametrize(
     ("error", "repeatable", "otherwise"),
     [
-        (RateLimitedError(retry_after=LONGEST_PAUSE), True, True),
-        (RateLimitedError(retry_after=LONGEST_PAUSE + 0.1), False, False),
+        (RateLimitedError(retry_after=LONGEST_RETRY_AFTER), True, True),
+        (RateLimitedError(retry_after=LONGEST_RETRY_AFTER + 0.1), False, False),
         (RateLimitedError(), True, True),
-        (ServerError(retry_after=LONGEST_PAUSE), True, False),
-        (ServerError(retry_after=LONGEST_PAUSE + 0.1), False, False),
+        (ServerError(retry_after=LONGEST_RETRY_AFTER), True, False),
+        (ServerError(retry_after=LONGEST_RETRY_AFTER + 0.1), False, False),
         (ConnectionFailedError(sent=True), True, False),
         (ConnectionFailedError(sent=False), True, True),
         (RequestTimeoutError(sent=True), True, False),

@@ -25,11 +25,10 @@ _SHORT_ESCAPES: Final = dict(zip("\b\f\n\r\t\"'/\\", "bfnrt\"'/\\", strict=True)
 class Secret:
     """The API key, shown nowhere: `repr`, `str` and a formatted log record give asterisks."""
 
-    __slots__ = ("_beginning", "_following", "_value", "query")
+    __slots__ = ("_beginning", "_following", "query")
 
     def __init__(self, value: str) -> None:
         """Keep the key, which must be text that UTF-8 can write."""
-        self._value = value
         self.query = urlencode({"apikey": value})
         spelled = list(_spelled(value))
         self._beginning = re.compile("".join(spelled[:_TELLING_CHARACTERS]))
@@ -50,8 +49,8 @@ class Secret:
             encoded=True,
         )
 
-    def quieted(self, model: ModelT) -> ModelT:
-        """Return what the service told without the key in its message: it may have echoed the URL."""
+    def redacted(self, model: ModelT) -> ModelT:
+        """Return a model without the key in its message: the service may have echoed the URL."""
         message = getattr(model, "message", "")
         said = self.redact(message)
         return model if said == message else attrs.evolve(model, message=said)  # type: ignore[misc]

@@ -5,14 +5,32 @@ the URL without the key, and so do the response and every error.
 """
 
 from http import HTTPStatus
+from typing import Final
 
 import aiohttp
 from aiohttp.tracing import Trace
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from bulkverify.service.failures import ConnectionLostError, lost
 from bulkverify.service.key import Secret
+
+NEVER_SENT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.ClientHttpProxyError,
+)
+"""Errors that come before a request leaves; with any other, it may have arrived."""
+
+
+class ConnectionLostError(aiohttp.ClientError):
+    """A connection broke; aiohttp does not answer this class by sending the request again."""
+
+    def __init__(self, cause: BaseException | str) -> None:
+        """Name the cause, without what an error of aiohttp says itself: it may hold the URL."""
+        if not isinstance(cause, str):
+            cause = getattr(cause, "strerror", None) or type(cause).__name__
+        super().__init__(cause)
 
 
 class KeyOnTheWire:
@@ -51,20 +69,19 @@ class KeyOnTheWire:
             if request.response is not None:  # it has kept the URL as it was written
                 request.response._request_info = request.request_info  # noqa: SLF001
         if failure is not None:
-            self._lost = lost(failure)
+            self._lost = not isinstance(failure, NEVER_SENT)
             try:
                 raise self._without_key(failure, request)
             finally:
                 del failure
         self._lost = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        self._quiet_headers(response)
+        self._redact_headers(response)
         return response
 
     def _without_key(self, error: BaseException, request: aiohttp.ClientRequest) -> BaseException:
         """Return an error without the key in its text, its chain and the locals of its frames."""
-        if isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError) and lost(
-            error
-        ):
+        broke = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
+        if broke and not isinstance(error, NEVER_SENT):
             return ConnectionLostError(error)
         if isinstance(error, aiohttp.ClientResponseError):
             error.request_info = request.request_info
@@ -75,16 +92,16 @@ class KeyOnTheWire:
         error.__cause__ = error.__context__ = None
         return error.with_traceback(None)
 
-    def _quiet_headers(self, response: aiohttp.ClientResponse) -> None:
+    def _redact_headers(self, response: aiohttp.ClientResponse) -> None:
         """Take the key out of the headers of an answer: a redirect often repeats the URL."""
         headers = response.headers
         if not self._secret.is_in("\n".join(headers.values())):
             return
         redact, redact_bytes = self._secret.redact, self._secret.redact_bytes
-        quiet = CIMultiDictProxy(
+        redacted = CIMultiDictProxy(
             CIMultiDict((name, redact(said)) for name, said in headers.items())
         )
-        response._headers = response._cache["headers"] = quiet  # noqa: SLF001 - there is no public way
+        response._headers = response._cache["headers"] = redacted  # noqa: SLF001 - there is no public way
         raw = response.raw_headers
         response._raw_headers = tuple((name, redact_bytes(said)) for name, said in raw)  # noqa: SLF001
         response._cache.pop("raw_headers", None)  # noqa: SLF001

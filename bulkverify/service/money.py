@@ -158,40 +158,28 @@ async def start(transport: Transport, job_id: str) -> Acknowledgement:
             return Acknowledgement(job_id=job_id, message=snapshot.message)
         return None
 
-    try:
-        return await _repeat(
-            transport,
-            wire.start(job_id),
-            done=AlreadyStartedError,
-            arrived=partial(may_be_paid, endpoint=Endpoint.START),
-            look_up=already_verifying,
+    def uncertain(error: TransportError | ServiceError) -> StartUncertainError:
+        return StartUncertainError(
+            f"No answer told whether the start of job {job_id} arrived: {error} Start it again: if the "
+            "first did arrive, the service says so and charges nothing.",
+            job_id=job_id,
         )
-    except _LostError as lost:
-        error = lost.error
-    raise StartUncertainError(
-        f"No answer told whether the start of job {job_id} arrived: {error} Start it again: if the "
-        "first did arrive, the service says so and charges nothing.",
-        job_id=job_id,
-    ) from error
+
+    return await _repeat(
+        transport,
+        wire.start(job_id),
+        done=AlreadyStartedError,
+        arrived=partial(may_be_paid, endpoint=Endpoint.START),
+        look_up=already_verifying,
+        uncertain=uncertain,
+    )
 
 
 async def delete(transport: Transport, job_id: str) -> Acknowledgement:
     """Delete a list; where the answer was lost, that it is gone is what was asked for."""
-    try:
-        return await _repeat(
-            transport, wire.delete(job_id), done=JobNotFoundError, arrived=_may_have_arrived
-        )
-    except _LostError as lost:
-        error = lost.error
-    raise error
-
-
-class _LostError(Exception):
-    """No attempt succeeded, and at least one of them may have arrived."""
-
-    def __init__(self, error: TransportError | ServiceError) -> None:
-        super().__init__()
-        self.error = error
+    return await _repeat(
+        transport, wire.delete(job_id), done=JobNotFoundError, arrived=_may_have_arrived
+    )
 
 
 async def _repeat(
@@ -201,10 +189,17 @@ async def _repeat(
     done: type[ServiceError],
     arrived: Callable[[TransportError | ServiceError], bool],
     look_up: Callable[[], Awaitable[Acknowledgement | None]] | None = None,
+    uncertain: Callable[[TransportError | ServiceError], TransportError] | None = None,
 ) -> Acknowledgement:
-    """Send a call until it is answered; once an answer was lost, `done` means that it had arrived.
+    """Send a call until it is answered.
 
-    `arrived` tells whether an attempt that ended in an error may have had an effect.
+    Args:
+        transport: sends it.
+        call: the call.
+        done: the refusal that means success once an answer was lost: that attempt had arrived.
+        arrived: tells of the error of an attempt whether that may have had an effect.
+        look_up: asks, once an answer was lost, whether the call is still needed.
+        uncertain: makes the error to raise where an answer was lost and no attempt succeeded.
     """
     lost = False
 
@@ -225,6 +220,6 @@ async def _repeat(
     try:
         return await transport.retrying(attempt, repeatable=True)
     except (TransportError, ServiceError) as error:
-        if not lost:
-            raise
-        raise _LostError(error) from error
+        if lost and uncertain is not None:
+            raise uncertain(error) from error
+        raise

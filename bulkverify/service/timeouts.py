@@ -6,11 +6,14 @@ import aiohttp
 
 from bulkverify.service.answers import Endpoint
 from bulkverify.service.calls import Call
-from bulkverify.service.failures import CONNECT_TIMEOUT
 
 T = TypeVar("T")
 
+CONNECT_TIMEOUT: Final = 15.0
+"""For a connection to come up."""
+
 READ_TIMEOUT: Final = 60.0
+"""For the next piece of an answer to come."""
 
 ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
 """The time that a request without a body of any size may take, until its answer has been read."""

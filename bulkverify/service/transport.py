@@ -6,7 +6,7 @@ and raised by those that do not. The key is in none of them, as only the last mi
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from functools import partial
 from io import BytesIO
 from typing import Final, TypeVar
@@ -14,14 +14,6 @@ from urllib.parse import urlencode
 
 import aiohttp
 import attrs
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_exponential,
-    wait_random,
-)
 from tenacity.wait import wait_base
 from yarl import URL
 
@@ -35,20 +27,38 @@ from bulkverify.errors import (
 from bulkverify.service.answers import Answer, Endpoint
 from bulkverify.service.budget import Budget
 from bulkverify.service.calls import LARGEST_ANSWER_BYTES, LARGEST_RESULTS_BYTES, Call, is_results
-from bulkverify.service.failures import LONGEST_PAUSE, may_repeat, translate
 from bulkverify.service.key import Secret
-from bulkverify.service.logs import SafeLogger
 from bulkverify.service.middleware import KeyOnTheWire
+from bulkverify.service.retrying import LONGEST_RETRY_AFTER, Retrying
 from bulkverify.service.sessions import HEADERS, Sessions, closed_error
-from bulkverify.service.stats import Stats
 from bulkverify.service.timeouts import BEGINNING_SECONDS, NO_TIMEOUT, READ_TIMEOUT, timeout_of
+from bulkverify.service.translation import translate
 
 T = TypeVar("T")
-_log: Final = SafeLogger(__name__)
 
 _BEGINNING_BYTES: Final = 64
 _JSON_HEADERS: Final = {**HEADERS, "Content-Type": "application/json"}
-_BACKOFF: Final = wait_exponential(multiplier=0.5, max=20.0) + wait_random(0.0, 0.5)
+
+
+@attrs.define(kw_only=True)
+class Stats:
+    """Counters of one client, since it was made.
+
+    Attributes:
+        requests: sent, each attempt and each poll for itself.
+        retries: attempts that repeated a failed one.
+        throttles: answers of the service that said 429.
+        polls: status requests sent for somebody who waits.
+        jobs: jobs that have been waited for, each stretch of waiting for itself.
+        waits: waits that have begun.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    throttles: int = 0
+    polls: int = 0
+    jobs: int = 0
+    waits: int = 0
 
 
 class Transport:
@@ -73,8 +83,7 @@ class Transport:
         self._repeatable: Final = KeyOnTheWire(secret, repeatable=True)
         # Our own session has them as its defaults, which saves building them for every request.
         self._headers = None if session is None else HEADERS
-        self._attempts = attempts
-        self._backoff = backoff or _BACKOFF
+        self.retrying: Final = Retrying(attempts, backoff, self._count_retry)
         self._budget = Budget(requests_per_minute)
         self.take_for_poll: Final = partial(self._budget.take_for_poll, Endpoint.STATUS)
         self.enter_loop: Final = self._sessions.enter_loop
@@ -107,42 +116,8 @@ class Transport:
             raise outcome
         return outcome
 
-    async def retrying(
-        self, attempt: Callable[[], Awaitable[T]], *, repeatable: bool, made: int = 0
-    ) -> T:
-        """Make attempts until one succeeds, fails for good, or there have been enough.
-
-        Args:
-            attempt: sends a request once.
-            repeatable: whether an attempt that may have arrived can be made again; one that
-                provably had no effect always is.
-            made: how many attempts were made before, which leaves fewer.
-        """
-        try:
-            return await attempt()
-        except BulkVerifyError as error:
-            if not (self._attempts > made + 1 and may_repeat(error, repeatable=repeatable)):
-                raise
-            failure: BulkVerifyError | None = error
-
-        # The first attempt goes out without tenacity, which would add a third to the cost of a
-        # request; from here on it owns the loop, beginning with the failure at hand.
-        async def replay_then_attempt() -> T:
-            nonlocal failure
-            if failure is not None:
-                known, failure = failure, None
-                raise known
-            self.stats.retries += 1
-            return await attempt()
-
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(self._attempts - made),
-            wait=self._pause,
-            retry=retry_if_exception(lambda error: may_repeat(error, repeatable=repeatable)),
-            before_sleep=_log_retry,
-            reraise=True,
-        )
-        return await retrying(replay_then_attempt)
+    def _count_retry(self) -> None:
+        self.stats.retries += 1
 
     async def open(self, call: Call[None]) -> "Body":
         """Send a request whose answer is a file exactly once, and return its body unread.
@@ -177,25 +152,20 @@ class Transport:
         if isinstance(answer, TransportError):
             return self.redacted(answer)
         try:
-            return self._secret.quieted(call.parse(answer))
+            return self._secret.redacted(call.parse(answer))
         except BulkVerifyError:
             # Texts are cut to fit into a message, and of a key that was cut a part would stay: so the
             # answer is read again without it.
             answer = attrs.evolve(answer, body=self._secret.redact_bytes(answer.body))
         try:
-            return self._secret.quieted(call.parse(answer))
+            return self._secret.redacted(call.parse(answer))
         except BulkVerifyError as error:
             refusal = self.redacted(error)
         if isinstance(refusal, RateLimitedError):
             self.stats.throttles += 1
-            pause = refusal.retry_after and min(refusal.retry_after, LONGEST_PAUSE)
+            pause = refusal.retry_after and min(refusal.retry_after, LONGEST_RETRY_AFTER)
             self._budget.throttled(call.endpoint, pause)
         return refusal
-
-    def _pause(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = getattr(error, "retry_after", None) or 0.0
-        return max(asked, self._backoff(state))
 
     # From here on aiohttp is touched: failures are returned, and never raised.
 
@@ -360,10 +330,3 @@ async def _read_answer(
     except (aiohttp.ClientError, OSError) as error:
         return translate(error, endpoint=endpoint, answering=True)
     return Answer(status=response.status, headers=response.headers, body=b"".join(pieces))
-
-
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    _log.info(
-        "attempt %d failed, next in %.1f s: %s", state.attempt_number, state.upcoming_sleep, error
-    )

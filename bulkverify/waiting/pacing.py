@@ -112,13 +112,6 @@ class PollState(RetryCallState):
         self._outcome: Future | None = None
 
     @property
-    def first_progress(self) -> tuple[float, int] | None:
-        """When, in seconds since the wait began, the first rise was seen, and how many were verified."""
-        if self.progress is None:
-            return None
-        return self.progress.first_at - self.start_time, self.progress.first
-
-    @property
     def outcome(self) -> Future | None:  # tenacity has an attribute
         """The last answer as tenacity holds it: made when asked for, since few strategies look."""
         if self._outcome is None and self._answer is not None:

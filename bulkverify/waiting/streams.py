@@ -22,9 +22,9 @@ from bulkverify.errors import (
 )
 from bulkverify.lifecycle import JobStatus
 from bulkverify.models import JobSnapshot
-from bulkverify.service.failures import LONGEST_PAUSE
 from bulkverify.service.known import KnownJobs
 from bulkverify.service.logs import SafeLogger
+from bulkverify.service.retrying import LONGEST_RETRY_AFTER
 from bulkverify.waiting.pacing import PollState, Progress
 from bulkverify.waiting.waiters import Waiter, not_started, went_back
 
@@ -311,7 +311,7 @@ class Stream:
             return
         self.due = min(now + delay, last_chance)
         if not isinstance(outcome, JobSnapshot):
-            pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_PAUSE)
+            pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
             self.due = max(self.due, now + pause)
         if isinstance(outcome, JobNotFoundError):  # whether it is there is known by then
             self.due = min(self.due, self._known.missing_until(self.job.id))

@@ -32,7 +32,7 @@ from bulkverify import (
 )
 from bulkverify.lifecycle import JobStatus, satisfies
 from bulkverify.limits import WINDOW_SECONDS
-from bulkverify.service.failures import LONGEST_PAUSE
+from bulkverify.service.retrying import LONGEST_RETRY_AFTER
 from bulkverify.service.timeouts import ORDINARY_SECONDS
 
 from .books import Books
@@ -41,7 +41,7 @@ from .weather import Nobody, Staff
 T = TypeVar("T")
 
 PATIENT = 4 * 3600.0
-LONGEST_POLL = LONGEST_PAUSE + WINDOW_SECONDS + ORDINARY_SECONDS
+LONGEST_POLL = LONGEST_RETRY_AFTER + WINDOW_SECONDS + ORDINARY_SECONDS
 """A pause that the service asks for, a turn in the budget, and the request."""
 MOST_ATTEMPTS = 60
 MOST_WAITS = 60

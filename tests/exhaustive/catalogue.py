@@ -14,7 +14,7 @@ from bulkverify.sandbox.faults import endpoints_of
 from bulkverify.sandbox.ledger import Endpoint
 from bulkverify.service.answers import Answer, accepted
 from bulkverify.service.answers import Endpoint as SDKEndpoint
-from bulkverify.service.failures import LONGEST_PAUSE
+from bulkverify.service.retrying import LONGEST_RETRY_AFTER
 
 KEY: Final = "k5e8y1r7d3t9q2w6z4x0c8v1b7n3m5j9h2g6"
 """The API key; no text that a user sees may hold eight characters of it."""
@@ -116,7 +116,7 @@ def _kind(endpoint: Endpoint, mishap: Mishap) -> tuple[str, ...]:
         case FaultKind.ANSWER | FaultKind.ANSWER_AFTER:
             return fault.kind, _meaning(endpoint, fault), str(refuses(endpoint, fault))
         case FaultKind.THROTTLE:
-            return fault.kind, str((fault.retry_after or 0) > LONGEST_PAUSE)
+            return fault.kind, str((fault.retry_after or 0) > LONGEST_RETRY_AFTER)
         case FaultKind.CLOCK_JUMP:
             return (fault.kind,)
     return (mishap.name,)

@@ -263,7 +263,6 @@ def errors_of_a_run(error: IncompleteRunError, refusal: JournalError) -> None:
 def policies(state: PollState) -> None:
     assert_type(state.snapshot, JobSnapshot | None)
     assert_type(state.progress, Progress | None)
-    assert_type(state.first_progress, tuple[float, int] | None)
     assert_type(state.failures, int)
     assert_type(wait_for_progress()(state), float)
 

@@ -1,0 +1,113 @@
+"""Sending a request again: which errors allow that, how often, and after how long a pause."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
+from tenacity.wait import wait_base
+
+from bulkverify.errors import (
+    BulkVerifyError,
+    ConnectionFailedError,
+    IncompleteDownloadError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+    UnreadableAnswerError,
+)
+from bulkverify.service.logs import SafeLogger
+
+T = TypeVar("T")
+_log: Final = SafeLogger(__name__)
+
+LONGEST_RETRY_AFTER: Final = 120.0
+"""The longest `Retry-After`, in seconds, that is waited out; a longer one is raised to the caller."""
+
+_BACKOFF: Final = wait_exponential(multiplier=0.5, max=20.0) + wait_random(0.0, 0.5)
+
+
+def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
+    """Tell whether a request that ended in `error` may be sent again: an allow-list.
+
+    Args:
+        error: what a single attempt raised.
+        repeatable: whether sending it twice does no harm.
+    """
+    if isinstance(error, RateLimitedError | ServerError):
+        patient = (error.retry_after or 0.0) <= LONGEST_RETRY_AFTER
+        return patient and (repeatable or isinstance(error, RateLimitedError))
+    if isinstance(error, ConnectionFailedError | RequestTimeoutError):
+        return repeatable or not error.sent
+    return repeatable and isinstance(error, UnreadableAnswerError | IncompleteDownloadError)
+
+
+class Retrying:
+    """Makes attempts until one succeeds, fails for good, or there have been enough.
+
+    Attributes:
+        backoff: the pause between two attempts, unless the service asks for a longer one.
+    """
+
+    def __init__(
+        self, attempts: int, backoff: wait_base | None, on_repeat: Callable[[], None]
+    ) -> None:
+        """Keep the settings; `on_repeat` is called before each attempt but the first."""
+        self._attempts = attempts
+        self.backoff = backoff or _BACKOFF
+        self._on_repeat = on_repeat
+
+    async def __call__(
+        self, attempt: Callable[[], Awaitable[T]], *, repeatable: bool, made: int = 0
+    ) -> T:
+        """Return what the first successful attempt returns, or raise what the last one raised.
+
+        Args:
+            attempt: sends a request once.
+            repeatable: whether an attempt that may have arrived can be made again; one that
+                provably had no effect always is.
+            made: how many attempts were made before, which leaves fewer.
+        """
+        try:
+            return await attempt()
+        except BulkVerifyError as error:
+            if not (self._attempts > made + 1 and may_repeat(error, repeatable=repeatable)):
+                raise
+            failure: BulkVerifyError | None = error
+
+        # The first attempt goes out without tenacity, which would add a third to the cost of a
+        # request; from here on it owns the loop, beginning with the failure at hand.
+        async def replay_then_attempt() -> T:
+            nonlocal failure
+            if failure is not None:
+                known, failure = failure, None
+                raise known
+            self._on_repeat()
+            return await attempt()
+
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(self._attempts - made),
+            wait=self._pause,
+            retry=retry_if_exception(lambda error: may_repeat(error, repeatable=repeatable)),
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+        return await retrying(replay_then_attempt)
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = getattr(error, "retry_after", None) or 0.0
+        return max(asked, self.backoff(state))
+
+
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    _log.info(
+        "attempt %d failed, next in %.1f s: %s", state.attempt_number, state.upcoming_sleep, error
+    )
