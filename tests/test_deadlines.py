@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bulkverify.waiting.deadlines import Deadlines
+from bulkverify.waiting.due import Deadlines
 
 
 @attrs.define(eq=False)
 class Somebody:
+    """Stands in for a waiter."""
+
     deadline: float | None
     gone: bool = False
 
@@ -21,7 +23,7 @@ class Somebody:
 
 
 def test_nobody_has_no_deadline() -> None:
-    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines: Any = Deadlines()
     deadlines.add(Somebody(None))
     deadlines.discard(Somebody(None))
     assert deadlines.next() == math.inf
@@ -29,7 +31,7 @@ def test_nobody_has_no_deadline() -> None:
 
 
 def test_a_deadline_passes_at_its_moment() -> None:
-    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines: Any = Deadlines()
     somebody = Somebody(86_400.5)
     deadlines.add(somebody)
     assert deadlines.next() <= 86_400.5
@@ -40,7 +42,7 @@ def test_a_deadline_passes_at_its_moment() -> None:
 
 
 def test_whoever_is_done_is_not_told() -> None:
-    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines: Any = Deadlines()
     somebody, other = Somebody(100.0), Somebody(101.0)
     deadlines.add(somebody)
     deadlines.add(other)
@@ -50,7 +52,7 @@ def test_whoever_is_done_is_not_told() -> None:
 
 
 def test_those_who_are_done_are_forgotten_long_before_their_deadline() -> None:
-    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines: Any = Deadlines()
     for number in range(100_000):
         somebody = Somebody(86_400.0 + number / 100)
         deadlines.add(somebody)
@@ -61,7 +63,7 @@ def test_those_who_are_done_are_forgotten_long_before_their_deadline() -> None:
 
 
 def test_deadlines_of_one_minute_pass_in_their_order() -> None:
-    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines: Any = Deadlines()
     times = [170.0, 121.0, 150.0, 130.0, 160.0, 125.0]
     for time in times:
         deadlines.add(Somebody(time))
@@ -70,7 +72,7 @@ def test_deadlines_of_one_minute_pass_in_their_order() -> None:
 
 
 def test_those_who_stay_pass_in_their_order_after_others_were_forgotten() -> None:
-    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines: Any = Deadlines()
     deadlines.add(Somebody(60.0))
     deadlines.passed(60)  # from now on those of this minute are near
     chance = random.Random(1)  # noqa: S311 - the order is of no interest
@@ -88,7 +90,7 @@ def test_those_who_stay_pass_in_their_order_after_others_were_forgotten() -> Non
 
 @pytest.mark.parametrize("clearing", [True, False], ids=["cleared", "forgotten"])
 def test_a_minute_that_was_forgotten_may_have_deadlines_again(*, clearing: bool) -> None:
-    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines: Any = Deadlines()
     for number in range(200):
         somebody = Somebody(600.0 + number / 100)
         deadlines.add(somebody)
@@ -109,7 +111,7 @@ class Model(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.deadlines: Deadlines[Somebody] = Deadlines()
+        self.deadlines: Any = Deadlines()
         self.waiting: list[Somebody] = []
         self.now = 0.0
 
@@ -150,7 +152,7 @@ TestModel = Model.TestCase
 
 @given(st.lists(st.floats(0, 1e6), max_size=30))
 def test_clearing_forgets_everybody(times: list[float]) -> None:
-    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines: Any = Deadlines()
     for time in times:
         deadlines.add(Somebody(time))
     deadlines.clear()
@@ -160,7 +162,7 @@ def test_clearing_forgets_everybody(times: list[float]) -> None:
 
 @pytest.mark.parametrize("deadline", [5.0, 65.0, 86_400.0])
 def test_nothing_that_was_cleared_passes(deadline: float) -> None:
-    deadlines: Deadlines[Somebody] = Deadlines()
+    deadlines: Any = Deadlines()
     deadlines.add(Somebody(deadline))
     deadlines.passed(deadline - 1)  # now it is among those that are near
     deadlines.clear()

@@ -644,9 +644,9 @@ async def test_a_task_factory_that_breaks_is_told_to_those_who_wait(kind: str) -
 @pytest.mark.parametrize(
     "where",
     [
-        "waiting.agenda.Agenda.take",
-        "waiting.agenda.Agenda.add",
-        "waiting.deadlines.Deadlines.passed",
+        "waiting.due.Agenda.take",
+        "waiting.due.Agenda.add",
+        "waiting.due.Deadlines.passed",
         "waiting.streams.Stream.take",
         "waiting.scheduler.Scheduler._next_ready",
         "waiting.scheduler.Scheduler._stop_hanging",

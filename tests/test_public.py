@@ -48,7 +48,7 @@ ORDER = {
         retrying middleware translation sessions transport known money
     """,
     "results": "records rows downloads",
-    "waiting": "agenda deadlines pacing waiters streams scheduler waits",
+    "waiting": "pacing waiters streams due scheduler waits",
     "lists": """
         stopping tables layout distinct addresses bounds columns decoding delimited lines jsonlines
         several spooling packages workbooks spreadsheets opening splitting matching verdicts joining

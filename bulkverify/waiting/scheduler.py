@@ -23,8 +23,7 @@ from bulkverify.models import JobSnapshot
 from bulkverify.service.known import KnownJobs
 from bulkverify.service.logs import SafeLogger
 from bulkverify.service.timeouts import ORDINARY_SECONDS
-from bulkverify.waiting.agenda import Agenda
-from bulkverify.waiting.deadlines import Deadlines
+from bulkverify.waiting.due import Agenda, Deadlines
 from bulkverify.waiting.streams import URGENT_SECONDS, Stream
 from bulkverify.waiting.waiters import Waiter
 
@@ -58,10 +57,10 @@ class Scheduler:
         self.streams: dict[str, Stream] = {}  # of all jobs that are waited for, by id
         self._loop = asyncio.get_running_loop()
         # A stream whose `due` has changed is in there twice; what comes too early does not count.
-        self._agenda: Agenda[Stream] = Agenda()
+        self._agenda = Agenda()
         # Those whose time has come, but for whom there was no room or no budget yet.
         self._ready: deque[Stream] = deque()
-        self._deadlines: Deadlines[Waiter] = Deadlines()
+        self._deadlines = Deadlines()
         self._scarce = False
         # Since when each task has been waiting for an answer, and which have been told to stop.
         self._asking: dict[asyncio.Task[None], float] = {}
