@@ -228,7 +228,6 @@ async def _here(load: Load) -> AsyncIterator[Service]:
                 if job.is_open(now)
             }
             account.ledger = Ledger()
-            sandbox._front.miscounter._stuck.clear()  # noqa: SLF001 - likewise
             staff.ended &= account._jobs.keys()  # noqa: SLF001 - likewise
 
         at_work = asyncio.create_task(staff.work())

@@ -20,7 +20,8 @@ The flags are those of the address itself: role accounts such as `info@`, and th
 and of disposable mailboxes.
 """
 
-from bulkverify.sandbox.faults import Fault, FaultKind, at_random
+from bulkverify.sandbox.drawing import at_random
+from bulkverify.sandbox.faults import Fault, FaultKind
 from bulkverify.sandbox.jobs import Timings
 from bulkverify.sandbox.ledger import Injected, JobBooks, Ledger, Upload
 from bulkverify.sandbox.rules import RuleError, make_fault, read_faults

@@ -3,6 +3,7 @@
 import random
 import re
 import string
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import count
@@ -11,6 +12,7 @@ from typing import Final
 import attrs
 
 from bulkverify.lifecycle import TERMINAL, JobStatus
+from bulkverify.limits import WINDOW_SECONDS
 from bulkverify.models import JobSnapshot, Verdict
 from bulkverify.sandbox import answers
 from bulkverify.sandbox.answers import Refusal, RefusedError
@@ -65,9 +67,8 @@ class Account:
         auto_verify: bool,
         filename: str | None = None,
         title: str | None = None,
-        endless: bool = False,
     ) -> Job:
-        """Take a list in; an endless one is never completed."""
+        """Take a list in."""
         now = self.settle()
         if self._count_open(now) >= self.max_lists:
             raise RefusedError(answers.TOO_MANY_LISTS)
@@ -80,7 +81,6 @@ class Account:
             created_at=self.clock.at(now),
             timings=self.timings,
             automatic=auto_verify and addresses.usable,
-            endless=endless,
             doomed=self.single_record_fails and addresses.total == 1,
         )
         self._jobs[job.job_id] = self._open[job.job_id] = job
@@ -102,13 +102,21 @@ class Account:
         now, job = self._find(job_id)
         return job.stale_snapshot(now) if stale else job.snapshot(now)
 
-    def counts(self, job_id: str) -> bool:
-        """Tell whether there is such a list, and it is verifying."""
-        job = self._jobs.get(job_id)
+    def job(self, job_id: str) -> Job:
+        """Return a list.
+
+        Raises:
+            KeyError: there is no such list.
+        """
+        return self._jobs[job_id]
+
+    def is_verifying(self, job_id: str | None) -> bool:
+        """Tell whether a request is about a list, and the list is verifying."""
+        job = self._jobs.get(job_id or "")
         return job is not None and job.status(self.settle()) is JobStatus.VERIFYING
 
-    def start(self, job_id: str, *, endless: bool = False) -> None:
-        """Begin to verify a list, and take the credits for it; an endless one is never completed."""
+    def start(self, job_id: str) -> None:
+        """Begin to verify a list, and take the credits for it."""
         now, job = self._find(job_id)
         status = job.status(now)
         if status is JobStatus.PREPARING:
@@ -123,7 +131,6 @@ class Account:
             raise RefusedError(answers.TOO_MANY_ACTIVE)
         if self.credits < job.total:
             raise RefusedError(answers.NO_CREDITS)
-        job.endless = job.endless or endless
         self._spend_on(job, now)
 
     def download(self, job_id: str) -> Job:
@@ -179,10 +186,10 @@ class Account:
 
         Raises:
             KeyError: there is no such list.
-            IllegalTransitionError: it has already come to another end.
+            IllegalTransitionError: it has already ended in another way.
         """
         now = self.settle()
-        self._jobs[job_id].end(status, now)
+        self.job(job_id).end(status, now)
 
     def _find(self, job_id: str, *, unknown: Refusal = answers.JOB_NOT_FOUND) -> tuple[float, Job]:
         now = self.settle()
@@ -194,7 +201,7 @@ class Account:
         return now, job
 
     def _spend_on(self, job: Job, moment: float) -> None:
-        job.start(moment)
+        job.started = moment
         self.credits -= job.total
         self.ledger.note_start(job.job_id, job.total, job.addresses.addresses)
 
@@ -206,6 +213,29 @@ class Account:
     def _count_active(self, now: float) -> int:
         self._count_open(now)
         return sum(job.is_active(now) for job in self._open.values())
+
+
+@attrs.define(kw_only=True, eq=False)
+class Allowance:
+    """The requests that the service takes: so many in any minute, for each endpoint apart.
+
+    A request that is turned away does not count.
+    """
+
+    requests_per_minute: int | None
+    _moments: defaultdict[str, deque[float]] = attrs.field(factory=lambda: defaultdict(deque))
+
+    def take(self, endpoint: str, now: float) -> bool:
+        """Tell whether a request may pass, and count it if it may."""
+        if self.requests_per_minute is None:
+            return True
+        moments = self._moments[endpoint]
+        while moments and moments[0] <= now - WINDOW_SECONDS:
+            moments.popleft()
+        if len(moments) >= self.requests_per_minute:
+            return False
+        moments.append(now)
+        return True
 
 
 _ACCEPTS_ALL: Final = {

@@ -47,8 +47,12 @@ class Clock:
             raise ValueError(f"The clock cannot go back by {-seconds:g} seconds")
         self._elapsed += seconds
 
+    def date(self) -> datetime:
+        """The date and time now as the service would write it, aware and in UTC."""
+        return self.at(self.now())
+
     def at(self, moment: float) -> datetime:
-        """The date and time at `moment` as the service would write it, aware and in UTC."""
+        """The date and time at `moment`, likewise."""
         return self.epoch + timedelta(seconds=moment + self.skew)
 
 

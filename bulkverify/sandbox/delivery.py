@@ -1,48 +1,67 @@
-"""Sending an answer: as it should be, or as a fault has it."""
+"""Replies, and how they are sent."""
 
 import asyncio
-import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
 from aiohttp import web
-from multidict import CIMultiDict
 
-from bulkverify.sandbox.faults import Fault, FaultKind
-from bulkverify.sandbox.results import ROWS_PER_CHUNK
+from bulkverify.sandbox.answers import Refusal
+from bulkverify.sandbox.results import ROWS_PER_CHUNK, Results
 
-_PADDING_BYTES: Final = 256 * 1024
-_GZIP: Final = 31  # zlib's number for it
+_CSV: Final = {"Content-Type": "text/csv; charset=utf-8"}
 
 
 @attrs.frozen(kw_only=True)
-class Answer:
-    """What the work came to: JSON, or the chunks of a file of so many rows."""
+class Reply:
+    """What a request came to: JSON, or the results of a list."""
 
     status: int = 200
-    body: dict[str, object] = attrs.field(factory=dict)
-    headers: dict[str, str] = attrs.field(factory=dict)
-    chunks: Iterator[bytes] | None = None
-    rows: int = 0
+    body: Mapping[str, object] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    results: Results | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the service said no."""
+        return self.status >= web.HTTPBadRequest.status_code
+
+    @property
+    def job_id(self) -> str:
+        """The list that its JSON is about."""
+        return str(self.body["job_id"])
+
+    def response(self) -> web.Response:
+        """Make a response of its JSON."""
+        bad = self.status == web.HTTPBadRequest.status_code
+        return web.json_response(
+            self.body,
+            status=self.status,
+            reason="BadRequest" if bad else None,
+            headers=self.headers,
+        )
 
 
-async def deliver(
-    request: web.Request, answer: Answer, fault: Fault | None = None
-) -> web.StreamResponse:
-    """Send an answer, with a fault of the sending if there is one."""
-    match fault and fault.kind:
-        case FaultKind.TRUNCATE if answer.chunks is not None:
-            return await _send_half(request, answer.chunks)
-        case FaultKind.TRICKLE if fault is not None:
-            return await _trickle(request, _whole(answer), fault)
-        case FaultKind.HUGE | FaultKind.BOMB if fault is not None and answer.chunks is None:
-            return await _inflate(request, _whole(answer), fault)
-    if answer.chunks is None or answer.rows <= ROWS_PER_CHUNK:
-        return _whole(answer)
-    stream = web.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8"})
+def refuse(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Reply:
+    """Say no."""
+    return Reply(status=refusal.status, body=refusal.body(), headers=headers or {})
+
+
+def retry_after(seconds: float | None) -> dict[str, str]:
+    """Make the header that says when to come back, if there is to be one."""
+    return {} if seconds is None else {"Retry-After": f"{seconds:g}"}
+
+
+async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
+    """Send a reply; large results go chunk by chunk, without a length."""
+    if reply.results is None:
+        return reply.response()
+    if reply.results.job.total <= ROWS_PER_CHUNK:
+        return web.Response(body=b"".join(reply.results.chunks()), headers=_CSV)
+    stream = web.StreamResponse(headers=_CSV)
     await stream.prepare(request)
-    for chunk in answer.chunks:
+    for chunk in reply.results.chunks():
         if chunk:
             await stream.write(chunk)
         await asyncio.sleep(0)
@@ -50,12 +69,18 @@ async def deliver(
     return stream
 
 
-def answer_of(fault: Fault) -> web.Response:
-    """Make the answer that a fault has brought along."""
-    headers = CIMultiDict(fault.headers)
-    headers.setdefault("Content-Type", "text/html; charset=utf-8")
-    body = fault.body.encode() if isinstance(fault.body, str) else fault.body
-    return web.Response(status=fault.status, body=body, headers=headers)
+async def unsent(reply: Reply) -> tuple[web.StreamResponse, bytes]:
+    """Return a response to write to, and all that the reply holds."""
+    if reply.results is None:
+        whole = reply.response()
+        assert isinstance(whole.body, bytes)  # noqa: S101 - it is JSON
+        stream = web.StreamResponse(status=whole.status, reason=whole.reason, headers=whole.headers)
+        return stream, whole.body
+    body = bytearray()
+    for chunk in reply.results.chunks():
+        body += chunk
+        await asyncio.sleep(0)
+    return web.StreamResponse(headers=_CSV), bytes(body)
 
 
 def hang_up(request: web.Request) -> web.Response:
@@ -63,69 +88,3 @@ def hang_up(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.close()
     return web.Response()  # which can no longer be sent
-
-
-def _whole(answer: Answer) -> web.Response:
-    if answer.chunks is not None:
-        return web.Response(body=b"".join(answer.chunks), content_type="text/csv", charset="utf-8")
-    bad = answer.status == web.HTTPBadRequest.status_code
-    return web.json_response(
-        answer.body,
-        status=answer.status,
-        reason="BadRequest" if bad else None,
-        headers=answer.headers,
-    )
-
-
-def _like(whole: web.Response) -> tuple[web.StreamResponse, bytes]:
-    """Return an answer of the same kind that is still to be filled, and what the other one holds."""
-    assert isinstance(whole.body, bytes)  # noqa: S101 - it is what `_whole` has put there
-    stream = web.StreamResponse(status=whole.status, reason=whole.reason, headers=whole.headers)
-    return stream, whole.body
-
-
-async def _send_half(request: web.Request, chunks: Iterator[bytes]) -> web.StreamResponse:
-    stream = web.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8"})
-    body = bytearray()
-    for chunk in chunks:
-        body += chunk
-        await asyncio.sleep(0)
-    await stream.prepare(request)
-    await stream.write(bytes(body[: len(body) // 2]))
-    hang_up(request)
-    return stream
-
-
-async def _trickle(request: web.Request, whole: web.Response, fault: Fault) -> web.StreamResponse:
-    stream, body = _like(whole)
-    await stream.prepare(request)
-    for begin in range(0, len(body), fault.piece_bytes):
-        await asyncio.sleep(fault.delay)
-        await stream.write(body[begin : begin + fault.piece_bytes])
-    await stream.write_eof()
-    return stream
-
-
-async def _inflate(request: web.Request, whole: web.Response, fault: Fault) -> web.StreamResponse:
-    """Send JSON that is true, and far longer than it needs to be."""
-    stream, body = _like(whole)
-    squeeze = zlib.compressobj(1, wbits=_GZIP) if fault.kind is FaultKind.BOMB else None
-    if squeeze is not None:
-        stream.headers["Content-Encoding"] = "gzip"
-    await stream.prepare(request)
-    for chunk in _padded(body, fault.size_bytes):
-        sent = chunk if squeeze is None else squeeze.compress(chunk)
-        if sent:
-            await stream.write(sent)
-        await asyncio.sleep(0)
-    if squeeze is not None:
-        await stream.write(squeeze.flush())
-    await stream.write_eof()
-    return stream
-
-
-def _padded(body: bytes, size_bytes: int) -> Iterator[bytes]:
-    yield b'{"padding": "'
-    for begin in range(0, size_bytes, _PADDING_BYTES):
-        yield b" " * min(_PADDING_BYTES, size_bytes - begin)
-    yield b'", ' + body[1:]

@@ -1,13 +1,28 @@
-"""Things that go wrong on purpose: which request they hit, and what happens to it."""
+"""What can go wrong on purpose: a table with a row for each kind of fault.
 
-import random
-from collections.abc import Callable, Mapping
+A row of `TABLE` names the function that does it, the endpoints that it can hit, and the fields of `Fault`
+that only it uses; the rows are in groups: instead of the work, before it, after it. A new fault is a
+name in `FaultKind`, a row and a function.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from email.utils import format_datetime
 from enum import StrEnum
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 import attrs
+from aiohttp import web
+from multidict import CIMultiDict
 
+from bulkverify.sandbox import allowed, answers
+from bulkverify.sandbox.account import Account
+from bulkverify.sandbox.delivery import Reply, hang_up, refuse, retry_after, send, unsent
+from bulkverify.sandbox.jobs import Job
 from bulkverify.sandbox.ledger import ENDPOINTS, Endpoint
 
 _PROXY_PAGE: Final = (
@@ -15,78 +30,62 @@ _PROXY_PAGE: Final = (
     b"<body><h1>502 Bad Gateway</h1></body></html>\n"
 )
 _HUGE_BYTES: Final = 64 * 1024 * 1024
+_PADDING_BYTES: Final = 256 * 1024
+_GZIP: Final = 31  # zlib's number for it
+_ROWS_PER_EXTRA: Final = 10
 
 
 class FaultKind(StrEnum):
-    """What becomes of a request that a fault hits."""
+    """What happens to a request that a fault hits."""
 
     ANSWER = "answer"
-    """The fault's answer comes instead of the work."""
+    """The work is not done; the fault's answer comes."""
     ANSWER_AFTER = "answer_after"
-    """The work is done, and then the fault's answer comes instead of the true one."""
+    """The work is done; the fault's answer comes instead of the true one."""
     THROTTLE = "throttle"
-    """The service's own 429 comes instead of the work, with `Retry-After` where `retry_after` is set."""
+    """The work is not done; the service's own 429 comes, with `Retry-After` where `retry_after` is set."""
     DROP = "drop"
-    """The connection is closed without any work."""
+    """The work is not done; the connection is closed."""
     DROP_AFTER = "drop_after"
-    """The work is done, and then the connection is closed without an answer."""
+    """The work is done; the connection is closed without an answer."""
     HANG = "hang"
-    """Nothing happens for `delay` seconds, or until the sandbox closes if there are none; then as `DROP`."""
+    """Nothing happens for `delay` seconds, or until the sandbox closes if `delay` is 0; then as `DROP`."""
     DELAY = "delay"
-    """The work is done, but only after the delay."""
+    """The work is done after the delay."""
     TRICKLE = "trickle"
     """The answer comes in pieces of `piece_bytes`, with the delay before each."""
     TRUNCATE = "truncate"
-    """Only the first half of the download's bytes comes, and then the connection is closed."""
+    """Half of the download's bytes come; then the connection is closed."""
     TRUNCATE_CLEANLY = "truncate_cleanly"
-    """Only the first half of the download's rows comes, in an answer that looks complete."""
+    """Half of the download's rows come, in an answer that looks complete."""
     HUGE = "huge"
-    """The answer is true, and has `size_bytes` more than it needs."""
+    """The answer is true, and `size_bytes` longer than it needs to be."""
     BOMB = "bomb"
-    """The same, compressed: it is small on its way, and `size_bytes` long when it is unpacked."""
+    """As `HUGE`, but compressed: the answer is small until it is unpacked."""
     STALE = "stale"
-    """The status is that of the step before, as a lagging replica would give it."""
+    """The status is that of the step before, as a lagging replica gives it."""
     COUNTERS_JUMP = "counters_jump"
-    """A list that is verifying says that all of it is verified."""
+    """A list that is verifying reports all of its rows as verified."""
     COUNTERS_BACK = "counters_back"
-    """It says that half of what was verified is."""
+    """A list that is verifying reports half of its verified rows."""
     COUNTERS_OVER = "counters_over"
-    """It says that more is verified than it has."""
+    """A list that is verifying reports more verified rows than it has rows."""
     COUNTERS_STUCK = "counters_stuck"
-    """It says the same as when the first such fault hit it."""
+    """A list that is verifying reports what it reported when the first such fault hit it."""
     ENDLESS = "endless"
-    """The list that is uploaded or started stays verifying for ever, until somebody cancels it."""
+    """The list that is uploaded or started stays verifying until it is cancelled."""
     CLOCK_JUMP = "clock_jump"
-    """From now on the dates that the service writes are `jump` seconds off; the lists don't notice."""
+    """From now on the dates that the service writes are `jump` seconds off; lists take as long as before."""
 
 
-COUNTERS: Final = frozenset(
-    {
-        FaultKind.COUNTERS_JUMP,
-        FaultKind.COUNTERS_BACK,
-        FaultKind.COUNTERS_OVER,
-        FaultKind.COUNTERS_STUCK,
-    }
-)
-"""The kinds that need a list that is verifying, and wait for one."""
-
-_WITH_JSON: Final = tuple(endpoint for endpoint in ENDPOINTS if endpoint != "download")
-_ONLY_AT: Final[Mapping[FaultKind, tuple[Endpoint, ...]]] = MappingProxyType(
-    {
-        FaultKind.TRUNCATE: ("download",),
-        FaultKind.TRUNCATE_CLEANLY: ("download",),
-        FaultKind.STALE: ("status",),
-        FaultKind.ENDLESS: ("upload", "start"),
-        FaultKind.HUGE: _WITH_JSON,
-        FaultKind.BOMB: _WITH_JSON,
-        **dict.fromkeys(COUNTERS, ("status",)),
-    }
-)
+KINDS_IN_WORDS: Final = f"one of {', '.join(FaultKind)}"
 
 
-def endpoints_of(kind: FaultKind) -> tuple[Endpoint, ...]:
-    """The endpoints that a kind of fault can hit."""
-    return _ONLY_AT.get(kind, ENDPOINTS)
+def _kind(value: str) -> FaultKind:
+    try:
+        return FaultKind(value)
+    except ValueError:
+        raise ValueError(f"kind is {value!r}; allowed is {KINDS_IN_WORDS}.") from None
 
 
 @attrs.frozen(kw_only=True)
@@ -94,145 +93,295 @@ class Fault:
     """A fault to inject.
 
     Attributes:
-        kind: what becomes of the request.
+        kind: what happens to the request.
         endpoint: which requests it hits; `None` for all that `kind` can hit.
         job_id: hits only requests about this list.
-        skip: how many of those requests pass unharmed first.
-        every: of the others only every so manieth is hit: with 5, the fifth, the tenth and so on.
-        rate: and of these only so large a share, at random: with 0.1, about one in ten.
-        times: how many are hit in all; `None` for no end.
-        lasting: one time is not one request, but all that come within so many seconds of the
-            sandbox's clock, beginning with the request that is hit.
-        delay: how many seconds, of the event loop's time, pass before it takes effect.
+        skip: how many of these requests pass unharmed first.
+        every: of the rest, only every n-th is hit: with 5, the fifth, the tenth and so on.
+        rate: of these, the share that is hit at random: with 0.1, about one in ten.
+        times: how often it happens in all; `None` for no end.
+        lasting: once it happens, it hits all requests for so many seconds of the sandbox's clock;
+            they count as one time.
+        delay: how many seconds of the event loop's time pass before it takes effect.
         status: the HTTP status to answer.
-        body: what to answer.
-        headers: headers of the answer.
-        retry_after: how many seconds the `Retry-After` of a `THROTTLE` asks for, if there is to be one.
-        retry_after_date: write it as a date, by the clock of the sandbox.
-        size_bytes: how much too large the answer is.
+        body: the body to answer.
+        headers: the headers of the answer.
+        retry_after: the seconds in the `Retry-After` of a `THROTTLE`; `None` for no such header.
+        retry_after_date: write it as a date, by the sandbox's clock.
+        size_bytes: how much too long the answer is.
         piece_bytes: how much of the answer comes at once.
         jump: how many seconds the service's dates are off; below 0 for the past.
+
+    Raises:
+        ValueError: a field has a value that it cannot have.
     """
 
-    kind: FaultKind = attrs.field(converter=FaultKind)
-    endpoint: Endpoint | None = attrs.field(
-        default=None, validator=attrs.validators.in_((None, *ENDPOINTS))
-    )
-    job_id: str | None = None
-    skip: int = attrs.field(default=0, validator=attrs.validators.ge(0))
-    every: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    rate: float = attrs.field(
-        default=1.0, validator=[attrs.validators.ge(0), attrs.validators.le(1)]
-    )
-    times: int | None = 1
-    lasting: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
-    delay: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
-    status: int = 502
-    body: bytes | str = _PROXY_PAGE
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    kind: FaultKind = attrs.field(converter=_kind)
+    endpoint: Endpoint | None = attrs.field(default=None)
+    job_id: str | None = attrs.field(default=None, validator=allowed.JOB_ID)
+    skip: int = attrs.field(default=0, validator=allowed.FROM_0)
+    every: int = attrs.field(default=1, validator=allowed.FROM_1)
+    rate: float = attrs.field(default=1.0, validator=allowed.SHARE)
+    times: int | None = attrs.field(default=1, validator=allowed.TIMES)
+    lasting: float = attrs.field(default=0.0, validator=allowed.SECONDS)
+    delay: float = attrs.field(default=0.0, validator=allowed.SECONDS)
+    status: int = attrs.field(default=502, validator=allowed.STATUS)
+    body: bytes | str = attrs.field(default=_PROXY_PAGE, validator=allowed.TEXT)
+    headers: Mapping[str, str] = attrs.field(factory=dict, validator=allowed.TEXTS)
     retry_after: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.ge(0))
+        default=None, validator=attrs.validators.optional(allowed.SECONDS)
     )
-    retry_after_date: bool = False
-    size_bytes: int = attrs.field(default=_HUGE_BYTES, validator=attrs.validators.ge(1))
-    piece_bytes: int = attrs.field(default=16, validator=attrs.validators.ge(1))
-    jump: float = 3600.0
+    retry_after_date: bool = attrs.field(default=False, validator=allowed.FLAG)
+    size_bytes: int = attrs.field(default=_HUGE_BYTES, validator=allowed.FROM_1)
+    piece_bytes: int = attrs.field(default=16, validator=allowed.FROM_1)
+    jump: float = attrs.field(default=3600.0, validator=allowed.OFFSET)
 
-    def __attrs_post_init__(self) -> None:
-        """Refuse a fault that could never take effect."""
-        if self.times is not None and self.times < 0:
-            raise ValueError(f"A fault cannot happen {self.times} times")
-        able = endpoints_of(self.kind)
-        if self.endpoint is not None and self.endpoint not in able:
-            raise ValueError(
-                f"The fault {self.kind} can hit {', '.join(able)} only, not {self.endpoint}"
-            )
+    @endpoint.validator
+    def _check_endpoint(self, _: object, value: object) -> None:
+        endpoints = TABLE[self.kind].endpoints
+        if value not in (None, *endpoints):
+            raise ValueError(f"endpoint is {value!r}; allowed is one of {', '.join(endpoints)}.")
 
     def fits(self, endpoint: Endpoint, job_id: str | None) -> bool:
-        """Tell whether it is meant for such a request."""
-        meant = endpoints_of(self.kind) if self.endpoint is None else (self.endpoint,)
+        """Tell whether it can hit such a request."""
+        meant = TABLE[self.kind].endpoints if self.endpoint is None else (self.endpoint,)
         return endpoint in meant and self.job_id in {None, job_id}
 
 
-def at_random(rates: Mapping[str, float | Mapping[Endpoint, float]]) -> list[Fault]:
-    """Make faults without end that hit requests at random; which ones, the sandbox's seed decides.
+@attrs.frozen(kw_only=True)
+class Exchange:
+    """A request that a fault hits; `work` does what it asks for."""
 
-    Args:
-        rates: for each kind how likely it is, from 0 to 1, for every request that it can hit, or
-            for each endpoint apart.
-
-    Raises:
-        ValueError: a kind, an endpoint or a rate can't be right.
-    """
-    faults = []
-    for kind, rate in rates.items():
-        if isinstance(rate, Mapping):
-            faults += [
-                Fault(kind=FaultKind(kind), endpoint=endpoint, rate=share, times=None)
-                for endpoint, share in rate.items()
-            ]
-        else:
-            faults.append(Fault(kind=FaultKind(kind), rate=rate, times=None))
-    return faults
-
-
-@attrs.define(eq=False)
-class _Injected:
+    request: web.Request
     fault: Fault
-    chance: random.Random
-    seen: int = 0
-    hits: int = 0
-    lasts_until: float | None = None
+    endpoint: Endpoint
+    job_id: str | None
+    account: Account
+    work: Callable[[], Awaitable[Reply]]
 
-    def hit(self, now: float) -> bool:
-        """Tell whether a request that the fault is meant for is hit."""
-        fault = self.fault
-        if self.lasts_until is not None:
-            if now < self.lasts_until:
-                return True
-            self.lasts_until = None
-        if fault.times is not None and self.hits >= fault.times:
-            return False
-        self.seen += 1
-        place = self.seen - fault.skip
-        if place <= 0 or place % fault.every or self.chance.random() >= fault.rate:
-            return False
-        self.hits += 1
-        if fault.lasting:
-            self.lasts_until = now + fault.lasting
-        return True
+    async def pause(self) -> None:
+        """Let the fault's delay pass."""
+        await asyncio.sleep(self.fault.delay)
+
+    async def work_late(self) -> Reply:
+        """Do the work after the delay."""
+        await self.pause()
+        return await self.work()
 
 
-@attrs.define(eq=False)
-class Faults:
-    """The faults that wait for their request, the first injected first.
+Effect = Callable[[Exchange], Awaitable[web.StreamResponse]]
+"""What a fault does with a request, up to the response."""
 
-    Each has dice of its own, so that what one of them hits does not depend on the others.
+
+# When it happens: these make effects.
+
+
+def _instead(respond: Callable[[Exchange], web.StreamResponse]) -> Effect:
+    """Respond without the work, after the delay."""
+
+    async def effect(exchange: Exchange) -> web.StreamResponse:
+        await exchange.pause()
+        await exchange.request.release()
+        return respond(exchange)
+
+    return effect
+
+
+def _after(respond: Callable[[Exchange], web.StreamResponse]) -> Effect:
+    """Do the work, then respond after the delay."""
+
+    async def effect(exchange: Exchange) -> web.StreamResponse:
+        await exchange.work()
+        await exchange.pause()
+        return respond(exchange)
+
+    return effect
+
+
+def _altered(alter: Callable[[Exchange, Reply], Reply]) -> Effect:
+    """Do the work after the delay, then alter its reply; a refusal stays as it is."""
+
+    async def effect(exchange: Exchange) -> web.StreamResponse:
+        reply = await exchange.work_late()
+        return await send(exchange.request, reply if reply.refused else alter(exchange, reply))
+
+    return effect
+
+
+def _counting(count: Callable[[Job, int], int]) -> Effect:
+    """Report as verified what `count` makes of the list and its verified rows."""
+
+    def alter(exchange: Exchange, reply: Reply) -> Reply:
+        job, verified = exchange.account.job(reply.job_id), reply.body.get("verified")
+        if not isinstance(verified, int):
+            return reply  # the list was cancelled during the delay
+        said = count(job, verified)
+        body = {**reply.body, "verified": said, "pending": max(0, job.total - said)}
+        return attrs.evolve(reply, body=body)
+
+    return _altered(alter)
+
+
+# What happens: an effect, or the part of it that is particular to a kind.
+
+
+def _answer(exchange: Exchange) -> web.Response:
+    fault = exchange.fault
+    headers = CIMultiDict(fault.headers)
+    headers.setdefault("Content-Type", "text/html; charset=utf-8")
+    body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+    return web.Response(status=fault.status, body=body, headers=headers)
+
+
+def _throttle(exchange: Exchange) -> web.Response:
+    exchange.account.ledger.note_throttled(exchange.endpoint, exchange.job_id)
+    seconds = exchange.fault.retry_after
+    headers = retry_after(seconds)
+    if seconds is not None and exchange.fault.retry_after_date:
+        now = exchange.account.clock.date()
+        dates = {"Date": now, "Retry-After": now + timedelta(seconds=seconds)}
+        headers = {name: format_datetime(date, usegmt=True) for name, date in dates.items()}
+    return refuse(answers.TOO_MANY_REQUESTS, headers).response()
+
+
+def _drop(exchange: Exchange) -> web.Response:
+    return hang_up(exchange.request)
+
+
+async def _hang(exchange: Exchange) -> web.StreamResponse:
+    if not exchange.fault.delay:
+        await asyncio.Event().wait()  # until the sandbox closes, and cancels it
+    return await _instead(_drop)(exchange)
+
+
+async def _delay(exchange: Exchange) -> web.StreamResponse:
+    return await send(exchange.request, await exchange.work_late())
+
+
+async def _jump_clock(exchange: Exchange) -> web.StreamResponse:
+    exchange.account.clock.skew = exchange.fault.jump
+    return await _delay(exchange)
+
+
+async def _trickle(exchange: Exchange) -> web.StreamResponse:
+    stream, body = await unsent(await exchange.work())
+    await stream.prepare(exchange.request)
+    for begin in range(0, len(body), exchange.fault.piece_bytes):
+        await exchange.pause()
+        await stream.write(body[begin : begin + exchange.fault.piece_bytes])
+    await stream.write_eof()
+    return stream
+
+
+async def _truncate(exchange: Exchange) -> web.StreamResponse:
+    reply = await exchange.work_late()
+    if reply.refused:
+        return reply.response()
+    stream, body = await unsent(reply)
+    await stream.prepare(exchange.request)
+    await stream.write(body[: len(body) // 2])
+    hang_up(exchange.request)
+    return stream
+
+
+def _halve(_: Exchange, reply: Reply) -> Reply:
+    return attrs.evolve(reply, results=reply.results and attrs.evolve(reply.results, share=0.5))
+
+
+async def _inflate(exchange: Exchange, *, compress: bool = False) -> web.StreamResponse:
+    stream, body = await unsent(await exchange.work_late())
+    gzip = zlib.compressobj(1, wbits=_GZIP)
+    if compress:
+        stream.headers["Content-Encoding"] = "gzip"
+    await stream.prepare(exchange.request)
+
+    async def write(part: bytes) -> None:
+        if packed := gzip.compress(part) if compress else part:
+            await stream.write(packed)
+        await asyncio.sleep(0)
+
+    size = exchange.fault.size_bytes
+    await write(b'{"padding": "')
+    for begin in range(0, size, _PADDING_BYTES):
+        await write(b" " * min(_PADDING_BYTES, size - begin))
+    await write(b'", ' + body[1:])
+    if compress:
+        await stream.write(gzip.flush())
+    await stream.write_eof()
+    return stream
+
+
+def _make_stale(exchange: Exchange, reply: Reply) -> Reply:
+    snapshot = exchange.account.status(reply.job_id, stale=True)
+    return attrs.evolve(reply, body=answers.status_answer(snapshot))
+
+
+def _make_endless(exchange: Exchange, reply: Reply) -> Reply:
+    exchange.account.job(reply.job_id).endless = True
+    return reply
+
+
+def _all(job: Job, _: int) -> int:
+    return job.total
+
+
+def _half(_: Job, verified: int) -> int:
+    return verified // 2
+
+
+def _too_many(job: Job, _: int) -> int:
+    return job.total + max(1, job.total // _ROWS_PER_EXTRA)
+
+
+def _as_before(job: Job, verified: int) -> int:
+    if job.stuck_at is None:
+        job.stuck_at = verified
+    return job.stuck_at
+
+
+@attrs.frozen
+class Row:
+    """A kind of fault.
+
+    Attributes:
+        effect: what it does with a request.
+        endpoints: those that it can hit.
+        fields: the fields of `Fault` that only it uses, beside others with the same fields.
+        verifying: whether it waits for a request about a list that is verifying.
     """
 
-    seed: int
-    _injected: list[_Injected] = attrs.field(factory=list, init=False)
+    effect: Effect
+    endpoints: tuple[Endpoint, ...] = ENDPOINTS
+    fields: tuple[str, ...] = ()
+    verifying: bool = attrs.field(default=False, kw_only=True)
 
-    def inject(self, fault: Fault) -> None:
-        """Let `fault` happen from now on."""
-        dice = random.Random(f"{self.seed}, {len(self._injected)}")  # noqa: S311 - protects nothing
-        self._injected.append(_Injected(fault, dice))
 
-    def draw(
-        self, endpoint: Endpoint, job_id: str | None, now: float, *, counts: Callable[[], bool]
-    ) -> Fault | None:
-        """Say what goes wrong with this request; at most one fault does.
-
-        Args:
-            endpoint: what is asked for.
-            job_id: about which list.
-            now: the moment on the sandbox's clock.
-            counts: tells whether that list is verifying, and has counters to be wrong.
-        """
-        for injected in self._injected:
-            fault = injected.fault
-            if not fault.fits(endpoint, job_id) or (fault.kind in COUNTERS and not counts()):
-                continue
-            if injected.hit(now):
-                return fault
-        return None
+_ANSWER: Final = ("status", "body", "headers")
+_JSON: Final = tuple(endpoint for endpoint in ENDPOINTS if endpoint != "download")
+TABLE: Final[Mapping[FaultKind, Row]] = MappingProxyType(
+    {
+        # Instead of the work.
+        FaultKind.ANSWER: Row(_instead(_answer), fields=_ANSWER),
+        FaultKind.THROTTLE: Row(_instead(_throttle), fields=("retry_after", "retry_after_date")),
+        FaultKind.DROP: Row(_instead(_drop)),
+        FaultKind.HANG: Row(_hang),
+        # Before the work.
+        FaultKind.DELAY: Row(_delay),
+        FaultKind.CLOCK_JUMP: Row(_jump_clock, fields=("jump",)),
+        # After the work, in place of its reply.
+        FaultKind.ANSWER_AFTER: Row(_after(_answer), fields=_ANSWER),
+        FaultKind.DROP_AFTER: Row(_after(_drop)),
+        # After the work, with its reply.
+        FaultKind.TRICKLE: Row(_trickle, fields=("piece_bytes",)),
+        FaultKind.TRUNCATE: Row(_truncate, ("download",)),
+        FaultKind.TRUNCATE_CLEANLY: Row(_altered(_halve), ("download",)),
+        FaultKind.HUGE: Row(_inflate, _JSON, ("size_bytes",)),
+        FaultKind.BOMB: Row(partial(_inflate, compress=True), _JSON, ("size_bytes",)),
+        FaultKind.STALE: Row(_altered(_make_stale), ("status",)),
+        FaultKind.COUNTERS_JUMP: Row(_counting(_all), ("status",), verifying=True),
+        FaultKind.COUNTERS_BACK: Row(_counting(_half), ("status",), verifying=True),
+        FaultKind.COUNTERS_OVER: Row(_counting(_too_many), ("status",), verifying=True),
+        FaultKind.COUNTERS_STUCK: Row(_counting(_as_before), ("status",), verifying=True),
+        FaultKind.ENDLESS: Row(_altered(_make_endless), ("upload", "start")),
+    }
+)

@@ -41,7 +41,8 @@ class Step:
 class Job:
     """An uploaded list and what has been done to it; moments are seconds of the sandbox's clock.
 
-    One that is `endless` is never completed; one that is `doomed` fails once it has been started.
+    An `endless` list is never completed; a `doomed` list fails once it has been started. `stuck_at` is
+    the count that a fault keeps repeating.
     """
 
     job_id: str
@@ -52,6 +53,7 @@ class Job:
     automatic: bool = False
     endless: bool = False
     doomed: bool = False
+    stuck_at: int | None = None
     started: float | None = None
     _ending: Step | None = None
 
@@ -77,10 +79,6 @@ class Job:
     def is_active(self, now: float) -> bool:
         """Whether the list is being verified, or certain to be without anybody's doing."""
         return (self.started is not None or self.automatic) and self.is_open(now)
-
-    def start(self, moment: float) -> None:
-        """Begin to verify; the status follows after the start delay."""
-        self.started = moment
 
     def end(self, status: JobStatus, now: float) -> None:
         """End the list from outside.

@@ -8,6 +8,8 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final, Literal
 
+import attrs
+
 from bulkverify.models import Verdict
 from bulkverify.sandbox.clock import iso_text
 from bulkverify.sandbox.jobs import Job
@@ -39,36 +41,41 @@ _CELLS: Final = tuple(
 )
 
 
-def result_chunks(
-    job: Job,
-    *,
-    vendor: Vendor,
-    at: Callable[[float], datetime],
-    wanted: Collection[Verdict],
-    share: float = 1.0,
-) -> Iterator[bytes]:
-    """Write the results: the header, then what is wanted of each thousand rows, if only nothing.
+@attrs.frozen(kw_only=True)
+class Results:
+    """The results of a completed list.
 
-    Args:
-        job: the list, completed.
+    Attributes:
+        job: the list.
         vendor: whose order of columns to follow.
         at: tells the date and time of a moment.
         wanted: the verdicts whose rows are wanted.
         share: how much of the list to give; less than all of it is a fault.
     """
-    yield _text([[*job.addresses.header, *COLUMNS[vendor]]])
-    every = enumerate(zip(job.addresses.rows(), job.addresses.findings(), strict=True))
-    found = islice(every, int(job.total * share))
-    while part := list(islice(found, ROWS_PER_CHUNK)):
-        rows = []
-        for place, (row, (verdict, flags)) in part:
-            if verdict in wanted:
-                spelled = verdict.replace("_", "-")
-                when = iso_text(at(job.verified_at(place)))
-                cells = _CELLS[flags]
-                own = (spelled, *cells, when) if vendor == "bouncify" else (spelled, when, *cells)
-                rows.append([*row, *own])
-        yield _text(rows)
+
+    job: Job
+    vendor: Vendor
+    at: Callable[[float], datetime]
+    wanted: Collection[Verdict]
+    share: float = 1.0
+
+    def chunks(self) -> Iterator[bytes]:
+        """Write the header, then the wanted rows of each thousand; a chunk may be empty."""
+        job = self.job
+        yield _text([[*job.addresses.header, *COLUMNS[self.vendor]]])
+        every = enumerate(zip(job.addresses.rows(), job.addresses.findings(), strict=True))
+        found = islice(every, int(job.total * self.share))
+        while part := list(islice(found, ROWS_PER_CHUNK)):
+            rows = []
+            for place, (row, (verdict, flags)) in part:
+                if verdict in self.wanted:
+                    spelled = verdict.replace("_", "-")
+                    when = iso_text(self.at(job.verified_at(place)))
+                    cells = _CELLS[flags]
+                    bouncify = self.vendor == "bouncify"
+                    own = (spelled, *cells, when) if bouncify else (spelled, when, *cells)
+                    rows.append([*row, *own])
+            yield _text(rows)
 
 
 def _text(rows: Iterable[Iterable[str]]) -> bytes:

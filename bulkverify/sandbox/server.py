@@ -11,11 +11,11 @@ from aiohttp import web
 
 from bulkverify.lifecycle import JobStatus
 from bulkverify.limits import MOST_UNVERIFIED_LISTS, MOST_VERIFYING_LISTS, REQUESTS_PER_MINUTE
-from bulkverify.sandbox.account import Account
-from bulkverify.sandbox.allowance import Allowance
+from bulkverify.sandbox.account import Account, Allowance
 from bulkverify.sandbox.app import Front
 from bulkverify.sandbox.clock import Clock
-from bulkverify.sandbox.faults import Fault, Faults
+from bulkverify.sandbox.drawing import Faults
+from bulkverify.sandbox.faults import Fault
 from bulkverify.sandbox.jobs import Timings
 from bulkverify.sandbox.ledger import Ledger
 from bulkverify.sandbox.results import Vendor

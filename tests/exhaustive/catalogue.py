@@ -10,7 +10,7 @@ import attrs
 from bulkverify import BulkVerifyError
 from bulkverify.lifecycle import JobStatus
 from bulkverify.sandbox import Fault, FaultKind
-from bulkverify.sandbox.faults import endpoints_of
+from bulkverify.sandbox.faults import TABLE
 from bulkverify.sandbox.ledger import Endpoint
 from bulkverify.service.answers import Answer, accepted
 from bulkverify.service.answers import Endpoint as SDKEndpoint
@@ -133,7 +133,7 @@ def _meaning(endpoint: Endpoint, fault: Fault) -> str:
 
 def _mishaps(endpoint: Endpoint) -> Iterator[Mishap]:
     for name, fault in _faults():
-        if endpoint not in endpoints_of(fault.kind):
+        if endpoint not in TABLE[fault.kind].endpoints:
             continue
         if fault.kind is FaultKind.DROP_AFTER and endpoint not in CHANGING:
             continue  # to the client it is a DROP

@@ -15,7 +15,8 @@ import attrs
 
 from bulkverify import BulkVerifyError, Client, IllegalTransitionError, RunReport, verify_list
 from bulkverify.sandbox import Fault, Sandbox, Timings
-from bulkverify.sandbox.faults import COUNTERS, Faults
+from bulkverify.sandbox.drawing import Faults
+from bulkverify.sandbox.faults import TABLE
 from bulkverify.sandbox.ledger import Endpoint
 from bulkverify.testing import virtual_clock
 
@@ -86,12 +87,12 @@ class Plan(Faults):
         self.sandbox: Sandbox | None = None
 
     def draw(
-        self, endpoint: Endpoint, job_id: str | None, now: float, *, counts: Callable[[], bool]
+        self, endpoint: Endpoint, job_id: str | None, now: float, *, verifying: Callable[[], bool]
     ) -> Fault | None:
         """Say what goes wrong with this request."""
         del now
         place = len(self.requests) - self.place
-        self.requests.append(Request(endpoint, counts()))
+        self.requests.append(Request(endpoint, verifying()))
         if not 0 <= place < len(self.names):
             return None
         mishap = mishaps(endpoint).get(self.names[place])
@@ -111,7 +112,7 @@ class Plan(Faults):
             except (IllegalTransitionError, KeyError):  # it has come to its end before
                 return False
             self.ended.append(job_id)
-        return counting or mishap.fault is None or mishap.fault.kind not in COUNTERS
+        return counting or mishap.fault is None or not TABLE[mishap.fault.kind].verifying
 
     def expected(self) -> bool:
         """Tell whether every mishap of the plan took effect."""

@@ -185,12 +185,18 @@ async def test_a_fault_comes_before_the_key_is_looked_at(caller: Caller) -> None
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"kind": "stale", "endpoint": "download"}, "can hit status only, not download"),
-        ({"kind": "truncate", "endpoint": "status"}, "can hit download only"),
-        ({"kind": "truncate_cleanly", "endpoint": "upload"}, "can hit download only"),
+        (
+            {"kind": "stale", "endpoint": "download"},
+            "endpoint is 'download'; allowed is one of status",
+        ),
+        ({"kind": "truncate", "endpoint": "status"}, "is 'status'; allowed is one of download"),
+        (
+            {"kind": "truncate_cleanly", "endpoint": "upload"},
+            "is 'upload'; allowed is one of download",
+        ),
         ({"kind": "explode"}, "explode"),
         ({"kind": "drop", "endpoint": "everything"}, "endpoint"),
-        ({"kind": "drop", "times": -1}, "-1 times"),
+        ({"kind": "drop", "times": -1}, "times is -1"),
         ({"kind": "drop", "skip": -1}, "skip"),
         ({"kind": "delay", "delay": -1}, "delay"),
     ],

@@ -81,7 +81,7 @@ def test_every_kind_can_stand_in_a_file(tmp_path: Path, kind: FaultKind) -> None
         ('kind = "drop"\nendpoint = "everywhere"', "fault 1 (drop): endpoint is 'everywhere'; allowed is one of upload, status,"),
         ("times = 3", "fault 1: kind is missing; allowed is one of answer, answer_after,"),
         ('kind = "explode"', "fault 1: kind is 'explode'; allowed is one of answer,"),
-        ('kind = "drop"\ntimes = -1', 'fault 1 (drop): times is -1; allowed is a whole number from 0 on, or "all".'),
+        ('kind = "drop"\ntimes = -1', 'fault 1 (drop): times is -1; allowed is a whole number from 0 on, or "all" (None in Python).'),
         ('kind = "drop"\ntimes = true', "fault 1 (drop): times is True; allowed is a whole number"),
         ('kind = "drop"\nskip = 1.5', "skip is 1.5; allowed is a whole number from 0 on."),
         ('kind = "drop"\nrate = 5', "rate is 5; allowed is a number from 0 to 1."),
@@ -111,9 +111,9 @@ def test_a_wrong_rule_is_named_with_its_field_and_what_is_allowed(
         ("\n[[faults]]", "faults.toml, it has no table 'faults', but [[fault]] and [rates]."),
         ("[fault]\nkind = 'drop'", "faults.toml, fault: each begins with a line [[fault]]."),
         ("rates = 3", "faults.toml, rates: they are a table [rates]."),
-        ("[rates]\ndorp = 0.1", "rates: 'dorp' is no kind; allowed is one of answer,"),
-        ("[rates]\ndrop = 2", "rates (drop): 2 is no rate; allowed is a number from 0 to 1."),
-        ("[rates.stale]\nstart = 0.1", "rates (stale): 'start' can't be hit by it; allowed is one of status."),
+        ("[rates]\ndorp = 0.1", "rates (dorp): kind is 'dorp'; allowed is one of answer,"),
+        ("[rates]\ndrop = 2", "rates (drop): rate is 2; allowed is a number from 0 to 1."),
+        ("[rates.stale]\nstart = 0.1", "rates (stale): endpoint is 'start'; allowed is one of status."),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_told_what_it_may_hold(tmp_path: Path, text: str, words: str) -> None:

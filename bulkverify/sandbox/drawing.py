@@ -1,0 +1,92 @@
+"""Which requests the injected faults hit: by their fields, and by chance."""
+
+import random
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from bulkverify.sandbox.faults import TABLE, Fault
+from bulkverify.sandbox.ledger import Endpoint
+
+
+def at_random(rates: Mapping[str, float | Mapping[Endpoint, float]]) -> list[Fault]:
+    """Make faults without end that hit requests at random; the sandbox's seed decides which.
+
+    Args:
+        rates: for each kind how likely it is, from 0 to 1, for every request that it can hit, or
+            for each endpoint apart.
+
+    Raises:
+        ValueError: a kind, an endpoint or a rate cannot be right.
+    """
+    return [
+        Fault(kind=kind, endpoint=endpoint, rate=share, times=None)
+        for kind, rate in rates.items()
+        for endpoint, share in (rate.items() if isinstance(rate, Mapping) else [(None, rate)])
+    ]
+
+
+@attrs.define(eq=False)
+class _Armed:
+    """A fault that was injected, and how often it has been its turn."""
+
+    fault: Fault
+    chance: random.Random
+    seen: int = 0
+    hits: int = 0
+    lasts_until: float | None = None
+
+    def hit(self, now: float) -> bool:
+        """Tell whether it hits a request that it can hit."""
+        fault = self.fault
+        if self.lasts_until is not None:
+            if now < self.lasts_until:
+                return True
+            self.lasts_until = None
+        if fault.times is not None and self.hits >= fault.times:
+            return False
+        self.seen += 1
+        place = self.seen - fault.skip
+        if place <= 0 or place % fault.every or self.chance.random() >= fault.rate:
+            return False
+        self.hits += 1
+        if fault.lasting:
+            self.lasts_until = now + fault.lasting
+        return True
+
+
+@attrs.define(eq=False)
+class Faults:
+    """The faults that were injected, in order.
+
+    Each has a random generator of its own, so that what it hits does not depend on the others.
+    """
+
+    seed: int
+    _injected: list[_Armed] = attrs.field(factory=list, init=False)
+
+    def inject(self, fault: Fault) -> None:
+        """Let `fault` happen from now on."""
+        chance = random.Random(f"{self.seed}, {len(self._injected)}")  # noqa: S311 - protects nothing
+        self._injected.append(_Armed(fault, chance))
+
+    def draw(
+        self, endpoint: Endpoint, job_id: str | None, now: float, *, verifying: Callable[[], bool]
+    ) -> Fault | None:
+        """Return the first fault that hits this request, if one does.
+
+        Args:
+            endpoint: what is asked for.
+            job_id: about which list.
+            now: the moment on the sandbox's clock.
+            verifying: tells whether that list is verifying.
+        """
+        for armed in self._injected:
+            fault = armed.fault
+            if not fault.fits(endpoint, job_id):
+                continue
+            if TABLE[fault.kind].verifying and not verifying():
+                continue
+            if armed.hit(now):
+                return fault
+        return None
