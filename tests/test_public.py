@@ -55,7 +55,7 @@ ORDER = {
     """,
     "run": """
         models errors threads progress source plan written locking folder outages account record
-        journal alone part parts run output verify
+        alone part journal parts run output verify
     """,
 }
 
