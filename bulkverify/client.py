@@ -229,8 +229,8 @@ class Client:
             OSError: the file can't be written, for example because the disk is full.
         """
         chosen = None if verdicts is None else list(verdicts)
-        expected = await self._expected_rows(job_id, chosen)
         call = wire.download(job_id, chosen)
+        expected = await self._expected_rows(job_id, chosen)
         return await self._transport.retrying(
             lambda: save_results(self._transport, call, destination, expected), repeatable=True
         )
@@ -317,7 +317,7 @@ class Client:
         self, job_id: str, verdicts: Iterable[Verdict | VerdictName] | None
     ) -> int | None:
         """Say how many rows a download of all verdicts must have, asking for it where need be."""
-        if verdicts is not None and {*map(str, verdicts)} != {*map(str, Verdict)}:
+        if verdicts is not None and {*map(Verdict, verdicts)} != {*Verdict}:
             return None
         job = self._known.handle(job_id)
         if job is not None and job.snapshot is not None and job.snapshot.ended:

@@ -13,12 +13,26 @@ from bulkverify.lifecycle import TERMINAL, JobStatus
 
 
 class Verdict(StrEnum):
-    """What the service found out about a mailbox."""
+    """What the service found out about an address.
+
+    `Verdict(text)` takes every spelling of the service: `accept-all`, `accept_all`, `Accept All`.
+    """
 
     DELIVERABLE = "deliverable"
+    """The mailbox exists and takes mail."""
     UNDELIVERABLE = "undeliverable"
-    ACCEPT_ALL = "accept_all"
+    """The mailbox does not exist, or the text is no address."""
+    ACCEPT_ALL = "accept-all"
+    """The domain takes mail for every address, so the mailbox may not exist."""
     UNKNOWN = "unknown"
+    """The mail server gave no clear answer."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Verdict | None":
+        if not isinstance(value, str):
+            return None
+        folded = re.sub(r"[\s_-]+", "-", value.strip().lower())
+        return next((verdict for verdict in cls if verdict.value == folded), None)
 
 
 VerdictName: TypeAlias = Literal[
@@ -179,7 +193,7 @@ def _parse_timestamp(text: str) -> datetime:
 
 
 def parse_verdict(text: str) -> Verdict:
-    """Read a verdict in any of the service's spellings (`accept-all`, `accept all`, `accept_all`).
+    """Do as `Verdict(text)`, and remember the answer.
 
     Raises:
         ValueError: it is none of the four.
@@ -191,7 +205,7 @@ def parse_verdict(text: str) -> Verdict:
 @lru_cache(maxsize=64)
 def _parse_verdict(text: str) -> Verdict:
     try:
-        return Verdict(re.sub(r"[\s_-]+", "_", text.strip().lower()))
+        return Verdict(text)
     except ValueError:
         message = f"{text[:40]!r} is no verdict"
         raise ValueError(message) from None

@@ -33,9 +33,9 @@ def _verdicts(report: RunReport) -> Table:
     table.add_column("", ratio=1)
     rows = max(1, report.rows)
     for verdict in Verdict:
-        count: int = getattr(report.verdicts, verdict.value)
+        count: int = getattr(report.verdicts, verdict.name.lower())
         table.add_row(
-            Text(verdict.replace("_", "-"), style=_COLOURS[verdict]),
+            Text(verdict, style=_COLOURS[verdict]),
             f"{count:,}",
             f"{count / rows:.1%}",
             Bar(rows, 0, count, color=_COLOURS[verdict]),

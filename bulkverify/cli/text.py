@@ -45,7 +45,7 @@ def address_lines(answer: AddressVerdict) -> str:
     return _table(
         {
             "address": answer.email,
-            "verdict": answer.verdict.replace("_", "-"),
+            "verdict": str(answer.verdict),
             "accept-all": accept_all,
             "flags": ", ".join(name for name, raised in flags.items() if raised) or "none",
             "message": answer.message,

@@ -201,13 +201,13 @@ class _Rows:
 
     def joined(self) -> Joined:
         """Say what it came to."""
-        verdicts: Counter[str] = Counter()
+        verdicts: Counter[Verdict] = Counter()
         flags: Counter[str] = Counter()
         for code, finding in enumerate(self.findings):
             if finding is not None:
                 count = self._counts[code]
                 verdict, *its_flags = finding
-                verdicts[verdict.value] += count
+                verdicts[verdict] += count
                 flags.update(
                     {name: count * bool(flag) for name, flag in zip(FLAGS, its_flags, strict=True)}
                 )
@@ -216,7 +216,7 @@ class _Rows:
             written=self._written,
             missing=self._counts[MISSING],
             verdicts=VerdictCounts(
-                **{verdict.value: verdicts[verdict.value] for verdict in Verdict}
+                **{verdict.name.lower(): verdicts[verdict] for verdict in Verdict}
             ),
             flags=Analysis(**{name: flags[name] for name in FLAGS}),
         )

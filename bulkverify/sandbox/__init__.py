@@ -12,7 +12,7 @@ undeliverable. These local parts, at any domain, force a verdict, each also with
 
     deliverable                 deliverable
     undeliverable               undeliverable
-    accept-all, accept_all      accept_all
+    accept-all, accept_all      accept-all
     unknown                     unknown
     spamtrap                    undeliverable, and flagged as a trap
 

@@ -138,7 +138,7 @@ class Front:
 
     async def _download(self, request: web.Request) -> Reply:
         body = await _read_body(request, answers.INVALID_FILTER)
-        wanted = _wanted(body.get("filterResult", list(Verdict)))
+        wanted = _wanted(body.get("filterResult", list(_FILTERS)))
         job = self.account.download(request.query.get("jobId", ""))
         at = self.account.clock.at
         return Reply(results=Results(job=job, vendor=self.vendor, at=at, wanted=wanted))
@@ -163,10 +163,13 @@ async def _read_body(request: web.Request, refusal: Refusal) -> Mapping[str, obj
         raise RefusedError(refusal) from None
 
 
+_FILTERS: Final = {verdict.name.lower(): verdict for verdict in Verdict}
+
+
 def _wanted(options: object) -> frozenset[Verdict]:
     if not isinstance(options, list) or not options:
         raise RefusedError(answers.INVALID_FILTER)
     try:
-        return frozenset(Verdict(option) for option in options)
-    except ValueError:
+        return frozenset(_FILTERS[option] for option in options)
+    except (KeyError, TypeError):
         raise RefusedError(answers.INVALID_FILTER) from None

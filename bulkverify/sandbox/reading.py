@@ -72,7 +72,7 @@ class AddressList:
     def count(self, verified: int) -> VerdictCounts:
         """Count the verdicts of the first `verified` rows."""
         counts = {
-            str(verdict): self.verdicts.count(place, 0, verified)
+            verdict.name.lower(): self.verdicts.count(place, 0, verified)
             for place, verdict in enumerate(_VERDICTS)
         }
         return VerdictCounts(**counts)

@@ -69,11 +69,10 @@ class Results:
             rows = []
             for place, (row, (verdict, flags)) in part:
                 if verdict in self.wanted:
-                    spelled = verdict.replace("_", "-")
                     when = iso_text(self.at(job.verified_at(place)))
                     cells = _CELLS[flags]
                     bouncify = self.vendor == "bouncify"
-                    own = (spelled, *cells, when) if bouncify else (spelled, when, *cells)
+                    own = (verdict, *cells, when) if bouncify else (verdict, when, *cells)
                     rows.append([*row, *own])
             yield _text(rows)
 

@@ -293,7 +293,7 @@ def _job_path(job_id: str) -> str:
 
 def _verdict_names(verdicts: Iterable[Verdict | str]) -> list[str]:
     try:
-        names = [parse_verdict(verdict).value for verdict in verdicts]
+        names = [parse_verdict(verdict).name.lower() for verdict in verdicts]
     except ValueError as error:
         raise UsageError(f"{error}; the four are {', '.join(Verdict)}.") from None
     if not names:

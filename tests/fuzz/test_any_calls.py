@@ -53,7 +53,7 @@ from .contract import (
 from .effort import examples, patient
 
 T = TypeVar("T")
-VERDICTS: list[VerdictName] = ["deliverable", "undeliverable", "accept_all", "unknown"]
+VERDICTS: list[VerdictName] = ["deliverable", "undeliverable", "accept-all", "unknown"]
 NO_JOBS = ["x" * 36, "short", "../../x", "a?b=c", "a/b", "", "x" * 10_000, "x\r\nX: y", "\ud800"]
 NO_LISTS = [b"", b" \n", [], b"\0\0", b"x" * 10_485_761]
 TIMINGS = Timings(
@@ -171,7 +171,7 @@ class AnyCalls(RuleBasedStateMachine):
         assert (snapshot.verified, snapshot.pending) == (verified, one.total - verified)
         for verdict in VERDICTS:
             found = sum(address.startswith(f"{verdict}+") for address in one.addresses[:verified])
-            assert getattr(snapshot.results, verdict) == found
+            assert getattr(snapshot.results, verdict.replace("-", "_")) == found
 
     @rule(job=jobs, wanted=st.sampled_from([None, VERDICTS[:1], VERDICTS[1:], VERDICTS]))
     def download(self, job: Job, wanted: list[VerdictName] | None) -> None:

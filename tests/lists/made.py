@@ -19,7 +19,7 @@ OURS = [
 ]
 RESULT = ["accept-all", "N", "Y", "", "N", "N", "2021-09-13T06:49:39.280Z"]
 """What the service says of an address, ..."""
-CELLS = ["accept_all", "N", "Y", "", "N", "N", "2021-09-13T06:49:39.280Z"]
+CELLS = ["accept-all", "N", "Y", "", "N", "N", "2021-09-13T06:49:39.280Z"]
 """... and what stands behind its row."""
 NO_ADDRESS = ["undeliverable", "Y", "N", "N", "N", "N", ""]
 HEADER = [

@@ -126,7 +126,7 @@ def test_json_lines_have_the_columns_of_all_their_objects(tmp_path: Path) -> Non
 def test_json_lines_come_back_with_every_value_as_it_was(tmp_path: Path) -> None:
     text, outcome = joined(at(tmp_path, "list.jsonl", LINES), tmp_path, format="jsonl")
     behind = (
-        '"verdict": "accept_all", "syntax_error": false, "common_isp": true, "role_based": null, '
+        '"verdict": "accept-all", "syntax_error": false, "common_isp": true, "role_based": null, '
         '"disposable": false, "spamtrap": false, "verified_at": "2021-09-13T06:49:39.280Z"}'
     )
     nowhere = (

@@ -54,7 +54,7 @@ def test_the_service_may_answer_in_any_order_and_case_and_more_than_asked(path: 
     names = [f"User{number}" for number in range(100)]
     table = opened(path, "email\n" + "".join(f"{name}@x.com\n" for name in names))
     done = split(table, path.parent)
-    verdicts = ["deliverable", "undeliverable", "accept_all", "unknown"]
+    verdicts = ["deliverable", "undeliverable", "accept-all", "unknown"]
     rows = [
         [f"{name.lower() if number % 2 else name}@X.com", verdicts[number % 4], *BAD[1:]]
         for number, name in enumerate(names)
@@ -70,7 +70,7 @@ def test_the_service_may_answer_in_any_order_and_case_and_more_than_asked(path: 
 
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_thousands_of_rows_get_their_own_verdicts(path: Path, *, shuffled: bool) -> None:
-    verdicts = ["deliverable", "undeliverable", "accept_all", "unknown"]
+    verdicts = ["deliverable", "undeliverable", "accept-all", "unknown"]
     table = opened(path, "n,email\n" + "".join(f"{n},a{n % 4001}@x.com\n" for n in range(9000)))
     done = split(table, path.parent, largest_rows=1500)
     results = {}
@@ -102,7 +102,7 @@ def _time(number: int) -> str:
 def test_an_address_in_two_cases_has_a_verdict_for_each(path: Path) -> None:
     table = opened(path, "email\nAnna@x.com\nanna@x.com\n")
     text, _ = joined(table, path.parent, {"Anna@x.com": RESULT, "anna@x.com": BAD})
-    assert [record[1] for record in records_of(text)[1:]] == ["accept_all", "undeliverable"]
+    assert [record[1] for record in records_of(text)[1:]] == ["accept-all", "undeliverable"]
 
 
 def test_what_was_sent_twice_has_its_verdict_twice(path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_part_without_results_leaves_its_rows_without_verdicts(path: Path) -> 
     outcome = join(table, done, path.parent, results, file)
     assert (outcome.rows, outcome.written, outcome.missing) == (10, 10, 4)
     found = [record[1] for record in records_of(file.getvalue().decode())[1:]]
-    assert found == ["accept_all"] * 4 + [""] * 4 + ["accept_all"] * 2
+    assert found == ["accept-all"] * 4 + [""] * 4 + ["accept-all"] * 2
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_json_lines_have_all_cells_of_a_csv(path: Path) -> None:
         "email": "a@x.com",
         "x_2": "ä\u2028",
         'q"\n': "",
-        "verdict": "accept_all",
+        "verdict": "accept-all",
         "syntax_error": False,
         "common_isp": True,
         "role_based": None,

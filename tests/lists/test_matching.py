@@ -35,7 +35,7 @@ def found(path: Path, sent: list[str], rows: list[list[str]], **options: bool) -
     ]
 
 
-D, U, K, NONE = "accept_all", "undeliverable", "unknown", None
+D, U, K, NONE = "accept-all", "undeliverable", "unknown", None
 
 
 @pytest.mark.parametrize(

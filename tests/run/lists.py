@@ -21,7 +21,7 @@ OURS = [
     "spamtrap",
     "verified_at",
 ]
-D, U, A, K = "deliverable", "undeliverable", "accept_all", "unknown"
+D, U, A, K = "deliverable", "undeliverable", "accept-all", "unknown"
 
 
 async def verified(client: Client, source: Any, output: Path, **options: Any) -> RunReport:  # noqa: ANN401
