@@ -1,5 +1,6 @@
 """What the service tells us: every shape of the contract, and what does not fit."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -290,13 +291,22 @@ def test_every_moment_comes_back_from_iso_8601(moment: datetime, minutes: int) -
     ],
 )
 def test_a_verdict_is_read_in_every_spelling(text: str, expected: Verdict) -> None:
-    assert parse_verdict(text) is expected
+    assert parse_verdict(text) is Verdict(text) is expected
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_verdict_is_written_as_the_service_writes_it_in_results(verdict: Verdict) -> None:
+    expected = verdict.name.lower().replace("_", "-")
+    assert (verdict.value, str(verdict), f"{verdict}") == (expected, expected, expected)
+    assert json.dumps(verdict) == f'"{expected}"'
 
 
 @pytest.mark.parametrize("text", ["", "risky", "acceptall", "deliverable!", "un deliverable"])
 def test_what_is_no_verdict_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="is no verdict"):
         parse_verdict(text)
+    with pytest.raises(ValueError, match="is not a valid Verdict"):
+        Verdict(text)
 
 
 @pytest.mark.parametrize(

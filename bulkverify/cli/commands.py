@@ -7,7 +7,7 @@ from typing import Annotated
 import attrs
 from cyclopts import Parameter
 
-from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout
+from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout, read_verdicts
 from bulkverify.cli.output import SHOW, Show
 from bulkverify.cli.resume import Standing
 from bulkverify.cli.text import address_lines, snapshot_line, snapshot_lines
@@ -161,7 +161,9 @@ async def download(
     /,
     *,
     output: Output,
-    only: Annotated[list[Verdict] | None, Parameter(consume_multiple=True)] = None,
+    only: Annotated[
+        list[Verdict] | None, Parameter(converter=read_verdicts, consume_multiple=True)
+    ] = None,
     force: bool = False,
     account: Account = ACCOUNT,
     show: Show = SHOW,

@@ -15,6 +15,7 @@ from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
 from bulkverify.client import Client
 from bulkverify.errors import UsageError
 from bulkverify.limits import DEFAULT_TIMEOUT, REQUESTS_PER_MINUTE
+from bulkverify.models import Verdict, parse_verdict
 
 _GROUP: Final = Group("Account", sort_key=10)
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -92,6 +93,12 @@ def show_duration(seconds: float) -> str:
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{seconds / _UNITS[unit]:.0f}{unit}"
     return f"{seconds:g}s"
+
+
+def read_verdicts(_: object, tokens: Sequence[Token]) -> list[Verdict]:
+    """Read verdicts in any spelling, with spaces or commas between them."""
+    words = [word for token in tokens for word in token.value.split(",") if word.strip()]
+    return [parse_verdict(word) for word in words]
 
 
 def _convert_duration(_: object, tokens: Sequence[Token]) -> float:

@@ -1,16 +1,16 @@
 """The command that does everything: from a list to the same list with a verdict behind every row."""
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import Group, Parameter, Token
+from cyclopts import Group, Parameter
 from tenacity import wait_fixed
 
 from bulkverify.cli.commands import Injected
-from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout
+from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout, read_verdicts
 from bulkverify.cli.output import SHOW, Show
 from bulkverify.cli.resume import Standing
 from bulkverify.cli.text import plan_lines
@@ -19,7 +19,7 @@ from bulkverify.client import Client
 from bulkverify.errors import UsageError
 from bulkverify.limits import LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import ListFormat
-from bulkverify.models import Verdict, parse_verdict
+from bulkverify.models import Verdict
 from bulkverify.run.errors import IncompleteRunError
 from bulkverify.run.models import RunProgress, RunReport, Stage
 from bulkverify.run.plan import plan_list
@@ -34,14 +34,9 @@ _READING: Final = Group("How to read the list", sort_key=2)
 _TRYING: Final = Group("Trying it out", sort_key=5)
 
 
-def _convert_verdicts(_: object, tokens: Sequence[Token]) -> list[Verdict]:
-    words = [word for token in tokens for word in token.value.split(",") if word.strip()]
-    return [parse_verdict(word) for word in words]
-
-
 Only = Annotated[
     list[Verdict] | None,
-    Parameter(converter=_convert_verdicts, metavar="VERDICT,..."),
+    Parameter(converter=read_verdicts, metavar="VERDICT,..."),
 ]
 
 

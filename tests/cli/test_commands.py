@@ -106,6 +106,16 @@ def test_download_writes_all_rows_or_those_of_some_verdicts(
     assert len(everything.read_text().splitlines()) == 6
 
 
+@pytest.mark.parametrize(
+    "only", [["accept-all"], ["accept_all"], ["accept all"], ["Accept All,unknown"], ["unknown"]]
+)
+def test_download_reads_a_verdict_in_every_spelling(
+    done: str, cli: Cli, tmp_path: Path, only: list[str]
+) -> None:
+    outcome = cli("download", done, "--only", *only, "-o", str(tmp_path / "some.csv"), "--json")
+    assert outcome.document["rows"] == ("unknown" in only[0])
+
+
 def test_download_replaces_a_file_only_when_told_to(done: str, cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("precious")
@@ -124,8 +134,10 @@ def test_credits(service: Service, cli: Cli) -> None:
 
 
 def test_check_one_address(service: Service, cli: Cli) -> None:
-    service.do(lambda: setattr(service.sandbox, "credits", 2))
+    service.do(lambda: setattr(service.sandbox, "credits", 3))
     assert "verdict     accept-all" in cli("check", "accept-all@gmail.com").out
+    document = cli("check", "accept-all@gmail.com", "--json").document
+    assert (document["verdict"], document["accept_all"]) == ("accept-all", True)
     document = cli("check", "undeliverable@example.com", "--timeout", "30s", "--json").document
     assert document["verdict"] == "undeliverable"
     assert service.sandbox.credits == 0

@@ -288,6 +288,19 @@ async def test_another_service_is_asked_as_ever(source: Path, output: Path) -> N
 
 
 @pytest.mark.asyncio
+async def test_an_output_is_known_by_the_older_spelling_of_a_verdict(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await verified(client, source, output, only=["accept all", D])
+    note = note_of(output)
+    assert '"accept-all"' in note.read_text()
+    note.write_text(note.read_text().replace('"accept-all"', '"accept_all"'))
+    for spelling in ("accept-all", "accept_all"):
+        _, requests = await again(sandbox, client, source, output, only=[spelling, D])
+        assert requests == 0
+
+
+@pytest.mark.asyncio
 async def test_what_does_not_shape_the_output_may_change(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:

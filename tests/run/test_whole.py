@@ -242,6 +242,23 @@ async def test_only_some_verdicts_may_be_wanted(
 
 
 @pytest.mark.asyncio
+async def test_an_output_of_either_spelling_is_a_list_like_any_other(
+    client: Client, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    await verified(client, [f"{A}+1@x.com", f"{D}+1@x.com"], first, only=["accept_all"])
+    assert verdicts_of(table(first)) == ["verdict", A]
+    older = tmp_path / "older.csv"
+    older.write_text(
+        first.read_text() + first.read_text().partition("\n")[2].replace(f",{A},", ",accept_all,")
+    )
+    report = await verified(client, older, second)
+    assert report.addresses == 1
+    assert [row[1] for row in table(second)] == ["verdict", "accept-all", "accept_all"]
+    assert verdicts_of(table(second)) == ["bulkverify_verdict", A, A]
+
+
+@pytest.mark.asyncio
 async def test_rows_that_the_service_did_not_take_are_kept_and_counted(
     sandbox: Sandbox, client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
