@@ -313,7 +313,7 @@ def test_what_an_answer_means_is_known_without_an_http_client(module: str) -> No
 
 
 @pytest.mark.parametrize(
-    "module", sorted(EVERY_MODULE - {"bulkverify.service.logs", "bulkverify.cli.runner"})
+    "module", sorted(EVERY_MODULE - {"bulkverify.service.logs", "bulkverify.cli.logs"})
 )
 def test_no_log_handler_can_break_what_logs(module: str) -> None:
     """`logs.SafeLogger` is the one way to a logger; the command only adds its handler to one."""

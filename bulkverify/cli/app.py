@@ -1,14 +1,15 @@
-"""The commands by name, and what `--help` says about all of them."""
+"""The commands by name, and the page of `--help`.
+
+Each command is imported when it is called. Its text for `--help` stands here, and the texts of its
+options in its docstring.
+"""
 
 from typing import Final
 
 from cyclopts import App, Group, Parameter
 
 from bulkverify._version import __version__
-from bulkverify.cli import commands
 from bulkverify.cli.exits import table
-from bulkverify.cli.sandbox import sandbox
-from bulkverify.cli.verify import verify
 
 _EPILOGUE: Final = f"""\
 Examples:
@@ -19,34 +20,66 @@ Examples:
   bulkverify start "$job" && bulkverify wait "$job" --timeout 6h
   bulkverify download "$job" -o good.csv --only deliverable accept-all
 
-The key comes from BULKVERIFY_API_KEY, from --api-key-file PATH (- is stdin), or
-from a prompt. It is no option, because lists of processes show arguments.
+The API key comes from BULKVERIFY_API_KEY, from --api-key-file PATH (- is
+stdin), or from a prompt. It is not an option, because other users can see the
+arguments of a process.
 
 Exit codes:
 {table()}
 """
-
-app: Final = App(
-    name="bulkverify",
-    version=__version__,
-    help="Bulk email verification: each address is paid once, and each row gets its verdict.",
-    help_format="plaintext",
-    help_epilogue=_EPILOGUE,
-    default_parameter=Parameter(negative=()),
-)
 
 _WHOLE: Final = Group("A list in one go", sort_key=1)
 _STEPS: Final = Group("Step by step", sort_key=2)
 _ACCOUNT: Final = Group("The account", sort_key=3)
 _TRYING: Final = Group("Trying it out", sort_key=4)
 
-app.command(verify, group=_WHOLE)
-app.command(commands.upload, group=_STEPS)
-app.command(commands.start, group=_STEPS)
-app.command(commands.status, group=_STEPS)
-app.command(commands.wait, group=_STEPS)
-app.command(commands.download, group=_STEPS)
-app.command(commands.delete, group=_STEPS)
-app.command(commands.credits_left, name="credits", group=_ACCOUNT)
-app.command(commands.check, group=_ACCOUNT)
-app.command(sandbox, group=_TRYING)
+_VERIFY: Final = """\
+Verify a list of any size, and write it again with a verdict in every row.
+
+Each distinct address is sent and paid once. The other columns stay on this machine.
+
+The progress is kept in OUT.progress. After a crash or Ctrl-C the same command goes on from there.
+"""
+_UPLOAD: Final = "Upload a list as it is, and print the id of its job. This is free."
+_START: Final = "Start the verification of a list. This spends one credit for each address."
+_WAIT: Final = "Wait until a job has reached a status, and print its status then."
+_CHECK: Final = "Verify one address, and print the answer. This costs one credit."
+_SANDBOX: Final = "Serve a sandbox of the service until Ctrl-C. It spends no credits."
+
+_COMMANDS: Final = (
+    ("verify", "verify:verify", _WHOLE, _VERIFY),
+    ("upload", "commands:upload", _STEPS, _UPLOAD),
+    ("start", "commands:start", _STEPS, _START),
+    ("status", "commands:status", _STEPS, "Print the status of a job."),
+    ("wait", "commands:wait", _STEPS, _WAIT),
+    ("download", "commands:download", _STEPS, "Download the results of a completed job."),
+    ("delete", "commands:delete", _STEPS, "Delete a list and its results from the service."),
+    ("credits", "commands:credits_left", _ACCOUNT, "Print the credits that the account has left."),
+    ("check", "commands:check", _ACCOUNT, _CHECK),
+    ("sandbox", "sandbox:sandbox", _TRYING, _SANDBOX),
+)
+_COMMAND_EPILOGUE: Final = "Examples, exit codes and the API key: bulkverify --help"
+
+
+def _shown_default(value: object) -> object:
+    """Leave out that a flag is off by default."""
+    return None if value is False else value
+
+
+app: Final = App(
+    name="bulkverify",
+    version=__version__,
+    help="Bulk email verification: each address is paid once, and each row gets a verdict.",
+    help_format="plaintext",
+    help_epilogue=_EPILOGUE,
+    default_parameter=Parameter(negative=(), show_default=_shown_default),
+)
+
+for _name, _place, _group, _help in _COMMANDS:
+    app.command(
+        f"bulkverify.cli.{_place}",
+        name=_name,
+        group=_group,
+        help=_help,
+        help_epilogue=_COMMAND_EPILOGUE,
+    )

@@ -1,4 +1,4 @@
-"""The commands that take one step each with a list, an address or the account."""
+"""The commands that make one call each, about a list, an address or the account."""
 
 from contextlib import aclosing
 from pathlib import Path
@@ -7,26 +7,25 @@ from typing import Annotated
 import attrs
 from cyclopts import Parameter
 
+import bulkverify
 from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout, read_verdicts
 from bulkverify.cli.output import SHOW, Show
 from bulkverify.cli.resume import Standing
 from bulkverify.cli.text import address_lines, snapshot_line, snapshot_lines
-from bulkverify.cli.watching import progress
 from bulkverify.errors import JobCancelledError, JobFailedError
 from bulkverify.files import check_writable
 from bulkverify.lifecycle import JobStatus
 from bulkverify.limits import LONGEST_VERIFY_SECONDS
 from bulkverify.models import JobSnapshot, Verdict
-from bulkverify.waiting.waits import wait_until, watch
 
 JobId = Annotated[str, Parameter(metavar="JOB")]
 Output = Annotated[Path, Parameter(alias="-o", metavar="OUT")]
-Injected = Annotated[Standing, Parameter(parse=False)]
+FromRunner = Annotated[Standing, Parameter(parse=False)]
 
 
 @attrs.frozen(kw_only=True)
 class Downloaded:
-    """What a download came to."""
+    """The result of a download."""
 
     job_id: str
     rows: int
@@ -39,21 +38,21 @@ async def upload(
     *,
     account: Account = ACCOUNT,
     show: Show = SHOW,
-    standing: Injected,
+    standing: FromRunner,
 ) -> None:
-    """Upload a list as it is, and print its job id; this costs nothing yet.
+    """Upload a list as it is, and print the id of its job. This is free.
 
     Args:
-        source: a CSV file of at most 10 MB.
-        account: whose account.
-        show: how to show it.
-        standing: kept up to date.
+        source: A CSV file of at most 10 MB.
+        account: The account.
+        show: What to show.
+        standing: How to go on after an error.
     """
     async with account.open() as client:
         standing.state = (
-            "If the list has arrived it is on the service without being started, and cost nothing."
+            "If the list has arrived, it is at the service, not started, and has cost nothing."
         )
-        with progress(show) as line:
+        with show.progress() as line:
             line.show("uploading")
             job = await client.upload(source)
     acknowledgement = {"job_id": job.id}
@@ -73,17 +72,17 @@ async def status(
     timeout: Timeout = TIMEOUT,
     account: Account = ACCOUNT,
     show: Show = SHOW,
-    standing: Injected,
+    standing: FromRunner,
 ) -> None:
-    """Print how a job is doing.
+    """Print the status of a job.
 
     Args:
-        job: the job's id.
-        watching: print a line for each change until the job ends.
-        timeout: how long to watch at most: 90, 90s, 15m or 6h.
-        account: whose account.
-        show: how to show it.
-        standing: kept up to date.
+        job: The id of the job.
+        watching: Print a line for each change until the job ends.
+        timeout: Give up after this time, such as 90, 90s, 15m or 6h.
+        account: The account.
+        show: What to show.
+        standing: How to go on after an error.
     """
     async with account.open() as client:
         handle = client.job(job)
@@ -93,7 +92,7 @@ async def status(
             return
         snapshot = JobSnapshot(job_id=job, status=JobStatus.PREPARING)
         _note(standing, snapshot)
-        async with aclosing(watch(handle, timeout=timeout)) as snapshots:
+        async with aclosing(bulkverify.watch(handle, timeout=timeout)) as snapshots:
             async for snapshot in snapshots:
                 _note(standing, snapshot)
                 show.data(snapshot, snapshot_line(snapshot))
@@ -106,15 +105,15 @@ async def start(
     *,
     account: Account = ACCOUNT,
     show: Show = SHOW,
-    standing: Injected,
+    standing: FromRunner,
 ) -> None:
-    """Start the verification of a list, which spends one credit for each address, once.
+    """Start the verification of a list. This spends one credit for each address.
 
     Args:
-        job: the job's id; it must be ready.
-        account: whose account.
-        show: how to show it.
-        standing: kept up to date.
+        job: The id of the job, which must be ready.
+        account: The account.
+        show: What to show.
+        standing: How to go on after an error.
     """
     async with account.open() as client:
         acknowledgement = await client.start(job)
@@ -131,20 +130,20 @@ async def wait(
     timeout: Timeout = TIMEOUT,
     account: Account = ACCOUNT,
     show: Show = SHOW,
-    standing: Injected,
+    standing: FromRunner,
 ) -> None:
-    """Wait until a job has a status, and print how it is doing then.
+    """Wait until a job has reached a status, and print its status then.
 
     Args:
-        job: the job's id.
-        until: the status to wait for; one well past it will do too.
-        timeout: how long to wait at most: 90, 90s, 15m or 6h; 0 asks once.
-        account: whose account.
-        show: how to show it.
-        standing: kept up to date.
+        job: The id of the job.
+        until: The status to wait for; a later one is accepted.
+        timeout: Give up after this time, such as 90, 90s, 15m or 6h; 0 asks once.
+        account: The account.
+        show: What to show.
+        standing: How to go on after an error.
     """
     async with account.open() as client:
-        with progress(show) as line:
+        with show.progress() as line:
 
             def follow(seen: JobSnapshot) -> None:
                 line.show(seen.status, seen)
@@ -152,7 +151,9 @@ async def wait(
 
             line.show("waiting")
             _note(standing, JobSnapshot(job_id=job, status=JobStatus.PREPARING))
-            snapshot = await wait_until(client.job(job), until, timeout=timeout, on_progress=follow)
+            snapshot = await bulkverify.wait_until(
+                client.job(job), until, timeout=timeout, on_progress=follow
+            )
     show.data(snapshot, snapshot_lines(snapshot))
 
 
@@ -171,16 +172,16 @@ async def download(
     """Download the results of a completed job.
 
     Args:
-        job: the job's id.
-        output: the file to write; it appears when it is complete.
-        only: only the rows with one of these verdicts.
-        force: replace the file if it exists.
-        account: whose account.
-        show: how to show it.
+        job: The id of the job.
+        output: The file to write. It appears when it is complete.
+        only: Write only the rows with one of these verdicts.
+        force: Replace the file if it exists.
+        account: The account.
+        show: What to show.
     """
     check_writable(output, overwrite=force)
     async with account.open() as client:
-        with progress(show) as line:
+        with show.progress() as line:
             line.show("downloading")
             rows = await client.download(job, output, verdicts=only)
     show.acknowledge(
@@ -190,12 +191,12 @@ async def download(
 
 
 async def delete(job: JobId, /, *, account: Account = ACCOUNT, show: Show = SHOW) -> None:
-    """Delete a list from the service, with its results.
+    """Delete a list and its results from the service.
 
     Args:
-        job: the job's id; it must be ready or completed.
-        account: whose account.
-        show: how to show it.
+        job: The id of the job, which must be ready or completed.
+        account: The account.
+        show: What to show.
     """
     async with account.open() as client:
         acknowledgement = await client.delete(job)
@@ -217,13 +218,13 @@ async def check(
     account: Account = ACCOUNT,
     show: Show = SHOW,
 ) -> None:
-    """Verify one address, which costs one credit, and print the answer.
+    """Verify one address, and print the answer. This costs one credit.
 
     Args:
-        address: the address.
-        timeout: how long the service may take: 30s to 180s.
-        account: whose account.
-        show: how to show it.
+        address: The address.
+        timeout: How long the service may take, from 30s to 180s.
+        account: The account.
+        show: What to show.
     """
     async with account.open() as client:
         answer = await client.verify(address, timeout=timeout)
@@ -231,11 +232,11 @@ async def check(
 
 
 def _note(standing: Standing, seen: JobSnapshot) -> None:
-    """Keep up to date what to say if the wait does not come to its end."""
+    """Note what to say if the wait ends early."""
     standing.state = f"Job {seen.job_id} goes on at the service by itself."
     standing.resume = [standing.again()]
     if seen.status is JobStatus.READY:
-        standing.state = f"Job {seen.job_id} is ready, and goes on once it has been started."
+        standing.state = f"Job {seen.job_id} is ready, and goes on when it is started."
         standing.resume = [standing.other("start", seen.job_id), standing.again()]
 
 

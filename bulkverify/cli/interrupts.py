@@ -1,12 +1,10 @@
 """Ctrl-C and SIGTERM: the first ends the command in order, the second ends the process at once."""
 
-import asyncio
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Final, NoReturn, Self, TypeAlias
@@ -22,21 +20,22 @@ class Interrupted(KeyboardInterrupt):
     """The process was told to stop, by the signal `signum`."""
 
     def __init__(self, signum: int = signal.SIGINT) -> None:
-        """Say by which signal."""
+        """Keep the signal's number."""
         super().__init__(signum)
         self.signum = signum
 
 
 class Interrupts:
-    """What ends a command early: the signals, and a log that has lost its reader; used as a context.
+    """Ends a command early, on a signal or when its log has lost its reader; a context manager.
 
-    The first signal cancels what the event loop runs. Where no loop runs, or a call blocks it, it
-    raises `Interrupted` there. The second signal waits for nothing.
+    The first signal cancels the event loop's work. It raises `Interrupted` where no loop runs, and
+    in a call that blocks the loop. The second signal ends the process at once.
     """
 
     def __init__(self) -> None:
-        """Prepare it; the signals do as before."""
-        self._reason: BaseException | None = None
+        """Leave the signals as they are until the context is entered."""
+        self.reason: BaseException | None = None
+        """Why the command has to end, or `None`."""
         self._cancel: Callable[[], object] | None = None
         self._blocking = False
         self._before: dict[int, Handler] = {}
@@ -58,64 +57,36 @@ class Interrupts:
             signal.signal(signum, handler)
         _ACTIVE.remove(self)
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether the command was told to end."""
-        return self._reason is not None
-
-    def run(self, coroutine: Coroutine[object, object, object]) -> None:
-        """Run a coroutine in a new event loop, and cancel it when the command is told to end.
-
-        Raises:
-            Interrupted: a signal came, and the coroutine has ended.
-            BaseException: what `end` was given, likewise.
-        """
-        try:
-            asyncio.run(self._supervise(coroutine))
-        except BaseException:
-            if self._reason is not None:
-                raise self._reason from None
-            raise
-        finally:
-            coroutine.close()  # a signal may have come before it ran
-        self.finish()
-
-    def finish(self) -> None:
-        """Raise what `end` was given; a signal that came too late to cancel anything is forgotten."""
-        if self._reason is not None and not isinstance(self._reason, Interrupted):
-            raise self._reason
-
     def end(self, reason: BaseException) -> None:
-        """Cancel what the event loop runs; `reason` is raised when it has ended."""
-        self._reason = self._reason or reason
+        """Cancel the event loop's work; `reason` is raised when it has ended."""
+        self.reason = self.reason or reason
         if self._cancel is not None:
             self._cancel()
 
     @contextmanager
+    def cancelling(self, cancel: Callable[[], object]) -> Iterator[None]:
+        """Call `cancel` when the command is told to end, instead of raising."""
+        self._cancel = cancel
+        try:
+            yield
+        finally:
+            self._cancel = None
+
+    @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let a signal raise `Interrupted` in a call that blocks the event loop."""
+        """Raise `Interrupted` in a call that blocks the event loop."""
         self._blocking, before = True, self._blocking
         try:
             yield
         finally:
             self._blocking = before
 
-    async def _supervise(self, coroutine: Coroutine[object, object, object]) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None  # noqa: S101 - this is one
-        loop.set_default_executor(_Threads(self))
-        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
-        try:
-            await coroutine
-        finally:
-            self._cancel = None
-
     def _handle(self, signum: int, _: FrameType | None) -> None:
-        if isinstance(self._reason, Interrupted):
+        if isinstance(self.reason, Interrupted):
             _leave_at_once(signum)
-        self._reason = Interrupted(signum)
+        self.reason = Interrupted(signum)
         if self._cancel is None or self._blocking:
-            raise self._reason
+            raise self.reason
         self._cancel()
 
 
@@ -141,23 +112,10 @@ def end_command(reason: BaseException) -> None:
         _ACTIVE[-1].end(reason)
 
 
-class _Threads(ThreadPoolExecutor):
-    """The loop's threads; after a signal one that blocks, as in a name server's silence, is left behind."""
-
-    def __init__(self, interrupts: Interrupts) -> None:
-        super().__init__(thread_name_prefix="bulkverify")
-        self._interrupts = interrupts
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as inherited
-        super().shutdown(
-            wait=wait and not self._interrupts.interrupted, cancel_futures=cancel_futures
-        )
-
-
 def _leave_at_once(signum: int) -> NoReturn:
     """End the process without waiting for threads or files; the terminal gets its cursor back."""
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_DFL)  # should even the write block
+        signal.signal(number, signal.SIG_DFL)  # in case the write below blocks
     with suppress(Exception):
         if sys.stderr.isatty():
             os.write(sys.stderr.fileno(), _SHOW_CURSOR)

@@ -1,4 +1,4 @@
-"""The entry point, which also works where the extra is missing: it then says what to install."""
+"""The entry point. Without the extra it says what to install."""
 
 import os
 import sys
@@ -9,12 +9,18 @@ from threading import enumerate as enumerate_threads
 from threading import main_thread
 from typing import NoReturn
 
+from bulkverify._version import __version__
+
 _EXTRA = frozenset({"cyclopts", "rich"})
 
 
 def main() -> None:
     """Run the command that the process was started with, and exit with its code."""
     _make_streams_usable()
+    if sys.argv[1:] == ["--version"]:
+        with suppress(OSError):  # the usual way reports it
+            os.write(sys.stdout.fileno(), f"{__version__}\n".encode())
+            return
     try:
         import rich  # noqa: F401, PLC0415 - needed only later, so a lack of it would show only later
 
@@ -35,7 +41,7 @@ def main() -> None:
 
 
 def _exit(code: int) -> NoReturn:
-    """End the process; a thread that a signal has left behind in a blocked call does not keep it."""
+    """End the process, also if a signal has left a thread behind in a blocked call."""
     if any(thread is not main_thread() and not thread.daemon for thread in enumerate_threads()):
         with suppress(OSError):
             sys.stdout.flush()
@@ -45,10 +51,10 @@ def _exit(code: int) -> NoReturn:
 
 
 def _make_streams_usable() -> None:
-    """Let neither a closed stream nor one that lacks a character end a run that may have been paid."""
+    """Keep a closed stream, or one that can't encode a character, from ending a run that is paid."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started the process
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
+        if stream is None:  # the process was started with it closed
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open
         elif mode == "w" and isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -11,8 +11,8 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Group, Parameter, Token
 
+import bulkverify
 from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
-from bulkverify.client import Client
 from bulkverify.errors import UsageError
 from bulkverify.limits import DEFAULT_TIMEOUT, REQUESTS_PER_MINUTE
 from bulkverify.models import Verdict, parse_verdict
@@ -24,28 +24,28 @@ _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 @Parameter(name="*", group=_GROUP)
 @attrs.frozen(kw_only=True)
 class Account:
-    """Which account of which service."""
+    """The account, and the service that it is with."""
 
     base_url: Annotated[str | None, Parameter(metavar="URL")] = None
-    """The service; else BULKVERIFY_BASE_URL, else Bouncify's."""
+    """The address of the service. Without it: BULKVERIFY_BASE_URL, or else Bouncify."""
 
     api_key_file: Annotated[str | None, Parameter(metavar="PATH", allow_leading_hyphen=True)] = None
-    """Holds the key, - for stdin; else BULKVERIFY_API_KEY, else a prompt."""
+    """A file that holds the API key; - is stdin. Without it: BULKVERIFY_API_KEY, or else a prompt."""
 
     allow_http: bool = False
-    """Send the key unencrypted to a host that is not this machine."""
+    """Allow an http:// address of another machine, which gets the key unencrypted."""
 
     requests_per_minute: Annotated[int, Parameter(metavar="N")] = REQUESTS_PER_MINUTE
-    """For each endpoint; 0 for a service without a limit."""
+    """The limit of the service for each endpoint; 0 if it has none."""
 
-    def open(self) -> Client:
-        """Make the client, to be used with `async with`.
+    def open(self) -> "bulkverify.Client":
+        """Make the client, a context manager.
 
         Raises:
-            UsageError: there is no key, or a setting can't be right.
-            OSError: the key's file can't be read.
+            UsageError: there is no key, or an option is wrong.
+            OSError: the file of the key can't be read.
         """
-        return Client(
+        return bulkverify.Client(
             self._key(),
             base_url=self.base_url,
             requests_per_minute=budget(self.requests_per_minute),
@@ -69,9 +69,9 @@ ACCOUNT: Final = Account()
 
 
 def budget(requests_per_minute: int) -> int | None:
-    """Read the option: 0 stands for no limit."""
+    """Read the option `--requests-per-minute`, in which 0 means no limit."""
     if requests_per_minute < 0:
-        raise UsageError("--requests-per-minute is a number from 1 on, or 0 for no limit.")
+        raise UsageError("--requests-per-minute must be at least 1, or 0 for no limit.")
     return requests_per_minute or None
 
 
@@ -79,16 +79,16 @@ def parse_duration(text: str) -> float:
     """Read a time such as 90, 90s, 15m or 6h, in seconds.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is something else.
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text.strip().lower(), re.ASCII)
     if match is None:
-        raise ValueError(f"{text!r} is no time such as 90, 90s, 15m or 6h.")
+        raise ValueError(f"{text!r} is not a time such as 90, 90s, 15m or 6h.")
     return float(match[1]) * _UNITS[match[2]]
 
 
 def show_duration(seconds: float) -> str:
-    """Write a time as `parse_duration` reads it, in the largest unit that makes it whole."""
+    """Write a time for `parse_duration`, in the largest unit that gives a whole number."""
     for unit in ("h", "m"):
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{seconds / _UNITS[unit]:.0f}{unit}"
@@ -134,5 +134,5 @@ def _ask_key() -> str:
     except EOFError:
         return ""
     except Interrupted:
-        sys.stderr.write("\n")  # what follows does not belong behind the prompt
+        sys.stderr.write("\n")  # end the line of the prompt
         raise

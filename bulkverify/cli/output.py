@@ -1,16 +1,19 @@
-"""Where things are written: data to stdout, everything else to stderr, and JSON where it is wanted."""
+"""What a command writes: data to stdout, everything else to stderr, and JSON on demand."""
 
 import json
 import os
 import select
 import sys
-from typing import Annotated, Final, TextIO
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import attrs
 from cyclopts import Group, Parameter
 
 from bulkverify.cli.interrupts import interrupting_at_once
-from bulkverify.service.converter import converter
+
+if TYPE_CHECKING:
+    from bulkverify.cli.watching import Follower, Line
 
 _GROUP: Final = Group("Output", sort_key=20)
 _PIECE_CHARACTERS: Final = 400  # a pipe with room has room for 4096 bytes, and "\U0001f600" is ten
@@ -36,7 +39,7 @@ class Show:
 
     @property
     def on_terminal(self) -> bool:
-        """Whether somebody watches stderr, and wants to."""
+        """Whether to show progress on stderr."""
         return (
             not (self.json or self.quiet)
             and sys.stderr.isatty()
@@ -44,41 +47,55 @@ class Show:
         )
 
     def data(self, model: object, text: str) -> None:
-        """Write what the command was asked for: a model as JSON, or its text.
+        """Write the result of the command to stdout: the model as JSON, or the text.
 
         Raises:
-            OutputClosedError: nobody reads it.
+            OutputClosedError: the reader of stdout went away.
         """
         write(sys.stdout, json.dumps(as_json(model)) if self.json else text)
 
     def note(self, text: str) -> None:
-        """Tell what is good to know, on stderr."""
+        """Write a remark to stderr."""
         if not (self.json or self.quiet):
             write(sys.stderr, text)
 
     def acknowledge(self, model: object, text: str) -> None:
-        """Report a command that has no data: a note, or a model as JSON."""
+        """Report the success of a command that has no result: a remark, or the model as JSON."""
         if self.json:
             self.data(model, text)
         else:
             self.note(text)
+
+    def progress(self) -> "AbstractContextManager[Line]":
+        """Follow one job while the block runs."""
+        from bulkverify.cli.watching import progress  # noqa: PLC0415 - not for --help
+
+        return progress(on_terminal=self.on_terminal)
+
+    def following(self) -> "AbstractContextManager[Follower]":
+        """Follow a run while the block runs."""
+        from bulkverify.cli.watching import following  # noqa: PLC0415 - likewise
+
+        return following(on_terminal=self.on_terminal)
 
 
 SHOW: Final = Show()
 
 
 def as_json(model: object) -> object:
-    """Turn a model into what `json` can write: keys as in the model, times in ISO 8601."""
+    """Turn a model into objects that `json` can write: keys as in the model, times in ISO 8601."""
+    from bulkverify.service.converter import converter  # noqa: PLC0415 - cattrs; not for --help
+
     return converter.unstructure(model)
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write lines to stdout or stderr; a signal ends the wait for a reader whose pipe is full.
+    """Write lines to stdout or stderr. While its pipe is full, a signal ends the wait for its reader.
 
     Raises:
-        OutputClosedError: its reader went away.
+        OutputClosedError: the reader went away.
         Interrupted: a signal came before all was written.
-        OSError: it can't be written, as on a full disk.
+        OSError: the write failed, as on a full disk.
     """
     lines = f"{text}\n"
     try:
@@ -96,7 +113,7 @@ def write(stream: TextIO, text: str) -> None:
 
 
 def has_room(stream: TextIO, *, milliseconds: int | None = None) -> bool:
-    """Wait until a piece of text can be written without waiting for a reader, if need be for ever."""
+    """Wait until a piece of text can be written without blocking, for ever unless there is a limit."""
     if not hasattr(select, "poll"):  # on Windows
         return True
     poll = select.poll()
@@ -105,7 +122,7 @@ def has_room(stream: TextIO, *, milliseconds: int | None = None) -> bool:
 
 
 def give_up(*streams: TextIO) -> None:
-    """Point streams to nowhere, so that what is left in their buffers does not fail or block once more."""
+    """Point streams to the null device, so that the rest of their buffers can neither fail nor block."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in streams:
         os.dup2(nowhere, stream.fileno())

@@ -1,32 +1,81 @@
-"""Progress for somebody who watches: one line on stderr, gone when the work is done.
+"""Progress on a terminal: a line for one job, or a bar for a run and one for each of its active parts.
 
-This module brings rich with it, so it is imported only where stderr is a terminal.
+This module imports rich, so it is imported only where stderr is a terminal.
 """
 
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+import attrs
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from bulkverify.cli.forecast import Forecast, clock
 from bulkverify.models import JobSnapshot
+from bulkverify.run.models import PartProgress, RunProgress, Stage
+
+_ACTIVE: Final = frozenset(
+    {Stage.UPLOADING, Stage.PREPARING, Stage.STARTING, Stage.VERIFYING, Stage.DOWNLOADING}
+)
+_OVER: Final = frozenset({Stage.FETCHED, Stage.FAILED})
+
+
+@attrs.define
+class Forecast:
+    """How fast the work goes, and when it should be done, from the counts seen so far.
+
+    Times are seconds, all of the same clock.
+    """
+
+    _first: tuple[float, int] | None = None
+    _last: tuple[float, int] | None = None
+
+    def see(self, now: float, done: int) -> None:
+        """Take a count into account."""
+        if self._first is None or done < self._first[1]:
+            self._first = now, done
+        if self._last is None or done != self._last[1]:
+            self._last = now, done
+
+    @property
+    def rate(self) -> float | None:
+        """How many a second, or `None` before two counts differ."""
+        if self._first is None or self._last is None:
+            return None
+        seconds, count = self._last[0] - self._first[0], self._last[1] - self._first[1]
+        return count / seconds if seconds > 0 and count > 0 else None
+
+    def left(self, now: float, total: int) -> float | None:
+        """How many seconds are left until `total`; this counts down between two counts."""
+        rate = self.rate
+        if rate is None or self._last is None:
+            return None
+        at, done = self._last
+        return max(0.0, (total - done) / rate - (now - at))
+
+
+def clock(seconds: float | None) -> str:
+    """Write a time as h:mm:ss, or as m:ss below an hour."""
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Numbers(ProgressColumn):
-    """Percent, how many of how many, rate, time passed and time left, as far as they are known.
+    """Percent, counts, rate, time passed and time left, as far as they are known.
 
     A task without a `forecast` shows the first two only.
     """
 
     def __init__(self) -> None:
-        """Take what fits, in one line."""
+        """Keep it in one line."""
         super().__init__(Column(no_wrap=True))
 
     def render(self, task: Task) -> Text:
-        """Write it."""
+        """Write the numbers of one line."""
         passed = clock(task.elapsed)
         if task.total is None:
             return Text(passed, style="progress.elapsed")
@@ -49,13 +98,13 @@ class Numbers(ProgressColumn):
 
 
 class Shown:
-    """Lines of progress on stderr, from entering to leaving."""
+    """Lines of progress on stderr while the context is open."""
 
     def __init__(self, words: str) -> None:
-        """Prepare them; nothing is shown yet.
+        """Prepare the lines without showing them.
 
         Args:
-            words: how rich is to write what a line is about.
+            words: rich's format of the text at the beginning of a line.
         """
         self._forecast = Forecast()
         self._progress = Progress(
@@ -68,7 +117,7 @@ class Shown:
         )
 
     def __enter__(self) -> Self:
-        """Show them."""
+        """Show the lines."""
         self._progress.start()
         return self
 
@@ -78,20 +127,20 @@ class Shown:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take them away."""
+        """Remove the lines."""
         self._progress.stop()
 
 
 class Bar(Shown):
-    """One line, about one job."""
+    """One line about one job."""
 
     def __init__(self) -> None:
-        """Prepare it."""
+        """Prepare the line."""
         super().__init__("{task.description:<11}")
         self._task = self._progress.add_task("", total=None, forecast=self._forecast)
 
     def show(self, stage: str, snapshot: JobSnapshot | None = None) -> None:
-        """Say what is going on; counts are shown while a list verifies."""
+        """Show the stage, and the counts while a list is verifying."""
         total = completed = None
         if snapshot is not None and snapshot.verified is not None and stage == "verifying":
             total, completed = snapshot.total, snapshot.verified
@@ -109,3 +158,67 @@ class Bar(Shown):
             completed=completed,
             refresh=True,
         )
+
+
+class Bars(Shown):
+    """One line for a run, and one for each of its active parts."""
+
+    def __init__(self) -> None:
+        """Prepare the lines."""
+        super().__init__("{task.description}")
+        self._line = self._progress.add_task("", total=None)
+        self._length: int | None = None
+        self._of_rows = True
+        self._parts: dict[int, TaskID] = {}
+
+    def follow(self, seen: RunProgress) -> None:
+        """Show the state of a run."""
+        if seen.part is not None and len(seen.parts) > 1:
+            self._show_part(seen.part, len(seen.parts))
+        words, total, completed = _whole(seen)
+        of_rows = seen.part is None
+        if of_rows is not self._of_rows:  # before the parts rows are counted, then addresses
+            self._of_rows = of_rows
+            self._forecast = Forecast()
+        if total is None and self._length is not None:
+            # rich can't take the length of a bar away.
+            self._progress.remove_task(self._line)
+            self._line = self._progress.add_task("", total=None)
+        elif total is not None:
+            self._forecast.see(self._progress.get_time(), completed)
+        self._length = total
+        self._progress.update(
+            self._line,
+            description=f"{words:<11}",
+            total=total,
+            completed=completed,
+            forecast=self._forecast,
+            refresh=True,
+        )
+
+    def _show_part(self, part: PartProgress, count: int) -> None:
+        """Show a line for a part while it is active."""
+        task = self._parts.get(part.number)
+        if part.stage not in _ACTIVE and not part.note:
+            if task is not None:
+                self._progress.remove_task(self._parts.pop(part.number))
+            return
+        words = f"{part.number:>{len(str(count))}} {part.note or part.stage}"[:30].ljust(11)
+        if task is None:
+            task = self._parts[part.number] = self._progress.add_task(words, total=part.addresses)
+        self._progress.update(task, description=words, completed=part.verified)
+
+
+def _whole(seen: RunProgress) -> tuple[str, int | None, int]:
+    """Return the words of the line for the run, its length if it has one, and how much is done."""
+    stage = seen.stage.capitalize()
+    if seen.stage is Stage.READING:
+        return (f"Read {seen.rows_done:,}" if seen.rows_done else stage), None, 0
+    if seen.part is None:
+        return stage, seen.rows or None, seen.rows_done
+    if len(seen.parts) > 1:
+        done = sum(part.stage in _OVER for part in seen.parts)
+        return f"{done}/{len(seen.parts)} parts", seen.addresses, seen.verified
+    if seen.stage is Stage.VERIFYING and seen.verified:
+        return stage, seen.addresses, seen.verified
+    return stage, None, 0

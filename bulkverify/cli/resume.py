@@ -1,4 +1,4 @@
-"""Where a command stands, for whoever has to say how to go on when it does not come to its end."""
+"""How to go on after a command that ended early."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,19 +7,19 @@ from typing import Final
 import attrs
 
 _ACCOUNT_OPTIONS: Final = {"--base-url": True, "--api-key-file": True, "--allow-http": False}
-"""What any other command about the same job needs too, and whether a value follows."""
+"""The options that other commands for the same job need too, and whether a value follows."""
 
 
 @attrs.define(kw_only=True)
 class Standing:
-    """What a command has got to; it keeps this up to date, and the runner reads it when it ends badly.
+    """How far a command is. The command updates it, and the runner reads it after an error.
 
     Attributes:
-        tokens: what the command was called with.
-        job_id: the job it is about, once there is one.
-        state: a sentence about that job.
-        resume: commands that go on, each ready for a shell.
-        endless: it runs until Ctrl-C, which is then a good end.
+        tokens: the arguments of the command.
+        job_id: its job, once there is one.
+        state: sentences about the state of the job or the run.
+        resume: commands that go on, ready for a shell.
+        endless: whether the command runs until Ctrl-C, which then ends it well.
     """
 
     tokens: Sequence[str] = ()
@@ -29,7 +29,7 @@ class Standing:
     endless: bool = False
 
     def again(self, *, without: str | None = None) -> str:
-        """Write the same command once more, if need be without one of its flags."""
+        """Write the same command again, without one of its flags if it has it."""
         dropped = set(_places(self.tokens, {without: False} if without else {}))
         tokens = [token for place, token in enumerate(self.tokens) if place not in dropped]
         return shlex.join(["bulkverify", *tokens])
@@ -41,7 +41,7 @@ class Standing:
 
 
 def _places(tokens: Sequence[str], options: Mapping[str, bool]) -> Iterator[int]:
-    """Say where these options are, and the values that follow them."""
+    """Give the places of these options, and of the values that follow them."""
     for place, token in enumerate(tokens):
         if token == "--":  # noqa: S105 - it ends the options
             return

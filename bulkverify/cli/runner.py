@@ -1,24 +1,25 @@
-"""From the words on the command line to an exit code: parse, run, and tell what went wrong."""
+"""From arguments to an exit code: parse, run, and report an error.
+
+Some imports wait until a command or an error needs them, so that `--help` is quick.
+"""
 
 import json
-import logging
 import sys
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
+from inspect import iscoroutinefunction
 
+import bulkverify
 from bulkverify.cli.app import app
 from bulkverify.cli.exits import Exit, exit_of
-from bulkverify.cli.failures import describe
-from bulkverify.cli.interrupts import Interrupted, Interrupts, end_command
+from bulkverify.cli.interrupts import Interrupted, Interrupts
 from bulkverify.cli.output import OutputClosedError, Show, give_up, has_room, write
 from bulkverify.cli.resume import Standing
-from bulkverify.errors import UsageError
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run one command, and return the code to exit with; nothing is raised."""
-    # Until the options have been read, a guess has to do: their own errors are told as asked for.
+    """Run one command, and return its exit code. It raises nothing."""
+    # A guess, which tells how to report an error in the options themselves.
     show = Show(json="--json" in tokens, quiet="--quiet" in tokens or "-q" in tokens)
     standing = Standing(tokens=tokens)
     with Interrupts() as interrupts:
@@ -30,10 +31,16 @@ def run(tokens: Sequence[str]) -> int:
             show = bound.arguments.get("show", show)
             standing.job_id = bound.arguments.get("job")
             given = {"standing": standing} if "standing" in injected else {}
-            with _logging(show.verbose):
-                outcome = function(*bound.args, **bound.kwargs, **given)
-                if outcome is not None:
-                    interrupts.run(outcome)
+            if iscoroutinefunction(function):
+                from bulkverify.cli.logs import shown_log  # noqa: PLC0415 - not for --help
+                from bulkverify.cli.loop import run_until_interrupted  # noqa: PLC0415 - asyncio
+
+                with shown_log(show.verbose):
+                    run_until_interrupted(
+                        function(*bound.args, **bound.kwargs, **given), interrupts
+                    )
+            else:  # --help or --version
+                function(*bound.args, **bound.kwargs)
             sys.stdout.flush()
         except (OutputClosedError, BrokenPipeError, SystemExit):  # the last is rich's
             give_up(sys.stdout, sys.stderr)
@@ -46,11 +53,15 @@ def run(tokens: Sequence[str]) -> int:
 
 
 def _tell(error: BaseException, standing: Standing, show: Show) -> int:
-    """Say what went wrong, if that can be written; the exit code says it in any case."""
+    """Report an error, if it can be written, and return the exit code."""
+    import traceback  # noqa: PLC0415 - for errors only
+
+    from bulkverify.cli.failures import describe  # noqa: PLC0415 - likewise
+
     failure = describe(error, standing)
     stream = sys.stdout if show.json else sys.stderr
     if isinstance(error, KeyboardInterrupt) and not has_room(stream, milliseconds=1000):
-        give_up(stream)  # a pipe that is full would hold up what was told to end
+        give_up(stream)  # a full pipe must not delay the end
         return failure.exit
     with suppress(OutputClosedError, OSError, Interrupted):
         if show.verbose > 1:
@@ -61,44 +72,11 @@ def _tell(error: BaseException, standing: Standing, show: Show) -> int:
 
 
 def _refuse_key(tokens: Sequence[str]) -> None:
-    """Refuse a key among the arguments without repeating it; the sandbox's is no secret."""
+    """Refuse a key among the arguments without repeating it. The key of the sandbox is no secret."""
     if tokens[:1] == ["sandbox"]:
         return
     if any(token.partition("=")[0] in {"--api-key", "--apikey"} for token in tokens):
-        raise UsageError(
-            "The key is no option, because lists of processes show arguments: set BULKVERIFY_API_KEY, "
-            "or name a file that holds it with --api-key-file."
+        raise bulkverify.UsageError(
+            "The key is not an option, because other users can see the arguments of a process: set "
+            "BULKVERIFY_API_KEY, or name a file that holds it with --api-key-file."
         )
-
-
-class _StderrHandler(logging.Handler):
-    """Writes to what stderr is at that moment: a progress bar takes it over while it is shown.
-
-    It never raises, as that would break what is logged about: where the log has lost its reader, or
-    a signal came while it could not be written, it ends the command.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
-        try:
-            write(sys.stderr, self.format(record))
-        except (OutputClosedError, Interrupted, SystemExit) as error:  # the last is rich's
-            end_command(error)
-        except Exception:  # noqa: BLE001, S110 - as on a full disk; the work goes on without the log
-            pass
-
-
-@contextmanager
-def _logging(verbose: int) -> Iterator[None]:
-    if not verbose:
-        yield
-        return
-    logger, handler = logging.getLogger("bulkverify"), _StderrHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO if verbose == 1 else logging.DEBUG)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)

@@ -1,17 +1,16 @@
-"""The command that serves the sandbox, for programs that are to talk to it."""
+"""The command that serves the sandbox to other programs."""
 
-import asyncio
 import ipaddress
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from yarl import URL
 
-from bulkverify.cli.commands import Injected
+from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.options import budget
 from bulkverify.cli.output import SHOW, Show
+from bulkverify.cli.text import plural
 from bulkverify.errors import UsageError
 from bulkverify.limits import REQUESTS_PER_MINUTE
 
@@ -27,34 +26,36 @@ async def sandbox(
     faults: Annotated[Path | None, Parameter(metavar="PATH")] = None,
     seed: Annotated[int | None, Parameter(metavar="N")] = None,
     show: Show = SHOW,
-    standing: Injected,
+    standing: FromRunner,
 ) -> None:
-    """Serve the sandbox until Ctrl-C: the service on this machine, without a credit being spent.
+    """Serve a sandbox of the service until Ctrl-C. It spends no credits.
 
     Args:
-        port: the port to listen on; 0 takes a free one.
-        host: the address to listen on.
-        speed: how many times faster than the real one it works.
-        credits_: what the account has at first.
-        api_key: the key that is accepted.
-        requests_per_minute: for each endpoint; 0 for no limit.
-        faults: a TOML file that says what is to go wrong.
-        seed: makes the job ids and the faults at random the same again.
-        show: how to show it.
-        standing: kept up to date.
+        port: The port to listen on; 0 takes a free one.
+        host: The address to listen on.
+        speed: How many times faster than the service it works.
+        credits_: The credits of its account at the start.
+        api_key: The key that it accepts.
+        requests_per_minute: Its limit for each endpoint; 0 for none.
+        faults: A TOML file with the faults that it shows.
+        seed: Repeat the job ids and the random faults of an earlier seed.
+        show: What to show.
+        standing: How to go on after an error.
     """
-    from bulkverify.sandbox import (  # noqa: PLC0415 - a web server, seldom needed
+    import asyncio  # noqa: PLC0415 - not for --help
+
+    from bulkverify.sandbox import (  # noqa: PLC0415 - a web server, not for --help
         RuleError,
         Sandbox,
         read_faults,
     )
 
     if speed <= 0:
-        raise UsageError("--speed is a number above 0.")
+        raise UsageError("--speed must be above 0.")
     if not _is_loopback(host):
         show.note(
-            f"bulkverify: warning: {host} can be reached from other machines, and the sandbox is "
-            "made for tests: it does not encrypt."
+            f"bulkverify: warning: {host} can be reached from other machines. The sandbox is made for "
+            "tests, and does not encrypt."
         )
     try:
         rules = [] if faults is None else read_faults(faults)
@@ -75,9 +76,8 @@ async def sandbox(
         url = _reachable(service.url)
         show.data({"url": url, "api_key": api_key}, _invitation(url, api_key))
         if rules:
-            count = "1 fault is" if len(rules) == 1 else f"{len(rules)} faults are"
-            show.note(f"{count} to come, by the seed {service.seed}.")
-        show.note("Ctrl-C ends it, and its lists with it.")
+            show.note(f"It has {plural(len(rules), 'fault')}. The seed is {service.seed}.")
+        show.note("Ctrl-C ends it and deletes its lists.")
         await asyncio.Event().wait()
 
 
@@ -99,7 +99,5 @@ def _is_loopback(host: str) -> bool:
 
 
 def _reachable(url: str) -> str:
-    """Write an address that stands for all of them as one that this machine can be asked under."""
-    wildcards = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is recognised, not bound
-    parsed = URL(url)
-    return str(parsed.with_host(wildcards.get(parsed.host or "", parsed.host or "")))
+    """Replace the wildcard address in a URL by the loopback address."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -1,4 +1,4 @@
-"""What a finished run came to, as a table on stderr."""
+"""The summary of a finished run, as a table on stderr."""
 
 import attrs
 from rich import box
@@ -20,7 +20,7 @@ _COLOURS = {
 
 
 def print_summary(report: RunReport) -> None:
-    """Print it; plain text where stderr is no terminal or NO_COLOR is set."""
+    """Print the summary, without colours if stderr is not a terminal or NO_COLOR is set."""
     console = Console(stderr=True, highlight=False, soft_wrap=False)
     console.print(Group(_verdicts(report), _facts(report)))
 

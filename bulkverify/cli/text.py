@@ -1,16 +1,18 @@
-"""What the service tells, in words for a terminal."""
+"""Models as text for a terminal."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import attrs
 
 from bulkverify.models import AddressVerdict, Analysis, JobSnapshot, VerdictCounts
-from bulkverify.run.models import RunPlan
-from bulkverify.service.answers import printable
+
+if TYPE_CHECKING:
+    from bulkverify import RunPlan
 
 
 def snapshot_lines(snapshot: JobSnapshot) -> str:
-    """Describe a job, a line for each thing that its status tells."""
+    """Describe a job, one fact a line."""
     created = snapshot.created_at
     facts = {
         "job": snapshot.job_id,
@@ -26,7 +28,7 @@ def snapshot_lines(snapshot: JobSnapshot) -> str:
 
 
 def snapshot_line(snapshot: JobSnapshot) -> str:
-    """Describe a job in one line, with the time at which that was seen."""
+    """Describe a job in one line that begins with the time."""
     words = [f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", f"{snapshot.status:<10}", _share(snapshot)]
     if snapshot.verified is None and snapshot.total:
         words.append(f"{snapshot.total:,} addresses")
@@ -53,8 +55,8 @@ def address_lines(answer: AddressVerdict) -> str:
     )
 
 
-def plan_lines(plan: RunPlan) -> str:
-    """Describe what a run would send and cost."""
+def plan_lines(plan: "RunPlan") -> str:
+    """Describe what a run would send and what that would cost."""
     return _table(
         {
             "rows": f"{plan.rows:,}",
@@ -70,12 +72,12 @@ def plan_lines(plan: RunPlan) -> str:
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
-    """Write how many there are of something."""
+    """Write a number and its noun."""
     return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def counts(model: VerdictCounts | Analysis) -> str:
-    """List the counts of a model by name."""
+    """List the counts of a model with their names."""
     return ", ".join(
         f"{count:,} {name.replace('_', '-')}" for name, count in attrs.asdict(model).items()
     )
@@ -88,6 +90,8 @@ def _share(snapshot: JobSnapshot) -> str | None:
 
 
 def _table(facts: dict[str, str | None]) -> str:
+    from bulkverify.service.answers import printable  # noqa: PLC0415 - slow; not for --help
+
     width = max(map(len, facts)) + 2
-    # What the service says reaches a terminal here: one line each, and nothing that steers it.
+    # A message of the service must neither break the line nor control the terminal.
     return "\n".join(f"{name:<{width}}{printable(fact)}" for name, fact in facts.items() if fact)

@@ -1,10 +1,9 @@
-"""How far the work is: a line where somebody watches, and the log for whoever asked for it."""
+"""Progress of a command: lines on a terminal, and a log of each stage for `--verbose`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from bulkverify.cli.output import Show
 from bulkverify.models import JobSnapshot
 from bulkverify.run.models import RunProgress
 from bulkverify.service.logs import SafeLogger
@@ -13,14 +12,21 @@ _log: Final = SafeLogger(__name__)
 
 
 class Line(Protocol):
-    """What can be told how far the work is."""
+    """Follows one job."""
 
     def show(self, stage: str, snapshot: JobSnapshot | None = None) -> None:
-        """Say what is going on."""
+        """Take the stage, and the snapshot if there is one."""
+
+
+class Follower(Protocol):
+    """Follows a run."""
+
+    def follow(self, seen: RunProgress) -> None:
+        """Take the state of the run."""
 
 
 class _Log:
-    """Logs each stage once, and the counts of each answer; hands everything on to a line, if there is one."""
+    """Logs each stage once, and all counts; it passes everything on to `line`."""
 
     def __init__(self, line: Line | None = None) -> None:
         self._line = line
@@ -37,27 +43,8 @@ class _Log:
             self._line.show(stage, snapshot)
 
 
-@contextmanager
-def progress(show: Show) -> Iterator[Line]:
-    """Give a line that lasts as long as the block."""
-    if not show.on_terminal:
-        yield _Log()
-        return
-    from bulkverify.cli.progress import Bar  # noqa: PLC0415 - brings rich along, for terminals only
-
-    with Bar() as bar:
-        yield _Log(bar)
-
-
-class Follower(Protocol):
-    """What can be told how far a run is."""
-
-    def follow(self, seen: RunProgress) -> None:
-        """Take what a run tells."""
-
-
 class _RunLog:
-    """Logs each stage of each part once; hands everything on to bars, if there are any."""
+    """Logs each stage of each part once, and all counts; it passes everything on to `bars`."""
 
     def __init__(self, bars: Follower | None = None) -> None:
         self._bars = bars
@@ -81,12 +68,24 @@ class _RunLog:
 
 
 @contextmanager
-def following(show: Show) -> Iterator[Follower]:
-    """Give what follows a run, for as long as the block lasts."""
-    if not show.on_terminal:
+def progress(*, on_terminal: bool) -> Iterator[Line]:
+    """Follow one job while the block runs."""
+    if not on_terminal:
+        yield _Log()
+        return
+    from bulkverify.cli.progress import Bar  # noqa: PLC0415 - imports rich, for terminals only
+
+    with Bar() as bar:
+        yield _Log(bar)
+
+
+@contextmanager
+def following(*, on_terminal: bool) -> Iterator[Follower]:
+    """Follow a run while the block runs."""
+    if not on_terminal:
         yield _RunLog()
         return
-    from bulkverify.cli.bars import Bars  # noqa: PLC0415 - brings rich along, for terminals only
+    from bulkverify.cli.progress import Bars  # noqa: PLC0415 - imports rich, for terminals only
 
     with Bars() as bars:
         yield _RunLog(bars)

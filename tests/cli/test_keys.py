@@ -59,5 +59,5 @@ def test_a_file_that_holds_no_key_is_refused_unread_aloud(
 def test_a_key_among_the_arguments_is_refused_and_not_repeated(cli: Cli, tokens: list[str]) -> None:
     outcome = cli("credits", *tokens)
     assert outcome.code == 2
-    assert "no option" in outcome.err
+    assert "not an option" in outcome.err
     assert cli("credits", *tokens, "--json").error["type"] == "UsageError"

@@ -139,16 +139,17 @@ def test_the_terminal_is_as_before_when_a_signal_ends_the_reading(
 def test_a_second_signal_ends_the_process_at_once(work: str, signum: int, code: int) -> None:
     process = script(
         "from bulkverify.cli.interrupts import Interrupts",
+        "from bulkverify.cli.loop import run_until_interrupted",
         "async def work():",
         "    loop = asyncio.get_running_loop()",
         "    print('begun', flush=True)",
         work,
         "seen = Interrupts._handle",
         "def handle(self, signum, frame):",
-        "    if self._reason is None: os.write(1, b'caught\\n')",
+        "    if self.reason is None: os.write(1, b'caught\\n')",
         "    seen(self, signum, frame)",
         "Interrupts._handle = handle",
-        "with Interrupts() as interrupts: interrupts.run(work())",
+        "with Interrupts() as interrupts: run_until_interrupted(work(), interrupts)",
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
@@ -165,10 +166,11 @@ def test_a_second_signal_gives_the_terminal_its_cursor_back(
 ) -> None:
     process = script(
         "from bulkverify.cli.interrupts import Interrupts",
+        "from bulkverify.cli.loop import run_until_interrupted",
         "async def work():",
         f"    os.kill(os.getpid(), {int(signum)})",
         f"    os.kill(os.getpid(), {int(signum)})",
-        "with Interrupts() as interrupts: interrupts.run(work())",
+        "with Interrupts() as interrupts: run_until_interrupted(work(), interrupts)",
         stderr=terminal.far,
     )
     terminal.leave()

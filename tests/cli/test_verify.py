@@ -303,7 +303,7 @@ def test_the_same_command_once_more_says_when_it_was_done_and_spends_nothing(
     outcome = cli(*command, *force)
     assert (outcome.code, outcome.out) == (0, "")
     assert re.search(
-        r"^out\.csv was verified already, at [0-9-]{10} [0-9:]{5} UTC: nothing was sent or spent\. "
+        r"^out\.csv was already verified at [0-9-]{10} [0-9:]{5} UTC\. Nothing was sent or spent\. "
         + ("--restart verifies it again" if force else "--restart with --force verifies it again"),
         outcome.err,
         re.MULTILINE,

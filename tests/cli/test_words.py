@@ -8,9 +8,9 @@ import pytest
 import bulkverify
 from bulkverify.cli.exits import exit_of
 from bulkverify.cli.failures import describe
-from bulkverify.cli.forecast import Forecast, clock
 from bulkverify.cli.options import parse_duration, show_duration
 from bulkverify.cli.phrases import PHRASES, for_the_shell
+from bulkverify.cli.progress import Forecast, clock
 from bulkverify.cli.resume import Standing
 from bulkverify.cli.text import snapshot_line
 from bulkverify.errors import (
@@ -39,7 +39,7 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "s", "-1", "nan", "inf", "1d", "1e3", "1 2", "٣"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no time"):
+    with pytest.raises(ValueError, match="is not a time"):
         parse_duration(text)
 
 
