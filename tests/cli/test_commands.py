@@ -153,5 +153,5 @@ def test_the_base_url_is_an_option_too(
 def test_verbose_logs_and_quiet_does_not(service: Service, cli: Cli, contacts: Path) -> None:
     service.do(lambda: service.sandbox.inject(Fault(kind="answer", endpoint="credits")))
     logged = cli("credits", "-v").err
-    assert "INFO bulkverify.service.transport: attempt 1 failed" in logged
+    assert "INFO bulkverify.service.retrying: attempt 1 failed" in logged
     assert "DEBUG" not in cli("upload", str(contacts), "-v", "-q").err
