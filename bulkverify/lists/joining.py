@@ -6,7 +6,7 @@ import json
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from io import StringIO
 from itertools import compress
@@ -110,7 +110,7 @@ def joined_rows(
     results: Mapping[int, Path],
     *,
     only: Collection[Verdict] | None = None,
-) -> Iterator[JoinedRow]:
+) -> Generator[JoinedRow]:
     """Give every row of a list with its verdict, typed, in the order of the list.
 
     Raises:

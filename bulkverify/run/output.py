@@ -15,7 +15,7 @@ from bulkverify.lists import Joined, Split
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.run.journal import RunRecord
 from bulkverify.run.models import RunReport, Stage
-from bulkverify.run.run import Form, Run
+from bulkverify.run.run import OutputFormat, Run
 from bulkverify.run.written import Written, note_of
 from bulkverify.service.logs import SafeLogger
 
@@ -32,19 +32,19 @@ class Output:
     only: frozenset[Verdict] | None
     overwrite: bool
     in_place: bool
-    restart: bool = False
-    excel_safe: bool = False
+    restart: bool
+    excel_safe: bool
 
     def __attrs_post_init__(self) -> None:
         """Refuse to promise what nobody needs of JSON Lines, and what would spoil them."""
-        if self.excel_safe and self.form == "jsonl":
+        if self.excel_safe and self.format == "jsonl":
             raise UsageError(
                 f"`excel_safe` is for CSV, and {self.path} would be JSON Lines, which no spreadsheet opens: "
                 "leave it out, or name an output that ends in .csv."
             )
 
     @property
-    def form(self) -> Form:
+    def format(self) -> OutputFormat:
         """How the rows are written."""
         return "jsonl" if self.path.suffix.lower() in _JSON_LINES else "csv"
 
@@ -127,12 +127,12 @@ class Output:
         if written.is_noted(self.path) or await run.in_thread(partial(written.note, self.path)):
             await run.finish(delivered=True)
         else:  # the record has to tell the same call that the work is done
-            run.board.tell(Stage.DONE)
+            run.tracker.tell(Stage.DONE)
 
     async def _write(self, run: Run) -> Written:
         mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()
         with replacing(self.path, mark=mark) as file:
-            joined = await run.join(file, self.form, self.only, excel_safe=self.excel_safe)
+            joined = await run.join(file, self.format, self.only, excel_safe=self.excel_safe)
             await run.in_thread(partial(flush_to_disk, file))
             found = os.fstat(file.fileno())
             written = Written(

@@ -1,16 +1,12 @@
 """The call that says what verifying a list would send and cost. It needs no client."""
 
-import asyncio
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import ListFormat
 from bulkverify.run.models import RunPlan, RunProgress, Stage
-from bulkverify.run.progress import Board
-from bulkverify.run.source import Reading, RunSource, Splitting
+from bulkverify.run.progress import Tracker
+from bulkverify.run.source import ListReader, RunSource, Splitting, temporary_folder
 
 
 async def plan_list(
@@ -30,18 +26,15 @@ async def plan_list(
     Raises:
         InvalidListError, UsageError, OSError: as for `verify_list`.
     """
-    reading = Reading(
+    reader = ListReader(
         source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
     )
     splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
-    folder = Path(tempfile.mkdtemp(prefix="bulkverify-"))
-    try:
-        board = Board(on_progress)
-        board.tell(Stage.READING)
-        table = await reading.open(folder)
-        split = await reading.split(table, folder, splitting, board)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    tracker = Tracker(on_progress)
+    tracker.tell(Stage.READING)
+    async with temporary_folder() as folder:
+        table = await reader.open(folder)
+        split = await reader.split(table, folder, splitting, tracker)
     return RunPlan(
         rows=split.rows,
         addresses=split.addresses,

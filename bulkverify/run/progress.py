@@ -11,7 +11,7 @@ from bulkverify.models import JobSnapshot
 from bulkverify.run.models import Durations, PartProgress, RunProgress, Stage
 
 
-class Board:
+class Tracker:
     """How far each part is, and for how long the run has been busy with what."""
 
     def __init__(self, on_progress: Callable[[RunProgress], object] | None) -> None:
@@ -33,7 +33,7 @@ class Board:
             self._stage = stage
         self._call(stage, None, self._rows if stage is Stage.DONE else rows_done)
 
-    def know(self, split: Split, fetched: Collection[int] = ()) -> None:
+    def set_parts(self, split: Split, fetched: Collection[int] = ()) -> None:
         """Take note of what the list came to, and of the parts that an earlier call has fetched."""
         self._rows, self._addresses = split.rows, split.addresses
         self._parts = {

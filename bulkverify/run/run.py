@@ -27,22 +27,22 @@ from bulkverify.run.journal import Journal, RunRecord, seal_of, ways_out
 from bulkverify.run.models import PartFailure, PartReport, RunProgress, RunReport, Stage
 from bulkverify.run.outages import Outages
 from bulkverify.run.parts import AnyRun, failures, part_runs, verify_parts
-from bulkverify.run.progress import Board
+from bulkverify.run.progress import Tracker
 from bulkverify.run.record import PartState
-from bulkverify.run.source import Reading, Splitting
+from bulkverify.run.source import ListReader, Splitting
 from bulkverify.run.threads import Counted, RowCount, in_thread
 from bulkverify.run.written import Written
 
 T = TypeVar("T")
 
-Form: TypeAlias = Literal["csv", "jsonl"]
+OutputFormat: TypeAlias = Literal["csv", "jsonl"]
 """How an output is written."""
 
 _MOST_TOLD: Final = 3
 
 
 @attrs.frozen(kw_only=True)
-class Terms:
+class RunSettings:
     """Under which conditions a list is verified."""
 
     splitting: Splitting
@@ -65,17 +65,17 @@ class Run:
         *,
         client: Client,
         journal: Journal,
-        reading: Reading,
-        terms: Terms,
+        reader: ListReader,
+        settings: RunSettings,
         tell: Callable[[RunProgress], object] | None,
     ) -> None:
         """Begin; nothing is read or sent yet."""
         self.journal = journal
-        self.board = Board(tell)
+        self.tracker = Tracker(tell)
         self.failures: tuple[PartFailure, ...] = ()
         self._client = client
-        self._reading = reading
-        self._terms = terms
+        self._reader = reader
+        self._settings = settings
         self._began = monotonic()
         self._requests = client.stats.requests
         self._counter = RowCount()
@@ -103,8 +103,8 @@ class Run:
         """
         table = await self._opened()
         record = await self._read(table)
-        self.board.know(record.split, self.journal.results())
-        cost, allowed = record.split.addresses, self._terms.max_credits
+        self.tracker.set_parts(record.split, self.journal.results())
+        cost, allowed = record.split.addresses, self._settings.max_credits
         if allowed is not None and cost > allowed:
             more = "more " if record.sent else ""
             raise UsageError(
@@ -113,9 +113,9 @@ class Run:
             )
         account = Account(
             client=self._client,
-            timeout=self._terms.timeout,
-            wait=self._terms.wait,
-            outages=Outages(self._terms.timeout, reached=record.sent),
+            timeout=self._settings.timeout,
+            wait=self._settings.wait,
+            outages=Outages(self._settings.timeout, reached=record.sent),
         )
         title = Path(table.title).name
 
@@ -123,16 +123,16 @@ class Run:
             await account.check_credits(record.owed, title=title, spent=record.credits)
 
         self._parts = part_runs(
-            account, self.journal, record, tell=self.board.tell_part, check=check, title=title
+            account, self.journal, record, tell=self.tracker.tell_part, check=check, title=title
         )
         await account.outages.retry(check, self._held_up)
-        self._fail(await verify_parts(self._parts, self.journal, self._terms.parts_at_once))
+        self._fail(await verify_parts(self._parts, self.journal, self._settings.parts_at_once))
 
     def _held_up(self, why: str) -> None:
         """Tell why nothing is sent, as a note on the first part that has no results yet."""
         for record in self.record.parts:
             if record.state is not PartState.DOWNLOADED:
-                self.board.tell_part(record.number, Stage.QUEUED, note=why)
+                self.tracker.tell_part(record.number, Stage.QUEUED, note=why)
                 return
 
     def _fail(self, failed: Mapping[int, BulkVerifyError]) -> None:
@@ -144,8 +144,8 @@ class Run:
     async def _opened(self) -> Table:
         """Return the list; some can be opened only once."""
         if self._table is None:
-            self.board.tell(Stage.READING)
-            self._table = await self._reading.open(self.journal.folder)
+            self.tracker.tell(Stage.READING)
+            self._table = await self._reader.open(self.journal.folder)
         return self._table
 
     async def gave(self, written: Written, *, in_place: Path | None) -> bool:
@@ -155,7 +155,7 @@ class Run:
             written: the output.
             in_place: where it is, if the list was there before; then it can't be compared any more.
         """
-        before, now = written.splitting, self._terms.splitting
+        before, now = written.splitting, self._settings.splitting
         if (written.base_url, before.judge, before.deduplicate) != (
             self._client.base_url,
             now.judge,
@@ -165,25 +165,25 @@ class Run:
         if in_place is not None:
             beside = await self.beside(in_place)
             return beside is not None and beside == written.beside
-        fingerprint = await self._reading.fingerprint(await self._opened(), before)
+        fingerprint = await self._reader.fingerprint(await self._opened(), before)
         return fingerprint == written.fingerprint
 
     async def beside(self, path: Path) -> str | None:
         """Return a digest of what the rows depend on besides the file at `path`, if there is one."""
-        return await self._reading.beside(path)
+        return await self._reader.beside(path)
 
     async def _read(self, table: Table) -> RunRecord:
         """Split the list, or find that it is the one that was split before."""
-        splitting, record = self._terms.splitting, self.journal.record
+        splitting, record = self._settings.splitting, self.journal.record
         if record is not None and record.sent and not record.finished:
             await self._require_same(table, record)
             await self._mend(table, record)
             return record
-        split = await self._reading.split(table, self.journal.folder, splitting, self.board)
+        split = await self._reader.split(table, self.journal.folder, splitting, self.tracker)
         return self.journal.begin(split, self._client.base_url, splitting)
 
     async def _require_same(self, table: Table, record: RunRecord) -> None:
-        folder, before, now = self.journal.folder, record.splitting, self._terms.splitting
+        folder, before, now = self.journal.folder, record.splitting, self._settings.splitting
         out = ways_out(folder, record.credits)
         if record.base_url != self._client.base_url:
             raise JournalError(
@@ -196,7 +196,7 @@ class Run:
                 f"{folder} was begun with another choice of `judge` or `deduplicate`: make the same one. {out}",
                 path=str(folder),
             )
-        if await self._reading.fingerprint(table, before) != record.split.fingerprint:
+        if await self._reader.fingerprint(table, before) != record.split.fingerprint:
             raise JournalError(
                 f"{table.title} is not as it was when {folder} was begun, or is read otherwise: its verdicts "
                 f"would not belong to its rows. Restore it, or name another output; an iterable has to give the same "
@@ -214,7 +214,7 @@ class Run:
         if not record.is_sealed or not await self.in_thread(
             partial(is_intact, folder, record.split)
         ):
-            split = await self._reading.split(table, folder, record.splitting, self.board)
+            split = await self._reader.split(table, folder, record.splitting, self.tracker)
             if (record.is_sealed and split != record.split) or len(split.parts) != len(
                 record.parts
             ):
@@ -230,7 +230,12 @@ class Run:
             self.journal.forget_results(lost)
 
     async def join(
-        self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None, *, excel_safe: bool
+        self,
+        file: BinaryIO,
+        output_format: OutputFormat,
+        only: frozenset[Verdict] | None,
+        *,
+        excel_safe: bool,
     ) -> Joined:
         """Write all rows with the verdicts that there are.
 
@@ -238,7 +243,7 @@ class Run:
         again.
         """
         try:
-            return await self._join(file, form, only, excel_safe=excel_safe)
+            return await self._join(file, output_format, only, excel_safe=excel_safe)
         except TransportError:
             unreadable = await self.in_thread(partial(_unreadable, self.journal.results()))
             if not unreadable:
@@ -249,12 +254,17 @@ class Run:
             self._fail(unreadable)
         file.seek(0)
         file.truncate()
-        return await self._join(file, form, only, excel_safe=excel_safe)
+        return await self._join(file, output_format, only, excel_safe=excel_safe)
 
     async def _join(
-        self, file: BinaryIO, form: Form, only: frozenset[Verdict] | None, *, excel_safe: bool
+        self,
+        file: BinaryIO,
+        output_format: OutputFormat,
+        only: frozenset[Verdict] | None,
+        *,
+        excel_safe: bool,
     ) -> Joined:
-        self.board.tell(Stage.JOINING)
+        self.tracker.tell(Stage.JOINING)
         counter = RowCount()
         work = partial(
             join,
@@ -263,19 +273,16 @@ class Run:
             self.journal.folder,
             self.journal.results(),
             file,
-            format=form,
+            format=output_format,
             only=only,
             excel_safe=excel_safe,
         )
-        return await in_thread(work, counter, partial(_tell_joining, self.board))
+        return await in_thread(work, counter, partial(_tell_joining, self.tracker))
 
     def rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:
         """Give all rows with the verdicts that there are."""
-        self.board.tell(Stage.JOINING)
-        return self._rows(only)
-
-    def _rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:
-        yield from joined_rows(
+        self.tracker.tell(Stage.JOINING)
+        return joined_rows(
             self.table, self.record.split, self.journal.folder, self.journal.results(), only=only
         )
 
@@ -321,7 +328,7 @@ class Run:
             record.finished = True
             self.journal.save()
         await in_thread(self.journal.remove, RowCount())
-        self.board.tell(Stage.DONE)
+        self.tracker.tell(Stage.DONE)
 
     async def end(self) -> None:
         """Leave nothing behind if there is nothing to go on with."""
@@ -338,7 +345,7 @@ class Run:
             credits_spent_before=before.credits_spent + before.credits_spent_before,
             requests=self._client.stats.requests - self._requests,
             seconds=round(monotonic() - self._began, 3),
-            durations=self.board.durations(),
+            durations=self.tracker.durations(),
             already_verified_at=written.written_at,
         )
 
@@ -364,7 +371,7 @@ class Run:
             orphans=sum(part.orphans for part in parts),
             requests=self._client.stats.requests - self._requests,
             seconds=round(monotonic() - self._began, 3),
-            durations=self.board.durations(),
+            durations=self.tracker.durations(),
             parts=tuple(
                 PartReport(
                     number=part.number,
@@ -391,5 +398,5 @@ def _unreadable(results: Mapping[int, Path]) -> dict[int, BulkVerifyError]:
     return errors
 
 
-def _tell_joining(board: Board, rows: int) -> None:
-    board.tell(Stage.JOINING, rows_done=rows)
+def _tell_joining(tracker: Tracker, rows: int) -> None:
+    tracker.tell(Stage.JOINING, rows_done=rows)

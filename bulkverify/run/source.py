@@ -1,9 +1,20 @@
 """The list of a run: opened, split and recognised in threads, while its rows are counted."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterable, Collection, ItemsView, Iterator, KeysView, Mapping
+import shutil
+import tempfile
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    ItemsView,
+    Iterator,
+    KeysView,
+    Mapping,
+)
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -26,7 +37,7 @@ from bulkverify.lists import (
     split,
 )
 from bulkverify.run.models import Stage
-from bulkverify.run.progress import Board
+from bulkverify.run.progress import Tracker
 from bulkverify.run.threads import Counted, RowCount, in_thread
 
 RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[str, object]]
@@ -55,7 +66,7 @@ class Splitting:
 
 
 @attrs.frozen(kw_only=True)
-class Reading:
+class ListReader:
     """Where a list is, and how it is to be read; what is `None` is found out."""
 
     source: RunSource = attrs.field(repr=False)
@@ -133,12 +144,14 @@ class Reading:
         )
         return await in_thread(opening, RowCount(), leave=True)
 
-    async def split(self, table: Table, folder: Path, splitting: Splitting, board: Board) -> Split:
+    async def split(
+        self, table: Table, folder: Path, splitting: Splitting, tracker: Tracker
+    ) -> Split:
         """Write the parts of the list into the folder."""
         counter = RowCount()
         work = partial(split, Counted.of(table, counter), folder, **attrs.asdict(splitting))
         with _naming(folder):
-            return await in_thread(work, counter, partial(_tell, board))
+            return await in_thread(work, counter, partial(_tell, tracker))
 
     async def fingerprint(self, table: Table, splitting: Splitting) -> str:
         """Return what `split` would have as its fingerprint."""
@@ -154,6 +167,16 @@ def is_same_file(path: Path, other: Path) -> bool:
     return False
 
 
+@asynccontextmanager
+async def temporary_folder() -> AsyncIterator[Path]:
+    """Make a folder that is deleted afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="bulkverify-"))
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
 @contextmanager
 def _naming(folder: Path) -> Iterator[None]:
     """Name the folder in an error of the disk: a write that fails does not say where that was."""
@@ -165,8 +188,8 @@ def _naming(folder: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
-def _tell(board: Board, rows: int) -> None:
-    board.tell(Stage.READING, rows_done=rows)
+def _tell(tracker: Tracker, rows: int) -> None:
+    tracker.tell(Stage.READING, rows_done=rows)
 
 
 async def _drained(

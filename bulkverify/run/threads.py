@@ -1,4 +1,4 @@
-"""Reading and writing lists beside the event loop, so that it can be told how far that is, and stop it."""
+"""Read and write lists in threads, count the rows meanwhile, and stop the threads early."""
 
 import asyncio
 from collections.abc import Callable, Iterator

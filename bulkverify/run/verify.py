@@ -1,12 +1,9 @@
 """The two calls that verify a list: into a file, or row by row."""
 
-import asyncio
 import errno
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
-from contextlib import closing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,8 +20,8 @@ from bulkverify.models import Verdict, VerdictName
 from bulkverify.run.journal import Journal
 from bulkverify.run.models import RunProgress, RunReport
 from bulkverify.run.output import Output
-from bulkverify.run.run import Run, Terms
-from bulkverify.run.source import Reading, RunSource, Splitting, is_same_file
+from bulkverify.run.run import Run, RunSettings
+from bulkverify.run.source import ListReader, RunSource, Splitting, is_same_file, temporary_folder
 from bulkverify.run.written import note_of
 
 _ROWS_A_TURN: Final = 1000
@@ -107,14 +104,14 @@ async def verify_list(
     path = Path(destination)
     require_replaceable(path)
     folder = journal_of(path) if journal is None else Path(journal)
-    reading = Reading(
+    reader = ListReader(
         source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
     )
-    _keep_apart(folder, reading, path)
+    _keep_apart(folder, reader, path)
     # That the output exists is known better when the journal is open.
     check_writable(path, overwrite=True)
     check_writable(note_of(path), overwrite=True)
-    terms = Terms(
+    settings = RunSettings(
         splitting=Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part),
         parts_at_once=parts_at_once,
         max_credits=max_credits,
@@ -125,18 +122,14 @@ async def verify_list(
         path=path,
         only=_wanted(only),
         overwrite=overwrite,
-        in_place=reading.is_at(path),
+        in_place=reader.is_at(path),
         restart=restart,
         excel_safe=excel_safe,
     )
     if path.exists() and not (overwrite or folder.exists() or output.is_known):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    with Journal(folder, restart=restart) as opened:
-        run = Run(client=client, journal=opened, reading=reading, terms=terms, tell=on_progress)
-        try:
-            return await output.write(run, delete=delete)
-        finally:
-            await run.end()
+    async with _opened(client, folder, reader, settings, on_progress, restart=restart) as run:
+        return await output.write(run, delete=delete)
 
 
 async def verify_rows(
@@ -173,66 +166,84 @@ async def verify_rows(
         Exception: everything else as `verify_list`.
     """
     wanted = _wanted(only)
-    reading = Reading(
+    reader = ListReader(
         source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
     )
-    terms = Terms(
+    settings = RunSettings(
         splitting=Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part),
         parts_at_once=parts_at_once,
         max_credits=max_credits,
         timeout=timeout,
         wait=wait,
     )
-    temporary = None if journal else Path(tempfile.mkdtemp(prefix="bulkverify-"))
-    folder = temporary / "run" if temporary else Path(journal or "")
-    _keep_apart(folder, reading)
-    try:
-        with Journal(folder, restart=restart) as opened:
-            run = Run(client=client, journal=opened, reading=reading, terms=terms, tell=on_progress)
-            try:
-                await run.verify()
-                with closing(run.rows(wanted)) as rows:
-                    while batch := await run.in_thread(partial(_take, rows)):
-                        for row in batch:
-                            yield row
-                if run.failures:
-                    raise run.incomplete(None, "Their rows came without.")
-                if delete:
-                    await run.delete(run.lists())
-                await run.finish(delivered=delete)
-            finally:
-                await run.end()
-    finally:
-        if temporary is not None:
-            await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
+    async with AsyncExitStack() as stack:
+        if journal:
+            folder = Path(journal)
+        else:
+            folder = await stack.enter_async_context(temporary_folder()) / "run"
+        _keep_apart(folder, reader)
+        run = await stack.enter_async_context(
+            _opened(client, folder, reader, settings, on_progress, restart=restart)
+        )
+        await run.verify()
+        with closing(run.rows(wanted)) as rows:
+            while batch := await run.in_thread(partial(_take, rows)):
+                for row in batch:
+                    yield row
+        if run.failures:
+            raise run.incomplete(None, "Their rows came without.")
+        if delete:
+            await run.delete(run.lists())
+        await run.finish(delivered=delete)
+
+
+@asynccontextmanager
+async def _opened(
+    client: Client,
+    folder: Path,
+    reader: ListReader,
+    settings: RunSettings,
+    on_progress: Callable[[RunProgress], object] | None,
+    *,
+    restart: bool,
+) -> AsyncIterator[Run]:
+    """Open the journal of a run; afterwards delete it if there is nothing to go on with."""
+    with Journal(folder, restart=restart) as journal:
+        run = Run(
+            client=client, journal=journal, reader=reader, settings=settings, tell=on_progress
+        )
+        try:
+            yield run
+        finally:
+            await run.end()
 
 
 def journal_of(destination: Path) -> Path:
-    """Return the folder in which a run keeps its progress unless told otherwise."""
+    """Return the folder that keeps the progress of a run by default."""
     return destination.with_name(f"{destination.name}.progress")
 
 
-def _keep_apart(folder: Path, reading: Reading, output: Path | None = None) -> None:
+def _keep_apart(folder: Path, reader: ListReader, output: Path | None = None) -> None:
     """Refuse a list or an output in the folder of the progress, whose files are deleted at the end."""
     if output is not None and _is_within(output, folder):
         raise UsageError(
             f"{output} would be in {folder}, where the progress is kept until the output is complete: name "
             "another output or `journal`."
         )
-    for source in reading.paths():
+    for source in reader.paths():
         if _is_within(source, folder):
             raise UsageError(
                 f"{source} is in {folder}, where the progress is kept until the output is complete: move the "
                 "list, or name another output or `journal`."
             )
-    if output is not None and reading.is_at(note_of(output)):
+    if output is not None and reader.is_at(note_of(output)):
         raise UsageError(
             f"{note_of(output)} will be a note about {output}: rename the list, or name another output."
         )
 
 
 def _is_within(path: Path, folder: Path) -> bool:
-    """Tell whether a path is, or leads to, a folder or something in it."""
+    """Whether a path leads to a folder, or to something in it."""
     try:
         top, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path))
     except ValueError:  # no path can have a null character

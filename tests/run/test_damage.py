@@ -18,7 +18,7 @@ from bulkverify import (
 )
 from bulkverify.run.folder import LOCK
 from bulkverify.run.journal import Journal
-from bulkverify.run.source import Reading, Splitting
+from bulkverify.run.source import ListReader, Splitting
 from bulkverify.sandbox import Sandbox
 
 from .lists import D, journal_at, left_behind, name, numbered, table, verdicts_of, verified
@@ -317,13 +317,13 @@ async def test_a_damaged_split_that_is_not_made_again_alike_is_refused(
     # As another version might, which splits otherwise.
     await stopped(client, many, output, Stage.VERIFYING)
     (folder / "rows.bin").unlink()
-    split = Reading.split
+    split = ListReader.split
 
-    async def otherwise(self: Reading, *more: Any) -> Any:  # noqa: ANN401
-        table, folder, _, board = more
-        return await split(self, table, folder, Splitting(largest_rows=3), board)
+    async def otherwise(self: ListReader, *more: Any) -> Any:  # noqa: ANN401
+        table, folder, _, tracker = more
+        return await split(self, table, folder, Splitting(largest_rows=3), tracker)
 
-    monkeypatch.setattr(Reading, "split", otherwise)
+    monkeypatch.setattr(ListReader, "split", otherwise)
     with pytest.raises(JournalError, match=r"no longer split as it was.*credits spent so far"):
         await verified(client, many, output, **OPTIONS)
 

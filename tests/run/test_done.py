@@ -16,7 +16,7 @@ import pytest
 
 from bulkverify import Client, IncompleteRunError, JournalError, RunProgress, RunReport, Stage
 from bulkverify.run import journal as journal_module
-from bulkverify.run.source import Reading
+from bulkverify.run.source import ListReader
 from bulkverify.run.written import VALID, Written, note_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
@@ -216,8 +216,8 @@ async def test_what_can_be_read_only_once_is_never_taken_for_the_same(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     options: dict[str, Any] = {"column": None, "delimiter": None, "encoding": "utf-8"}
-    reading = Reading(source=[source, pipe], format=None, **options)
-    assert await reading.beside(source) is None
+    reader = ListReader(source=[source, pipe], format=None, **options)
+    assert await reader.beside(source) is None
 
 
 @pytest.mark.asyncio

@@ -17,7 +17,7 @@ from bulkverify import (
     Stage,
 )
 from bulkverify.run import threads
-from bulkverify.run.progress import Board
+from bulkverify.run.progress import Tracker
 from bulkverify.sandbox import Sandbox
 from bulkverify.service.converter import converter
 
@@ -147,18 +147,18 @@ def test_a_part_without_a_snapshot_has_nothing_verified() -> None:
 def test_overlapping_stages_are_each_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("bulkverify.run.progress.monotonic", lambda: now)
-    board = Board(None)
-    board.tell(Stage.READING)
+    tracker = Tracker(None)
+    tracker.tell(Stage.READING)
     now = 1.0
-    board.know(split_of(2))
-    board.tell_part(1, Stage.VERIFYING)
+    tracker.set_parts(split_of(2))
+    tracker.tell_part(1, Stage.VERIFYING)
     now = 2.0
-    board.tell_part(2, Stage.VERIFYING)
+    tracker.tell_part(2, Stage.VERIFYING)
     now = 4.0
-    board.tell_part(1, Stage.DOWNLOADING)
+    tracker.tell_part(1, Stage.DOWNLOADING)
     now = 5.0
-    board.tell_part(2, Stage.FETCHED)
-    durations = board.durations()
+    tracker.tell_part(2, Stage.FETCHED)
+    durations = tracker.durations()
     assert (durations.reading, durations.verifying, durations.downloading) == (1.0, 4.0, 1.0)
     assert durations.joining == 0.0
 
