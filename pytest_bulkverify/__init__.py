@@ -1,7 +1,7 @@
-"""bulkverify's plugin for pytest: the marker, and two fixtures that load nothing until they are asked for.
+"""The pytest plugin of bulkverify: a marker, and two fixtures that load the SDK on first use.
 
-It is a package of its own because `bulkverify` would load all of the SDK into every test run of an
-environment, also into those that have nothing to do with it. What it needs is in `bulkverify.testing`.
+pytest imports each installed plugin in every test run. As a package of its own it loads nothing of
+`bulkverify` then.
 """
 
 import pytest
@@ -13,7 +13,7 @@ _MARKER = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Announce the marker, and the fixtures where pytest-asyncio can run them."""
+    """Register the marker, and the fixtures if pytest-asyncio is there to run them."""
     config.addinivalue_line("markers", _MARKER)
     if config.pluginmanager.hasplugin("asyncio"):
         from pytest_bulkverify import fixtures  # noqa: PLC0415 - needs pytest-asyncio

@@ -1,4 +1,4 @@
-"""The fixtures: the sandbox, and a client of it, on a clock that jumps over all waiting."""
+"""The fixtures: a sandbox and a client of it, on a clock that jumps over waits."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -30,7 +30,7 @@ _SANDBOX: Final = pytest.StashKey["Sandbox"]()
 def bulkverify_sandbox(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> "Sandbox":
-    """Serve the sandbox that the marker `bulkverify` describes; `Client()` without arguments finds it."""
+    """Serve the sandbox that the marker `bulkverify` describes; `Client()` without arguments uses it."""
     sandbox: Sandbox = request.getfixturevalue(f"_bulkverify_sandbox_{_loop_scope(request)}")
     monkeypatch.setenv("BULKVERIFY_API_KEY", sandbox.api_key)
     monkeypatch.setenv("BULKVERIFY_BASE_URL", sandbox.url)
@@ -40,18 +40,18 @@ def bulkverify_sandbox(
 @pytest.fixture
 def bulkverify_client(
     request: pytest.FixtureRequest,
-    bulkverify_sandbox: "Sandbox",  # noqa: ARG001 - it has to be there first
+    bulkverify_sandbox: "Sandbox",  # noqa: ARG001 - it has to be served first
 ) -> "Client":
-    """Give a client of the sandbox; it is closed after the test."""
+    """Return a client of the sandbox; it is closed after the test."""
     client: Client = request.getfixturevalue(f"_bulkverify_client_{_loop_scope(request)}")
     return client
 
 
-# A socket belongs to one event loop, and pytest-asyncio lets each test choose among five: so there is a
-# fixture for each of them.
+# A socket belongs to one event loop, and a test of pytest-asyncio can choose one of five. Each has its own
+# fixture.
 
 
-def _serving(scope: Any) -> object:  # noqa: ANN401 - one of five texts
+def _serving(scope: Any) -> object:  # noqa: ANN401 - one of five names
     @pytest_asyncio.fixture(name=f"_bulkverify_sandbox_{scope}", loop_scope=scope)
     async def serve(request: pytest.FixtureRequest) -> AsyncIterator["Sandbox"]:
         async with _served(request) as sandbox:
@@ -107,8 +107,8 @@ def _loop_scope(request: pytest.FixtureRequest) -> str:
     marker = request.node.get_closest_marker("asyncio")
     if marker is None:
         raise pytest.UsageError(
-            f"{request.fixturename} is for coroutines that pytest-asyncio runs: `async def`, and "
-            "`@pytest.mark.asyncio` unless asyncio_mode is auto."
+            f"{request.fixturename} is for coroutines that pytest-asyncio runs. Write `async def` and "
+            "`@pytest.mark.asyncio`, or set asyncio_mode to auto."
         )
     scope: str = (
         marker.kwargs.get("loop_scope")
@@ -119,7 +119,7 @@ def _loop_scope(request: pytest.FixtureRequest) -> str:
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Read the markers of a test; what stands nearer to it goes before."""
+    """Read the markers of a test; the nearest has precedence."""
     from bulkverify.sandbox import Timings  # noqa: PLC0415 - only where it is used
 
     options: dict[str, Any] = {}
@@ -150,7 +150,7 @@ def _fault(fault: "Fault | Mapping[str, Any]", place: int) -> "Fault":
 
 
 class _Books:
-    """Shows the books of the sandbox behind a test that fails."""
+    """Shows the books of the sandbox with a test that fails."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

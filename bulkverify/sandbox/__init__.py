@@ -1,23 +1,22 @@
-"""The verification service, served locally: for tests, for trying out, without spending a credit.
+"""The verification service on this machine: for tests and trials that spend no credit.
 
     async with Sandbox(speed=60) as sandbox:
         client = Client(sandbox.api_key, base_url=sandbox.url)
 
 It needs `pip install "bulkverify[sandbox]"`.
 
-Whatever is asked about an address, the answer is always the same: about 70 % are deliverable, 15 %
-undeliverable, 10 % accept-all and 5 % unknown, and what is not the syntax of an address is
-undeliverable. These local parts, at any domain, force a verdict, each also with a suffix as in
-`unknown+17@example.com`:
+An address always gets the same verdict: about 70 % are deliverable, 15 % undeliverable, 10 %
+accept-all and 5 % unknown. A text that is no address is undeliverable. These local parts force a
+verdict, at any domain, and with a suffix too, as in `unknown+17@example.com`:
 
     deliverable                 deliverable
     undeliverable               undeliverable
     accept-all, accept_all      accept-all
     unknown                     unknown
-    spamtrap                    undeliverable, and flagged as a trap
+    spamtrap                    undeliverable, flagged as a trap
 
-The flags are those of the address itself: role accounts such as `info@`, and the domains of free
-and of disposable mailboxes.
+The flags fit the address: role accounts such as `info@`, and the domains of free and of disposable
+mailboxes.
 """
 
 from bulkverify.sandbox.drawing import at_random

@@ -1,4 +1,4 @@
-"""The account at the service: its lists, its credits, its limits, and what may be done when."""
+"""An account at the service: its lists, its credits and its limits."""
 
 import random
 import re
@@ -29,10 +29,10 @@ _JOB_ID_LENGTH: Final = 36
 
 @attrs.define(kw_only=True, eq=False)
 class Account:
-    """Everything the service knows of its only customer.
+    """The one account that the sandbox serves.
 
-    Each method does what one endpoint is asked for, or raises `RefusedError`. Lists with
-    `auto_verify` start by themselves, so everything begins with `settle`, which catches up.
+    The public methods do what the endpoints are for, or raise `RefusedError`. Lists with `auto_verify`
+    start by themselves, so each method first calls `settle`, which catches up.
     """
 
     clock: Clock
@@ -50,7 +50,7 @@ class Account:
     _order: Iterator[int] = attrs.field(factory=count)
 
     def settle(self) -> float:
-        """Start the `auto_verify` lists that have become ready meanwhile, and tell the time."""
+        """Start the `auto_verify` lists that have become ready, and return the time."""
         now = self.clock.now()
         while self._automatic and self._automatic[0][0] <= now:
             moment, _, job = heappop(self._automatic)
@@ -68,7 +68,7 @@ class Account:
         filename: str | None = None,
         title: str | None = None,
     ) -> Job:
-        """Take a list in."""
+        """Accept a list."""
         now = self.settle()
         if self._count_open(now) >= self.max_lists:
             raise RefusedError(answers.TOO_MANY_LISTS)
@@ -98,7 +98,7 @@ class Account:
         return job
 
     def status(self, job_id: str, *, stale: bool = False) -> JobSnapshot:
-        """Tell how a list is doing."""
+        """Return the status of a list, or that of the step before if `stale`."""
         now, job = self._find(job_id)
         return job.stale_snapshot(now) if stale else job.snapshot(now)
 
@@ -111,12 +111,12 @@ class Account:
         return self._jobs[job_id]
 
     def is_verifying(self, job_id: str | None) -> bool:
-        """Tell whether a request is about a list, and the list is verifying."""
+        """Tell whether there is such a list, and it is verifying."""
         job = self._jobs.get(job_id or "")
         return job is not None and job.status(self.settle()) is JobStatus.VERIFYING
 
     def start(self, job_id: str) -> None:
-        """Begin to verify a list, and take the credits for it."""
+        """Start a list, and take the credits for it."""
         now, job = self._find(job_id)
         status = job.status(now)
         if status is JobStatus.PREPARING:
@@ -134,7 +134,7 @@ class Account:
         self._spend_on(job, now)
 
     def download(self, job_id: str) -> Job:
-        """Hand out a list's results."""
+        """Return a list whose results may be downloaded."""
         now, job = self._find(job_id)
         if self.restricted:
             raise RefusedError(answers.DOWNLOAD_RESTRICTED)
@@ -145,7 +145,7 @@ class Account:
         return job
 
     def delete(self, job_id: str) -> None:
-        """Forget a list; one that has been started stays until it is completed."""
+        """Delete a list; a started list stays until it is completed."""
         now, job = self._find(job_id, unknown=answers.ALREADY_DELETED)
         status = job.status(now)
         waiting = status is JobStatus.READY and job.started is None
@@ -156,7 +156,7 @@ class Account:
         self.ledger.deletes.append(job_id)
 
     def verify(self, address: str) -> dict[str, object]:
-        """Verify a single address, for a credit."""
+        """Verify one address, for one credit."""
         self.settle()
         if not address.strip():
             raise RefusedError(answers.EMAIL_REQUIRED)
@@ -168,7 +168,7 @@ class Account:
         verdict, flags = judge(address)
         user, _, domain = normal.rpartition("@")
         return {
-            "result": verdict,
+            "result": verdict.name.lower(),
             "message": answers.VERDICT_MESSAGES[verdict],
             "email": address,
             "user": user,
@@ -182,7 +182,7 @@ class Account:
         }
 
     def end(self, job_id: str, status: JobStatus) -> None:
-        """End a list from outside; what was paid for it stays paid.
+        """End a list from outside; its credits are not given back.
 
         Raises:
             KeyError: there is no such list.
@@ -206,7 +206,7 @@ class Account:
         self.ledger.note_start(job.job_id, job.total, job.addresses.addresses)
 
     def _count_open(self, now: float) -> int:
-        # Ended lists stay ended, so they need not be looked at again.
+        # Lists that have ended stay ended, so they are not checked again.
         self._open = {job_id: job for job_id, job in self._open.items() if job.is_open(now)}
         return len(self._open)
 
@@ -217,16 +217,13 @@ class Account:
 
 @attrs.define(kw_only=True, eq=False)
 class Allowance:
-    """The requests that the service takes: so many in any minute, for each endpoint apart.
-
-    A request that is turned away does not count.
-    """
+    """How many requests each endpoint accepts in any minute; rejected requests do not count."""
 
     requests_per_minute: int | None
     _moments: defaultdict[str, deque[float]] = attrs.field(factory=lambda: defaultdict(deque))
 
     def take(self, endpoint: str, now: float) -> bool:
-        """Tell whether a request may pass, and count it if it may."""
+        """Tell whether a request is accepted, and count it if so."""
         if self.requests_per_minute is None:
             return True
         moments = self._moments[endpoint]

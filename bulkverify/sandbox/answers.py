@@ -1,8 +1,7 @@
-"""What the service says, word for word: acknowledgements, statuses and refusals.
+"""The texts of the service: acknowledgements, statuses and refusals.
 
-The contract shortens some texts with an ellipsis; how those go on here is a guess. So is what a
-list that failed or was cancelled answers where the contract has no text: here it is the message of
-its status.
+The contract cuts some texts short with an ellipsis; their ends are a guess. For failed and cancelled
+lists the contract has no refusals; they answer with the message of their status, which is a guess too.
 """
 
 from collections.abc import Mapping
@@ -30,7 +29,7 @@ MESSAGES: Final[Mapping[JobStatus, str]] = MappingProxyType(
         JobStatus.CANCELLED: "Job is cancelled",
     }
 )
-"""What comes with each status."""
+"""The message of each status."""
 
 VERDICT_MESSAGES: Final[Mapping[Verdict, str]] = MappingProxyType(
     {
@@ -40,27 +39,27 @@ VERDICT_MESSAGES: Final[Mapping[Verdict, str]] = MappingProxyType(
         Verdict.UNKNOWN: "This address could not be verified.",
     }
 )
-"""What comes with the verdict on a single address."""
+"""The message of each verdict on a single address."""
 
 
 @attrs.frozen
 class Refusal:
-    """A no: its text, the HTTP status, and the field of the body that holds the text."""
+    """A refusal: its text, its HTTP status, and the JSON field that holds the text."""
 
     text: str
     status: int = attrs.field(default=400, kw_only=True)
     field: str = attrs.field(default="result", kw_only=True)
 
     def body(self) -> dict[str, object]:
-        """The answer's JSON; of all refusals only the 429 spells `false` as a string."""
+        """Return the answer's JSON; only the 429 spells `false` as a string."""
         return {self.field: self.text, "success": "false" if self is TOO_MANY_REQUESTS else False}
 
 
 class RefusedError(Exception):
-    """The service says no."""
+    """A request is refused."""
 
     def __init__(self, refusal: Refusal) -> None:
-        """Note what to answer."""
+        """Keep the refusal to answer."""
         super().__init__(refusal.text)
         self.refusal = refusal
 
@@ -104,12 +103,12 @@ EMAIL_REQUIRED: Final = Refusal("Invalid request. Required email.")
 
 
 def acknowledgement(job_id: str, message: str) -> dict[str, object]:
-    """The answer to an upload, a start or a deletion."""
+    """Return the answer to an upload, a start or a deletion."""
     return {"job_id": job_id, "success": True, "message": message}
 
 
 def status_answer(snapshot: JobSnapshot) -> dict[str, object]:
-    """The answer to a poll: the fields that come with the status, and no others."""
+    """Return the answer to a poll, with the fields that this status has."""
     created_at = None if snapshot.created_at is None else us_text(snapshot.created_at)
     fields = attrs.asdict(attrs.evolve(snapshot, created_at=None)) | {"created_at": created_at}
     message = fields.pop("message")

@@ -1,4 +1,4 @@
-"""The service's face: from HTTP to the account and back, with the faults in between."""
+"""The HTTP application: from a request to the account and back, with the faults in between."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ _Work = Callable[[web.Request], Awaitable[Reply]]
 
 @attrs.define(kw_only=True, eq=False)
 class Front:
-    """Answers requests: checks the key and the allowance, then lets the account do the work."""
+    """Checks the key and the allowance of a request, then asks the account."""
 
     account: Account
     allowance: Allowance
@@ -36,8 +36,8 @@ class Front:
     _in_progress: set[asyncio.Task[None]] = attrs.field(factory=set)
 
     def application(self) -> web.Application:
-        """Build the application; a list's id may be in the path, or a parameter as documented."""
-        application = web.Application(client_max_size=0)  # lists have a limit of their own
+        """Build the application; the id of a list is in the path or, as documented, a parameter."""
+        application = web.Application(client_max_size=0)  # lists have their own limit
         router = application.router
         for path in ("/v1/bulk", "/v1/bulk/{job_id}"):
             router.add_get(path, self._handler("status", self._status), allow_head=False)
@@ -61,7 +61,7 @@ class Front:
             self._in_progress.add(request.task)
             try:
                 return await self._respond(endpoint, work, request)
-            except ConnectionError:  # the client has left, which is nothing to log
+            except ConnectionError:  # the client has left; not worth a log
                 return hang_up(request)
             finally:
                 self._in_progress.discard(request.task)

@@ -1,4 +1,4 @@
-"""The sandbox's own time: it can run faster than ours, stand still, and be moved on by hand."""
+"""The sandbox's own time: it can run faster than real time, stand still, or be moved by hand."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,11 +8,10 @@ import attrs
 
 @attrs.define(kw_only=True, eq=False)
 class Clock:
-    """Seconds since the sandbox was made, as the service it plays would count them.
+    """Seconds since the sandbox was made.
 
-    The clock stands still until `run` gives it something to follow. Moved on by hand it can be at
-    any time, also while it follows. `skew` is how many seconds its dates are off, which its seconds
-    know nothing of.
+    The clock stands still until `run`. `advance` moves it at any time. `skew` is how many seconds its
+    dates are off; its seconds are not.
     """
 
     speed: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
@@ -27,12 +26,12 @@ class Clock:
         self._source, self._since = source, source()
 
     def halt(self) -> None:
-        """Stand still from now on."""
+        """Stand still."""
         self._elapsed = self.now()
         self._source = None
 
     def now(self) -> float:
-        """The seconds passed so far."""
+        """Return the seconds passed so far."""
         if self._source is None or not self.speed:
             return self._elapsed
         return self._elapsed + self.speed * (self._source() - self._since)
@@ -41,27 +40,27 @@ class Clock:
         """Jump ahead.
 
         Raises:
-            ValueError: `seconds` is negative, and time goes one way only.
+            ValueError: `seconds` is negative.
         """
         if seconds < 0:
             raise ValueError(f"The clock cannot go back by {-seconds:g} seconds")
         self._elapsed += seconds
 
     def date(self) -> datetime:
-        """The date and time now as the service would write it, aware and in UTC."""
+        """Return the date and time now, aware and in UTC."""
         return self.at(self.now())
 
     def at(self, moment: float) -> datetime:
-        """The date and time at `moment`, likewise."""
+        """Return the date and time at `moment`, aware and in UTC."""
         return self.epoch + timedelta(seconds=moment + self.skew)
 
 
 def us_text(moment: datetime) -> str:
-    """Write a time the way the service does: US style, no zone, no leading zero in the hour."""
+    """Format a time as the service does: US style, no zone, no leading zero in the hour."""
     hour = moment.hour % 12 or 12
     return f"{moment:%m/%d/%Y}, {hour}:{moment:%M:%S} {'AM' if moment.hour < 12 else 'PM'}"  # noqa: PLR2004 - noon
 
 
 def iso_text(moment: datetime) -> str:
-    """Write a time the way the results do: ISO 8601 with milliseconds and a Z."""
+    """Format a time as the results do: ISO 8601 with milliseconds and a Z."""
     return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"

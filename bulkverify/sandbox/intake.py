@@ -1,4 +1,4 @@
-"""Taking an upload in: from a request's body to a list that has been read."""
+"""Uploads: from the body of a request to a list."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _READ_BYTES: Final = 65536
 
 @attrs.frozen(kw_only=True)
 class Received:
-    """An upload as it arrived."""
+    """An upload that has been read."""
 
     addresses: AddressList
     auto_verify: bool
@@ -32,10 +32,10 @@ class Received:
 
 
 async def receive(request: web.Request) -> Received:
-    """Read an upload, a file or rows, to its end.
+    """Read an upload, which is a file or rows.
 
     Raises:
-        RefusedError: it is neither, or its list cannot be used.
+        RefusedError: it is neither, or it holds no list.
     """
     try:
         if request.content_type == "multipart/form-data":
@@ -48,7 +48,7 @@ async def receive(request: web.Request) -> Received:
 
 
 def is_true(value: object) -> bool:
-    """Tell whether a parameter says yes, be it JSON or text."""
+    """Tell whether a parameter is true, as JSON or as text."""
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 
 
@@ -56,7 +56,7 @@ async def read_json(request: web.Request) -> Mapping[str, object]:
     """Read a JSON object; an empty body is an empty object.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is anything else.
     """
     body = await request.read()
     try:
@@ -64,7 +64,7 @@ async def read_json(request: web.Request) -> Mapping[str, object]:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(data, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - a wrong body, whatever is wrong with it
+        raise ValueError("not an object")  # noqa: TRY004 - any wrong body is a ValueError
     return data
 
 
@@ -75,7 +75,7 @@ async def _receive_file(request: web.Request) -> Received:
     parts = await request.multipart()
     while (part := await parts.next()) is not None:
         if not isinstance(part, BodyPartReader):
-            raise UnusableListError("a form within the form")
+            raise UnusableListError("a nested form")
         content = await _read_part(part)
         if part.name == _FILE_FIELD:
             data, filename = content, part.filename
@@ -89,7 +89,7 @@ async def _receive_file(request: web.Request) -> Received:
 async def _read_part(part: BodyPartReader) -> bytes:
     content = bytearray()
     while chunk := await part.read_chunk(_READ_BYTES):
-        # What is too large is read on, so that the client can finish and get its answer.
+        # A file that is too large is read to its end, so that the client gets an answer.
         if len(content) <= LARGEST_LIST_BYTES:
             content += chunk
     return bytes(content)
@@ -99,7 +99,7 @@ async def _receive_rows(request: web.Request) -> Received:
     body = await read_json(request)
     entries = body.get("emails")
     if not isinstance(entries, list) or len(await request.read()) > LARGEST_LIST_BYTES:
-        raise UnusableListError("no rows, or too many")
+        raise UnusableListError("no rows, or too many bytes")
     title = body.get("title")
     return Received(
         addresses=await read_rows(entries),

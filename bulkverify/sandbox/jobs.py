@@ -1,4 +1,4 @@
-"""One list on its way: where it is at a given moment, computed whenever somebody asks."""
+"""A list at the service: its status at a moment is computed from what has happened to it."""
 
 import math
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from bulkverify.sandbox.reading import AddressList
 
 @attrs.frozen(kw_only=True)
 class Timings:
-    """How long the service takes, in seconds of the sandbox's clock; what ends in `per_address` comes on top.
+    """How long the service takes, in seconds of the sandbox's clock.
 
-    The start delay is how long a started list still shows `ready`, and finishing is how long one
-    shows `verifying` with nothing pending.
+    The `…_per_address` times are added for each row. `start_delay` is how long a started list still
+    shows `ready`; `finishing` is how long it shows `verifying` with nothing pending.
     """
 
     preparing: float = attrs.field(default=2.0, validator=attrs.validators.ge(0))
@@ -31,7 +31,7 @@ class Timings:
 
 @attrs.frozen
 class Step:
-    """A status, and the moment since which the list has it."""
+    """A status, and since when the list has it."""
 
     status: JobStatus
     since: float
@@ -39,10 +39,10 @@ class Step:
 
 @attrs.define(kw_only=True, eq=False)
 class Job:
-    """An uploaded list and what has been done to it; moments are seconds of the sandbox's clock.
+    """A list and what has happened to it; moments are seconds of the sandbox's clock.
 
-    An `endless` list is never completed; a `doomed` list fails once it has been started. `stuck_at` is
-    the count that a fault keeps repeating.
+    An `endless` list is never completed. A `doomed` list fails once it has been started. `stuck_at` is
+    the number of verified rows that a fault keeps reporting.
     """
 
     job_id: str
@@ -59,32 +59,32 @@ class Job:
 
     @property
     def total(self) -> int:
-        """The number of rows, which is what a start costs."""
+        """The number of rows, and of credits for a start."""
         return self.addresses.total
 
     @property
     def prepared(self) -> float:
-        """The moment at which the list has been read."""
+        """The moment at which the list gets ready."""
         timings = self.timings
         return self.created + timings.preparing + timings.preparing_per_address * self.total
 
     def status(self, now: float) -> JobStatus:
-        """Where the list is."""
+        """Return the status at a moment."""
         return self.history(now)[-1].status
 
     def is_open(self, now: float) -> bool:
-        """Whether the list still counts as not yet verified."""
+        """Tell whether the list counts as not yet verified."""
         return self.status(now) not in TERMINAL
 
     def is_active(self, now: float) -> bool:
-        """Whether the list is being verified, or certain to be without anybody's doing."""
+        """Tell whether the list is started, or will start by itself."""
         return (self.started is not None or self.automatic) and self.is_open(now)
 
     def end(self, status: JobStatus, now: float) -> None:
         """End the list from outside.
 
         Raises:
-            IllegalTransitionError: it has already come to another end.
+            IllegalTransitionError: it has already ended in another way.
         """
         known = self.status(now)
         if not can_follow(known, status):
@@ -98,30 +98,30 @@ class Job:
             self._ending = Step(status, now)
 
     def history(self, now: float) -> list[Step]:
-        """The statuses so far, with the moment of each."""
+        """Return the steps so far, in order."""
         ending = self._ending
         last = now if ending is None else ending.since
         steps = [step for step in self._way() if step.since <= last]
         return steps if ending is None else [*steps, ending]
 
     def snapshot(self, now: float) -> JobSnapshot:
-        """What the service tells about the list."""
+        """Return what the service says about the list."""
         return self._describe(self.status(now), now)
 
     def stale_snapshot(self, now: float) -> JobSnapshot:
-        """The same as a replica would tell it that has not yet heard of the latest step."""
+        """Return what a replica says that does not know the latest step yet."""
         history = self.history(now)
         if len(history) == 1:
             return self.snapshot(now)
         return self._describe(history[-2].status, math.nextafter(history[-1].since, -math.inf))
 
     def verified_at(self, place: int) -> float:
-        """The moment at which the row at `place` gets its verdict, once the list has been started."""
+        """Return when the row at `place` gets its verdict; the list has been started."""
         begin, end = self._verifying()
         return begin + (end - begin) * (place + 1) / self.total
 
     def _way(self) -> Iterator[Step]:
-        """Every step that is certain as things stand, also those to come."""
+        """Yield every step that is certain by now, past or to come."""
         if not self.addresses.usable:
             yield Step(INITIAL, self.created)
             yield Step(JobStatus.FAILED, self.prepared)

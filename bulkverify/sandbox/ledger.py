@@ -1,4 +1,4 @@
-"""The sandbox's books: what was asked of it, and what was paid."""
+"""The sandbox's books: which requests came, and what was paid."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 import attrs
 
 Endpoint = Literal["upload", "status", "start", "download", "delete", "verify", "credits"]
-"""What can be asked of the service; each has its own allowance of requests."""
+"""The calls of the service; each has its own allowance of requests."""
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = get_args(Endpoint)
 
@@ -26,7 +26,7 @@ class Upload:
 
 @attrs.frozen(kw_only=True)
 class Injected:
-    """A fault that took effect: which, on what request, about which list if about one, and when."""
+    """A fault that took effect: its kind, the request, the list if it was about one, and the time."""
 
     kind: str
     endpoint: Endpoint
@@ -36,15 +36,15 @@ class Injected:
 
 @attrs.define(kw_only=True, eq=False)
 class JobBooks:
-    """Everything that happened to one list.
+    """What happened to one list.
 
     Attributes:
-        requests: how many requests about it arrived, by endpoint; its upload is none of them.
+        requests: how many requests about it arrived, by endpoint; its upload does not count.
         throttled: how many of them were answered 429, by endpoint.
         faults: how many of them a fault hit, by kind.
-        starts: how many starts were accepted, also through `auto_verify`.
-        downloads: how many times its results were handed out.
-        credits_spent: what it cost.
+        starts: how often it was started, also by `auto_verify`.
+        downloads: how often its results were downloaded.
+        credits_spent: the credits that it cost.
     """
 
     requests: Counter[str] = attrs.field(factory=Counter)
@@ -56,25 +56,25 @@ class JobBooks:
 
     @property
     def polls(self) -> int:
-        """How many times its status was asked for."""
+        """How often its status was asked for."""
         return self.requests["status"]
 
 
 @attrs.define(kw_only=True, eq=False)
 class Ledger:
-    """Everything that happened, for a test to assert.
+    """What happened, for a test to assert.
 
     Attributes:
-        requests: how many requests arrived, by endpoint, whatever became of them.
+        requests: how many requests arrived, by endpoint, with or without an answer.
         throttled: how many of them were answered 429, by endpoint.
         uploads: the lists that were accepted, in order.
-        starts: the ids of the lists whose start was accepted, also through `auto_verify`.
-        downloads: the ids of the lists whose results were handed out.
+        starts: the ids of the lists that were started, also by `auto_verify`.
+        downloads: the ids of the lists whose results were downloaded.
         deletes: the ids of the lists that were deleted.
-        verified_addresses: the addresses that were verified one by one, as they were asked for.
+        verified_addresses: the addresses that were verified one by one, as they were sent.
         faults: how many injected faults took effect, by kind.
-        injected: every one of them, in order.
-        credits_spent: what all of it cost.
+        injected: each of them, in order.
+        credits_spent: the credits that all of it cost.
     """
 
     requests: Counter[str] = attrs.field(factory=Counter)
@@ -92,7 +92,7 @@ class Ledger:
     _bills: list[Callable[[], Iterable[str]]] = attrs.field(factory=list, repr=False)
 
     def __str__(self) -> str:
-        """Tell it in a few lines, without any address."""
+        """Sum it up in a few lines, without any address."""
         lines = [
             f"uploads {len(self.uploads)}, starts {len(self.starts)}, downloads {len(self.downloads)}",
             f"credits spent {self.credits_spent}, addresses paid twice {len(self.paid_twice)}",
@@ -109,23 +109,23 @@ class Ledger:
         return "\n".join(lines)
 
     def job(self, job_id: str) -> JobBooks:
-        """What happened to one list; nothing, if there was never one of this id."""
+        """Return what happened to one list; its books are empty if there was no such list."""
         return self._jobs.get(job_id) or JobBooks()
 
     def spent_on(self, job_id: str) -> int:
-        """The credits that went into one list."""
+        """Return the credits spent on one list."""
         return self.job(job_id).credits_spent
 
     @property
     def polls(self) -> int:
-        """How many times the status of any list was asked for."""
+        """How often the status of any list was asked for."""
         return self.requests["status"]
 
     @property
     def paid(self) -> Counter[str]:
-        """How many times each address has been paid, by its stripped lower-case form.
+        """How often each address was paid for, by its stripped lower-case form.
 
-        Counted when somebody asks, because it takes a second or so for the largest lists.
+        It is counted on access, because the largest lists take about a second.
         """
         while self._bills:
             self._paid.update(self._bills.pop()())
@@ -133,30 +133,30 @@ class Ledger:
 
     @property
     def paid_twice(self) -> list[str]:
-        """The addresses that have been paid more than once; there should be none."""
+        """The addresses that were paid for more than once; there should be none."""
         return [address for address, times in self.paid.items() if times > 1]
 
     def note_request(self, endpoint: Endpoint, job_id: str | None) -> None:
-        """Write down that a request has arrived."""
+        """Count a request that has arrived."""
         self.requests[endpoint] += 1
         if job_id:
             self._of(job_id).requests[endpoint] += 1
 
     def note_throttled(self, endpoint: Endpoint, job_id: str | None) -> None:
-        """Write down that a request was answered 429."""
+        """Count a request that was answered 429."""
         self.throttled[endpoint] += 1
         if job_id:
             self._of(job_id).throttled[endpoint] += 1
 
     def note_fault(self, injected: Injected) -> None:
-        """Write down that a fault took effect."""
+        """Note a fault that took effect."""
         self.faults[injected.kind] += 1
         self.injected.append(injected)
         if injected.job_id:
             self._of(injected.job_id).faults[injected.kind] += 1
 
     def note_start(self, job_id: str, cost: int, addresses: Callable[[], Iterable[str]]) -> None:
-        """Write down that a list was started; `addresses` is called when somebody wants to know."""
+        """Note that a list was started; `addresses` is called when `paid` is read."""
         self.starts.append(job_id)
         self._of(job_id).starts += 1
         self._of(job_id).credits_spent += cost
@@ -164,12 +164,12 @@ class Ledger:
         self._bills.append(addresses)
 
     def note_download(self, job_id: str) -> None:
-        """Write down that a list's results were handed out."""
+        """Note that the results of a list were downloaded."""
         self.downloads.append(job_id)
         self._of(job_id).downloads += 1
 
     def note_address(self, address: str, normal: str) -> None:
-        """Write down that a single address was verified."""
+        """Note that a single address was verified."""
         self.verified_addresses.append(address)
         self.credits_spent += 1
         self._paid[normal] += 1

@@ -1,4 +1,4 @@
-"""Reading an uploaded list: its rows, its columns, and what is found out about each address."""
+"""Reads an uploaded list: its rows, its columns, and the verdict on each address."""
 
 import asyncio
 import csv
@@ -20,21 +20,21 @@ _ADDRESS_NAMES: Final = frozenset(
 )
 _VERDICTS: Final = tuple(Verdict)
 _PLACE: Final = {verdict: place for place, verdict in enumerate(_VERDICTS)}
-# Between two slices of this many rows everything else on the event loop gets its turn. No thread:
-# the work holds the interpreter lock anyway, and there is nothing to wait for on closing.
+# The event loop gets a turn after each slice of so many rows. A thread would hold the interpreter lock
+# all the same, and would have to be waited for on closing.
 _SLICE: Final = 500
 
 
 class UnusableListError(ValueError):
-    """What was uploaded is no list at all."""
+    """The upload is no list."""
 
 
 @attrs.frozen(kw_only=True)
 class AddressList:
     """A list that has been read.
 
-    The cells stay in the text they came in, because half a million rows of Python strings would
-    weigh hundreds of megabytes; the findings are a byte a row.
+    The rows stay text, because half a million rows of Python strings take hundreds of megabytes. The
+    verdicts and the flags take a byte a row.
     """
 
     text: bytes = attrs.field(repr=False)
@@ -48,24 +48,24 @@ class AddressList:
 
     @property
     def usable(self) -> bool:
-        """Whether there is any address in it; the service fails a list without."""
+        """Whether it holds an address; the service fails a list without any."""
         return self.column is not None
 
     def rows(self) -> Iterator[list[str]]:
-        """The data rows, one by one, each as wide as the header."""
+        """Yield the data rows, each as wide as the header."""
         width = len(self.header)
         rows = _rows(self.text)
         for row in islice(rows, int(self.has_header), None):
             yield row if len(row) == width else row + [""] * (width - len(row))
 
     def addresses(self) -> Iterator[str]:
-        """The address of each data row, normalised, repeated as often as it occurs."""
+        """Yield the normalised address of each data row."""
         column = self.column
         if column is not None:
             yield from (normalise(row[column]) for row in self.rows())
 
     def findings(self) -> Iterator[tuple[Verdict, int]]:
-        """The verdict and the flags of each data row, the flags as the plain number that they are."""
+        """Yield the verdict and the flags of each data row, the flags as a number."""
         for verdict, flags in zip(self.verdicts, self.flags, strict=True):
             yield _VERDICTS[verdict], flags
 
@@ -106,7 +106,7 @@ async def read_rows(entries: Sequence[object]) -> AddressList:
     names: dict[str, None] = {}
     for entry in entries:
         if not isinstance(entry, Mapping):
-            raise UnusableListError("a row that is no object")
+            raise UnusableListError("a row that is not an object")
         names |= dict.fromkeys(entry)
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -166,7 +166,7 @@ def _analyse(flags: bytes) -> Analysis:
 
 
 def _rows(text: bytes) -> Iterator[list[str]]:
-    """Every row but the empty ones, the header included."""
+    """Yield the header and every row that is not empty."""
     lines = io.TextIOWrapper(io.BytesIO(text), encoding="utf-8", newline="")
     try:
         yield from (row for row in csv.reader(lines) if len(row) > 1 or (row and row[0].strip()))
@@ -175,7 +175,7 @@ def _rows(text: bytes) -> Iterator[list[str]]:
 
 
 def _slices(rows: Iterable[list[str]]) -> Iterator[list[list[str]]]:
-    # Callers give way between slices: an async generator that did it would have to be closed, too.
+    # Callers give way between slices; an async generator that did so would have to be closed.
     iterator = iter(rows)
     while part := list(islice(iterator, _SLICE)):
         yield part

@@ -1,4 +1,4 @@
-"""The results of a list as the service's CSV: the list's own columns, then what was found out."""
+"""The results of a list as CSV: the columns of the list, then those of the service."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from bulkverify.sandbox.jobs import Job
 from bulkverify.sandbox.verdicts import Flag
 
 Vendor = Literal["bouncify", "validto"]
-"""Whose order of columns to follow."""
+"""The vendors, whose columns have different orders."""
 
 _FLAGS: Final = (
     ("Syntax Error", Flag.SYNTAX_ERROR),
@@ -33,7 +33,7 @@ COLUMNS: Final[Mapping[Vendor, tuple[str, ...]]] = MappingProxyType(
         "validto": ("Verification Result", "Verified At", *_FLAG_NAMES),
     }
 )
-"""The service's own columns, in the order of each vendor."""
+"""The columns that the service adds, in the order of each vendor."""
 
 ROWS_PER_CHUNK: Final = 1000
 _CELLS: Final = tuple(
@@ -47,10 +47,10 @@ class Results:
 
     Attributes:
         job: the list.
-        vendor: whose order of columns to follow.
-        at: tells the date and time of a moment.
-        wanted: the verdicts whose rows are wanted.
-        share: how much of the list to give; less than all of it is a fault.
+        vendor: the vendor, whose order of columns they have.
+        at: returns the date and time of a moment.
+        wanted: the verdicts whose rows they have.
+        share: the share of the list that they have; less than 1 is a fault.
     """
 
     job: Job
@@ -60,7 +60,7 @@ class Results:
     share: float = 1.0
 
     def chunks(self) -> Iterator[bytes]:
-        """Write the header, then the wanted rows of each thousand; a chunk may be empty."""
+        """Yield the header, then the wanted rows of each thousand; a chunk may be empty."""
         job = self.job
         yield _text([[*job.addresses.header, *COLUMNS[self.vendor]]])
         every = enumerate(zip(job.addresses.rows(), job.addresses.findings(), strict=True))

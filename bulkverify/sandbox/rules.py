@@ -65,7 +65,9 @@ def make_fault(rule: Mapping[str, Any], name: str = "fault") -> Fault:
     fields = (*_COMMON, *TABLE[FaultKind(kind)].fields)
     for field in rule:
         if field not in fields:
-            raise RuleError(f"{name} ({kind}): it has no field {field!r}, but {', '.join(fields)}.")
+            raise RuleError(
+                f"{name} ({kind}): there is no field {field!r}; the fields are {', '.join(fields)}."
+            )
     times = rule.get("times", 1)
     try:
         return Fault(**{**rule, "times": None if times == "all" else times})
@@ -76,15 +78,15 @@ def make_fault(rule: Mapping[str, Any], name: str = "fault") -> Fault:
 def _read(rules: Mapping[str, Any]) -> Iterator[Fault]:
     for field in rules:
         if field not in {"fault", "rates"}:
-            raise RuleError(f"it has no table {field!r}, but [[fault]] and [rates].")
+            raise RuleError(f"there is no table {field!r}; the tables are [[fault]] and [rates].")
     faults = rules.get("fault", [])
     if not isinstance(faults, list) or not all(isinstance(rule, dict) for rule in faults):
-        raise RuleError("fault: each begins with a line [[fault]].")
+        raise RuleError("fault: each fault begins with a line [[fault]].")
     for place, rule in enumerate(faults, 1):
         yield make_fault(rule, f"fault {place}")
     rates = rules.get("rates", {})
     if not isinstance(rates, dict):
-        raise RuleError("rates: they are a table [rates].")
+        raise RuleError("rates: this is a table, [rates].")
     for kind, rate in rates.items():
         try:
             yield from at_random({kind: rate})

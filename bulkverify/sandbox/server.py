@@ -1,4 +1,4 @@
-"""The sandbox as a user meets it: start it, point a client at it, look into its books."""
+"""The sandbox as users see it: start it, point a client at it, read its books."""
 
 import asyncio
 import random
@@ -20,15 +20,15 @@ from bulkverify.sandbox.jobs import Timings
 from bulkverify.sandbox.ledger import Ledger
 from bulkverify.sandbox.results import Vendor
 
-# What is still at work when the sandbox closes has been cancelled; this is for its clean-up.
+# How long requests that were cancelled on closing may take to clean up.
 _CLOSING_SECONDS: Final = 1.0
 
 
 class Sandbox:
     """The verification service, served on this machine.
 
-    Use it as an async context manager, or call `start` and `close`. Closed and started again it
-    still has its lists, as after an outage.
+    Use it as an async context manager, or call `start` and `close`. It keeps its lists while it is
+    closed, as a service does during an outage.
     """
 
     def __init__(
@@ -51,26 +51,26 @@ class Sandbox:
         single_record_fails: bool = False,
         faults: Iterable[Fault] = (),
     ) -> None:
-        """Set the service up; nothing is served yet.
+        """Set up the service; `start` serves it.
 
         Args:
             host: the address to listen on.
             port: the port to listen on; 0 takes a free one.
             api_key: the only key that is accepted.
-            credits: what the account can spend at first.
-            speed: how many sandbox seconds pass in a real one; at 0 only `advance` moves the clock.
-            requests_per_minute: how many requests each endpoint takes in any 60 sandbox seconds;
-                `None` for any number.
+            credits: the credits of the account at first.
+            speed: how many sandbox seconds pass in a real one; with 0, only `advance` moves the clock.
+            requests_per_minute: how many requests each endpoint accepts in any 60 sandbox seconds;
+                `None` for no limit.
             max_lists: how many lists may be not yet verified.
-            max_verifying: how many lists may be verifying.
-            vendor: whose order of result columns to follow.
+            max_verifying: how many lists may be verifying at once.
+            vendor: the vendor, whose order of columns the results have.
             timings: how long everything takes.
             upload_status: the HTTP status of a successful upload, 201 or 200.
-            retry_after: what the `Retry-After` header of a 429 says, if there is to be one.
-            seed: makes the job ids, and what goes wrong at random, the same in every run.
-            epoch: the date and time at which the sandbox's clock begins, aware; by default now.
-            single_record_fails: whether a list of one address is acknowledged, paid, and then fails.
-            faults: what is to go wrong, in addition to what `inject` is told later.
+            retry_after: the seconds in the `Retry-After` header of a 429; `None` for no header.
+            seed: makes job ids and random faults the same in every run.
+            epoch: the date and time, aware, at which the sandbox's clock begins; by default now.
+            single_record_fails: a list of one address is accepted and paid, and then fails.
+            faults: what goes wrong; `inject` adds to it.
 
         Raises:
             ValueError: there is no such vendor.
@@ -89,7 +89,7 @@ class Sandbox:
             max_lists=max_lists,
             max_verifying=max_verifying,
             single_record_fails=single_record_fails,
-            ids=random.Random(self._seed),  # noqa: S311 - they name lists, they protect nothing
+            ids=random.Random(self._seed),  # noqa: S311 - they protect nothing
         )
         self._front = Front(
             account=self._account,
@@ -109,7 +109,7 @@ class Sandbox:
 
         Raises:
             RuntimeError: it is serving already.
-            OSError: the port cannot be had.
+            OSError: the port cannot be used.
         """
         if self._runner is not None:
             raise RuntimeError("The sandbox is serving already")
@@ -123,12 +123,12 @@ class Sandbox:
             await runner.cleanup()
             raise
         self._runner = runner
-        # The loop's clock, so that a loop with a faked one takes the sandbox along.
+        # By the loop's clock, a virtual one moves the sandbox too.
         self._account.clock.run(asyncio.get_running_loop().time)
         return self
 
     async def close(self) -> None:
-        """Stop at once, whatever is in progress, and stop the clock; nothing is left running."""
+        """Stop serving and stop the clock at once; requests in progress are dropped."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
@@ -151,7 +151,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The base URL, to be used where the hosted service's would be.
+        """The base URL, for a client.
 
         Raises:
             RuntimeError: nothing is being served.
@@ -163,17 +163,17 @@ class Sandbox:
 
     @property
     def api_key(self) -> str:
-        """The key that is accepted."""
+        """The API key that is accepted."""
         return self._front.api_key
 
     @property
     def seed(self) -> int:
-        """What the job ids and the faults at random come from; give it to the next to see the same again."""
+        """The seed of job ids and random faults; a sandbox with the same seed repeats them."""
         return self._seed
 
     @property
     def credits(self) -> int:
-        """What the account can still spend; may be set."""
+        """The credits of the account; can be set."""
         self._account.settle()
         return self._account.credits
 
@@ -184,7 +184,7 @@ class Sandbox:
 
     @property
     def restricted(self) -> bool:
-        """Whether the account is under review: nothing can be started or downloaded; may be set."""
+        """Whether the account is under review, so that starts and downloads are refused; can be set."""
         return self._account.restricted
 
     @restricted.setter
@@ -194,12 +194,12 @@ class Sandbox:
 
     @property
     def ledger(self) -> Ledger:
-        """The books, up to now; those kept from an earlier look may lack a start by `auto_verify`."""
+        """The books up to now; read them again for later starts by `auto_verify`."""
         self._account.settle()
         return self._account.ledger
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead by so many sandbox seconds.
+        """Move the sandbox's clock ahead.
 
         Raises:
             ValueError: `seconds` is negative.
@@ -208,11 +208,11 @@ class Sandbox:
         self._account.settle()
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a list, as the service's staff might.
+        """Cancel a list, as the staff of the service can.
 
         Raises:
             KeyError: there is no such list.
-            IllegalTransitionError: it has come to another end before.
+            IllegalTransitionError: it has already ended in another way.
         """
         self._account.end(job_id, JobStatus.CANCELLED)
 
@@ -221,10 +221,10 @@ class Sandbox:
 
         Raises:
             KeyError: there is no such list.
-            IllegalTransitionError: it has come to another end before.
+            IllegalTransitionError: it has already ended in another way.
         """
         self._account.end(job_id, JobStatus.FAILED)
 
     def inject(self, fault: Fault) -> None:
-        """Let something go wrong; the first injected fault that is meant for a request hits it."""
+        """Add a fault; the first fault that can hit a request hits it."""
         self._front.faults.inject(fault)

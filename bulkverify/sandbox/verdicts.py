@@ -1,4 +1,4 @@
-"""What the sandbox finds out about an address: always the same, and without asking anybody."""
+"""Verdicts on addresses: always the same, and without a request."""
 
 import re
 from enum import IntFlag
@@ -22,7 +22,7 @@ except ModuleNotFoundError as missing:
 
 
 class Flag(IntFlag):
-    """What can be said of an address beside its verdict."""
+    """What is said about an address beside its verdict."""
 
     SYNTAX_ERROR = 1
     ISP = 2
@@ -35,9 +35,9 @@ DISPOSABLE_DOMAINS: Final = frozenset[str](blocklist)
 """Domains of throw-away mailboxes."""
 
 FREE_PROVIDERS: Final = frozenset[str](whitelist) - DISPOSABLE_DOMAINS
-"""Domains where anybody gets a mailbox for nothing, and may keep it."""
+"""Domains where a mailbox is free, and lasts."""
 
-# RFC 2142, and what vendors of verification count as well.
+# RFC 2142, and names that vendors of verification add.
 _ROLE_NAMES: Final = """
 abuse accounting accounts admin administrator all billing board careers compliance contact
 customercare customerservice dev dns editor everyone feedback finance ftp hello help helpdesk
@@ -47,7 +47,7 @@ privacy purchasing recruiting registrar root sales security service spam staff s
 support sysadmin team tech trouble unsubscribe usenet uucp webmaster www
 """
 ROLES: Final = frozenset(_ROLE_NAMES.split())
-"""Local parts that are a task rather than a person."""
+"""Local parts that stand for a task, not for a person."""
 
 _NONE: Final = Flag(0)
 _FORCED: Final = MappingProxyType(
@@ -67,8 +67,8 @@ _LOT: Final = (
     + (Verdict.UNKNOWN,) * 5
 )
 
-# email-validator takes 35 microseconds an address, and a list has up to half a million of them. What is
-# as plain as this is valid there too, as long as no part can be too long.
+# email-validator takes 35 microseconds an address, and a list has up to half a million. It accepts every
+# address of this form that is not too long.
 _PLAIN: Final = re.compile(
     r"[a-z0-9]+(?:[._+-][a-z0-9]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+([a-z]{2,24})"
 )
@@ -77,12 +77,12 @@ _RESERVED: Final = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOM
 
 
 def normalise(address: str) -> str:
-    """Bring an address to the form under which it is judged, and paid."""
+    """Return the form of an address by which it is judged and paid for."""
     return address.strip().lower()
 
 
 def judge(address: str) -> tuple[Verdict, Flag]:
-    """Give the verdict on an address, and its flags; the same address always fares the same."""
+    """Return the verdict on an address and its flags, which are always the same."""
     normal = normalise(address)
     if not (_is_plain(normal) or _passes(address.strip())):
         return Verdict.UNDELIVERABLE, Flag.SYNTAX_ERROR

@@ -1,8 +1,8 @@
-"""An event loop's time that jumps to the next timer whenever nothing else is left to do.
+"""An event loop's time that jumps to the next timer when there is nothing else to do.
 
-Sockets stay real, and what is on its way through one is waited for. So are the loop's threads: while
-one of them works, time passes as it does elsewhere. What the loop can't know of is overtaken: a
-subprocess, or a thread that somebody started by other means.
+Sockets are real, and the clock waits for bytes that are on their way. It also waits for the loop's own
+threads; real time passes while one of them works. The clock does not see subprocesses and other
+threads, and jumps while they work.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from typing import Any, Final, cast
 from bulkverify.testing.wires import Wires, listening_port
 
 _LOOK_AGAIN: Final = 0.02
-"""How long to wait for what is on its way before looking again, in real seconds."""
+"""How many real seconds to wait for bytes or threads before looking again."""
 
 _PATIENCE: Final = 0.02
-"""How long those get to say something who are not of this process, before the clock jumps."""
+"""How many real seconds other processes get to answer before the clock jumps."""
 
 LONGEST: Final = 400 * 86400.0
-"""After so many seconds a test is not slow, but waits for what never comes."""
+"""After so many virtual seconds a test is not slow: what it waits for never comes."""
 
-# What is so much early is due. The loop's own measure, a nanosecond, is lost in the rounding of a time that
-# counts months, and then a timer that is due would never be seen to be.
+# A timer is due so many seconds early. The loop's own value, a nanosecond, is lost in rounding once the
+# time counts months, and timers would never be due.
 _RESOLUTION: Final = 1e-6
 
 
 class StillWaitingError(RuntimeError):
-    """The clock has jumped for more than a year, and what was waited for has not come."""
+    """The clock has jumped for more than a year, and a wait still goes on."""
 
 
 class VirtualClock:
@@ -42,33 +42,33 @@ class VirtualClock:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin where the loop's own clock is.
+        """Begin at the loop's own time.
 
         Raises:
-            TypeError: the loop does not wait in a selector, or not in Python.
+            TypeError: the loop is not asyncio's own selector loop.
         """
         if not isinstance(loop, asyncio.SelectorEventLoop):
             raise TypeError(
                 f"The virtual clock needs asyncio's own SelectorEventLoop, and this is a "
-                f"{type(loop).__module__}.{type(loop).__qualname__}. Without the virtual clock a "
-                "quicker sandbox serves: `virtual=False, speed=600`."
+                f"{type(loop).__module__}.{type(loop).__qualname__}. Use a faster sandbox instead: "
+                "`virtual=False, speed=600`."
             )
         self.now = loop.time()
         self.skipped = 0.0
-        self._loop = cast("Any", loop)  # its private parts are used
+        self._loop = cast("Any", loop)  # for its private attributes
         self._selector: selectors.BaseSelector = self._loop._selector  # noqa: SLF001
         self._wires = Wires()
-        self._under_way = 0  # threads at work, and connections that are being made
+        self._under_way = 0  # threads at work, and connections that are being opened
         self._resolution: float = self._loop._clock_resolution  # noqa: SLF001
         self._longest = LONGEST
 
     def install(self) -> None:
-        """Take the loop's time over."""
+        """Replace the loop's time."""
         loop = self._loop
         make_transport, run_in_executor = loop._make_socket_transport, loop.run_in_executor  # noqa: SLF001
         connect = loop.sock_connect
 
-        def watched(sock: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - handed on
+        def watched(sock: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
             self._wires.watch(sock)
             return make_transport(sock, *args, **options)
 
@@ -93,7 +93,7 @@ class VirtualClock:
         loop._selector = _JumpingSelector(self._selector, self.select)  # noqa: SLF001
 
     def remove(self) -> None:
-        """Let time pass as it does elsewhere, from where it is now: it never goes back."""
+        """Let real time pass again; the loop's time goes on from where it is."""
         loop = self._loop
         del loop.run_in_executor, loop.sock_connect, loop._make_socket_transport  # noqa: SLF001
         loop._selector, loop._clock_resolution = self._selector, self._resolution  # noqa: SLF001
@@ -101,7 +101,7 @@ class VirtualClock:
         loop.time = lambda: time.monotonic() + ahead
 
     def select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready; if nothing is, and nothing is about to be, let the time pass at once."""
+        """Return what is ready; jump ahead if nothing is, and nothing is on its way."""
         ready = self._selector.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
@@ -120,8 +120,8 @@ class VirtualClock:
         if self.skipped > self._longest:
             self._longest = math.inf
             raise StillWaitingError(
-                f"The clock has jumped for {self.skipped / 86400:.0f} days in all, and something is still "
-                "being waited for that never comes. A wait with a `timeout` says what it is."
+                f"The clock has jumped {self.skipped / 86400:.0f} days in all, and a wait still goes on: "
+                "what it waits for never comes. A wait with a `timeout` says what that is."
             )
         return []
 
@@ -143,7 +143,7 @@ class VirtualClock:
 
 
 class _JumpingSelector:
-    """A selector that leaves it to the clock how long to wait."""
+    """A selector that lets the clock decide how long to wait."""
 
     def __init__(
         self,
@@ -153,24 +153,24 @@ class _JumpingSelector:
         self._selector = selector
         self.select = select
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a selector has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute
         return getattr(self._selector, name)
 
 
 @contextmanager
 def virtual_clock() -> Iterator[VirtualClock]:
-    """Let the time of the running event loop jump over all waiting, until the block is left.
+    """Let the time of the running event loop jump over waits until the block ends.
 
-    The sandbox, the client's waits, `asyncio.sleep` and `asyncio.timeout` all go by the loop's time;
-    `time.time` and `datetime.now` don't. It has to be entered before the sandbox is started.
+    The sandbox, the client's waits, `asyncio.sleep` and `asyncio.timeout` use the loop's time;
+    `time.time` and `datetime.now` do not. Enter it before you start the sandbox.
 
     Raises:
-        RuntimeError: no event loop runs, or its time is virtual already.
-        TypeError: the loop is none of asyncio's own.
+        RuntimeError: no event loop runs, or its time is already virtual.
+        TypeError: the loop is not asyncio's own selector loop.
     """
     loop = asyncio.get_running_loop()
     if isinstance(getattr(loop, "_selector", None), _JumpingSelector):
-        raise RuntimeError("The time of this event loop is virtual already")  # noqa: TRY004
+        raise RuntimeError("The time of this event loop is already virtual")  # noqa: TRY004
     clock = VirtualClock(loop)
     clock.install()
     try:

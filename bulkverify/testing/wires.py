@@ -1,7 +1,7 @@
-"""What is on its way from one socket of this process to another, and has not arrived yet.
+"""Bytes on their way between two sockets of this process.
 
-The kernel delivers over loopback so quickly that an event loop nearly always finds it at once; a clock
-that jumps whenever there is nothing to do must not mistake the other times for the end of all work.
+Over loopback the kernel nearly always delivers them before the event loop looks. When it does not, a
+clock that jumps must not take the loop for idle.
 """
 
 import socket
@@ -17,16 +17,16 @@ _FAMILIES: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 
 @attrs.define(eq=False)
 class _End:
-    """One end of a connection: what it has sent and received, and whether there is more to come.
+    """One end of a connection.
 
     Attributes:
-        fd: of its socket.
+        fd: the file descriptor of its socket.
         own: its address.
         peer: the address of the other end.
-        sent: how many bytes it has handed to the kernel.
-        received: how many it has taken from there.
-        finished: it will send no more, which the other end has to hear of.
-        ended: it has heard that of the other end.
+        sent: how many bytes it has given to the kernel.
+        received: how many bytes it has taken from the kernel.
+        finished: it sends no more; the other end has to learn of it.
+        ended: it has learned that the other end sends no more.
         gone: it is closed.
     """
 
@@ -41,17 +41,17 @@ class _End:
 
 
 class _WatchedSocket(socket.socket):
-    """A socket that says how much went through it; any socket can become one."""
+    """A socket that counts its bytes; any socket can become one."""
 
     __slots__ = ()
 
-    def send(self, *args: Any) -> int:  # noqa: ANN401 - handed on
+    def send(self, *args: Any) -> int:  # noqa: ANN401 - passed on
         return self._sent(super().send(*args))
 
-    def sendmsg(self, *args: Any) -> int:  # noqa: ANN401 - handed on
+    def sendmsg(self, *args: Any) -> int:  # noqa: ANN401 - passed on
         return self._sent(super().sendmsg(*args))
 
-    def recv(self, *args: Any) -> bytes:  # noqa: ANN401 - handed on
+    def recv(self, *args: Any) -> bytes:  # noqa: ANN401 - passed on
         try:
             data = super().recv(*args)
         except OSError as error:
@@ -60,7 +60,7 @@ class _WatchedSocket(socket.socket):
         self._received(len(data))
         return data
 
-    def recv_into(self, *args: Any) -> int:  # noqa: ANN401 - handed on
+    def recv_into(self, *args: Any) -> int:  # noqa: ANN401 - passed on
         try:
             count = super().recv_into(*args)
         except OSError as error:
@@ -103,25 +103,25 @@ class Wires:
     """The connections of one event loop."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Begin without connections."""
         self._ends: dict[tuple[Any, Any], _End] = {}
 
     def watch(self, sock: socket.socket) -> None:
-        """Take notice of a connection; of one that can't be watched, none."""
+        """Watch a connection, if it is over TCP."""
         if type(sock) is not socket.socket or sock.family not in _FAMILIES:
             return
         try:
             own, peer = sock.getsockname(), sock.getpeername()
-        except OSError:  # it is broken already
+        except OSError:  # it is already broken
             return
         sock.__class__ = _WatchedSocket
         _ENDS[sock] = self._ends[own, peer] = _End(sock.fileno(), own, peer)
 
     def busy(self, reads: Callable[[int], bool], listens: Callable[[int], bool]) -> bool:
-        """Tell whether anything is on its way within this event loop.
+        """Tell whether bytes are on their way between sockets of this process.
 
         Args:
-            reads: tells whether the loop reads from a file descriptor now.
+            reads: tells whether the loop reads from a file descriptor.
             listens: tells whether the loop accepts connections on a port.
         """
         self._forget()
@@ -138,7 +138,7 @@ class Wires:
 
     @property
     def foreign(self) -> bool:
-        """Whether there are connections to somebody else."""
+        """Whether there are connections to other processes."""
         return any(
             not end.gone and (end.peer, end.own) not in self._ends for end in self._ends.values()
         )
@@ -154,7 +154,7 @@ class Wires:
 
 
 def listening_port(fd: int) -> int | None:
-    """Return the port on which a file descriptor accepts connections; `None` if it does not."""
+    """Return the port on which a file descriptor accepts connections, or `None`."""
     with suppress(OSError):
         sock = socket.socket(fileno=fd)
         try:

@@ -1,4 +1,4 @@
-"""Faults by file: what is right becomes faults, and what is wrong is told so that it can be put right."""
+"""Faults from a file: right rules become faults, and wrong ones are named with what is allowed."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_every_kind_can_stand_in_a_file(tmp_path: Path, kind: FaultKind) -> None
         ('kind = "drop"\nrate = nan', "rate is nan; allowed is a number from 0 to 1."),
         ('kind = "delay"\ndelay = "3 s"', "delay is '3 s'; allowed is seconds from 0 on."),
         ('kind = "delay"\ndelay = inf', "delay is inf; allowed is seconds from 0 on."),
-        ('kind = "drop"\nstatus = 502', "fault 1 (drop): it has no field 'status', but kind, endpoint,"),
+        ('kind = "drop"\nstatus = 502', "fault 1 (drop): there is no field 'status'; the fields are kind, endpoint,"),
         ('kind = "answer"\nstatus = 99', "status is 99; allowed is a status of HTTP, from 200 to 599."),
         ('kind = "answer"\nheaders = { a = 1 }', "allowed is a table of texts."),
         ('kind = "stale"\nendpoint = "start"', "fault 1 (stale): endpoint is 'start'; allowed is one of status."),
@@ -108,15 +108,17 @@ def test_a_wrong_rule_is_named_with_its_field_and_what_is_allowed(
     ("text", "words"),
     [
         ("[[fault]", "faults.toml is not TOML: "),
-        ("\n[[faults]]", "faults.toml, it has no table 'faults', but [[fault]] and [rates]."),
-        ("[fault]\nkind = 'drop'", "faults.toml, fault: each begins with a line [[fault]]."),
-        ("rates = 3", "faults.toml, rates: they are a table [rates]."),
+        ("\n[[faults]]", "faults.toml, there is no table 'faults'; the tables are [[fault]] and [rates]."),
+        ("[fault]\nkind = 'drop'", "faults.toml, fault: each fault begins with a line [[fault]]."),
+        ("rates = 3", "faults.toml, rates: this is a table, [rates]."),
         ("[rates]\ndorp = 0.1", "rates (dorp): kind is 'dorp'; allowed is one of answer,"),
         ("[rates]\ndrop = 2", "rates (drop): rate is 2; allowed is a number from 0 to 1."),
         ("[rates.stale]\nstart = 0.1", "rates (stale): endpoint is 'start'; allowed is one of status."),
     ],
 )  # fmt: skip
-def test_a_wrong_file_is_told_what_it_may_hold(tmp_path: Path, text: str, words: str) -> None:
+def test_the_error_for_a_wrong_file_says_what_it_may_hold(
+    tmp_path: Path, text: str, words: str
+) -> None:
     with pytest.raises(RuleError) as caught:
         read(tmp_path, text)
     assert words in str(caught.value)
@@ -143,6 +145,6 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(FIELDS, VALUES))
-def test_whatever_stands_there_is_a_fault_or_told(rule: dict[str, object]) -> None:
+def test_any_rule_is_a_fault_or_a_rule_error(rule: dict[str, object]) -> None:
     with suppress(RuleError):
         assert isinstance(make_fault(rule), Fault)

@@ -1,7 +1,9 @@
 """Every row of the table of faults: each kind on each endpoint that it names, and refused on the others."""
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,6 +16,7 @@ from bulkverify.sandbox.ledger import ENDPOINTS, Endpoint
 
 from .caller import Caller, Serve
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "testing.md"
 LIST = "email\n" + "".join(f"u{number}@example.com\n" for number in range(100))
 NO_WORK = {FaultKind.ANSWER, FaultKind.THROTTLE, FaultKind.DROP, FaultKind.HANG}
 FIELDS = {
@@ -166,6 +169,20 @@ def test_every_kind_is_a_row_of_the_table() -> None:
     assert set(TABLE) == set(EXPECTED) == set(FaultKind)
 
 
+def test_every_kind_is_documented_with_its_endpoints_and_fields() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", text.partition("## Faults")[2], re.MULTILINE
+    )
+    assert [kind for kind, _, _ in rows] == list(FaultKind)
+    for kind, where, words in rows:
+        row, named = TABLE[FaultKind(kind)], set(re.findall(r"`(\w+)`", where))
+        endpoints = set(ENDPOINTS) - named if where.startswith("all") else named
+        assert endpoints == set(row.endpoints)
+        if "the same" not in words:
+            assert all(f"`{field}`" in words for field in row.fields)
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("kind", "endpoint"), [(kind, endpoint) for kind in TABLE for endpoint in TABLE[kind].endpoints]
@@ -217,5 +234,5 @@ def test_every_kind_takes_the_fields_of_its_row_and_no_others(kind: FaultKind) -
         if field in TABLE[kind].fields:
             assert make_fault({"kind": kind, field: value}).kind is kind
         else:
-            with pytest.raises(RuleError, match=f"it has no field '{field}'"):
+            with pytest.raises(RuleError, match=f"there is no field '{field}'"):
                 make_fault({"kind": kind, field: value})

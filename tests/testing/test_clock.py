@@ -215,7 +215,7 @@ async def test_afterwards_time_passes_as_it_does_elsewhere_and_never_goes_back()
 
 
 async def test_a_loop_has_one_virtual_clock() -> None:
-    with virtual_clock(), pytest.raises(RuntimeError, match="virtual already"), virtual_clock():
+    with virtual_clock(), pytest.raises(RuntimeError, match="already virtual"), virtual_clock():
         pass
 
 

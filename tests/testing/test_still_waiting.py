@@ -17,7 +17,7 @@ async def wait_for_nothing() -> None:
 def test_waiting_for_what_never_comes_ends() -> None:
     with asyncio.Runner() as runner:
         runner.get_loop()
-        with pytest.raises(StillWaitingError, match="jumped for 401 days"):
+        with pytest.raises(StillWaitingError, match="jumped 401 days"):
             runner.run(wait_for_nothing())
 
 
