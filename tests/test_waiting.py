@@ -38,6 +38,7 @@ from bulkverify import (
 from bulkverify.client import known_of
 from bulkverify.service.timeouts import ORDINARY_SECONDS
 from bulkverify.waiting.scheduler import MOST_IN_FLIGHT, scheduler_of
+from bulkverify.waiting.waiters import Waiter
 from tests.scripted import JOB_ID, ScriptedClient, Step, seen
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
@@ -852,6 +853,27 @@ async def test_a_handle_of_ones_own_making_is_told_what_is_known() -> None:
         assert (await wait_until(own, "ready", wait=STEADY, timeout=30)).status == "ready"
         other.cancel()
         await asyncio.wait([other])
+        assert_idle(client)
+
+
+async def test_a_callback_may_begin_another_wait_for_its_job() -> None:
+    async with ScriptedClient([seen("verifying"), seen("completed")]) as client:
+        job = client.job(JOB_ID)
+        assert job.note(seen("verifying"))
+        scheduler = scheduler_of(job)
+        begun: list[Waiter] = []
+
+        def begin(_: JobSnapshot) -> None:  # at once, as an eager task does
+            if not begun:
+                begun.append(
+                    Waiter(job=job, target=JobStatus.COMPLETED, timeout=None, policy=STEADY)
+                )
+                scheduler.join(begun[0])
+
+        assert (await wait_until(job, wait=STEADY, on_progress=begin)).ended
+        assert (await begun[0]).ended
+        await scheduler.leave(begun[0])
+        assert len(client.polled_at) == 2
         assert_idle(client)
 
 

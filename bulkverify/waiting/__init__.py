@@ -1,1 +1,1 @@
-"""Waiting for jobs: when to ask, whom to tell."""
+"""Waiting for jobs: when to poll, and which waits end."""

@@ -1,7 +1,7 @@
 """When to ask again: a tenacity wait strategy that follows the job's own progress.
 
-Any other of tenacity's strategies can take its place, or be combined with it: `wait_until` hands
-each of them a `PollState`, which is tenacity's own `RetryCallState` and a little more.
+Any other of tenacity's strategies can take its place, or be combined with it. `wait_until` gives each
+of them a `PollState`, which is tenacity's own `RetryCallState` and a little more.
 """
 
 import math
@@ -15,73 +15,72 @@ from tenacity.wait import wait_base
 from bulkverify.errors import BulkVerifyError
 from bulkverify.models import JobSnapshot
 
-_UNUSED: Final = AsyncRetrying()  # RetryCallState wants to know who retries; here nobody does
+_UNUSED: Final = AsyncRetrying()  # RetryCallState requires it
 
-# Polls that are g seconds apart cost 1 / g a second, and an end that comes with the probability h a
-# second is noticed h * g / 2 late. Both together are least where g goes with the root of 1 / h, and
-# h is about 1 / x for an end that is due in x seconds, or has not come for x seconds. So these are
-# factors of the root of a time, in seconds ** 0.5. Like the other numbers below they were found by
-# a search over benchmarks/population.py.
+# Polls g seconds apart cost 1 / g a second. An end that comes with the probability h a second is
+# noticed h * g / 2 late. The sum is least where g is proportional to the root of 1 / h, and h is about
+# 1 / x for an end that is due in x seconds, or has not come for x seconds. So these are factors of the
+# root of a time, in seconds ** 0.5. They and the numbers below were found by a search over
+# benchmarks/population.py.
 _BLIND: Final = 3.3
 _UNDER_WAY: Final = 2.0
 _DUE: Final = 1.58
 
-# With nothing to see, gaps that go on to grow cost more in lag than they save in polls.
+# Without progress, gaps beyond these cost more in lag than they save in polls.
 _LONGEST_BLIND: Final = 67.0
 _LONGEST_VERIFIED: Final = 92.0
 _LONGEST_FAILING: Final = 30.0
 
-# What follows the last address mostly takes seconds.
+# After the last address, most jobs complete within seconds.
 _GROWTH_VERIFIED: Final = 0.65
 
 # The rate of the last interval notices a change of pace, the rate since the beginning is steadier.
 _RECENT: Final = 0.47
 
-# A rise was not new when it was seen; by how much is unknown, up to the time since the one before.
+# A rise was not new when it was seen. Its age is unknown, up to the time since the rise before.
 _AGE: Final = 0.25
 
-# As long as there was one rise only, it began anywhere between the start of the wait and that.
+# If there was only one rise, the verification began anywhere between the start of the wait and it.
 _ONE_RISE: Final = 0.5
 _OVERDUE: Final = 0.45
 
 
 class Progress:
-    """How far a job's counter has come: its first, its last and its last but one rise.
+    """How far a job's counter has come: its first rise, its last, and the one before that.
 
-    Kept by whoever polls, one for each job, and given to every `PollState`. Times are the event
-    loop's, of the poll that was the first to show a number. Numbers are the highest so far: a
-    counter that goes back and comes again has made no progress.
+    There is one for each job, given to every `PollState`. Each time is the event loop's, of the first
+    poll that showed the number. Numbers are the highest so far: a counter that goes back and rises again
+    has made no progress until it passes them.
     """
 
     __slots__ = ("first", "first_at", "previous", "previous_at", "verified", "verified_at")
 
     def __init__(self, at: float, verified: int) -> None:
-        """Begin with the first poll that shows any address as verified, at least one."""
+        """Begin with the first poll that shows a verified address."""
         self.first_at = self.previous_at = self.verified_at = at
         self.first = self.previous = self.verified = verified
 
     def note(self, at: float, verified: int) -> None:
-        """Take in what a later poll shows."""
+        """Take the number of a later poll."""
         if verified > self.verified and at > self.verified_at:
             self.previous_at, self.previous = self.verified_at, self.verified
             self.verified_at, self.verified = at, verified
 
 
 class PollState(RetryCallState):
-    """What a wait strategy can know of one wait: tenacity's fields, and the job's progress.
+    """What a wait strategy is told about one wait: tenacity's fields, and the job's progress.
 
-    As tenacity has it, `attempt_number` counts the polls, `seconds_since_start` is the time since the
-    wait began, and `outcome` holds the last `JobSnapshot`, or the error that came in its place.
+    `attempt_number` counts the polls, `seconds_since_start` is the time since the wait began, and
+    `outcome` holds the last `JobSnapshot`, or the error that came in its place.
 
     Attributes:
         now: the event loop's time.
         snapshot: the latest snapshot, also when the last poll failed.
-        progress: how the counter has moved; `None` while nothing is verified. It may have begun
-            before the wait.
+        progress: how the counter has moved, also before this wait; `None` while nothing is verified.
         failures: how many polls have failed in a row.
     """
 
-    # What tenacity's own constructor would set anew for each of a job's polls.
+    # Here, because tenacity's own constructor would set them anew for every poll.
     retry_object = _UNUSED
     fn = None
     args = ()
@@ -113,7 +112,7 @@ class PollState(RetryCallState):
 
     @property
     def outcome(self) -> Future | None:  # tenacity has an attribute
-        """The last answer as tenacity holds it: made when asked for, since few strategies look."""
+        """The last answer as tenacity holds it; made when it is read, as few strategies do."""
         if self._outcome is None and self._answer is not None:
             failed = isinstance(self._answer, BulkVerifyError)
             self._outcome = Future.construct(self.attempt_number, self._answer, failed)
@@ -126,24 +125,24 @@ class PollState(RetryCallState):
 
 
 class wait_for_progress(wait_base):  # noqa: N801 - tenacity's strategies are written like this
-    """Wait a share of the time that the rest of the list should take.
+    """Wait a share of the time that the rest of the list is predicted to take.
 
-    While a list verifies, half of its average pace and half of its latest predict the remainder;
-    close to the predicted end and beyond it, the wait goes with the root of what the forecast spans.
-    Far from it, with the root of how long the job takes, so that a failure is noticed in proportion.
-    With nothing to see, the wait grows with the time waited so far. After a failed poll it doubles
-    from `floor` on.
+    The prediction takes the mean of the average pace and the latest pace. Close to the predicted end
+    and after it, the wait is proportional to the root of the predicted time. Far from it, the wait is
+    proportional to the root of the whole time of the job, so that a failure is noticed in proportion.
+    Without progress, the wait grows with the time waited so far. After a failed poll it doubles, from
+    `floor` on.
 
     Args:
         floor: the shortest wait, in seconds.
         ceiling: the longest wait, in seconds.
-        share: of the predicted remainder, 0 to 1; less polls more often near the end.
+        share: of the predicted remainder, 0 to 1; a smaller share polls more often near the end.
         growth: the longest wait as a share of the time waited so far.
-        jitter: by which share each wait is made longer or shorter at random, 0 to 1, so that jobs
-            that start together are not polled together for ever.
+        jitter: the share by which each wait is longer or shorter at random, 0 to 1, so that jobs that
+            start together are not always polled together.
 
     Raises:
-        ValueError: an argument can't be right.
+        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -194,7 +193,7 @@ class wait_for_progress(wait_base):  # noqa: N801 - tenacity's strategies are wr
             return self._blind(waited)
         remaining = snapshot.total - progress.verified
         since = max(0.0, state.now - progress.verified_at)
-        # A wait that has only begun is impatient, whatever the forecast says.
+        # A wait that has just begun polls early, whatever the forecast says.
         longest = self.growth * waited
         if remaining <= 0:
             return min(longest, _GROWTH_VERIFIED * since, _LONGEST_VERIFIED)

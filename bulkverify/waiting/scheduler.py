@@ -1,7 +1,7 @@
-"""The machinery behind waiting: an agenda of what is due, a stream for each job, a future for each waiter.
+"""Sends the polls of one client when they are due.
 
-There is no task that sleeps: one timer wakes the scheduler when the next poll or deadline is due, and a
-task exists only while there are requests to make. That keeps 100,000 waits small and cheap.
+No task sleeps. One timer wakes the scheduler when the next poll or deadline is due, and tasks exist only
+while there are requests to send. That keeps 100,000 waits small and cheap.
 """
 
 import asyncio
@@ -32,37 +32,42 @@ _log: Final = SafeLogger(__name__)
 MOST_IN_FLIGHT: Final = 64
 """How many polls of one client may be under way at once."""
 
-# A task goes on with the next poll that is due, which saves making another; but not for ever, because
-# where answers come without any delay, nobody else would get a turn.
+# A task goes on with the next poll that is due, which saves making another task. It stops after so
+# many, because other tasks would get no turn if answers came without delay.
 _POLLS_A_TASK: Final = 16
 
-# Nobody else has a turn while those that are due are gathered, either.
+# Other tasks get no turn while streams that are due are gathered, so only so many are at once.
 _MOST_AT_ONCE: Final = 2_000
 
-# What is out of date is not worth looking for among so few.
+# With so few entries, a search for those that are out of date does not pay.
 _FEW: Final = 64
 
-# To find the stream that is most overdue, all that are ready have to be looked at for every poll.
-# With more than this many, the best of so many will do: each is among them in its turn.
+# The most overdue stream is searched for before every poll, among so many ready streams at most. If
+# there are more, they take turns in being compared.
 _MOST_COMPARED: Final = 2_000
 
 
 class Scheduler:
-    """All the polling of one client."""
+    """All polls of one client.
+
+    Attributes:
+        streams: one for each job that is waited for, by its id.
+    """
 
     def __init__(self, known: KnownJobs) -> None:
         """Start with nothing to do, for the event loop that runs."""
         self._known = known
         self._stats = known.stats
-        self.streams: dict[str, Stream] = {}  # of all jobs that are waited for, by id
+        self.streams: dict[str, Stream] = {}
         self._loop = asyncio.get_running_loop()
-        # A stream whose `due` has changed is in there twice; what comes too early does not count.
+        # A stream whose `due` has changed is in it twice; the entry that comes too early is skipped.
         self._agenda = Agenda()
-        # Those whose time has come, but for whom there was no room or no budget yet.
+        # The streams that are due and wait for room or budget.
         self._ready: deque[Stream] = deque()
         self._deadlines = Deadlines()
-        self._scarce = False
-        # Since when each task has been waiting for an answer, and which have been told to stop.
+        self._scarce = False  # whether more polls are due than the budget allows
+        # Since when each task has waited for its answer, the longest first; and which were cancelled
+        # for that.
         self._asking: dict[asyncio.Task[None], float] = {}
         self._stopped: set[asyncio.Task[None]] = set()
         self._held_until = 0.0
@@ -82,19 +87,20 @@ class Scheduler:
         await end_all([stream.task for stream in streams])
 
     def join(self, waiter: Waiter) -> None:
-        """Take in a waiter: what is known already may end its wait, or else the job is asked about."""
+        """Take in a waiter: end its wait if the last snapshot already decides it, else poll its job."""
         self._stats.waits += 1
-        stream = self.streams.get(waiter.job.id) or Stream(waiter.job)
-        job = stream.job
+        stream = self.streams.get(waiter.job.id)
+        job = waiter.job if stream is None else stream.job
         if job.snapshot is not None:
             waiter.see(job.snapshot)
             if waiter.done():
                 return
-        if job.id not in self.streams:
-            self.streams[job.id] = stream
+            stream = self.streams.get(job.id)  # a callback may have begun another wait
+        if stream is None:
+            stream = self.streams[job.id] = Stream(job)
             self._known.hold(job)
             self._stats.jobs += 1
-        if waiter.timeout:  # with 0 it is due for its single poll, and not before
+        if waiter.timeout:  # a timeout of 0 ends with the single poll, not before
             self._deadlines.add(waiter)
         now = self._loop.time()
         if stream.add(waiter, now):
@@ -105,15 +111,15 @@ class Scheduler:
         self._arm()
 
     async def leave(self, waiter: Waiter) -> None:
-        """Let a waiter go; the last one of a stream ends it, and waits until nothing of it runs."""
+        """Remove a waiter; the last one of a stream waits until its poll has ended."""
         task = self.part(waiter)
         if task is not None:
             await end_all([task])
 
     def part(self, waiter: Waiter) -> "asyncio.Task[None] | None":
-        """Let a waiter go; return what polls for nobody now, for `end_all` to end."""
+        """Remove a waiter; return the task of a poll that is no longer needed, for `end_all`."""
         waiter.leave()
-        if not waiter.joined:  # what was known has ended the wait before it began
+        if not waiter.joined:  # the last snapshot has ended the wait before it began
             return None
         stream = self.streams[waiter.job.id]
         if waiter.timeout:
@@ -132,12 +138,12 @@ class Scheduler:
         return stream.task
 
     def _enqueue(self, stream: Stream) -> None:
-        """Remember when a stream is due."""
+        """Put a stream on the agenda if it wants a poll."""
         if stream.due is None or stream.ready:
             return
         agenda = self._agenda
         agenda.add(stream.due, stream)
-        # Most of it may be out of date.
+        # Most entries may be out of date.
         if agenda.count > _FEW and agenda.count > 2 * len(self.streams):
             agenda.clear()
             for one in self.streams.values():
@@ -145,7 +151,7 @@ class Scheduler:
                     agenda.add(one.due, one)
 
     def _arm(self) -> None:
-        """Set the timer, unless it is set to an earlier moment: then it will be set again."""
+        """Set the timer, unless it is set to an earlier moment and is then set again."""
         wanted = min(self._deadlines.next(), self._agenda.next())
         if self._asking:
             wanted = min(wanted, next(iter(self._asking.values())) + ORDINARY_SECONDS)
@@ -161,14 +167,14 @@ class Scheduler:
             self._timer = self._loop.call_at(wanted, self._wake_up)
 
     def _wake_up(self) -> None:
-        """Let waiters go whose deadline has come, and send the polls that are due."""
+        """End the waits whose deadline has come, and send the polls that are due."""
         self._timer, self._timer_at = None, math.inf
         try:
             now = self._loop.time()
             for waiter in self._deadlines.passed(now):
                 self.streams[waiter.job.id].time_out(waiter)
             self._gather(now)
-            self._forget_unwanted()
+            self._remove_unwanted()
             while (
                 len(self._asking) < MOST_IN_FLIGHT
                 and (next_one := self._next_ready(now)) is not None
@@ -176,11 +182,11 @@ class Scheduler:
                 self._send(next_one, now)
             self._stop_hanging(now)
             self._arm()
-        except BaseException as error:  # noqa: BLE001 - raised again where it is no Exception
+        except BaseException as error:  # noqa: BLE001 - `_break` raises what is no Exception
             self._break(error)
 
     def _gather(self, now: float) -> None:
-        """Put those in line whose time has come."""
+        """Put the streams that are due in line."""
         gathered = 0
         while gathered < _MOST_AT_ONCE and (due := self._agenda.take(now)):
             gathered += len(due)
@@ -193,19 +199,19 @@ class Scheduler:
                         self._ready.append(stream)
 
     def _put_first(self, stream: Stream, now: float) -> None:
-        """Let a stream that is urgent ask for a turn although the others are held back."""
+        """Let an urgent stream ask for a turn while the others are held back."""
         self._ready.appendleft(stream)
         self._held_until = now
 
     def _break(self, error: BaseException) -> None:
-        """End every wait because of a mistake of our own, which would else keep all of them for ever."""
+        """End every wait with an error that is a bug of ours: otherwise none would ever end."""
         for stream in list(self.streams.values()):
             stream.fail(error)
         if not isinstance(error, Exception):
             raise error
 
     def _send(self, stream: Stream, now: float) -> None:
-        """Make a task that polls a stream; the program's own task factory may do as it likes."""
+        """Make a task that polls a stream. The program may have a task factory of its own, which may raise."""
         work = self._work(stream)
         try:
             task = self._loop.create_task(work, name="bulkverify poll")
@@ -215,18 +221,18 @@ class Scheduler:
             if isinstance(error, SystemExit | KeyboardInterrupt):
                 raise
         else:
-            if not task.done():  # an eager one may be
+            if not task.done():  # an eager task may be
                 self._begin(task, stream, now)
 
     def _begin(self, task: "asyncio.Task[None]", stream: Stream, now: float) -> None:
-        """Take notice of a task; it tells of itself when it has its first turn before anybody knows it."""
+        """Register a task. An eager task registers itself, as it runs before `_send` has it."""
         if task not in self._asking:
             self._asking[task] = now
             stream.task = task
             task.add_done_callback(partial(self._tidy_up, stream))
 
     def _tidy_up(self, stream: Stream, task: "asyncio.Task[None]") -> None:
-        """Give back the room of a task that was cancelled before its first turn: it never ran at all."""
+        """Give back the room of a task that was cancelled before its first turn, and so never ran."""
         if self._asking.pop(task, None) is None:
             return
         self._stopped.discard(task)
@@ -236,10 +242,10 @@ class Scheduler:
             self._enqueue(stream)
         self._arm()
 
-    def _forget_unwanted(self) -> None:
-        """Forget those for whom nobody waits any more, when they have become the most.
+    def _remove_unwanted(self) -> None:
+        """Remove the ready streams without waiters once they outnumber the rest.
 
-        While the budget is short, what is most overdue comes to the front, and they never are.
+        They never come to the front while the budget is short, because they are never overdue.
         """
         ready = self._ready
         if len(ready) <= _FEW or len(ready) <= 2 * len(self.streams):
@@ -249,7 +255,7 @@ class Scheduler:
             stream.ready = stream.due is not None
 
     def _stop_hanging(self, now: float) -> None:
-        """Cancel what has waited for an answer for too long; the longest waits come first."""
+        """Cancel the polls that have waited for their answer for too long."""
         while self._asking:
             task, since = next(iter(self._asking.items()))
             if since + ORDINARY_SECONDS > now:
@@ -257,12 +263,12 @@ class Scheduler:
             self._stopped.add(task)
             task.cancel()
             del self._asking[task]
-            self._asking[task] = now  # it may take a moment to end
+            self._asking[task] = now  # the task may take a moment to end
 
     def _next_ready(self, now: float) -> Stream | None:
-        """Take the stream to poll next, with a turn in the budget.
+        """Take the stream to poll next, and a turn in the budget for it.
 
-        While the budget is short, that is the one that is most overdue by its own measure.
+        While the budget is short, it is the most overdue stream.
         """
         ready = self._ready
         if ready and self._held_until > now:
@@ -300,9 +306,9 @@ class Scheduler:
         ready.appendleft(stream)
 
     async def _work(self, stream: Stream) -> None:
-        """Poll one stream after the other, as long as there are any that are due."""
+        """Poll one stream after the other while any are due."""
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - it is the one that runs this
+        assert task is not None  # noqa: S101 - a task runs this
         asking, time = self._asking, self._loop.time
         sent_at = time()
         self._begin(task, stream, sent_at)
@@ -310,19 +316,19 @@ class Scheduler:
             for left in reversed(range(_POLLS_A_TASK)):
                 await self._poll(stream, task, sent_at)
                 self._enqueue(stream)
-                # What is taken must be polled: the last turn of a task takes nothing more.
+                # A stream that is taken must be polled, so the last turn takes none.
                 now = time()
-                following = self._next_ready(now) if left else None
-                if following is None:
+                next_one = self._next_ready(now) if left else None
+                if next_one is None:
                     break
                 if stream.due is not None and stream.due < self._timer_at:
                     self._arm()
-                stream = following
+                stream = next_one
                 stream.task = task
                 sent_at = now
-                del asking[task]  # so that the order stays that of the times
+                del asking[task]  # keeps the longest first
                 asking[task] = sent_at
-        except Exception as error:  # noqa: BLE001 - it is told to all who wait
+        except Exception as error:  # noqa: BLE001 - it is raised to all waiters
             self._break(error)
         finally:
             del asking[task]
@@ -331,7 +337,7 @@ class Scheduler:
                 self._arm()
 
     async def _poll(self, stream: Stream, task: "asyncio.Task[None]", sent_at: float) -> None:
-        """Poll one stream, and let all who wait for it know what came of it."""
+        """Poll one stream, and hand it the outcome."""
         time = self._loop.time
         self._stats.polls += 1
         outcome: JobSnapshot | BulkVerifyError
@@ -344,10 +350,10 @@ class Scheduler:
                 outcome = self._given_up(task)
             stream.take(outcome, sent_at, time())
         except asyncio.CancelledError:
-            stream.lose(time())  # the last one may have left, or somebody cancels all tasks
+            stream.lose(time())  # the last waiter has left, or the program cancels all tasks
             self._enqueue(stream)
             raise
-        except BaseException as error:  # a mistake of ours, or of what the session was given
+        except BaseException as error:  # a bug of ours, or of a middleware of the session
             if self._loop.is_closed():
                 raise
             stream.fail(error)
@@ -358,7 +364,7 @@ class Scheduler:
             stream.task = None
 
     def _given_up(self, task: "asyncio.Task[None]") -> TransportError:
-        """Return what a poll comes to that was cancelled, unless it is its task that was."""
+        """Turn a cancelled request into an error; re-raise if the task itself was cancelled."""
         if not task.cancelling():
             return ConnectionFailedError("Something cancelled the status call from within.")
         if task not in self._stopped or task.uncancel():
@@ -377,11 +383,13 @@ def scheduler_of(job: Job) -> Scheduler:
     known.enter_loop()
     if known.scheduler is None:
         known.scheduler = Scheduler(known)
-    return cast("Scheduler", known.scheduler)
+    return cast(
+        "Scheduler", known.scheduler
+    )  # `known` stands below, and has only a protocol for it
 
 
 async def end_all(tasks: Iterable["asyncio.Task[None] | None"]) -> None:
-    """Cancel tasks and wait until they are gone; their outcome is of no interest any more."""
+    """Cancel tasks and wait until they have ended, whatever their outcome."""
     current = asyncio.current_task()
     running = [task for task in tasks if task is not None and task is not current]
     for task in running:

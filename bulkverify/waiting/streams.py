@@ -1,4 +1,4 @@
-"""The polling of one job: who waits for it, what each answer means to them, and when to ask again."""
+"""One job's polls: its waiters, what each answer means to them, and when to ask again."""
 
 import asyncio
 import copy
@@ -31,23 +31,23 @@ from bulkverify.waiting.waiters import Waiter, not_started, went_back
 _log: Final = SafeLogger(__name__)
 
 UNSTARTED_SECONDS: Final = 60.0
-"""A job that is ready for so long, and that nobody here has started, will not start by itself."""
+"""A job that stays ready for so long, and was not started by this client, will not start by itself."""
 
 STALE_SECONDS: Final = 60.0
 """A lagging replica catches up sooner than this."""
 
 UNSEEN_DELAY: Final = 60.0
-"""How urgent a first poll is while the budget is short, as if the job was to be asked about so often.
+"""While the budget is short, a first poll is as urgent as one of a job that is polled so often.
 
-Many jobs at once would otherwise be looked at once each, and none of them often enough to tell when it
-ends: under the limit of one account, 100 jobs are then noticed three times as late.
+Otherwise each of many new jobs is polled once before any is polled again, and their ends are noticed
+late: three times as late with 100 jobs under the limit of one account.
 """
 
 URGENT_SECONDS: Final = 5.0
-"""So long before its deadline the first poll of a wait goes before all others, in a caller's turn."""
+"""From so long before the deadline of a wait, its first poll goes before all others, in a caller's turn."""
 
 LONGEST_DELAY: Final = 86400.0
-"""A strategy that asks for more, even for infinity, gets a poll a day all the same."""
+"""The longest pause between two polls, whatever a strategy asks for: a day."""
 
 _FRESH_SECONDS: Final = 1.0
 _FEW_STALE: Final = 2
@@ -61,14 +61,14 @@ _WAITED_OUT: Final = (
 
 
 class _Trouble:
-    """What has not gone as it should: most jobs never need it.
+    """What has gone wrong with a job; most jobs never need it.
 
     Attributes:
         failures: how many polls have failed in a row.
-        last_error: the last of all that failed.
+        last_error: the error of the last poll that failed.
         ready_since: since when the job has been ready, in the loop's time.
-        stale: how many answers in a row have reported it as that.
-        stale_since: since when it has been reported as in an earlier status than before.
+        stale: how many stale answers came in a row.
+        stale_since: when the first of them came.
     """
 
     __slots__ = ("failures", "last_error", "ready_since", "stale", "stale_since")
@@ -82,16 +82,16 @@ class _Trouble:
 
 
 class Stream:
-    """One job's polls, shared by all who wait for it.
+    """One job's polls, shared by all its waiters.
 
-    There may be 100,000 of these at once, so that each of them is small: those who wait are chained to
-    each other, and what can be derived is not kept.
+    There may be 100,000 streams at once, so each is small: the waiters are a linked list, and nothing
+    that can be derived is kept.
 
     Attributes:
         job: the job.
         due: when the next poll is wanted, in the loop's time; `None` while one is under way.
-        ready: whether it is due, and stands in line for room and budget.
-        task: what polls it right now.
+        ready: whether it is due and stands in line for room and budget.
+        task: the task that polls it right now.
     """
 
     __slots__ = (
@@ -108,7 +108,7 @@ class Stream:
     )
 
     def __init__(self, job: Job) -> None:
-        """Start with nobody waiting."""
+        """Start without waiters."""
         self.job = job
         self.due: float | None = None
         self.ready = False
@@ -126,11 +126,11 @@ class Stream:
 
     @property
     def awaited(self) -> bool:
-        """Whether anybody waits."""
+        """Whether it has any waiter."""
         return self._newest is not None
 
     def add(self, waiter: Waiter, now: float) -> bool:
-        """Take in a waiter, and want a poll at once unless there has just been one.
+        """Add a waiter, and want a poll at once unless there has just been one.
 
         Returns:
             whether `due` has changed.
@@ -153,7 +153,7 @@ class Stream:
         return True
 
     def remove(self, waiter: Waiter) -> None:
-        """Let a waiter go."""
+        """Remove a waiter."""
         if waiter.newer is None:
             self._newest = waiter.older
         else:
@@ -164,7 +164,7 @@ class Stream:
         waiter.newer = waiter.older = None
 
     def overdue(self, now: float) -> float:
-        """Say by how many of its own delays the next poll is late; infinitely if it is urgent."""
+        """Return by how many of its own delays the next poll is late; infinity if it is urgent."""
         if self.due is None:
             return 0.0
         left = self._time_left(now)
@@ -174,14 +174,14 @@ class Stream:
         return (now - self.due) / max(min(delay, left), 0.1)
 
     def is_urgent(self, now: float) -> bool:
-        """Whether a wait is about to end, or is for a single poll, that has not had any answer yet."""
+        """Whether a waiter without any answer yet is close to its deadline, or waits for a single poll."""
         return self._time_left(now) <= URGENT_SECONDS
 
     def _time_left(self, now: float) -> float:
-        """Say how soon the first deadline comes of a waiter who has not had any answer yet."""
+        """Return how soon the first deadline of a waiter without any answer yet comes."""
         left = math.inf
         for waiter in self._waiters():
-            if waiter.polls_before < self._polls:  # and so has everyone who joined before
+            if waiter.polls_before < self._polls:  # it had an answer, and so had all older ones
                 break
             deadline = waiter.deadline
             if deadline is not None and not waiter.done():
@@ -198,7 +198,7 @@ class Stream:
         _tell(list(self._waiters()), error)
 
     def take(self, outcome: JobSnapshot | BulkVerifyError, sent_at: float, now: float) -> None:
-        """Take what a poll brought: tell the waiters, and plan the next poll."""
+        """Take the outcome of a poll: tell the waiters, and plan the next poll."""
         self._polls += 1
         self._polled_at = now
         if isinstance(outcome, JobSnapshot):
@@ -214,12 +214,12 @@ class Stream:
         self._plan(outcome, sent_at, now)
 
     def lose(self, now: float) -> None:
-        """Plan another poll if somebody still needs the one that was broken off."""
+        """Plan another poll if a waiter still needs the one that was broken off."""
         if any(not waiter.done() for waiter in self._waiters()):
             self.due = now + _FRESH_SECONDS
 
     def _waiters(self) -> Iterator[Waiter]:
-        """Give all who wait."""
+        """Give all waiters, the newest first."""
         waiter = self._newest
         while waiter is not None:
             yield waiter
@@ -242,8 +242,8 @@ class Stream:
             self._progress.note(now, snapshot.verified or 0)
         elif snapshot.verified:
             self._progress = Progress(now, snapshot.verified)
-        # What a status means to a waiter does not change, and whoever joins has seen the last one.
-        # A list, because a callback may make any of them leave.
+        # The same status decides nothing anew, and a waiter that joins has seen the last snapshot.
+        # A list, because a callback may remove any of them.
         for waiter in [one for one in self._waiters() if changed or one.is_curious]:
             waiter.see(snapshot)
         if self._trouble is not None:
@@ -252,7 +252,7 @@ class Stream:
             self._stay_ready(snapshot, now)
 
     def _stay_ready(self, snapshot: JobSnapshot, now: float) -> None:
-        """Tell those who wait for more than `ready` when that lasts too long."""
+        """End the waits for more than `ready` if the job has been ready for too long."""
         trouble = self._troubled()
         if trouble.ready_since is None:
             trouble.ready_since = now
@@ -275,7 +275,7 @@ class Stream:
             trouble.stale_since, trouble.stale = now, 1
             return
         trouble.stale += 1
-        # Where polls are rare, two chance answers may be a minute apart.
+        # With rare polls, two stale answers by chance may be a minute apart.
         if trouble.stale > _FEW_STALE and now - trouble.stale_since >= STALE_SECONDS:
             self.fail(went_back(known, snapshot))
 
@@ -291,10 +291,10 @@ class Stream:
             self.fail(error)
 
     def _plan(self, outcome: JobSnapshot | BulkVerifyError, sent_at: float, now: float) -> None:
-        """Set the next poll to when the most eager waiter wants it, and to its last chance at the latest."""
+        """Plan the next poll for the first waiter that wants one, and before the next deadline at the latest."""
         margin = max(0.05, 2 * (now - sent_at))
         last_chance = math.inf
-        policies: dict[int, Waiter] = {}  # each goes by the latest of those who brought it
+        policies: dict[int, Waiter] = {}  # each is asked for its newest waiter
         waiter = self._newest
         while waiter is not None:
             deadline = waiter.deadline
@@ -313,11 +313,11 @@ class Stream:
         if not isinstance(outcome, JobSnapshot):
             pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
             self.due = max(self.due, now + pause)
-        if isinstance(outcome, JobNotFoundError):  # whether it is there is known by then
+        if isinstance(outcome, JobNotFoundError):  # by then it is there, or gone
             self.due = min(self.due, self._known.missing_until(self.job.id))
 
     def _ask(self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float) -> float:
-        """Ask a waiter's policy for its delay; where it is broken, that ends the waits that brought it."""
+        """Ask a waiter's policy for its delay; if it raises, that ends all waits that have this policy."""
         policy = waiter.policy
         state = PollState(
             started_at=waiter.joined_at,
@@ -330,13 +330,13 @@ class Stream:
         )
         try:
             return _checked_delay(policy(state), policy)
-        except BaseException as error:  # noqa: BLE001 - it is its caller's
+        except BaseException as error:  # noqa: BLE001 - the policy is the caller's
             _tell([one for one in self._waiters() if one.policy is policy], error)
         return math.inf
 
 
 def _checked_delay(delay: object, policy: wait_base) -> float:
-    """Return how long to wait; 0 only if that is what the policy has asked for."""
+    """Return the seconds to wait; 0 only if the policy has asked for 0."""
     seconds = math.nan
     if isinstance(delay, float):
         seconds = delay
@@ -351,13 +351,13 @@ def _checked_delay(delay: object, policy: wait_base) -> float:
             f"The wait strategy {type(policy).__name__} did not return the seconds until the next poll, "
             "a number from 0 on."
         )
-    if seconds < 0:  # it is late by a clock of its own
+    if seconds < 0:  # the policy goes by a clock of its own, and is late
         return _FRESH_SECONDS
     return min(seconds, LONGEST_DELAY)
 
 
 def _tell(waiters: Sequence[Waiter], error: BaseException) -> None:
-    """End waits with an error: a copy each, because it gathers the traceback of everyone who raises it."""
+    """End waits with an error, each with a copy: every waiter that raises it adds to its traceback."""
     for waiter in waiters[1:]:
         waiter.fail(_copied(error))
     for waiter in waiters[:1]:
@@ -368,7 +368,7 @@ def _copied(error: BaseException) -> BaseException:
     """Copy an error with its traceback and its causes; return the error itself if it can't be copied."""
     try:
         twin = copy.copy(error)
-        # A constructor that words its own message would word the message once more.
+        # A constructor that writes its own message would write it a second time.
         same = type(twin) is type(error) and all(
             one is other for one, other in zip(twin.args, error.args, strict=True)
         )
@@ -377,5 +377,5 @@ def _copied(error: BaseException) -> BaseException:
         twin.__cause__, twin.__context__ = error.__cause__, error.__context__
         twin.__suppress_context__ = error.__suppress_context__
         return twin.with_traceback(error.__traceback__)
-    except BaseException:  # noqa: BLE001 - its constructor is its caller's too
+    except BaseException:  # noqa: BLE001 - the constructor may be the caller's too
         return error

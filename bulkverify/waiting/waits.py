@@ -1,4 +1,4 @@
-"""Waiting for jobs: one poll stream a job, shared by everyone who waits for it."""
+"""The ways to wait for jobs; all waiters of a job share its polls."""
 
 import asyncio
 import contextvars
@@ -33,32 +33,33 @@ async def wait_until(
 ) -> JobSnapshot:
     """Wait until a job is in a status or well past it, and return the snapshot that shows it.
 
-    Any number of tasks may wait for one job; its status is asked for once for all of them. Answers
-    that are only late or missing (429, 5xx, a broken connection, a proxy's page) are waited out.
+    Any number of tasks may wait for one job, and share its polls. Answers that are late or missing
+    (429, 5xx, a broken connection, a proxy's page) are waited out.
 
     Args:
         job: the job, from `Client.upload` or `Client.job`.
         status: the status to wait for, as a `JobStatus` or its text.
-        timeout: seconds for everything, requests included; `None` for no limit. The job is asked
-            about at least once, unless the service asks for a pause of that length. With 0 it is asked
-            about exactly once, as soon as that is allowed.
-        wait: when to ask again, as any of tenacity's wait strategies; by default the polls follow
+        timeout: seconds for everything, requests included; `None` for no limit. The job is polled at
+            least once, unless the service asks for a pause of that length. With 0 it is polled exactly
+            once, as soon as that is allowed.
+        wait: when to poll again, as any of tenacity's wait strategies; by default the polls follow
             the job's own progress.
         on_progress: called with the first snapshot and with every one that differs from the last,
-            in the context (`contextvars`) of this call. What it raises ends this wait only.
+            in the context (`contextvars`) of this call. An error that it raises ends this wait only.
 
     Raises:
         WaitTimeoutError: the timeout came first; the job goes on, and can be waited for again.
         JobFailedError: the service could not use the list.
-        JobCancelledError: the job was ended from outside.
-        JobNotStartedError: it has been ready for a minute, and this client has not started it.
-        UnreachableStatusError: it ended well, and the awaited status can no longer come.
-        IllegalTransitionError: for a minute the service has reported a step backwards.
+        JobCancelledError: the vendor has cancelled the job.
+        JobNotStartedError: it has been ready for a minute, and this client has not started it (see
+            `Client.job` if another process has).
+        UnreachableStatusError: it has completed, and the awaited status can no longer come.
+        IllegalTransitionError: for a minute the service has reported an earlier status than before.
         ClientClosedError: the client was closed.
         JobNotFoundError: for half a minute the service has not known the job.
-        ServiceError: the service refuses to say, for example because the key is wrong.
-        ProtocolError: an answer that this version can't read.
-        UsageError: an argument can't be right.
+        ServiceError: any other refusal, for example because the key is wrong.
+        ProtocolError: this version can't read the answer.
+        UsageError: an argument is wrong.
     """
     waiter = _waiting(status, timeout, wait, on_progress)(job=job)
     scheduler = scheduler_of(job)
@@ -79,8 +80,8 @@ async def wait_all(
 ) -> list[JobSnapshot]:
     """Wait for many jobs like `wait_until` for one, and return their snapshots in the same order.
 
-    The first error ends the wait for all of them, and is raised; the jobs go on. To see each job to
-    its own end, take `as_completed`. The timeout is for all together.
+    The first error is raised and ends all of these waits; the jobs go on. Use `as_completed` to wait
+    for each job to its own end. The timeout is for all together.
     """
     crowd = _Crowd(_waiting(status, timeout, wait, on_progress))
     try:
@@ -101,14 +102,14 @@ async def as_completed(
     wait: wait_base | None = None,
     on_progress: Callable[[JobSnapshot], object] | None = None,
 ) -> AsyncGenerator[tuple[Job, JobSnapshot | BulkVerifyError]]:
-    """Wait for many jobs like `wait_until` for one, and give each as soon as its wait is over.
+    """Wait for many jobs like `wait_until` for one, and yield each as soon as its wait is over.
 
-    With each job comes its snapshot, or the error that `wait_until` would have raised: one job that
-    fails does not keep the others from being seen. The timeout is for all together. Leave the
-    iteration early within `contextlib.aclosing`, which ends all polling at once.
+    Each job comes with its snapshot, or with the error that `wait_until` would have raised, so one job
+    that fails does not end the others. The timeout is for all together. To leave the iteration early,
+    use `contextlib.aclosing`, which ends all polling at once.
 
     Raises:
-        UsageError: an argument can't be right.
+        UsageError: an argument is wrong.
     """
     crowd = _Crowd(_waiting(status, timeout, wait, on_progress))
     try:
@@ -132,10 +133,10 @@ async def watch(
     timeout: float | None = DEFAULT_TIMEOUT,
     wait: wait_base | None = None,
 ) -> AsyncGenerator[JobSnapshot]:
-    """Give every change of a job, from its first snapshot to the one in which it ends.
+    """Yield every change of a job, from its first snapshot to the one in which it ends.
 
-    A failed or cancelled job ends the iteration like a completed one: look at the last snapshot.
-    Leave the iteration early within `contextlib.aclosing`, which ends the polling at once.
+    A failed or cancelled job ends the iteration like a completed one: look at the last snapshot. To
+    leave the iteration early, use `contextlib.aclosing`, which ends the polling at once.
 
     Args:
         job: the job.
@@ -158,7 +159,7 @@ async def watch(
 
 
 class _Crowd:
-    """Many who wait together; `ended` has each of them as soon as its wait is over."""
+    """Many waiters together; `ended` has each of them as soon as its wait is over."""
 
     def __init__(self, waiting: Callable[..., Waiter]) -> None:
         self._waiting = waiting
@@ -167,7 +168,7 @@ class _Crowd:
         self.ended: asyncio.Queue[Waiter] = asyncio.Queue()
 
     async def join(self, jobs: Iterable[Job]) -> None:
-        """Begin to wait for all of these; however many they are, others get their turns."""
+        """Begin to wait for all of these jobs; other tasks get their turns in between."""
         for count, job in enumerate(jobs, start=1):
             scheduler = scheduler_of(job)  # refuses a client of another event loop
             waiter = self._waiting(job=job)
@@ -178,7 +179,7 @@ class _Crowd:
                 await asyncio.sleep(0)
 
     async def leave(self) -> None:
-        """Let all of them go, and end the polls that nobody waits for."""
+        """Remove all waiters, and end the polls that are no longer needed."""
         await end_all([scheduler_of(waiter.job).part(waiter) for waiter in self.waiters])
 
 
@@ -188,7 +189,7 @@ def _waiting(
     wait: wait_base | None,
     on_progress: Callable[[JobSnapshot], object] | None,
 ) -> Callable[..., Waiter]:
-    """Return what makes a waiter for a `job`; all that it makes wait since the same moment."""
+    """Return a function that makes a waiter for a `job`; all its waiters wait since the same moment."""
     try:
         target = parse_status(status)
     except ValueError as error:
@@ -220,6 +221,6 @@ def _check_wait(wait: wait_base | None) -> wait_base:
 
 def _check_timeout(timeout: float | None) -> float | None:
     number = isinstance(timeout, int | float)
-    if timeout is not None and not (number and timeout >= 0):  # NaN is not, either
+    if timeout is not None and not (number and timeout >= 0):  # refuses NaN too
         raise UsageError(f"A timeout is a number of seconds from 0 on, or None, not {timeout!r}.")
     return None if timeout == math.inf else timeout
