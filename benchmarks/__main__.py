@@ -1,8 +1,8 @@
 """`python -m benchmarks`: what waiting costs the machine, beside other ways to wait.
 
 Options: `--runs 5`, `--quick` (a tenth of everything, for trying it out), `--only aiohttp` (one peer, or
-several such options), and the tables to print (`memory`, `polls`, `start`, `import`; all when left
-out). All of it takes half an hour, or twice that where others use the machine.
+several such options), and the tables to print (`memory`, `polls`, `start`, `import`,
+`commands`; all when left out). All of it takes half an hour, or twice that where others use the machine.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from benchmarks.commands import BARE_INTERPRETER, CASES
 from benchmarks.peers import PEERS
 from benchmarks.polls import IN_FLIGHT, POLLS_A_JOB
 from benchmarks.runs import Spread, rounds, spread, table
@@ -26,6 +27,8 @@ _SHOWN: Final = (
     "attrs",
     "cattrs",
     "tenacity",
+    "cyclopts",
+    "rich",
     "aiobotocore",
     "azure-core",
     "stamina",
@@ -148,12 +151,16 @@ def start(runs: int, waits: int) -> str:
 
 
 def imports(runs: int, pairs: int) -> str:
-    """Say what the import takes beyond that of what it needs."""
+    """Say what importing the client takes beyond importing its dependencies."""
     found = rounds({"": ("imports", pairs)}, repeat=runs)[""]
     rows = [
-        ["aiohttp, attrs, cattrs, tenacity", _with_noise(spread(found, "needs_ms"), 1), "1.00"],
         [
-            "**bulkverify**",
+            "`import aiohttp, attrs, cattrs, tenacity`",
+            _with_noise(spread(found, "needs_ms"), 1),
+            "1.00",
+        ],
+        [
+            "`from bulkverify import Client, wait_until`",
             _with_noise(spread(found, "bulkverify_ms"), 1),
             _with_noise(spread(found, "ratio")),
         ],
@@ -161,11 +168,27 @@ def imports(runs: int, pairs: int) -> str:
     return table(["import", "CPU ms", "ratio"], rows)
 
 
+def commands(runs: int, turns: int) -> str:
+    """Say how long short commands take."""
+    found = rounds({"": ("commands", turns)}, repeat=runs)[""]
+    rows = [
+        [
+            name,
+            _with_noise(spread(found, f"{name} cpu_ms"), 0),
+            _with_noise(spread(found, f"{name} ratio"), 1),
+            f"{spread(found, f'{name} ms').median:,.0f}",
+        ]
+        for name in CASES
+    ]
+    return table(["command", "CPU ms", f"over {BARE_INTERPRETER}", "ms"], rows)
+
+
 _TABLES: Final[dict[str, tuple[str, Callable[[int, int], str], int]]] = {
     "memory": ("Memory of a wait", memory, 100_000),
     "polls": ("CPU time of a poll", polls, 61_440),
     "start": ("Start of many waits", start, 100_000),
     "import": ("Import", imports, 20),
+    "commands": ("Start of a command", commands, 10),
 }
 
 

@@ -1,13 +1,13 @@
 """What importing the client takes beyond the libraries that it needs, in CPU time of fresh interpreters."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Final
+
+from benchmarks.commands import compiled
 
 _NEEDS: Final = "import aiohttp, attrs, cattrs, tenacity"
 _OURS: Final = "from bulkverify import Client, wait_until"
@@ -31,12 +31,7 @@ def main(pairs: int) -> None:
     """Measure in turns, and print the medians as JSON."""
     cases = {"needs": _NEEDS, "bulkverify": _OURS}
     times: dict[str, list[float]] = {name: [] for name in cases}
-    # An installed package has been compiled, a checkout perhaps not, nor may it ever be.
-    environment = {
-        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
-    }
-    with TemporaryDirectory() as compiled:
-        environment["PYTHONPYCACHEPREFIX"] = compiled
+    with compiled() as environment:
         for what in cases.values():
             _cpu_ms(what, environment)
         for _ in range(pairs):
