@@ -1,4 +1,4 @@
-"""How a list may move: one table of legal steps, and everything else derived from it."""
+"""Which status of a list may follow which: one table, and everything else derived from it."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 
 class JobStatus(StrEnum):
-    """The six statuses that the service gives a list; each equals its wire spelling."""
+    """The six statuses of a list; each equals its spelling at the service."""
 
     PREPARING = "preparing"
     READY = "ready"
@@ -32,7 +32,7 @@ TRANSITIONS: Final[Mapping[JobStatus, tuple[JobStatus, ...]]] = MappingProxyType
         JobStatus.CANCELLED: (),
     }
 )
-"""Which status may directly follow which; the first of each row is the step of a list that does well."""
+"""Which statuses may directly follow each; the first of a row is the next step towards completion."""
 
 
 def _follow_first(status: JobStatus) -> tuple[JobStatus, ...]:
@@ -41,7 +41,7 @@ def _follow_first(status: JobStatus) -> tuple[JobStatus, ...]:
 
 
 def _closure(status: JobStatus) -> frozenset[JobStatus]:
-    """Everything that can come after `status`, in any number of steps."""
+    """Return the statuses that can come after `status`, in any number of steps."""
     direct = TRANSITIONS[status]
     return frozenset(direct).union(*(_closure(following) for following in direct))
 
@@ -53,7 +53,7 @@ TERMINAL: Final = frozenset(status for status, following in TRANSITIONS.items() 
 """The statuses that nothing leaves."""
 
 MAIN_LINE: Final = _follow_first(INITIAL)
-"""The way of a list that does well, in order."""
+"""The statuses of a list that completes, in order."""
 
 REACHABLE: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType(
     {status: _closure(status) for status in TRANSITIONS}
@@ -66,7 +66,7 @@ SATISFYING: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType(
         for target in TRANSITIONS
     }
 )
-"""For each target of a wait, the statuses that fulfil it: itself, and what lies past it on the main line."""
+"""For each target of a wait, the statuses that fulfil it: itself, and those after it on the main line."""
 
 OUT_OF_REACH: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType(
     {
@@ -76,11 +76,11 @@ OUT_OF_REACH: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType
         for target in TRANSITIONS
     }
 )
-"""For each target of a wait, the statuses after which nothing can fulfil it any more."""
+"""For each target of a wait, the statuses after which it can't be fulfilled any more."""
 
 
 def parse_status(status: str) -> JobStatus:
-    """Turn what a caller typed into a `JobStatus`.
+    """Read a status that a caller gave.
 
     Raises:
         ValueError: it is none of the six.
@@ -93,20 +93,20 @@ def parse_status(status: str) -> JobStatus:
 
 
 def can_follow(known: JobStatus, seen: JobStatus) -> bool:
-    """Tell whether a job known to be `known` may later be seen as `seen`.
+    """Return whether a job that was `known` may later be `seen`.
 
-    Staying is allowed, and so is jumping ahead: a poll is a sample and may miss what lies between.
+    It may stay, and it may jump ahead, because polls may miss the steps in between.
     """
     return seen is known or seen in REACHABLE[known]
 
 
 def satisfies(seen: JobStatus, target: JobStatus) -> bool:
-    """Tell whether a wait for `target` is over once a job is `seen`: it is there, or well past it."""
+    """Return whether a job that is `seen` fulfils a wait for `target`: it is there, or past it."""
     return seen in SATISFYING[target]
 
 
 def can_reach(seen: JobStatus, target: JobStatus) -> bool:
-    """Tell whether a wait for `target` can still be fulfilled by a job that is `seen`."""
+    """Return whether a job that is `seen` can still fulfil a wait for `target`."""
     return seen not in OUT_OF_REACH[target]
 
 

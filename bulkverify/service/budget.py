@@ -1,4 +1,4 @@
-"""The account's request budget: so many requests in any minute, endpoint by endpoint."""
+"""The request budget of a client: at most so many requests in any minute, for each endpoint."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -6,26 +6,26 @@ from typing import Final
 
 from bulkverify.limits import WINDOW_SECONDS
 
-# The service counts arrivals, and the way there takes longer for some requests than for others:
-# without a margin, an evenly spent budget would now and then arrive as one request too many.
+# The service counts arrivals, and some requests take longer to arrive than others. Without a margin,
+# one request too many would sometimes arrive within a minute.
 _MARGIN: Final = 1.0
 
-# A twentieth of the limit is left to callers, who then seldom wait. Polls may come in bursts of as
-# much, and otherwise evenly: were they to take a whole minute's worth at once, every list would go
-# unseen for the rest of that minute.
+# A twentieth of the limit is left to callers, who then seldom wait. Polls may come in bursts of a
+# twentieth too, and otherwise evenly. If they took a whole minute's requests at once, no list could be
+# polled for the rest of that minute.
 _CALLERS_SHARE: Final = 0.05
 _BURST_SHARE: Final = 0.05
 
-# Other processes may use the same key, and nobody tells us. So a 429 halves the pace of the polls,
-# and it grows back evenly: clients that do so end up with like shares without knowing of each other.
+# Other processes may use the same key, unknown to this one. So a 429 halves the pace of the polls, and
+# the pace recovers evenly. Clients that do so end up with about equal shares.
 _SMALLEST_SHARE: Final = 1 / 32
 _RECOVERY_SECONDS: Final = 1800.0
 _ONE_STORM_SECONDS: Final = 15.0
 
-# While callers take all there is, a poll asks again after so long.
+# A poll asks again after so long while callers take the whole budget.
 _LOOK_AGAIN: Final = 1.0
 
-# A wait shorter than the clock can tell would be waited again and again.
+# The clock can't measure a shorter wait, which would be repeated again and again.
 _ROUNDING: Final = 1e-6
 
 
@@ -57,17 +57,18 @@ class _Lane:
 class Budget:
     """Lets at most `limit` requests an endpoint go in any `WINDOW_SECONDS`.
 
-    A sliding window, not a bucket: a leaky bucket lets twice the limit through in its first minute. A caller's request has its turn in the order of asking, and goes before any poll; polls
-    take what is left, evenly. `None` as the limit lets everything go at once.
+    It is a sliding window, because a leaky bucket lets twice the limit through in its first minute.
+    Callers' requests go in the order of asking, and before any poll. Polls take the rest, evenly. With
+    `None` as the limit, every request goes at once.
     """
 
     def __init__(self, limit: int | None) -> None:
-        """Start with the whole budget unspent."""
+        """Start with the whole budget."""
         self._limit = limit
         self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
 
     async def spend(self, endpoint: str) -> None:
-        """Wait for the turn of a caller's request, also for the end of a pause that begins meanwhile."""
+        """Wait for the turn of a caller's request, and for the end of any pause, also one that begins meanwhile."""
         lane, time = self._lanes[endpoint], asyncio.get_running_loop().time
         if not lane.callers and self._next_turn(lane, time()) <= time():
             self._depart(lane, time())
@@ -75,16 +76,16 @@ class Budget:
         lane.callers += 1
         try:
             async with lane.line:
-                while (turn := self._next_turn(lane, now := time())) > now + _ROUNDING:  # noqa: ASYNC110 - it is known when
+                while (turn := self._next_turn(lane, now := time())) > now + _ROUNDING:  # noqa: ASYNC110 - the time of the turn is known
                     await asyncio.sleep(turn - now)
                 self._depart(lane, now)
         finally:
             lane.callers -= 1
 
     def take_for_poll(self, endpoint: str, *, urgent: bool = False) -> float:
-        """Take a turn for a poll if there is one now, and return 0; else the seconds until asking again.
+        """Take a turn for a poll and return 0, or return the seconds after which to ask again.
 
-        An urgent poll may have any turn that a caller could have.
+        An urgent poll may take any turn that a caller could take.
         """
         lane = self._lanes[endpoint]
         if self._limit is None and not lane.paused_until:
@@ -113,13 +114,13 @@ class Budget:
         return 0.0
 
     def throttled(self, endpoint: str, retry_after: float | None) -> None:
-        """Take note of a 429: halve the pace of the polls, and let nothing go while the service asks for it."""
+        """After a 429, halve the pace of the polls, and let no request go for as long as the service asks."""
         lane = self._lanes[endpoint]
         now = asyncio.get_running_loop().time()
         if retry_after:
             lane.paused_until = max(lane.paused_until, now + retry_after)
         share = self._share(lane, now)
-        # What was under way at the same time is refused for the same reason.
+        # Requests under way at the same time are refused for the same reason, which counts once.
         if lane.share == 1.0 or now - lane.share_at >= _ONE_STORM_SECONDS:
             lane.share = max(_SMALLEST_SHARE, share / 2)
             lane.share_at = now
@@ -127,7 +128,7 @@ class Budget:
             lane.tokens_at = now
 
     def _next_turn(self, lane: _Lane, now: float, reserve: int = 0) -> float:
-        """Say when the next request may go; so many of the window's requests are left for others."""
+        """Return when the next request may go, if `reserve` requests of the window are left for others."""
         turn = max(now, lane.paused_until)
         departures, limit = lane.departures, self._limit
         if limit is None:
@@ -147,5 +148,5 @@ class Budget:
 
     @staticmethod
     def _share(lane: _Lane, now: float) -> float:
-        """Say which share of the limit the polls may have by now."""
+        """Return the share of the limit that polls may have now."""
         return min(1.0, lane.share + (now - lane.share_at) / _RECOVERY_SECONDS)

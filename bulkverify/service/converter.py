@@ -27,7 +27,7 @@ from bulkverify.models import (
 
 _LONGEST_MESSAGE: Final = 500
 _LARGEST_COUNT: Final = 2**63
-_STATUSES: Final = {status.value: status for status in JobStatus}  # quicker than to call the enum
+_STATUSES: Final = {status.value: status for status in JobStatus}  # quicker than calling the enum
 
 
 def _structure_count(value: object, _: type) -> int:

@@ -1,6 +1,6 @@
-"""How many records a CSV file has: counted as `csv` would, whatever its cells hold.
+"""Counts the records of a CSV file as `csv` does.
 
-`csv` itself refuses cells beyond a limit that belongs to the whole process.
+`csv` itself refuses cells beyond a limit, which belongs to the whole process.
 """
 
 import codecs
@@ -14,7 +14,7 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _QUOTE: Final = ord('"')
 _COMMA: Final = ord(",")
 
-# A quote opens a quoted cell only where the cell begins, and what follows its end is taken as it is.
+# A quote opens a quoted cell only at the beginning of a cell; text behind the closing quote is kept.
 _CELL: Final = rb'(?:"(?:[^"]++|"")*+"[^,\r\n]*+|(?!")[^,\r\n]*+)'
 _RECORD: Final = re.compile(rb"[\r\n]*+" + _CELL + rb"(?:," + _CELL + rb")*+[\r\n]")
 _LINE_ENDS: Final = re.compile(rb"[\r\n]*+")
@@ -38,22 +38,22 @@ class _Place(Enum):
     CELL = auto()  # one begins
     PLAIN = auto()  # a cell, outside of quotes
     QUOTED = auto()  # a cell, inside of quotes
-    QUOTE = auto()  # behind a quote inside of quotes, which ends the cell unless another follows
+    QUOTE = auto()  # behind a quote inside of quotes; another quote would go on with the cell
 
 
 class RecordCounter:
-    """Takes a CSV file in pieces of any size; `count` is how many records are complete, without empty lines."""
+    """Takes a CSV file in pieces of any size; `count` is the number of complete records, empty lines left out."""
 
     def __init__(self) -> None:
         """Start at the beginning of a file."""
         self.count = 0
         self._place = _Place.BETWEEN
         self._begun = False
-        self._cells = 0  # of the record that was last taken in steps
+        self._cells = 0  # of the last record that was taken in steps
         self._width = 0
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece; the first holds the byte order mark, if there is one."""
+        """Take the next piece; the first has the byte order mark, if there is one."""
         if not self._begun:
             self._begun = True
             piece = piece.removeprefix(_BYTE_ORDER_MARK)
@@ -85,7 +85,7 @@ class RecordCounter:
         return end
 
     def _step(self, piece: bytes, at: int) -> int:
-        """Go on within a record that is not complete in its piece; return where."""
+        """Go on within a record that is not complete in its piece; return the new position."""
         match self._place:
             case _Place.QUOTED:
                 end = piece.find(b'"', at) + 1
@@ -125,7 +125,7 @@ class RowCounter:
         """Take the next piece.
 
         Raises:
-            IncompleteDownloadError: its encoding can't be told.
+            IncompleteDownloadError: its encoding is unclear.
         """
         if self._beginning is None:
             self._count(piece)
@@ -138,7 +138,7 @@ class RowCounter:
         """Return the number of rows.
 
         Raises:
-            IncompleteDownloadError: the file ends inside a row, or its encoding can't be told.
+            IncompleteDownloadError: the file ends inside a row, or its encoding is unclear.
         """
         if self._beginning is not None:
             self._begin(bytes(self._beginning))
@@ -163,10 +163,10 @@ class RowCounter:
 
 
 def _wide_encoding(beginning: bytes) -> str | None:
-    """Tell UTF-16 and UTF-32 from text whose commas, quotes and line ends are single bytes.
+    """Return the name of a UTF-16 or UTF-32, or `None` if commas, quotes and line ends are single bytes.
 
     Raises:
-        IncompleteDownloadError: it can't be told from the name of the verdict column.
+        IncompleteDownloadError: the name of the verdict column is found in no encoding.
     """
     for mark, encoding in _MARKS.items():
         if beginning.startswith(mark):

@@ -1,7 +1,7 @@
-"""The last middleware before the wire: nowhere else does a request have the key.
+"""The last middleware before the wire, which adds the key to a request.
 
-The session, its own middlewares and whatever traces it (OpenTelemetry, Sentry, a `TraceConfig`) see
-the URL without the key, and so do the response and every error.
+The session, its other middlewares and its traces (OpenTelemetry, Sentry, a `TraceConfig`) see the URL
+without the key, and so do the response and every error.
 """
 
 from http import HTTPStatus
@@ -34,15 +34,15 @@ class ConnectionLostError(aiohttp.ClientError):
 
 
 class KeyOnTheWire:
-    """Adds the key to a request that is about to be written, and takes it away again.
+    """Adds the key to a request that is about to be written, and removes it again.
 
-    A call that must not be repeated goes out once: neither aiohttp, which quietly repeats a GET or
-    DELETE whose connection broke, nor a middleware of the caller's sends it again when the service
-    may have done, and charged for, the work of the first.
+    It also sends a call that must not be repeated once only, because the service may have done the work
+    and charged for it. aiohttp itself repeats a GET or DELETE whose connection broke, and a middleware
+    of the caller's may repeat any request.
     """
 
     def __init__(self, secret: Secret, *, repeatable: bool) -> None:
-        """Serve one call, or any number that may be repeated."""
+        """Serve one call, or any number of repeatable ones."""
         self._secret = secret
         self._repeatable = repeatable
         self._lost = False
@@ -56,17 +56,17 @@ class KeyOnTheWire:
                 "its answer was lost, and a middleware of the session may not send it again"
             )
         bare = request.url
-        # aiohttp tells them the URL that it writes.
+        # aiohttp tells traces the URL that it writes.
         request._traces = [_BareTrace(trace, bare) for trace in request._traces]  # noqa: SLF001
         failure: BaseException | None = None
         request.url = self._secret.added_to(bare)
         try:
             response = await handler(request)
-        except BaseException as error:  # noqa: BLE001 - raised below, without what its frames hold
+        except BaseException as error:  # noqa: BLE001 - raised below, without its frames
             failure = error
         finally:
             request.url = bare
-            if request.response is not None:  # it has kept the URL as it was written
+            if request.response is not None:  # it has kept the URL with the key
                 request.response._request_info = request.request_info  # noqa: SLF001
         if failure is not None:
             self._lost = not isinstance(failure, NEVER_SENT)
@@ -108,7 +108,7 @@ class KeyOnTheWire:
 
 
 class _BareTrace(Trace):
-    """A trace that is told the URL without the key while the request is being written."""
+    """A trace that sees the URL without the key while the request is written."""
 
     def __init__(self, trace: Trace, url: URL) -> None:
         self.__dict__.update(vars(trace))

@@ -72,7 +72,7 @@ class Retrying:
             attempt: sends a request once.
             repeatable: whether an attempt that may have arrived can be made again; one that
                 provably had no effect always is.
-            made: how many attempts were made before, which leaves fewer.
+            made: how many attempts were made before this call, which leaves fewer.
         """
         try:
             return await attempt()
@@ -81,8 +81,8 @@ class Retrying:
                 raise
             failure: BulkVerifyError | None = error
 
-        # The first attempt goes out without tenacity, which would add a third to the cost of a
-        # request; from here on it owns the loop, beginning with the failure at hand.
+        # The first attempt is made without tenacity, which would add a third to the cost of a request.
+        # From here on tenacity runs the loop, and its first attempt raises the failure at hand.
         async def replay_then_attempt() -> T:
             nonlocal failure
             if failure is not None:

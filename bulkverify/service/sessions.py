@@ -1,4 +1,4 @@
-"""The sessions that a client's requests go over, all of them in one event loop."""
+"""The sessions that send a client's requests, all in one event loop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,11 +16,11 @@ HEADERS: Final = {
 }
 
 _CLOSING_SECONDS: Final = 5.0
-"""How long another thread's loop is given to close what belongs to it."""
+"""How long to wait for another thread's loop to close its sessions."""
 
 
 class Sessions:
-    """The caller's session, or two of our own: one keeps its connections, the other never reuses one."""
+    """The caller's session, or two of our own: one keeps its connections, the other uses each once."""
 
     def __init__(self, given: aiohttp.ClientSession | None) -> None:
         """Keep the caller's session; our own are opened by the first request that needs one."""
@@ -31,10 +31,10 @@ class Sessions:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def enter_loop(self) -> None:
-        """Belong to the event loop that runs, from the first time on.
+        """Belong to the running event loop from the first call on.
 
         Raises:
-            UsageError: another loop was the first, or is that of the caller's session.
+            UsageError: the client, or the caller's session, belongs to another loop.
         """
         loop = asyncio.get_running_loop()
         if self._loop is loop:
@@ -58,8 +58,8 @@ class Sessions:
         """Return the session for a request; none once the client is closed.
 
         Args:
-            fresh: take a new connection, because an idle one may have been closed by the service
-                without a word, and what is written to it is then lost or not: nobody can tell.
+            fresh: take a new connection. The service may have closed an idle one unnoticed, and then it
+                is unknown whether a request written to it has arrived.
         """
         if self.closed:
             return None
@@ -74,9 +74,9 @@ class Sessions:
         return self._kept
 
     async def close(self, first: Callable[[], Awaitable[None]]) -> None:
-        """Let no request leave any more, await `first`, and close our own sessions.
+        """Send no request from now on, await `first`, and close our own sessions, even when cancelled.
 
-        Cancelled, it still closes them. From another loop it has their own close them, if that runs.
+        If it is called from another loop, the sessions' own loop closes them, if that is running.
         """
         self.closed = True
         home = self._loop
@@ -85,7 +85,7 @@ class Sessions:
         elif home.is_running():
             closing = asyncio.run_coroutine_threadsafe(self._close(first), home)
             await asyncio.wait([asyncio.wrap_future(closing)], timeout=_CLOSING_SECONDS)
-        else:  # nothing can wait for anything in there any more
+        else:  # nothing can be awaited in a loop that has ended
             for session in (self._kept, self._fresh):
                 if session is not None and not session.closed:
                     connector = session.connector
@@ -95,7 +95,7 @@ class Sessions:
                             connector._close()  # noqa: SLF001 - the part of `close` that needs no loop
 
     async def _close(self, first: Callable[[], Awaitable[None]]) -> None:
-        async with AsyncExitStack() as stack:  # each is called even if the one before was cancelled
+        async with AsyncExitStack() as stack:  # each runs even if the one before was cancelled
             for session in (self._kept, self._fresh):
                 if session is not None:
                     stack.push_async_callback(session.close)
@@ -103,7 +103,7 @@ class Sessions:
 
 
 def closed_error() -> ClientClosedError:
-    """Make the error of a request that comes too late."""
+    """Make the error for a request after the client was closed."""
     return ClientClosedError(
         "The client is closed: keep the calls inside `async with Client() as client:`, or open a new one."
     )

@@ -16,11 +16,11 @@ READ_TIMEOUT: Final = 60.0
 """For the next piece of an answer to come."""
 
 ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
-"""The time that a request without a body of any size may take, until its answer has been read."""
+"""For a request without a body, until its answer has been read."""
 
 BEGINNING_SECONDS: Final = 300.0
-"""The time until a download has begun: an interim answer (1xx) with a body fills aiohttp's buffer, which
-then neither reads on nor minds its timeout for a read. To wait for a free connection counts too."""
+"""For a download to begin, including the wait for a free connection. An interim answer (1xx) with a body
+fills aiohttp's buffer, and aiohttp then neither reads on nor keeps its timeout for a read."""
 
 _ORDINARY_TIMEOUT: Final = aiohttp.ClientTimeout(
     total=ORDINARY_SECONDS, sock_connect=CONNECT_TIMEOUT
@@ -29,14 +29,14 @@ _DOWNLOAD_TIMEOUT: Final = aiohttp.ClientTimeout(
     total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
 )
 NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
-"""For polls, whose time the scheduler watches: a timer for each would take a tenth of theirs."""
+"""For polls: the scheduler watches their time, because a timer for each would take a tenth of their CPU."""
 
-# An upload's body is written without any sign of life from the other side, so its time grows with it.
+# The service says nothing while it receives an upload, so the timeout grows with the size of the body.
 _SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 
 
 def timeout_of(call: Call[T]) -> aiohttp.ClientTimeout:
-    """Bound the whole where its size is known, else each step: a download may take as long as it flows."""
+    """Return the timeout of the whole request; of each step for a download, which may take any time."""
     if call.endpoint is Endpoint.DOWNLOAD:
         return _DOWNLOAD_TIMEOUT
     size = len(call.json or b"") + len(call.file.content if call.file else b"")

@@ -17,7 +17,7 @@ _TOO_LATE: Final = (aiohttp.ServerTimeoutError, TimeoutError)
 
 
 def translate(error: BaseException, *, endpoint: str, answering: bool = False) -> TransportError:
-    """Turn a foreign error into ours, with a text of our own: theirs may hold the URL.
+    """Turn a foreign error into ours, with a text of our own: the foreign text may hold the URL.
 
     Args:
         error: what aiohttp or the system raised.

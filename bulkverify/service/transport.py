@@ -1,8 +1,8 @@
-"""Moves requests and answers: the budget, retrying a request, reading what comes.
+"""Sends requests and reads answers, within the budget, again where that does no harm.
 
-No exception of aiohttp leaves this module, neither raised nor as a cause, a context or in a local
-variable of a traceback: what went wrong is returned as a value by the functions that touch aiohttp,
-and raised by those that do not. The key is in none of them, as only the last middleware adds it.
+No exception of aiohttp leaves this module: not raised, nor as a cause or context, nor in a local variable
+of a traceback. The functions that touch aiohttp return errors, and those that do not raise them. None of
+them has the key, which only the last middleware adds.
 """
 
 import asyncio
@@ -42,27 +42,29 @@ _JSON_HEADERS: Final = {**HEADERS, "Content-Type": "application/json"}
 
 @attrs.define(kw_only=True)
 class Stats:
-    """Counters of one client, since it was made.
-
-    Attributes:
-        requests: sent, each attempt and each poll for itself.
-        retries: attempts that repeated a failed one.
-        throttles: answers of the service that said 429.
-        polls: status requests sent for somebody who waits.
-        jobs: jobs that have been waited for, each stretch of waiting for itself.
-        waits: waits that have begun.
-    """
+    """Counters of one client since it was made."""
 
     requests: int = 0
+    """Requests sent, each attempt and each poll counted."""
+
     retries: int = 0
+    """Attempts that repeated a failed one."""
+
     throttles: int = 0
+    """Answers with the status 429."""
+
     polls: int = 0
+    """Status requests sent for waits."""
+
     jobs: int = 0
+    """Jobs that were waited for; a job counts again when its waits have ended and another begins."""
+
     waits: int = 0
+    """Waits that have begun."""
 
 
 class Transport:
-    """One key, one base URL, one event loop, one budget."""
+    """The requests of one client: one key, one base URL, one event loop, one budget."""
 
     def __init__(
         self,
@@ -81,7 +83,7 @@ class Transport:
         self._base_path = base.raw_path.rstrip("/")
         self._sessions = Sessions(session)
         self._repeatable: Final = KeyOnTheWire(secret, repeatable=True)
-        # Our own session has them as its defaults, which saves building them for every request.
+        # Our own session has these as its defaults, which saves building them for every request.
         self._headers = None if session is None else HEADERS
         self.retrying: Final = Retrying(attempts, backoff, self._count_retry)
         self._budget = Budget(requests_per_minute)
@@ -105,8 +107,8 @@ class Transport:
 
         Args:
             call: the request.
-            scheduled: whoever asks has taken its turn in the budget by `take_for_poll`, and lets it
-                take no longer than `ORDINARY_SECONDS`.
+            scheduled: the caller has taken a turn in the budget by `take_for_poll`, and ends the request
+                after `ORDINARY_SECONDS`.
         """
         self.enter_loop()
         if not scheduled:
@@ -133,7 +135,7 @@ class Transport:
             return Body(self, *outcome)
         refusal = self._understand(call, outcome)
         del outcome
-        assert refusal is not None  # noqa: S101 - `parse` never accepts anything as a download
+        assert refusal is not None  # noqa: S101 - the `parse` of a download always raises
         raise refusal
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -144,18 +146,18 @@ class Transport:
         return piece
 
     def redacted(self, error: BulkVerifyError) -> BulkVerifyError:
-        """Take the key out of an error: the service may have echoed the URL, in its results too."""
+        """Return an error without the key: the service may have echoed the URL, also in its results."""
         return self._secret.without_key(error)
 
     def _understand(self, call: Call[T], answer: Answer | TransportError) -> T | BulkVerifyError:
-        """Return what an answer means; an error is returned, as the frames below hold the answer."""
+        """Return what an answer means; an error is returned, because the frames here hold the answer."""
         if isinstance(answer, TransportError):
             return self.redacted(answer)
         try:
             return self._secret.redacted(call.parse(answer))
         except BulkVerifyError:
-            # Texts are cut to fit into a message, and of a key that was cut a part would stay: so the
-            # answer is read again without it.
+            # Texts are cut for a message, and a key that was cut would not be found. So the key is taken
+            # out of the answer, which is read again.
             answer = attrs.evolve(answer, body=self._secret.redact_bytes(answer.body))
         try:
             return self._secret.redacted(call.parse(answer))
@@ -167,7 +169,7 @@ class Transport:
             self._budget.throttled(call.endpoint, pause)
         return refusal
 
-    # From here on aiohttp is touched: failures are returned, and never raised.
+    # From here on functions touch aiohttp, and return errors instead of raising them.
 
     async def _exchange(self, call: Call[T], *, scheduled: bool) -> Answer | TransportError:
         response = await self._send(call, scheduled=scheduled)
@@ -224,7 +226,7 @@ class Transport:
                 headers=_JSON_HEADERS if call.json is not None else self._headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                # A request's middlewares take the place of the session's, which here are to run too.
+                # These replace the middlewares of the session, which are to run too.
                 middlewares=(*getattr(session, "_middlewares", ()), last),
                 timeout=NO_TIMEOUT if scheduled else timeout_of(call),
             )
@@ -232,7 +234,7 @@ class Transport:
             return translate(error, endpoint=call.endpoint)
 
     def _url(self, call: Call[T]) -> URL:
-        # From its pieces, because parsing a text of them would take four times as long.
+        # From its pieces, because parsing their text would take four times as long.
         return URL.build(
             scheme=self._scheme,
             authority=self._authority,
@@ -248,16 +250,16 @@ class Body:
     def __init__(
         self, transport: Transport, response: aiohttp.ClientResponse, beginning: bytes
     ) -> None:
-        """Take over an answer, of which the beginning has been read."""
+        """Take an answer whose beginning has been read."""
         self._transport = transport
         self._response = response
         self._beginning = beginning
 
     async def pieces(self) -> AsyncGenerator[bytes]:
-        """Give the body piece by piece, as it arrives.
+        """Yield the body piece by piece, as it arrives.
 
         Raises:
-            TransportError: it broke off, or goes on beyond all that results can be.
+            TransportError: it broke off, or is larger than any results can be.
         """
         size = len(self._beginning)
         yield self._beginning
@@ -271,12 +273,12 @@ class Body:
             yield piece
 
     def close(self) -> None:
-        """Let go of the connection; one that was not read to its end can't be used again."""
+        """Close the connection if the body was not read to its end; otherwise it can be used again."""
         self._response.close()
 
 
 def _body_of(call: Call[T]) -> aiohttp.FormData | BytesIO | None:
-    """Make the body of one attempt: aiohttp closes what it has sent."""
+    """Make a body for each attempt, because aiohttp closes the one it has sent."""
     if call.file is None:
         return None if call.json is None else BytesIO(call.json)
     form = aiohttp.FormData(call.file.fields)
@@ -293,7 +295,7 @@ async def _read_piece(
     response: aiohttp.ClientResponse, endpoint: Endpoint
 ) -> bytes | TransportError:
     try:
-        async with asyncio.timeout(READ_TIMEOUT):  # what arrives need not be part of the body
+        async with asyncio.timeout(READ_TIMEOUT):  # bytes may arrive that are no part of the body
             return await response.content.readany()
     except (aiohttp.ClientError, OSError) as error:
         return translate(error, endpoint=endpoint, answering=True)
@@ -302,7 +304,7 @@ async def _read_piece(
 async def _read_beginning(
     response: aiohttp.ClientResponse, endpoint: Endpoint
 ) -> bytes | TransportError:
-    """Read enough to tell a results file from a page."""
+    """Read enough to distinguish a results file from a page."""
     beginning = b""
     while len(beginning) < _BEGINNING_BYTES and (piece := await _read_piece(response, endpoint)):
         if isinstance(piece, TransportError):
