@@ -1,1 +1,1 @@
-"""The whole job in one call: from a list of any size to a verdict behind every row."""
+"""A whole list in one call: from its rows to a verdict for each of them."""

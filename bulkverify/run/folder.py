@@ -1,7 +1,7 @@
-"""The folder of a run: known by its lock, never shared with anything of others, removed file by file.
+"""The folder of a journal: recognised by its lock, and removed file by file.
 
-The lock is made before anything else and goes last, so it tells that the folder is ours. What has
-another name than we give is never touched, and the folder then stays as well.
+The lock file is made first and removed last, so it shows that the folder is ours. A file with a name
+that we do not give is never touched, and then the folder stays too.
 """
 
 import errno
@@ -16,7 +16,7 @@ from bulkverify.run.errors import JournalError
 from bulkverify.run.locking import Lock, holder_of
 
 LOCK: Final = "bulkverify-journal.lock"
-"""The name is unlike any other file's, because it says whose the folder is."""
+"""An unusual name, because it shows that the folder is ours."""
 
 RECORD: Final = "run.json"
 SPOOL: Final = "input"
@@ -25,26 +25,26 @@ _OURS: Final = re.compile(r"rows\.bin|part-[0-9]{4,}(\.results)?\.csv")
 _PARTIAL: Final = re.compile(r"\.(run\.json|part-[0-9]{4,}\.results\.csv)\.[0-9a-f]{8}\.part")
 _SPOOLED: Final = re.compile(r"source-[0-9]+(\..*)?", re.DOTALL)
 _TRIES: Final = 100
-"""How often the folder may vanish while it is opened; each time, another process has ended well."""
+"""How often the folder may vanish while it is opened: each time another process has just finished."""
 
 
 def lock_folder(folder: Path, is_record: Callable[[Path], bool]) -> Lock:
-    """Make the folder where need be, and lock it.
+    """Make the folder if it is missing, and lock it.
 
     Args:
-        folder: where it is.
-        is_record: tells whether a file is the record of a run, which proves as much as the lock.
+        folder: of the journal.
+        is_record: whether a file is the record of a run, which also shows that the folder is ours.
 
     Raises:
-        JournalError: it is in use, or no folder of a run.
-        OSError: it can't be made or locked.
+        JournalError: the folder is in use, or not one of a run.
+        OSError: the folder can't be made or locked.
     """
     path = folder / LOCK
     for _ in range(_TRIES):
         _make(folder, is_record)
         try:
             lock = Lock.take(path)
-        except FileNotFoundError:  # another process was done with the folder just now
+        except FileNotFoundError:  # another process has just removed it
             continue
         except BlockingIOError:
             raise JournalError(
@@ -62,14 +62,14 @@ def lock_folder(folder: Path, is_record: Callable[[Path], bool]) -> Lock:
 
 
 def sweep_folder(folder: Path) -> None:
-    """Delete what a process that died has left half written."""
+    """Delete incomplete files that a dead process has left."""
     for path in _children(folder):
         if _PARTIAL.fullmatch(path.name):
             _unlink(path)
 
 
 def clear_folder(folder: Path) -> None:
-    """Delete what we have made but the lock; the record goes last.
+    """Delete our files except the lock; the record goes last.
 
     A process that dies meanwhile leaves either the record or nothing that was paid for.
     """
@@ -79,7 +79,7 @@ def clear_folder(folder: Path) -> None:
             for spooled in _children(path):
                 if _SPOOLED.fullmatch(spooled.name):
                     _unlink(spooled)
-            with suppress(OSError):  # it is a file, or holds more than we have made
+            with suppress(OSError):  # it is a file, or holds files of others
                 path.rmdir()
         elif _OURS.fullmatch(path.name):
             _unlink(path)
@@ -87,10 +87,10 @@ def clear_folder(folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete what we have made, the lock last, and the folder if that was all."""
+    """Delete our files, the lock last, and the folder if it is then empty."""
     clear_folder(folder)
     _unlink(folder / LOCK)
-    with suppress(OSError):  # it holds more than we have made, or another process has come upon it
+    with suppress(OSError):  # it holds files of others, or another process uses it
         folder.rmdir()
 
 
@@ -104,14 +104,14 @@ def _make(folder: Path, is_record: Callable[[Path], bool]) -> None:
 
 
 def _require_ours(folder: Path, is_record: Callable[[Path], bool]) -> None:
-    """Refuse what has not been made by a run."""
+    """Refuse a folder that no run has made."""
     problem = None
     try:
         names = {path.name for path in folder.iterdir()}
     except FileNotFoundError:
         if folder.is_symlink():
             problem = f"a symbolic link to {folder.readlink()}, which is not there"
-        names = set()  # else its owner was done with it just now
+        names = set()  # else another process has just removed it
     except NotADirectoryError:
         problem = "no folder"
     except OSError as error:

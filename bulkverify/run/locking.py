@@ -1,4 +1,4 @@
-"""A lock for one process at a time: it ends with the process, and no child keeps it."""
+"""A lock that one process holds at a time; it ends with the process, and a child does not inherit it."""
 
 import os
 from contextlib import suppress
@@ -9,7 +9,7 @@ from bulkverify.files import require_replaceable
 
 try:
     import fcntl
-except ImportError:  # there is no flock on Windows, and so nothing that keeps two processes apart
+except ImportError:  # Windows has no flock, so nothing keeps two processes apart there
     fcntl = None  # type: ignore[assignment]
 
 _held: Final[set["Lock"]] = set()
@@ -19,11 +19,11 @@ class Lock:
     """A file that this process has locked, until `release` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, and create it where need be; a link to one is not followed.
+        """Open the file, or create it; a symbolic link is not followed.
 
         Raises:
-            BlockingIOError: another has locked it.
-            OSError: it can't be opened or locked.
+            BlockingIOError: another process has locked it.
+            OSError: the file can't be opened or locked.
         """
         require_replaceable(path)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
@@ -41,7 +41,7 @@ class Lock:
 
     @classmethod
     def take(cls, path: Path) -> Self | None:
-        """Lock a file; `None` if its last holder has just removed it.
+        """Lock a file, and return `None` if another process has just removed it.
 
         Raises:
             BlockingIOError, OSError: as for the class.
@@ -52,19 +52,19 @@ class Lock:
         if not links:
             lock.release()
             return None
-        if links == 1:  # else it is another's file too
-            with suppress(OSError):  # the holder's id is only good to know
+        if links == 1:  # else the file has another name too, and is not ours
+            with suppress(OSError):  # the process id is only information
                 os.truncate(lock._descriptor, 0)
                 os.write(lock._descriptor, f"{os.getpid()}\n".encode())
         return lock
 
     @property
     def held(self) -> bool:
-        """Whether this process still has it."""
+        """Whether this process still holds the lock."""
         return self._descriptor is not None
 
     def release(self) -> None:
-        """Let go of it."""
+        """Unlock the file."""
         _held.discard(self)
         self._forget()
 
@@ -75,14 +75,14 @@ class Lock:
 
 
 def holder_of(path: Path) -> str:
-    """Name the process that has a file locked, as far as that is known."""
+    """Return the id of the process that has locked a file, or `another` if it is unknown."""
     with suppress(OSError):
         return path.read_text(encoding="ascii", errors="replace").strip() or "another"
     return "another"
 
 
 def _leave_to_parent() -> None:
-    """Close the descriptors that a child has inherited: it would keep the locks after its parent."""
+    """Close the descriptors in a child, which would hold the locks longer than its parent."""
     for lock in _held:
         lock._forget()  # noqa: SLF001 - of this module
     _held.clear()

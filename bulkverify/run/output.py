@@ -1,4 +1,4 @@
-"""The file that a run writes: there when it is complete, and known again if it has to be written anew."""
+"""The output of a run: it appears when it is complete, and a later call recognises it."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ _JSON_LINES: Final = (".jsonl", ".ndjson")
 
 @attrs.frozen(kw_only=True)
 class Output:
-    """Where the rows go, and which of them; `in_place` if that is where the list is now."""
+    """Where the rows are written, and which of them; `in_place` if the output replaces the list."""
 
     path: Path
     only: frozenset[Verdict] | None
@@ -36,7 +36,7 @@ class Output:
     excel_safe: bool
 
     def __attrs_post_init__(self) -> None:
-        """Refuse to promise what nobody needs of JSON Lines, and what would spoil them."""
+        """Refuse `excel_safe` for JSON Lines, which it would spoil."""
         if self.excel_safe and self.format == "jsonl":
             raise UsageError(
                 f"`excel_safe` is for CSV, and {self.path} would be JSON Lines, which no spreadsheet opens: "
@@ -49,11 +49,11 @@ class Output:
         return "jsonl" if self.path.suffix.lower() in _JSON_LINES else "csv"
 
     async def write(self, run: Run, *, delete: bool) -> RunReport:
-        """See a run through, and write what it came to.
+        """Verify the list and write the output, unless an earlier call has written it.
 
         Raises:
             FileExistsError: there is a file that no earlier call of this run has written.
-            IncompleteRunError: rows of parts that failed have no verdicts.
+            IncompleteRunError: some parts failed, and their rows have no verdicts.
             BulkVerifyError, OSError: as `Run.verify`.
         """
         if not self.restart and (done := await self._done(run)) is not None:
@@ -77,29 +77,29 @@ class Output:
 
     @property
     def is_known(self) -> bool:
-        """Whether the file that is there may be what an earlier call has come to."""
+        """Whether the existing file may be the output of an earlier call."""
         noted = None if self.restart else Written.noted(self.path)
         return noted is not None and noted.is_valid and noted.is_at(self.path)
 
     def _is_of(self, record: RunRecord | None) -> bool:
-        """Tell whether the file that is there is what a run has written that still goes on."""
+        """Whether the existing file is the output of a run that still goes on."""
         if record is None or record.finished:
             return False
         return record.output_at(self.path) is not None
 
     async def _done(self, run: Run) -> Written | None:
-        """Find the output of an earlier call that was the same, if it is still there."""
+        """Return the output of an earlier call that was the same, if it still exists."""
         record = run.journal.record
         in_place = self.path if self.in_place else None
         if record is not None and record.sent and not record.finished:
             written = record.written
             if written is None or not (written.is_complete and written.is_at(self.path)):
-                return None  # that run is still to be seen through
-            same = written.is_valid and await run.gave(written, in_place=in_place)
+                return None  # that run still goes on
+            same = written.is_valid and await run.produced(written, in_place=in_place)
             if same and self._has_shape_of(written):
                 return written
-            # All that was paid for was delivered: another list begins anew, and the same one goes on
-            # unless its place has been taken.
+            # All that was paid for was delivered. Another list begins anew. The same list goes on unless
+            # the output has replaced it.
             record.finished = self.in_place or not same
             return None
         written = Written.noted(self.path) or (record.written if record is not None else None)
@@ -109,7 +109,7 @@ class Output:
             and written.is_valid
             and written.is_at(self.path)
             and self._has_shape_of(written)
-            and await run.gave(written, in_place=in_place)
+            and await run.produced(written, in_place=in_place)
         ):
             return written
         return None
@@ -126,7 +126,7 @@ class Output:
             await run.in_thread(partial(written.note, self.path))
         if written.is_noted(self.path) or await run.in_thread(partial(written.note, self.path)):
             await run.finish(delivered=True)
-        else:  # the record has to tell the same call that the work is done
+        else:  # only the record tells the same call that the work is done
             run.tracker.tell(Stage.DONE)
 
     async def _write(self, run: Run) -> Written:
@@ -146,7 +146,7 @@ class Output:
                 beside=await run.beside(self.path) if self.in_place else None,
                 report=run.report(joined, self.path),
             )
-            # Before it gets its name: the next call must know that it is ours, and done.
+            # Noted before the file gets its name, so that the next call knows the output.
             run.record.replaced = run.record.output_at(self.path)
             run.record.written = written
             run.journal.save()

@@ -1,4 +1,4 @@
-"""Where everything that happens in a run is told, for whoever follows it and for the report."""
+"""The progress of a run, for the callback and for the report."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
@@ -12,7 +12,7 @@ from bulkverify.run.models import Durations, PartProgress, RunProgress, Stage
 
 
 class Tracker:
-    """How far each part is, and for how long the run has been busy with what."""
+    """Tracks how far each part is, and how long each stage has taken."""
 
     def __init__(self, on_progress: Callable[[RunProgress], object] | None) -> None:
         """Start with nothing known."""
@@ -26,7 +26,7 @@ class Tracker:
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def tell(self, stage: Stage, *, rows_done: int = 0) -> None:
-        """Say what the whole run is busy with, and how many rows have passed."""
+        """Set the stage of the whole run, and how many rows have passed."""
         if stage is not self._stage:
             self._leave(self._stage)
             self._enter(stage)
@@ -34,7 +34,7 @@ class Tracker:
         self._call(stage, None, self._rows if stage is Stage.DONE else rows_done)
 
     def set_parts(self, split: Split, fetched: Collection[int] = ()) -> None:
-        """Take note of what the list came to, and of the parts that an earlier call has fetched."""
+        """Set the parts of the list; `fetched` are those whose results an earlier call has fetched."""
         self._rows, self._addresses = split.rows, split.addresses
         self._parts = {
             part.number: PartProgress(
@@ -56,7 +56,7 @@ class Tracker:
         snapshot: JobSnapshot | None = None,
         note: str = "",
     ) -> None:
-        """Say what a part is busy with; its job and the last snapshot of it are remembered."""
+        """Set the stage of a part; its job and its last snapshot are remembered."""
         before = self._parts[number]
         if stage is not before.stage:
             self._leave(before.stage)
@@ -72,7 +72,7 @@ class Tracker:
         self._call(stage, after, 0)
 
     def durations(self) -> Durations:
-        """Say how long the run has been busy with what until now."""
+        """Return how long each stage has taken so far."""
         now = monotonic()
         seconds = self._seconds.copy()
         for stage, since in self._since.items():
@@ -87,7 +87,9 @@ class Tracker:
         self._busy[stage] += 1
 
     def _leave(self, stage: Stage | None) -> None:
-        if stage is None or not self._busy[stage]:  # a part begins in a queue that nobody entered
+        if (
+            stage is None or not self._busy[stage]
+        ):  # a part is queued from the start, without `_enter`
             return
         self._busy[stage] -= 1
         if not self._busy[stage]:

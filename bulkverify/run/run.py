@@ -1,4 +1,4 @@
-"""What every run does in the same order: read, compare with the journal, send, fetch, join."""
+"""A run: read the list, compare it with the journal, verify its parts, join their results."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -38,12 +38,12 @@ T = TypeVar("T")
 OutputFormat: TypeAlias = Literal["csv", "jsonl"]
 """How an output is written."""
 
-_MOST_TOLD: Final = 3
+_FAILURES_SHOWN: Final = 3
 
 
 @attrs.frozen(kw_only=True)
 class RunSettings:
-    """Under which conditions a list is verified."""
+    """The options of a run, except how the list is read."""
 
     splitting: Splitting
     parts_at_once: int
@@ -52,13 +52,13 @@ class RunSettings:
     wait: wait_base | None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what can't be meant."""
+        """Refuse options that can't be meant."""
         if self.parts_at_once < 1:
             raise UsageError(f"`parts_at_once` is a number from 1 on, not {self.parts_at_once}.")
 
 
 class Run:
-    """One run, from its list to its results; what becomes of these is for others to say."""
+    """One run, from the list to the joined rows."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Run:
         settings: RunSettings,
         tell: Callable[[RunProgress], object] | None,
     ) -> None:
-        """Begin; nothing is read or sent yet."""
+        """Begin a run; nothing is read or sent yet."""
         self.journal = journal
         self.tracker = Tracker(tell)
         self.failures: tuple[PartFailure, ...] = ()
@@ -84,7 +84,7 @@ class Run:
 
     @property
     def record(self) -> RunRecord:
-        """What the journal knows, once the list has been split."""
+        """The record of the run, once the list has been split."""
         assert self.journal.record is not None  # noqa: S101 - `verify` comes first
         return self.journal.record
 
@@ -95,10 +95,10 @@ class Run:
         return self._table
 
     async def verify(self) -> None:
-        """Do everything up to the results of all parts; those that failed are then in `failures`.
+        """Get the results of all parts; afterwards `failures` has the parts that failed.
 
         Raises:
-            BulkVerifyError: nothing can be done about the list, at least not now.
+            BulkVerifyError: the list can't be verified, at least not now.
             OSError: something can't be read or kept.
         """
         table = await self._opened()
@@ -142,18 +142,18 @@ class Run:
         self.failures += failures(self.record, failed)
 
     async def _opened(self) -> Table:
-        """Return the list; some can be opened only once."""
+        """Return the list; some lists can be opened only once."""
         if self._table is None:
             self.tracker.tell(Stage.READING)
             self._table = await self._reader.open(self.journal.folder)
         return self._table
 
-    async def gave(self, written: Written, *, in_place: Path | None) -> bool:
-        """Tell whether an output came from this very list, split likewise, on this service.
+    async def produced(self, written: Written, *, in_place: Path | None) -> bool:
+        """Whether an output came from this list, split the same way, on this service.
 
         Args:
             written: the output.
-            in_place: where it is, if the list was there before; then it can't be compared any more.
+            in_place: the path of the output if it has replaced the list, which can't be compared then.
         """
         before, now = written.splitting, self._settings.splitting
         if (written.base_url, before.judge, before.deduplicate) != (
@@ -169,15 +169,15 @@ class Run:
         return fingerprint == written.fingerprint
 
     async def beside(self, path: Path) -> str | None:
-        """Return a digest of what the rows depend on besides the file at `path`, if there is one."""
+        """Return a digest of the options and of all files of the list except the one at `path`."""
         return await self._reader.beside(path)
 
     async def _read(self, table: Table) -> RunRecord:
-        """Split the list, or find that it is the one that was split before."""
+        """Split the list, or return the record of an earlier call that has split it."""
         splitting, record = self._settings.splitting, self.journal.record
         if record is not None and record.sent and not record.finished:
             await self._require_same(table, record)
-            await self._mend(table, record)
+            await self._repair(table, record)
             return record
         split = await self._reader.split(table, self.journal.folder, splitting, self.tracker)
         return self.journal.begin(split, self._client.base_url, splitting)
@@ -204,8 +204,8 @@ class Run:
                 path=str(folder),
             )
 
-    async def _mend(self, table: Table, record: RunRecord) -> None:
-        """Make again from the list what was damaged, and see to it that lost results are fetched again.
+    async def _repair(self, table: Table, record: RunRecord) -> None:
+        """Make damaged files again from the list, and have lost results fetched again.
 
         Raises:
             JournalError: the list is no longer split as it was.
@@ -237,10 +237,9 @@ class Run:
         *,
         excel_safe: bool,
     ) -> Joined:
-        """Write all rows with the verdicts that there are.
+        """Write all rows, with their verdicts as far as there are any.
 
-        A part whose results can't be read fails like one that has none; the next call fetches them
-        again.
+        A part whose results can't be read counts as failed; the next call fetches them again.
         """
         try:
             return await self._join(file, output_format, only, excel_safe=excel_safe)
@@ -280,24 +279,24 @@ class Run:
         return await in_thread(work, counter, partial(_tell_joining, self.tracker))
 
     def rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:
-        """Give all rows with the verdicts that there are."""
+        """Give all rows, with their verdicts as far as there are any."""
         self.tracker.tell(Stage.JOINING)
         return joined_rows(
             self.table, self.record.split, self.journal.folder, self.journal.results(), only=only
         )
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Do something in a thread."""
+        """Do some work in a thread."""
         return await in_thread(work, self._counter)
 
     def incomplete(self, report: RunReport | None, outcome: str) -> IncompleteRunError:
-        """Make the error of a run with parts that failed; `outcome` says what became of the rest."""
+        """Make the error of a run with failed parts; `outcome` says what became of the other parts."""
         told = [
             f"part {failure.number} (rows {failure.first_row:,} to {failure.last_row:,}): {failure.error}: {failure.message}"
-            for failure in self.failures[:_MOST_TOLD]
+            for failure in self.failures[:_FAILURES_SHOWN]
         ]
-        if len(self.failures) > _MOST_TOLD:
-            told.append(f"and {len(self.failures) - _MOST_TOLD} more")
+        if len(self.failures) > _FAILURES_SHOWN:
+            told.append(f"and {len(self.failures) - _FAILURES_SHOWN} more")
         lost = sum(failure.addresses for failure in self.failures)
         return IncompleteRunError(
             f"{len(self.failures)} of {len(self.record.parts)} parts, with {lost:,} addresses, got no verdicts. "
@@ -307,21 +306,21 @@ class Run:
         )
 
     def lists(self) -> list[str]:
-        """Name the lists that are on the service."""
+        """Return the ids of the lists on the service."""
         return [part.job_id for part in self.record.parts if part.job_id is not None]
 
     async def delete(self, job_ids: Iterable[str]) -> None:
-        """Delete lists from the service; one that is gone already is what was asked for."""
+        """Delete lists from the service, unless they are gone."""
         for job_id in job_ids:
             with suppress(JobNotFoundError):
                 await self._client.delete(job_id)
 
     async def finish(self, *, delivered: bool) -> None:
-        """Be done with the run, whose journal is not needed any more.
+        """End a run that is complete, and delete its journal.
 
         Args:
-            delivered: what is left of the journal, should this call not come to its end, is of no
-                use to the next one.
+            delivered: the caller has all rows, so a journal that can't be deleted is of no use to the
+                next call.
         """
         record = self.journal.record
         if delivered and record is not None and record.sent:
@@ -331,12 +330,12 @@ class Run:
         self.tracker.tell(Stage.DONE)
 
     async def end(self) -> None:
-        """Leave nothing behind if there is nothing to go on with."""
+        """Delete the journal if a later call could not go on with it."""
         if self.journal.record is None or not self.journal.record.sent:
             await in_thread(self.journal.remove, RowCount())
 
     def report_again(self, written: Written, destination: Path) -> RunReport:
-        """Give the report of an output that an earlier call has written."""
+        """Return the report of an output that an earlier call has written."""
         before = written.report
         return attrs.evolve(
             before,
@@ -350,7 +349,7 @@ class Run:
         )
 
     def report(self, joined: Joined, destination: Path) -> RunReport:
-        """Say what the run came to."""
+        """Return the report of the run."""
         split, parts = self.record.split, self.record.parts
         spent = sum(part.spent for part in self._parts)
         return RunReport(
@@ -388,7 +387,7 @@ class Run:
 
 
 def _unreadable(results: Mapping[int, Path]) -> dict[int, BulkVerifyError]:
-    """Find the results that can't be read, and say why."""
+    """Return the errors of the results that can't be read, by part."""
     errors: dict[int, BulkVerifyError] = {}
     for number, path in results.items():
         try:

@@ -41,7 +41,7 @@ from bulkverify.run.progress import Tracker
 from bulkverify.run.threads import Counted, RowCount, in_thread
 
 RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[str, object]]
-"""A path, several paths as one list, or an iterable of addresses or mappings, which may be async."""
+"""A path, several paths as one list, or an iterable of addresses or mappings, async or not."""
 
 _UNORDERED: Final[tuple[type, ...]] = (AbstractSet, type(iter(set())))
 
@@ -51,7 +51,7 @@ _ITEMS_A_TURN: Final = 1000
 
 @attrs.frozen(kw_only=True)
 class Splitting:
-    """How a list is made into parts; two calls that differ in it do not have the same parts."""
+    """How a list is split into parts; another splitting makes other parts."""
 
     judge: bool = True
     deduplicate: bool = True
@@ -67,7 +67,7 @@ class Splitting:
 
 @attrs.frozen(kw_only=True)
 class ListReader:
-    """Where a list is, and how it is to be read; what is `None` is found out."""
+    """Reads a list; options that are `None` are found out."""
 
     source: RunSource = attrs.field(repr=False)
     column: str | None
@@ -76,7 +76,7 @@ class ListReader:
     format: ListFormat | None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what has another order in the next process, which could then not go on."""
+        """Refuse a source that has another order in the next process, which could not go on."""
         if isinstance(self.source, _UNORDERED) and not isinstance(
             self.source, KeysView | ItemsView
         ):
@@ -86,7 +86,7 @@ class ListReader:
             )
 
     def paths(self) -> tuple[Path, ...]:
-        """Return the files of the list, where they can be told before it is read."""
+        """Return the files of the list, as far as they are known before it is read."""
         source = self.source
         if isinstance(source, str | os.PathLike):
             return (Path(source),)
@@ -97,13 +97,13 @@ class ListReader:
         return tuple(Path(one) for one in source if isinstance(one, str | os.PathLike))
 
     def is_at(self, path: Path) -> bool:
-        """Tell whether the list, or a part of it, is in the file at `path`."""
+        """Whether the list, or a part of it, is in the file at `path`."""
         return any(is_same_file(one, path) for one in self.paths())
 
     async def beside(self, path: Path) -> str | None:
-        """Return a digest of what the rows depend on besides the file at `path`.
+        """Return a digest of the options and of all files of the list except the one at `path`.
 
-        `None` where that can't be read twice.
+        `None` if one of them can't be read twice.
         """
         return await in_thread(partial(self._beside, path), RowCount())
 
@@ -120,7 +120,7 @@ class ListReader:
         return blake2b(repr((options, digests)).encode(), digest_size=16).hexdigest()
 
     async def open(self, folder: Path) -> Table:
-        """Find out how to read the list; what can be read only once is first written into the folder.
+        """Find out how to read the list; a source that can be read only once is copied into the folder.
 
         Raises:
             InvalidListError, UsageError, OSError: as `open_table`.
@@ -154,14 +154,14 @@ class ListReader:
             return await in_thread(work, counter, partial(_tell, tracker))
 
     async def fingerprint(self, table: Table, splitting: Splitting) -> str:
-        """Return what `split` would have as its fingerprint."""
+        """Return the fingerprint that `split` would return."""
         counter = RowCount()
         work = partial(fingerprint, Counted.of(table, counter), **attrs.asdict(splitting))
         return await in_thread(work, counter)
 
 
 def is_same_file(path: Path, other: Path) -> bool:
-    """Tell whether two paths lead to one file or folder that is there."""
+    """Whether two paths lead to one existing file or folder."""
     with suppress(OSError, ValueError):
         return path.samefile(other)
     return False
@@ -179,7 +179,7 @@ async def temporary_folder() -> AsyncIterator[Path]:
 
 @contextmanager
 def _naming(folder: Path) -> Iterator[None]:
-    """Name the folder in an error of the disk: a write that fails does not say where that was."""
+    """Name the folder in an error of the disk, because a failed write does not name it."""
     try:
         yield
     except OSError as error:
@@ -197,7 +197,7 @@ async def _drained(
     folder: Path,
     column: str | None,
 ) -> Table:
-    """Write down what an async iterable gives; memory stays bounded, and the loop free."""
+    """Copy an async iterable to the disk, in bounded memory and without blocking the loop."""
     with Spool(folder) as spool:
         items: list[object] = []
         async for item in source:

@@ -20,18 +20,18 @@ T = TypeVar("T")
 
 _TICK_SECONDS: Final = 0.2
 _GRACE_SECONDS: Final = 2.0
-"""How long a thread that reads has to notice that it is to stop, before it is left behind."""
+"""How long a reading thread has to stop before it is left behind."""
 
 
 @attrs.define(eq=False)
 class RowCount:
-    """How many rows have passed, and whether any more are wanted."""
+    """Counts the rows that have passed, and stops the thread that reads them."""
 
     rows: int = 0
     stopped: Event = attrs.field(factory=Event)
 
     def passed(self, batch: list[T]) -> list[T]:
-        """Count a batch on its way."""
+        """Count a batch, and return it."""
         if self.stopped.is_set():
             raise StoppedError
         self.rows += len(batch)
@@ -72,18 +72,18 @@ class Counted(Table):
         return map(self.counter.passed, self.inner.objects(digest))
 
     def pieces(self) -> Iterator[bytes]:
-        """Read everything that the rows depend on."""
+        """Read all bytes that the rows depend on."""
         for piece in self.inner.pieces():
             self.counter.passed([])
             yield piece
 
     def described(self) -> str:
-        """Say how the list is read."""
+        """Describe how the list is read."""
         return self.inner.described()
 
 
 class _Threads(Executor):
-    """Gives each call a thread of its own, which keeps neither the loop nor the process from ending."""
+    """Runs each call in a daemon thread of its own, so that the loop and the process can end."""
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:
         """Start the thread."""
@@ -97,7 +97,7 @@ class _Threads(Executor):
 def _run(call: Callable[[], T], future: Future[T]) -> None:
     try:
         outcome = call()
-    except StopIteration as error:  # asyncio refuses to hand this one on
+    except StopIteration as error:  # asyncio can't raise this one in a task
         future.set_exception(RuntimeError(f"The list raised StopIteration({error})"))
     except BaseException as error:  # noqa: BLE001 - raised where the call is awaited
         future.set_exception(error)
@@ -115,14 +115,14 @@ async def in_thread(
     *,
     leave: bool = False,
 ) -> T:
-    """Do something in a thread, and come back only when it has ended: well, badly, or told to stop.
+    """Do some work in a thread, and return only when the thread has ended.
 
     Args:
         work: reads or writes rows that `counter` counts.
-        counter: is told to stop when this call is cancelled, or `tick` raises.
+        counter: stops the work when this call is cancelled or `tick` raises.
         tick: called now and then with the number of rows so far.
-        leave: come back also if the thread does not stop in time. It may be blocked in a read for
-            ever; it never writes again, as `checkpoint` stops it as soon as the read returns.
+        leave: return even if the thread does not stop in time, because a read may block for ever.
+            The thread writes nothing more: `checkpoint` stops it when the read returns.
     """
     context = copy_context()
     context.run(stop_with, counter.stopped)
@@ -135,13 +135,13 @@ async def in_thread(
     except BaseException:
         counter.stopped.set()
         deadline = loop.time() + _GRACE_SECONDS if leave else None
-        while not thread.done():  # its files must not be taken away while it writes
+        while not thread.done():  # its files must not be deleted while it writes
             left = None if deadline is None else deadline - loop.time()
             if left is not None and left <= 0:
                 thread.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({thread}, timeout=left)
         if not thread.cancelled():
-            thread.exception()  # it is of no interest any more
+            thread.exception()  # marks the error as seen
         raise
     return thread.result()

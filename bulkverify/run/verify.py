@@ -51,16 +51,16 @@ async def verify_list(
     wait: wait_base | None = None,
     on_progress: Callable[[RunProgress], object] | None = None,
 ) -> RunReport:
-    """Verify a list of any size, and write it again with a verdict behind every row.
+    """Verify a list of any size, and write it again with a verdict in every row.
 
-    Each distinct address is sent and paid for once, in as many parts as the service needs; the other
-    columns stay here. The output has the rows of the list in their order with all their columns,
+    Each distinct address is sent and paid for once, in as many parts as the service needs. The other
+    columns are not sent. The output has the rows of the list in their order with all their columns,
     then `verdict`, the five flags as `Y` or `N`, and `verified_at`. It appears when it is complete.
 
-    What has been done is kept in a folder beside the output, `verified.csv.progress`, until the
-    output is complete: after a crash, an error or Ctrl-C the same call goes on from there, without
-    sending or paying anything twice. For six days after that, the same call finds the output
-    itself, thanks to a note beside it (`.verified.csv.done`), and returns its report.
+    Until then the progress is kept in a folder beside the output, `verified.csv.progress`. After a
+    crash, an error or Ctrl-C the same call goes on from there, and sends and pays nothing twice. For
+    six days after its end, the same call finds the output by a note beside it (`.verified.csv.done`),
+    and returns its report.
 
     Args:
         client: the account.
@@ -70,34 +70,34 @@ async def verify_list(
         column: the name of the address column; found out if left out.
         delimiter: between the cells of a CSV file; found out if left out.
         encoding: of the list.
-        format: of the list, where its name does not tell.
+        format: of the list, if its name does not tell.
         max_credits: refuse to spend more than this on the list.
         only: write only the rows with one of these verdicts.
-        judge: leave out what can't be an address; it is undeliverable, and costs nothing.
-        deduplicate: send an address once, however many rows have it.
-        largest_part: send no more than so many addresses at once; with 2, an odd one goes with the last.
-        parts_at_once: how many parts may be on their way at the same time.
+        judge: do not send what can't be an address; it counts as undeliverable, and costs nothing.
+        deduplicate: send an address once, even if several rows have it.
+        largest_part: the most addresses of a part; with 2, the last part may have 3.
+        parts_at_once: how many parts may be verified at the same time.
         journal: a folder to keep the progress in, instead of the one beside the output.
-        restart: begin anew, whatever an earlier call has sent, paid and written.
+        restart: begin anew, and forget what an earlier call has sent, paid and written.
         overwrite: replace an output that exists.
-        excel_safe: put an apostrophe before each cell, and each name of a column, that a spreadsheet
-            would take for a formula (`=`, `+`, `-`, `@`, a tab or a line end comes first), for CSV
-            only. Such cells no longer come back exactly, addresses such as `+1@example.com` among them.
-        delete: delete the lists from the service when the output is complete; they are kept where
-            rows are missing.
-        timeout: seconds for each wait of a part (for room, to be ready, to be completed); `None` for
-            no limit.
+        excel_safe: for CSV only, put an apostrophe before each cell and column name that a spreadsheet
+            would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line end). Such
+            cells are changed, addresses like `+1@example.com` too.
+        delete: delete the lists from the service when the output is complete, unless rows are missing.
+        timeout: seconds for each wait of a part (for room, until it is ready, until it is completed);
+            `None` for no limit.
         wait: when to ask again, as for `wait_until`.
         on_progress: called when something has changed.
 
     Raises:
-        FileExistsError: the output exists, and is not what the same call has written.
+        FileExistsError: the output exists, and the same call has not written it.
         InvalidListError: the list can't be used; the message names the line.
-        JournalError: an earlier call for this output was about another list, or is still at work.
+        JournalError: an earlier call for this output had another list, or is still at work.
         UsageError: an argument can't be right, or the run would cost more than `max_credits`.
-        InsufficientCreditsError: the account has too few; the same call goes on.
-        IncompleteRunError: some parts got no verdicts. The output has those of the others; the same
-            call goes on. A list of a single part raises that part's own error, and writes nothing.
+        InsufficientCreditsError: the account has too few credits; the same call goes on later.
+        IncompleteRunError: some parts got no verdicts. The output has the verdicts of the other parts,
+            and the same call goes on. A list of a single part raises the error of that part instead,
+            and writes nothing.
         LifecycleError, ServiceError, TransportError: as for `Client` and `wait_until`.
         OSError: a file can't be read or written.
     """
@@ -108,7 +108,7 @@ async def verify_list(
         source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
     )
     _keep_apart(folder, reader, path)
-    # That the output exists is known better when the journal is open.
+    # Whether the output may be replaced is decided when the journal is open.
     check_writable(path, overwrite=True)
     check_writable(note_of(path), overwrite=True)
     settings = RunSettings(
@@ -155,15 +155,15 @@ async def verify_rows(
 ) -> AsyncGenerator[JoinedRow]:
     """Verify a list like `verify_list`, and give its rows one by one instead of writing them.
 
-    The rows come in the order of the list, when all of it has been verified. Without `journal` the
-    progress is kept for this call only, and one that does not come to its end has to be paid again;
-    with it the same call goes on, as long as the last row has not been given. Leave the
-    iteration early within `contextlib.aclosing`.
+    The rows come in the order of the list, once the whole list is verified. With `journal`, the same
+    call goes on until the last row was given. Without it the progress is lost if the call does not
+    come to its end, and the list has to be paid again. To leave the iteration early, use
+    `contextlib.aclosing`.
 
     Raises:
-        IncompleteRunError: at the end, some parts got no verdicts; their rows came without. The same
-            call goes on, if it had a `journal`.
-        Exception: everything else as `verify_list`.
+        IncompleteRunError: after the last row, if parts got no verdicts; their rows came without. With
+            `journal`, the same call goes on.
+        Exception: as `verify_list`.
     """
     wanted = _wanted(only)
     reader = ListReader(
@@ -224,7 +224,7 @@ def journal_of(destination: Path) -> Path:
 
 
 def _keep_apart(folder: Path, reader: ListReader, output: Path | None = None) -> None:
-    """Refuse a list or an output in the folder of the progress, whose files are deleted at the end."""
+    """Refuse a list or an output in the folder of the journal, whose files are deleted at the end."""
     if output is not None and _is_within(output, folder):
         raise UsageError(
             f"{output} would be in {folder}, where the progress is kept until the output is complete: name "

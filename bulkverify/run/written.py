@@ -1,11 +1,11 @@
-"""An output as it was written: how to know it again, and the note of it that is kept beside it.
+"""An output as it was written: how to recognise it, and the note about it that is kept beside it.
 
     verified.csv
     .verified.csv.done     size and time of the output, the list it came from, and the report
 
-The note is there before the output has its name, and stays when the journal is gone. So whatever
-moment a process dies at, the same call finds out that the work is done, and pays for nothing again.
-It holds neither the key nor an address.
+The note is written before the output gets its name, and stays when the journal is gone. So the same
+call always finds out that the work is done, and pays for nothing again. The note holds neither the key
+nor an address.
 """
 
 import json
@@ -34,11 +34,21 @@ _VERSION: Final = 1
 
 @attrs.frozen(kw_only=True)
 class Written:
-    """The output as it was written last: how to know it again, what it came from, and its report.
+    """The output as it was last written.
 
-    `only` and `excel_safe` are those of the call. `beside` is there for an output in the place of
-    its list: a digest of all else that the rows came from. `deleted` tells whether the lists were
-    deleted from the service.
+    Attributes:
+        version: of the format.
+        size: of the file, in bytes.
+        mtime_ns: of the file.
+        written_at: when it was written.
+        base_url: of the service that verified the list.
+        splitting: how the list was split.
+        fingerprint: of the list and its splitting.
+        only: as in the call.
+        excel_safe: as in the call.
+        beside: if the output has replaced the list, a digest of the options and of all other files.
+        deleted: whether the lists were deleted from the service.
+        report: of the run.
     """
 
     version: int = _VERSION
@@ -56,10 +66,10 @@ class Written:
 
     @classmethod
     def noted(cls, output: Path) -> Self | None:
-        """Read the note beside an output; without the output it means nothing.
+        """Read the note beside an output; a note without an output is ignored.
 
         Raises:
-            JournalError: it can't be read, so the output may be paid for already.
+            JournalError: the note can't be read, so the output may already be paid for.
         """
         path = note_of(output)
         if not (is_file(path) and is_file(output)):
@@ -79,9 +89,9 @@ class Written:
         return found
 
     def note(self, output: Path) -> bool:
-        """Write the note beside an output, and tell whether the disk has it.
+        """Write the note beside an output, and return whether it is on the disk.
 
-        Where it can't be written, the output is worth more than the note.
+        A note that can't be written is no error, because the output matters more.
         """
         path = note_of(output)
         try:
@@ -94,7 +104,7 @@ class Written:
         return True
 
     def is_noted(self, output: Path) -> bool:
-        """Tell whether the note beside an output is this one."""
+        """Whether the note beside an output is this one."""
         try:
             found = Written.noted(output)
         except JournalError:
@@ -102,7 +112,7 @@ class Written:
         return found is not None and found.written_at == self.written_at
 
     def is_at(self, path: Path) -> bool:
-        """Tell whether the file at `path` is that very output."""
+        """Whether the file at `path` is this output."""
         try:
             found = path.lstat()
         except OSError:
@@ -116,10 +126,10 @@ class Written:
 
     @property
     def is_valid(self) -> bool:
-        """Whether it is so new that the same call means this output, and no newer verdicts."""
+        """Whether it is new enough to be the result of the same call."""
         return abs(datetime.now(UTC) - self.written_at) < VALID
 
 
 def note_of(output: Path) -> Path:
-    """Return where the note of an output is."""
+    """Return the path of the note about an output."""
     return output.with_name(f".{output.name}.done")
