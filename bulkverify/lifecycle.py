@@ -7,14 +7,20 @@ from typing import Final, Literal, TypeAlias
 
 
 class JobStatus(StrEnum):
-    """The six statuses of a list; each equals its spelling at the service."""
+    """The status of a job. Each member equals the text that the service sends."""
 
     PREPARING = "preparing"
+    """The service reads the list."""
     READY = "ready"
+    """The list can be started; nothing has been paid."""
     VERIFYING = "verifying"
+    """The job was started and paid; verdicts are being found."""
     COMPLETED = "completed"
+    """The results can be downloaded. This status is final."""
     FAILED = "failed"
+    """The service could not use the list. This status is final."""
     CANCELLED = "cancelled"
+    """The job was ended from outside. This status is final."""
 
 
 StatusName: TypeAlias = Literal[

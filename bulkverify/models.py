@@ -43,112 +43,144 @@ VerdictName: TypeAlias = Literal[
 
 @attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class Analysis:
-    """How many addresses of a list bear each flag, counted before anything is verified.
+    """How many addresses of a list have each flag, counted before anything is verified.
 
-    `common_isp` counts addresses at free providers (Gmail, Yahoo!, ...) and `role_based` those of
-    roles (info@, sales@). Bouncify's documentation has the two definitions the wrong way round.
+    Bouncify's documentation swaps the definitions of `common_isp` and `role_based`.
     """
 
     common_isp: int
+    """Addresses at free providers, such as Gmail and Yahoo!."""
     role_based: int
+    """Addresses of a role, such as info@ and sales@."""
     disposable: int
+    """Addresses at providers of short-lived mailboxes."""
     spamtrap: int
+    """Addresses that exist to catch senders of spam."""
     syntax_error: int
+    """Texts that are no address."""
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class VerdictCounts:
-    """How many addresses have got each verdict so far."""
+    """How many addresses have each verdict."""
 
     deliverable: int
+    """Addresses that are `Verdict.DELIVERABLE`."""
     undeliverable: int
+    """Addresses that are `Verdict.UNDELIVERABLE`."""
     accept_all: int
+    """Addresses that are `Verdict.ACCEPT_ALL`."""
     unknown: int
+    """Addresses that are `Verdict.UNKNOWN`."""
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class JobSnapshot:
-    """One answer to "how is this list doing"; what its status does not carry is `None`.
+    """What the service said about a job at one moment.
 
-    Counters are as the service gives them: while a list is verifying they need neither add up nor
-    be fresh. `total` comes from `ready` on, `verified`, `pending` and `results` from `verifying` on.
-    `created_at` is aware and in UTC, although the service writes it without any zone.
+    The counters are the service's. While a list is being verified they may lag and not add up.
     """
 
     job_id: str
+    """The job's id."""
     status: JobStatus
+    """The job's status."""
     created_at: datetime | None = None
+    """When the list was uploaded. The service names no time zone; this is taken as UTC."""
     total: int | None = None
+    """The addresses of the list; `None` before it is ready."""
     verified: int | None = None
+    """The addresses that have a verdict; `None` before the verification."""
     pending: int | None = None
+    """The addresses that have no verdict yet; `None` before the verification."""
     analysis: Analysis | None = None
+    """The addresses by flag; `None` where the service gives no counts."""
     results: VerdictCounts | None = None
+    """The addresses by verdict; `None` before the verification."""
     message: str = ""
+    """What the service says in words."""
 
     @property
     def ended(self) -> bool:
-        """Whether the status is one that nothing leaves."""
+        """Whether the status is final: completed, failed or cancelled."""
         return self.status in TERMINAL
 
     @property
     def progress(self) -> float | None:
-        """The verified share of the list, 0 to 1, or `None` where the status does not tell."""
+        """The verified share of the list, from 0 to 1; `None` before the verification."""
         if self.verified is None or not self.total:
             return None
         return min(1.0, max(0.0, self.verified / self.total))
 
 
-@attrs.frozen(kw_only=True, weakref_slot=False)  # nobody refers to one of millions weakly
+@attrs.frozen(
+    kw_only=True, weakref_slot=False
+)  # there may be millions, and no weak reference to any
 class ResultRow:
-    """One row of a list's results.
-
-    `columns` are the list's own columns, by name and in their order, as they were uploaded.
-    A flag is `None` where the results have no such column.
-    """
+    """One row of a list's results. A flag is `None` if the results have no column for it."""
 
     email: str
+    """The address."""
     verdict: Verdict
+    """The verdict on it."""
     syntax_error: bool | None = None
+    """Whether the text is no address."""
     common_isp: bool | None = None
+    """Whether it is at a free provider, such as Gmail."""
     role_based: bool | None = None
+    """Whether it belongs to a role, such as info@."""
     disposable: bool | None = None
+    """Whether it is at a provider of short-lived mailboxes."""
     spamtrap: bool | None = None
+    """Whether it exists to catch senders of spam."""
     verified_at: datetime | None = None
+    """When it was verified, in UTC."""
     columns: Mapping[str, str] = attrs.field(factory=dict)
+    """The other columns of the uploaded list by name, in their order."""
 
 
 @attrs.frozen(kw_only=True)
 class AddressVerdict:
-    """The answer for a single address.
-
-    `accept_all` tells about the whole domain: `True` or `False`, or `None` where it was not found out.
-    """
+    """The answer for a single address."""
 
     email: str
+    """The address."""
     verdict: Verdict
+    """The verdict on it."""
     user: str = ""
+    """The part of the address before the @."""
     domain: str = ""
+    """The part of the address after the @."""
     accept_all: bool | None = None
+    """Whether the domain takes mail for every address; `None` if that was not found out."""
     role: bool = False
+    """Whether the address belongs to a role, such as info@."""
     free_email: bool = False
+    """Whether it is at a free provider, such as Gmail."""
     disposable: bool = False
+    """Whether it is at a provider of short-lived mailboxes."""
     spamtrap: bool = False
+    """Whether it exists to catch senders of spam."""
     message: str = ""
+    """What the service says in words."""
 
 
 @attrs.frozen(kw_only=True)
 class Credits:
-    """What the account can still spend: verifying one address costs one credit."""
+    """What the account can still spend."""
 
     remaining: int
+    """The credits that are left; one address costs one credit."""
 
 
 @attrs.frozen(kw_only=True)
 class Acknowledgement:
-    """The service has taken note of an upload, a start or a deletion; the effect may come later."""
+    """The service has accepted an upload, a start or a deletion. The effect may come later."""
 
     job_id: str
+    """The id of the job."""
     message: str = ""
+    """What the service says in words."""
 
 
 # The service writes what JavaScript's toLocaleString("en-US") gives: padded or not, and in newer
@@ -159,7 +191,7 @@ _US_TIMESTAMP: Final = re.compile(
 _NOON: Final = 12
 _TRUE: Final = frozenset({"y", "yes", "true", "1"})
 _FALSE: Final = frozenset({"n", "no", "false", "0"})
-_LONGEST_WORD: Final = 64  # what is longer is mostly padding, and not remembered
+_LONGEST_WORD: Final = 64  # a longer text is mostly padding, and is not cached
 
 
 def parse_timestamp(text: str) -> datetime:
@@ -168,7 +200,7 @@ def parse_timestamp(text: str) -> datetime:
     The US style names no zone; it is read as UTC.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     read = _parse_timestamp if len(text) <= _LONGEST_WORD else _parse_timestamp.__wrapped__
     return read(text)
@@ -186,17 +218,17 @@ def _parse_timestamp(text: str) -> datetime:
             raise ValueError(message) from None
     month, day, year, hour, minute = (int(match[group]) for group in range(1, 6))
     if not 1 <= hour <= _NOON:
-        message = f"{text[:40]!r} has an hour that a 12-hour clock does not know"
+        message = f"{text[:40]!r} has an hour that a 12-hour clock does not have"
         raise ValueError(message)
     hour = hour % _NOON + (_NOON if match[7] in "pP" else 0)
     return datetime(year, month, day, hour, minute, int(match[6] or 0), tzinfo=UTC)
 
 
 def parse_verdict(text: str) -> Verdict:
-    """Do as `Verdict(text)`, and remember the answer.
+    """Return `Verdict(text)` from a cache.
 
     Raises:
-        ValueError: it is none of the four.
+        ValueError: the text is none of the four verdicts.
     """
     read = _parse_verdict if len(text) <= _LONGEST_WORD else _parse_verdict.__wrapped__
     return read(text)
@@ -215,7 +247,7 @@ def parse_flag(text: str) -> bool | None:
     """Read a flag in any of the service's spellings; an empty cell is `None`.
 
     Raises:
-        ValueError: it is no flag.
+        ValueError: the text is no flag.
     """
     read = _parse_flag if len(text) <= _LONGEST_WORD else _parse_flag.__wrapped__
     return read(text)
