@@ -232,9 +232,9 @@ def named_in(signed: Any) -> set[str]:  # noqa: ANN401 - a class or a function
         if parent.__module__ not in EVERY_MODULE:
             continue
         for annotation in filter(None, annotations_of(node_of(parent))):
-            if isinstance(annotation, ast.Constant):
-                annotation = ast.parse(str(annotation.value), mode="eval").body
-            names = {part.id for part in ast.walk(annotation) if isinstance(part, ast.Name)}
+            quoted = isinstance(annotation, ast.Constant)
+            tree = ast.parse(str(ast.literal_eval(annotation))) if quoted else annotation
+            names = {part.id for part in ast.walk(tree) if isinstance(part, ast.Name)}
             found |= names & own_names(parent.__module__)
     return found
 

@@ -45,21 +45,28 @@ class Joined:
 
 @attrs.frozen(kw_only=True)
 class JoinedRow:
-    """A row of a list with its verdict, which is `None` where the service returned none.
-
-    `row` counts from 1. `columns` are all of the list's, in their order.
-    """
+    """A row of a list with its verdict. A flag is `None` if the results have no column for it."""
 
     row: int
+    """The number of the row, from 1."""
     email: str
+    """The address; empty if the row has none."""
     columns: Mapping[str, str]
+    """All columns of the list by name, in their order."""
     verdict: Verdict | None
+    """The verdict; `None` if the service returned none."""
     syntax_error: bool | None = None
+    """Whether the text is no address."""
     common_isp: bool | None = None
+    """Whether it is at a free provider, such as Gmail."""
     role_based: bool | None = None
+    """Whether it belongs to a role, such as info@."""
     disposable: bool | None = None
+    """Whether it is at a provider of short-lived mailboxes."""
     spamtrap: bool | None = None
+    """Whether it exists to catch senders of spam."""
     verified_at: datetime | None = None
+    """When it was verified, in UTC."""
 
 
 def join(

@@ -1,4 +1,4 @@
-"""What a run tells: how far it is while it lasts, and what it came to."""
+"""What a run reports: its progress, its plan and its outcome."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,38 +9,52 @@ from bulkverify.models import Analysis, JobSnapshot, VerdictCounts
 
 
 class Stage(StrEnum):
-    """What a run, or one part of its list, is busy with."""
+    """What a run, or one part of its list, is doing."""
 
     READING = "reading"
+    """The list is read and split."""
     QUEUED = "queued"
-    """A part waits until its turn has come, or until the account may have one more list."""
+    """A part waits for its turn, or until the account has room for one more list."""
     UPLOADING = "uploading"
+    """A part is uploaded."""
     PREPARING = "preparing"
+    """The service reads a part."""
     STARTING = "starting"
+    """A part is started, which spends its credits."""
     VERIFYING = "verifying"
+    """The service finds verdicts."""
     DOWNLOADING = "downloading"
+    """The results of a part are downloaded."""
     FETCHED = "fetched"
-    """The results of a part are here."""
+    """The results of a part are downloaded."""
     FAILED = "failed"
-    """A part will get no verdicts in this run."""
+    """A part gets no verdicts in this run."""
     JOINING = "joining"
+    """The rows are written with their verdicts."""
     DONE = "done"
+    """The output is complete."""
 
 
 @attrs.frozen(kw_only=True)
 class PartProgress:
-    """How far one part of a list is; `note` says why it does not move, where that is known."""
+    """How far one part of a list is."""
 
     number: int
+    """The number of the part, from 1."""
     addresses: int
+    """The addresses that it holds."""
     stage: Stage = Stage.QUEUED
+    """What the part is doing."""
     job_id: str | None = None
+    """The id of its job; `None` before it is uploaded."""
     snapshot: JobSnapshot | None = None
+    """The last snapshot of its job; `None` before the first."""
     note: str = ""
+    """Why the part does not move, if that is known."""
 
     @property
     def verified(self) -> int:
-        """How many of its addresses have a verdict, as far as the service has told."""
+        """How many of its addresses have a verdict, as far as the service has said."""
         if self.stage in {Stage.DOWNLOADING, Stage.FETCHED}:
             return self.addresses
         if self.stage is not Stage.VERIFYING or self.snapshot is None:
@@ -50,23 +64,20 @@ class PartProgress:
 
 @attrs.frozen(kw_only=True)
 class RunProgress:
-    """How far a run is.
-
-    Attributes:
-        stage: what has just begun or changed.
-        rows: of the list; 0 until it has been read.
-        rows_done: that have been read, or joined with their verdicts.
-        addresses: that are sent and paid for; 0 until the list has been read.
-        part: the part that it is about, if it is about one.
-        parts: all of them, once the list has been split.
-    """
+    """How far a run is."""
 
     stage: Stage
+    """The stage that has just begun or changed."""
     rows: int = 0
+    """The rows of the list; 0 until it has been read."""
     rows_done: int = 0
+    """The rows that have been read, or joined with their verdicts."""
     addresses: int = 0
+    """The addresses that are sent and paid for; 0 until the list has been read."""
     part: PartProgress | None = None
+    """The part that this is about, if it is about one."""
     parts: tuple[PartProgress, ...] = ()
+    """All parts, once the list has been split."""
 
     @property
     def verified(self) -> int:
@@ -76,19 +87,22 @@ class RunProgress:
 
 @attrs.frozen(kw_only=True)
 class RunPlan:
-    """What a run would send and cost: one credit for each of the `addresses`, in so many `parts`.
-
-    Of the `rows`, `duplicates` have an address that an earlier row has, `invalid` hold none that
-    could be one, and `blank` hold nothing: none of them is sent. `short` rows lack cells at their ends.
-    """
+    """What a run would send and cost. Rows that are duplicate, invalid or blank are not sent."""
 
     rows: int
+    """The rows of the list."""
     addresses: int
+    """The distinct addresses that would be sent; each costs one credit."""
     duplicates: int
+    """The rows with an address that an earlier row has."""
     invalid: int
+    """The rows with a text that can't be an address."""
     blank: int
+    """The rows without an address."""
     short: int
+    """The rows with fewer cells than the list has columns."""
     parts: int
+    """The parts that the list would be sent in."""
 
     @property
     def saved(self) -> int:
@@ -98,98 +112,107 @@ class RunPlan:
 
 @attrs.frozen(kw_only=True)
 class PartReport:
-    """One part of a list: what it held, which job it was, and how many credits went into it.
-
-    The addresses of a part first appear in the rows from `first_row` to `last_row`, counted from 1.
-    """
+    """One part of a list that was verified."""
 
     number: int
+    """The number of the part, from 1."""
     addresses: int
+    """The addresses that it held."""
     first_row: int
+    """The row, counted from 1, in which the part's first address first appears."""
     last_row: int
+    """The row, counted from 1, in which the part's last address first appears."""
     job_id: str | None
+    """The id of its job; `None` if it had none."""
     credits: int
+    """The credits that it cost."""
 
 
 @attrs.frozen(kw_only=True)
 class PartFailure:
-    """A part that got no verdicts: which rows it held, and the error with its message.
-
-    `paid` says whether its verification had been started.
-    """
+    """A part that got no verdicts, and the error that was the reason."""
 
     number: int
+    """The number of the part, from 1."""
     addresses: int
+    """The addresses that it held."""
     first_row: int
+    """The row, counted from 1, in which the part's first address first appears."""
     last_row: int
+    """The row, counted from 1, in which the part's last address first appears."""
     job_id: str | None
+    """The id of its job; `None` if it had none."""
     paid: bool
+    """Whether its verification had been started."""
     error: str
+    """The name of the error's class."""
     message: str
+    """The message of the error."""
 
 
 @attrs.frozen(kw_only=True)
 class Durations:
-    """For how many seconds a run was busy with each stage; stages of different parts overlap."""
+    """The seconds that a run spent in each stage. Stages of different parts overlap."""
 
     reading: float = 0.0
+    """Reading and splitting the list."""
     uploading: float = 0.0
+    """Uploading parts."""
     preparing: float = 0.0
+    """Waiting until parts were ready."""
     starting: float = 0.0
+    """Starting parts."""
     verifying: float = 0.0
+    """Waiting until parts were completed."""
     downloading: float = 0.0
+    """Downloading results."""
     joining: float = 0.0
+    """Writing the rows with their verdicts."""
 
 
 @attrs.frozen(kw_only=True)
 class RunReport:
-    """What a run came to.
-
-    Attributes:
-        destination: the output.
-        rows: of the list.
-        written: rows of the output; fewer where only some verdicts were wanted.
-        addresses: distinct ones, each sent and paid for once.
-        duplicates: rows with an address that an earlier row has.
-        invalid: rows with what can't be an address, which was found out here.
-        blank: rows without an address.
-        short: rows with fewer cells than the list has columns; the output has empty ones there.
-        saved: the credits that sending these three would have cost.
-        missing: rows without a verdict, because the service did not return their address or their
-            part failed.
-        verdicts: rows by verdict.
-        flags: rows by flag.
-        credits_spent: by this call.
-        credits_spent_before: by earlier calls.
-        orphans: uploads whose answer was lost with such a call: at most so many lists are on the
-            service that nobody will start; they cost nothing.
-        requests: sent by this client meanwhile.
-        seconds: that this call took.
-        durations: of its stages.
-        parts: of the list.
-        failures: the parts that got no verdicts.
-        already_verified_at: when an earlier call has written this very output; this one has sent
-            and spent nothing.
-    """
+    """The outcome of a run."""
 
     destination: str
+    """The path of the output."""
     rows: int
+    """The rows of the list."""
     written: int
+    """The rows of the output; fewer if only some verdicts were wanted."""
     addresses: int
+    """The distinct addresses; each was sent and paid for once."""
     duplicates: int
+    """The rows with an address that an earlier row has."""
     invalid: int
+    """The rows with a text that can't be an address; none was sent."""
     blank: int
+    """The rows without an address."""
     short: int
+    """The rows with fewer cells than the list has columns; the output has empty cells there."""
     saved: int
+    """The credits that sending duplicates, invalid and blank rows would have cost."""
     missing: int
+    """The rows without a verdict: their part failed, or the service did not return their address."""
     verdicts: VerdictCounts
+    """The rows by verdict."""
     flags: Analysis
+    """The rows by flag."""
     credits_spent: int
+    """The credits that this call spent."""
     credits_spent_before: int
+    """The credits that earlier calls spent."""
     orphans: int
+    """Uploads whose answer was lost. At most so many lists are on the service that are never started; they cost nothing."""
     requests: int
+    """The requests that the client sent during this call."""
     seconds: float
+    """The seconds that this call took."""
     durations: Durations
+    """The seconds of each stage."""
     parts: tuple[PartReport, ...]
+    """The parts of the list."""
     failures: tuple[PartFailure, ...] = ()
+    """The parts that got no verdicts."""
     already_verified_at: datetime | None = None
+    """When an earlier call wrote this output. This call sent and spent nothing."""

@@ -22,11 +22,13 @@ mailboxes.
 from bulkverify.sandbox.drawing import at_random
 from bulkverify.sandbox.faults import Fault, FaultKind
 from bulkverify.sandbox.jobs import Timings
-from bulkverify.sandbox.ledger import Injected, JobBooks, Ledger, Upload
+from bulkverify.sandbox.ledger import Endpoint, Injected, JobBooks, Ledger, Upload
+from bulkverify.sandbox.results import Vendor
 from bulkverify.sandbox.rules import RuleError, make_fault, read_faults
 from bulkverify.sandbox.server import Sandbox
 
 __all__ = [
+    "Endpoint",
     "Fault",
     "FaultKind",
     "Injected",
@@ -36,6 +38,7 @@ __all__ = [
     "Sandbox",
     "Timings",
     "Upload",
+    "Vendor",
     "at_random",
     "make_fault",
     "read_faults",

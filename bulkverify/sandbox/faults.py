@@ -92,49 +92,46 @@ def _kind(value: str) -> FaultKind:
 class Fault:
     """A fault to inject.
 
-    Attributes:
-        kind: what happens to the request.
-        endpoint: which requests it hits; `None` for all that `kind` can hit.
-        job_id: hits only requests about this list.
-        skip: how many of these requests pass unharmed first.
-        every: of the rest, only every n-th is hit: with 5, the fifth, the tenth and so on.
-        rate: of these, the share that is hit at random: with 0.1, about one in ten.
-        times: how often it happens in all; `None` for no end.
-        lasting: once it happens, it hits all requests for so many seconds of the sandbox's clock;
-            they count as one time.
-        delay: how many seconds of the event loop's time pass before it takes effect.
-        status: the HTTP status to answer.
-        body: the body to answer.
-        headers: the headers of the answer.
-        retry_after: the seconds in the `Retry-After` of a `THROTTLE`; `None` for no such header.
-        retry_after_date: write it as a date, by the sandbox's clock.
-        size_bytes: how much too long the answer is.
-        piece_bytes: how much of the answer comes at once.
-        jump: how many seconds the service's dates are off; below 0 for the past.
-
     Raises:
         ValueError: a field has a value that it cannot have.
     """
 
     kind: FaultKind = attrs.field(converter=_kind)
+    """What happens to the request."""
     endpoint: Endpoint | None = attrs.field(default=None)
+    """The requests that it hits; `None` for all that `kind` can hit."""
     job_id: str | None = attrs.field(default=None, validator=allowed.JOB_ID)
+    """It hits only requests about this list."""
     skip: int = attrs.field(default=0, validator=allowed.FROM_0)
+    """How many of these requests pass unharmed first."""
     every: int = attrs.field(default=1, validator=allowed.FROM_1)
+    """Of the rest, only every n-th is hit: with 5, the fifth, the tenth and so on."""
     rate: float = attrs.field(default=1.0, validator=allowed.SHARE)
+    """Of these, the share that is hit at random: with 0.1, about one in ten."""
     times: int | None = attrs.field(default=1, validator=allowed.TIMES)
+    """How often it happens in all; `None` for no end."""
     lasting: float = attrs.field(default=0.0, validator=allowed.SECONDS)
+    """Once it happens, it hits all requests for so many seconds of the sandbox's clock. They count as one time."""
     delay: float = attrs.field(default=0.0, validator=allowed.SECONDS)
+    """The seconds of the event loop's time before it takes effect."""
     status: int = attrs.field(default=502, validator=allowed.STATUS)
+    """The HTTP status of the answer."""
     body: bytes | str = attrs.field(default=_PROXY_PAGE, validator=allowed.TEXT)
+    """The body of the answer."""
     headers: Mapping[str, str] = attrs.field(factory=dict, validator=allowed.TEXTS)
+    """The headers of the answer."""
     retry_after: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(allowed.SECONDS)
     )
+    """The seconds in the `Retry-After` of a `THROTTLE`; `None` for no such header."""
     retry_after_date: bool = attrs.field(default=False, validator=allowed.FLAG)
+    """Write `Retry-After` as a date, by the sandbox's clock."""
     size_bytes: int = attrs.field(default=_HUGE_BYTES, validator=allowed.FROM_1)
+    """How many bytes too long the answer is."""
     piece_bytes: int = attrs.field(default=16, validator=allowed.FROM_1)
+    """How many bytes of the answer come at once."""
     jump: float = attrs.field(default=3600.0, validator=allowed.OFFSET)
+    """How many seconds the service's dates are off; below 0 for the past."""
 
     @endpoint.validator
     def _check_endpoint(self, _: object, value: object) -> None:

@@ -15,18 +15,20 @@ from bulkverify.sandbox.reading import AddressList
 
 @attrs.frozen(kw_only=True)
 class Timings:
-    """How long the service takes, in seconds of the sandbox's clock.
-
-    The `…_per_address` times are added for each row. `start_delay` is how long a started list still
-    shows `ready`; `finishing` is how long it shows `verifying` with nothing pending.
-    """
+    """How long the service takes, in seconds of the sandbox's clock."""
 
     preparing: float = attrs.field(default=2.0, validator=attrs.validators.ge(0))
+    """For how long a list is `preparing`."""
     preparing_per_address: float = attrs.field(default=20e-6, validator=attrs.validators.ge(0))
+    """How much longer it takes for each row."""
     start_delay: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
+    """For how long a started list still shows `ready`."""
     verifying: float = attrs.field(default=10.0, validator=attrs.validators.ge(0))
+    """For how long a list is `verifying`."""
     verifying_per_address: float = attrs.field(default=0.02, validator=attrs.validators.ge(0))
+    """How much longer it takes for each row."""
     finishing: float = attrs.field(default=2.0, validator=attrs.validators.ge(0))
+    """For how long a list shows `verifying` with nothing pending."""
 
 
 @attrs.frozen

@@ -15,44 +15,50 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = get_args(Endpoint)
 
 @attrs.frozen(kw_only=True)
 class Upload:
-    """A list that was accepted; `filename` comes with a file, `title` with rows."""
+    """A list that was accepted, as a file or as rows."""
 
     job_id: str
+    """The id of the list."""
     total: int
+    """Its rows."""
     filename: str | None
+    """The name of its file; `None` for rows."""
     title: str | None
+    """The title of rows; `None` for a file."""
     time: datetime
+    """When it was accepted, by the sandbox's clock."""
 
 
 @attrs.frozen(kw_only=True)
 class Injected:
-    """A fault that took effect: its kind, the request, the list if it was about one, and the time."""
+    """A fault that took effect."""
 
     kind: str
+    """The kind of the fault."""
     endpoint: Endpoint
+    """The endpoint of the request that it hit."""
     job_id: str | None
+    """The list of that request; `None` if it had none."""
     time: datetime
+    """When that was, by the sandbox's clock."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class JobBooks:
-    """What happened to one list.
-
-    Attributes:
-        requests: how many requests about it arrived, by endpoint; its upload does not count.
-        throttled: how many of them were answered 429, by endpoint.
-        faults: how many of them a fault hit, by kind.
-        starts: how often it was started, also by `auto_verify`.
-        downloads: how often its results were downloaded.
-        credits_spent: the credits that it cost.
-    """
+    """Everything that happened to one list."""
 
     requests: Counter[str] = attrs.field(factory=Counter)
+    """Requests about the list by endpoint, without its upload."""
     throttled: Counter[str] = attrs.field(factory=Counter)
+    """Those that were answered 429, by endpoint."""
     faults: Counter[str] = attrs.field(factory=Counter)
+    """Those that a fault hit, by kind."""
     starts: int = 0
+    """Accepted starts, also through `auto_verify`."""
     downloads: int = 0
+    """How often its results were downloaded."""
     credits_spent: int = 0
+    """What the list cost."""
 
     @property
     def polls(self) -> int:
@@ -62,31 +68,28 @@ class JobBooks:
 
 @attrs.define(kw_only=True, eq=False)
 class Ledger:
-    """What happened, for a test to assert.
-
-    Attributes:
-        requests: how many requests arrived, by endpoint, with or without an answer.
-        throttled: how many of them were answered 429, by endpoint.
-        uploads: the lists that were accepted, in order.
-        starts: the ids of the lists that were started, also by `auto_verify`.
-        downloads: the ids of the lists whose results were downloaded.
-        deletes: the ids of the lists that were deleted.
-        verified_addresses: the addresses that were verified one by one, as they were sent.
-        faults: how many injected faults took effect, by kind.
-        injected: each of them, in order.
-        credits_spent: the credits that all of it cost.
-    """
+    """Everything that happened, for a test to assert."""
 
     requests: Counter[str] = attrs.field(factory=Counter)
+    """All requests by endpoint, answered or not."""
     throttled: Counter[str] = attrs.field(factory=Counter)
+    """Requests that were answered 429, by endpoint."""
     uploads: list[Upload] = attrs.field(factory=list)
+    """The accepted lists, in order."""
     starts: list[str] = attrs.field(factory=list)
+    """The ids of started lists, also through `auto_verify`."""
     downloads: list[str] = attrs.field(factory=list)
+    """The ids of downloaded lists."""
     deletes: list[str] = attrs.field(factory=list)
+    """The ids of deleted lists."""
     verified_addresses: list[str] = attrs.field(factory=list)
+    """The addresses that were verified one by one, as they were sent."""
     faults: Counter[str] = attrs.field(factory=Counter)
+    """Faults that took effect, by kind."""
     injected: list[Injected] = attrs.field(factory=list)
+    """Every fault that took effect, in order."""
     credits_spent: int = 0
+    """What everything cost."""
     _jobs: dict[str, JobBooks] = attrs.field(factory=dict, repr=False)
     _paid: Counter[str] = attrs.field(factory=Counter, repr=False)
     _bills: list[Callable[[], Iterable[str]]] = attrs.field(factory=list, repr=False)

@@ -34,12 +34,12 @@ class StillWaitingError(RuntimeError):
 
 
 class VirtualClock:
-    """The time of one event loop; made by `virtual_clock`.
+    """The time of one event loop; made by `virtual_clock`."""
 
-    Attributes:
-        now: the loop's time, in seconds.
-        skipped: how many seconds it has jumped in all.
-    """
+    now: float
+    """The loop's time, in seconds."""
+    skipped: float
+    """How many seconds it has jumped in all."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin at the loop's own time.

@@ -72,13 +72,16 @@ class PollState(RetryCallState):
 
     `attempt_number` counts the polls, `seconds_since_start` is the time since the wait began, and
     `outcome` holds the last `JobSnapshot`, or the error that came in its place.
-
-    Attributes:
-        now: the event loop's time.
-        snapshot: the latest snapshot, also when the last poll failed.
-        progress: how the counter has moved, also before this wait; `None` while nothing is verified.
-        failures: how many polls have failed in a row.
     """
+
+    now: float
+    """The event loop's time."""
+    snapshot: JobSnapshot | None
+    """The latest snapshot, also when the last poll failed."""
+    progress: Progress | None
+    """How the counter has moved, also before the wait; `None` while nothing is verified."""
+    failures: int
+    """How many polls in a row have failed."""
 
     # Here, because tenacity's own constructor would set them anew for every poll.
     retry_object = _UNUSED
