@@ -168,7 +168,7 @@ class Account:
         verdict, flags = judge(address)
         user, _, domain = normal.rpartition("@")
         return {
-            "result": verdict.name.lower(),
+            "result": verdict,
             "message": answers.VERDICT_MESSAGES[verdict],
             "email": address,
             "user": user,

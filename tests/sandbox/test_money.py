@@ -144,9 +144,9 @@ async def test_requests_are_counted_by_endpoint(caller: Caller) -> None:
 @pytest.mark.parametrize(
     ("address", "result", "accept_all", "flags"),
     [
-        ("support@bouncify.io", "accept_all", 1, {"role"}),
+        ("support@bouncify.io", "accept-all", 1, {"role"}),
         ("deliverable@gmail.com", "deliverable", 0, {"free_email"}),
-        ("accept-all@example.com", "accept_all", 1, set()),
+        ("accept-all@example.com", "accept-all", 1, set()),
         ("unknown+1@mailinator.com", "unknown", 2, {"disposable"}),
         ("spamtrap@example.com", "undeliverable", 0, {"spamtrap"}),
         ("nobody", "undeliverable", 0, set()),
