@@ -34,7 +34,7 @@ from bulkverify.waiting.scheduler import scheduler_of
 from tests.chaos.books import Books
 from tests.chaos.clock import JumpingLoop
 from tests.chaos.people import Person
-from tests.chaos.weather import Nobody, Staff, faults_at_random
+from tests.chaos.weather import NoStaff, Staff, faults_at_random
 
 SEED: Final = 1
 CLIENTS: Final = 2
@@ -198,7 +198,7 @@ class Service:
     """The sandbox, here or elsewhere; `forget` makes it forget what is over."""
 
     url: str
-    staff: Staff | Nobody
+    staff: Staff | NoStaff
     forget: Callable[[], None] = lambda: None
 
 
@@ -248,7 +248,7 @@ def _elsewhere(load: Load) -> Iterator[Service]:
         assert process.stdin is not None  # noqa: S101 - it is a pipe
         assert process.stdout is not None  # noqa: S101 - likewise
         try:
-            yield Service(process.stdout.readline().strip(), Nobody())
+            yield Service(process.stdout.readline().strip(), NoStaff())
         finally:
             process.stdin.close()
 

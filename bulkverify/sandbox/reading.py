@@ -21,7 +21,7 @@ _ADDRESS_NAMES: Final = frozenset(
 _VERDICTS: Final = tuple(Verdict)
 _PLACE: Final = {verdict: place for place, verdict in enumerate(_VERDICTS)}
 # The event loop gets a turn after each slice of so many rows. A thread would hold the interpreter lock
-# all the same, and would have to be waited for on closing.
+# too, and closing would have to wait for it.
 _SLICE: Final = 500
 
 

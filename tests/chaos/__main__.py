@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --seeds 5`: storms of thousands of jobs, and whether every promise was kept."""
+"""`python -m tests.chaos --seeds 5`: storms of thousands of jobs, and the promises they break."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from .storm import storm
 
 
 def main() -> int:
-    """Let the storms pass one after the other; 1 if a promise was not kept."""
+    """Run the storms one after the other; return 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="how many storms")
     parser.add_argument("--first", type=int, default=1, help="the seed of the first")

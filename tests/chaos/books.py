@@ -1,4 +1,4 @@
-"""What came of a storm: what everybody saw, what broke a promise, and how often who asked."""
+"""The books of a storm: outcomes, broken promises, and requests a minute."""
 
 import asyncio
 from collections import Counter, defaultdict, deque
@@ -26,8 +26,8 @@ class WatchfulLedger(Ledger):
     _moments: defaultdict[str, deque[float]] = attrs.field(factory=lambda: defaultdict(deque))
 
     def note_request(self, endpoint: Endpoint, job_id: str | None) -> None:
-        """Write down that a request has arrived."""
-        # The zero-argument form does not know the class that attrs has made anew.
+        """Count a request that has arrived."""
+        # attrs replaces the class, which super() without arguments does not know.
         Ledger.note_request(self, endpoint, job_id)
         moments, now = self._moments[endpoint], self.clock.now()
         moments.append(now)
@@ -38,13 +38,13 @@ class WatchfulLedger(Ledger):
 
 @attrs.define
 class Books:
-    """What the clients' side knows.
+    """What the clients know.
 
     Attributes:
         outcomes: how the jobs and runs ended.
         waits: how the waits ended.
         paid_for: the addresses of lists that completed, and so were paid once.
-        broken: the promises that were not kept; there should be none.
+        broken: the promises that were broken; there should be none.
     """
 
     outcomes: Counter[str] = attrs.field(factory=Counter)
@@ -53,11 +53,11 @@ class Books:
     broken: list[str] = attrs.field(factory=list)
 
     def check(self, kept: bool, otherwise: str) -> None:  # noqa: FBT001 - like an assertion
-        """Write down a promise that was not kept."""
+        """Note a promise that was broken."""
         if not kept:
             self.broken.append(otherwise)
 
     def check_time(self, began: float, allowed: float, what: str) -> None:
-        """Write down what took longer than it may."""
+        """Note what took longer than allowed."""
         took = asyncio.get_running_loop().time() - began
         self.check(took <= allowed + LATE, f"{what}: {took:.2f} s where {allowed:.2f} are allowed")

@@ -1,19 +1,19 @@
-"""An event loop whose clock jumps over all waiting, while its sockets and threads are real."""
+"""An event loop whose clock jumps over waits; its sockets and threads are real."""
 
 import asyncio
 import selectors
 from collections.abc import Callable
 from typing import Any
 
-# A hair more than asked for, so that rounding can't leave the next timer just out of reach.
+# Jump a little further than asked, so that rounding cannot leave the next timer not due.
 _HAIR = 1e-9
 _GRACE = 0.0002
-"""What is on its way over loopback gets so many real seconds to arrive before the clock jumps."""
+"""How many real seconds bytes on loopback get to arrive before the clock jumps."""
 _LOOK_AGAIN = 0.01
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Waits for nothing but threads and what is on its way."""
+    """Waits only for threads and for bytes on their way."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """A loop that begins at 0 and takes no time for what it waits for."""
+    """A loop whose time begins at 0 and whose waits take no real time."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -44,7 +44,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     def run_in_executor(  # type: ignore[override]
         self,
-        executor: Any,  # noqa: ANN401 - handed on
+        executor: Any,  # noqa: ANN401 - passed on
         func: Callable[..., Any],
         *args: Any,  # noqa: ANN401 - likewise
     ) -> Any:  # noqa: ANN401 - likewise
@@ -54,7 +54,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         return future
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        # From Python 3.12 on that has a limit, which the clock would jump to.
+        # From Python 3.12 on this has a timeout, which the clock would jump to.
         self._jumping.threads_at_work += 1
         try:
             await super().shutdown_default_executor(*(() if timeout is None else (timeout,)))

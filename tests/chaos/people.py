@@ -1,4 +1,4 @@
-"""Programs that use the client as people write them: impatient, cancelled in the middle, with bugs of their own."""
+"""Programs that use the client as people do: impatient, cancelled, and with bugs."""
 
 import asyncio
 import csv
@@ -36,7 +36,7 @@ from bulkverify.service.retrying import LONGEST_RETRY_AFTER
 from bulkverify.service.timeouts import ORDINARY_SECONDS
 
 from .books import Books
-from .weather import Nobody, Staff
+from .weather import NoStaff, Staff
 
 T = TypeVar("T")
 
@@ -51,27 +51,27 @@ _MANNERS = {"patient": 4, "impatient": 3, "cancelled": 2, "raising": 2, "watchin
 
 
 class CallbackError(Exception):
-    """What a callback with a bug raises."""
+    """A callback with a bug raises it."""
 
 
 class GaveUpError(Exception):
-    """It has gone wrong for so long that no program would go on."""
+    """A call has failed for so long that no program would go on."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Person:
-    """Somebody with a list, and habits that chance decides."""
+    """A user with a list and random habits."""
 
     number: str
     client: Client
     others: list[Client]
     chance: random.Random
     books: Books
-    staff: Staff | Nobody
+    staff: Staff | NoStaff
     folder: Path
 
     def addresses(self, count: int) -> list[str]:
-        """Make addresses that nobody else has."""
+        """Make addresses that no other list has."""
         return [
             f"{VERDICTS[n % len(VERDICTS)]}+{self.number}.{n}@example.com" for n in range(count)
         ]
@@ -84,7 +84,7 @@ class Person:
             outcome = await self._whole_way(addresses)
         except (JobFailedError, JobCancelledError) as error:
             ended = error.job_id in self.staff.ended
-            self.books.check(ended, f"{self.number}: nobody had ended it, but {error!r}")
+            self.books.check(ended, f"{self.number}: the staff had not ended it, but {error!r}")
             outcome = "ended by the service"
         except UploadUncertainError:
             outcome = "uncertain with auto_verify, left alone"
@@ -92,7 +92,7 @@ class Person:
             outcome = "given up"
         except (BulkVerifyError, OSError) as error:
             self.books.check(False, f"{self.number}: {error!r}")  # noqa: FBT003 - it is not kept
-            outcome = "an error that nobody expected"
+            outcome = "an unexpected error"
         self.books.outcomes[outcome] += 1
 
     async def _whole_way(self, addresses: list[str]) -> str:
@@ -108,7 +108,7 @@ class Person:
                 return "started and left"
         await self._wait(job, JobStatus.COMPLETED)
         self.books.paid_for += addresses
-        if self.chance.random() < 0.2:  # another process fetches what this one had verified
+        if self.chance.random() < 0.2:  # another process fetches the results
             job = self.chance.choice(self.others).job(job.id)
         await self._fetch(job, addresses)
         if self.chance.random() < 0.3:
@@ -121,7 +121,7 @@ class Person:
             try:
                 return await self.client.upload(addresses, auto_verify=automatic)
             except UploadUncertainError:
-                if automatic:  # it may be verified, and paid for, right now
+                if automatic:  # it may be verified and paid for by now
                     raise
                 return await self.client.upload(addresses)
 
@@ -129,7 +129,7 @@ class Person:
 
     async def _start(self, job: Job) -> None:
         async def start() -> None:
-            # A request that was delayed for longer than its caller waited may start it meanwhile.
+            # A delayed request whose caller has given up may have started it.
             with suppress(AlreadyStartedError):
                 await job.start()
 
@@ -155,7 +155,7 @@ class Person:
     async def _persist(
         self, act: Callable[[], Awaitable[T]], *, but: type[BaseException] | None = None
     ) -> T:
-        """Do it again until it succeeds, as long as the failure is one that passes."""
+        """Repeat a call until it succeeds, while its errors are temporary."""
         for _ in range(MOST_ATTEMPTS):
             try:
                 return await act()
@@ -204,7 +204,7 @@ class Person:
         self.books.check(not wrong, f"{self.number}: wrong verdicts {wrong[:3]}")
 
     async def _wait(self, job: Job, status: JobStatus) -> None:
-        """Wait in one manner after the other until one of them gets there."""
+        """Wait in one manner after another until the status is there."""
         for _ in range(MOST_WAITS):
             (manner,) = self.chance.choices(list(_MANNERS), list(_MANNERS.values()))
             try:
@@ -256,7 +256,7 @@ class Person:
                 changes -= 1
                 if not changes or satisfies(snapshot.status, status):
                     return snapshot
-        if job.id in self.staff.ended:  # watching ends with a bad end as with a good one
+        if job.id in self.staff.ended:  # watching ends with any end
             return await wait_until(job, JobStatus.COMPLETED, timeout=PATIENT)
         return job.snapshot
 
@@ -286,7 +286,7 @@ class Person:
             self.books.check_time(began, timeout, f"{self.number}: a wait")
 
     async def _break_off(self, call: Coroutine[Any, Any, T], after: float) -> T | None:
-        """Cancel something in the middle; what it came to if it was quicker."""
+        """Cancel a call after a while; return its result if it was faster."""
         task = asyncio.create_task(call)
         await asyncio.wait({task}, timeout=after)
         if not task.done():

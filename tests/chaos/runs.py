@@ -1,4 +1,4 @@
-"""Whole runs by `verify_list`, cancelled and gone on with."""
+"""Runs of `verify_list` that are cancelled and continued."""
 
 import asyncio
 import csv
@@ -23,7 +23,7 @@ TIMEOUT = 2 * 3600.0
 
 @attrs.define(kw_only=True, eq=False)
 class Run(Person):
-    """Somebody with a list of several parts, whose program is stopped now and then."""
+    """A user with a list of several parts, whose program is sometimes stopped."""
 
     async def see_through(self) -> None:
         """Make the same call until the output is there."""
@@ -51,7 +51,7 @@ class Run(Person):
         self._clear_away(completed="completed" in outcome)
 
     async def _call(self, largest: int, *, hasty: bool) -> RunReport | BulkVerifyError | None:
-        """Make the call once; nothing if it is cancelled."""
+        """Make the call once; return `None` if it is cancelled."""
         call = verify_list(
             self.client,
             self.folder / f"{self.number}.source.csv",
@@ -70,7 +70,7 @@ class Run(Person):
             return error
 
     def _is_lost(self, error: BulkVerifyError) -> bool:
-        """Whether a part has been paid for, and then the service has put an end to it."""
+        """Tell whether the service has ended a part that was paid for."""
         if isinstance(error, IncompleteRunError):
             return any(part.paid and part.job_id in self.staff.ended for part in error.failures)
         if isinstance(error, JobFailedError | JobCancelledError):
@@ -93,7 +93,7 @@ class Run(Person):
         self.books.check(right, f"{self.number}: wrong verdicts")
 
     def _clear_away(self, *, completed: bool) -> None:
-        """Remove what belongs to the run; where it completed, that is its list, its output and the note."""
+        """Remove the files of the run; a completed run leaves its list, its output and the note."""
         note = self.folder / f".{self.number}.out.csv.done"
         self.books.check(
             note.exists() == completed, f"{self.number}: the note is not as it should be"

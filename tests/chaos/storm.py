@@ -1,4 +1,4 @@
-"""One storm: many people at one account under every fault at once, and what must hold all the same."""
+"""One storm: many users of one account under every fault at once, and the promises that must hold."""
 
 import asyncio
 import gc
@@ -26,17 +26,17 @@ from .weather import Staff, faults_at_random
 
 LIMIT = 120
 SHARES = (60, 36, 24)
-"""What each client may have of the account's requests a minute: they know of each other."""
+"""How the clients share the account's requests a minute."""
 
-_IN_MEMORY = "/dev/shm"  # noqa: S108 - the folder in there is nobody else's
+_IN_MEMORY = "/dev/shm"  # noqa: S108 - with a folder of its own
 
 AT_ONCE = 2
-"""For each request a minute, so many people of a client are at work at the same time."""
+"""How many users of a client work at once, for each request a minute."""
 
 
 @attrs.frozen(kw_only=True)
 class Summary:
-    """What a storm came to; `broken` says which promises were not kept."""
+    """The result of a storm; `broken` has the promises that were broken."""
 
     seed: int
     jobs: int
@@ -49,16 +49,16 @@ class Summary:
 
     @property
     def broken(self) -> list[str]:
-        """The promises that were not kept; there should be none."""
+        """The promises that were broken; there should be none."""
         return self.books.broken
 
     @property
     def refused(self) -> int:
-        """How many requests the sandbox's own limiter has turned away."""
+        """How many requests the sandbox's own limiter has refused."""
         return self.ledger.throttled.total() - self.ledger.faults[FaultKind.THROTTLE]
 
     def __str__(self) -> str:
-        """Tell it in a few lines."""
+        """Sum it up in a few lines."""
         ledger, paid = self.ledger, self.ledger.paid
 
         counts = ", ".join(
@@ -152,11 +152,11 @@ async def _storm(seed: int, *, jobs: int, runs: int, folder: Path) -> Summary:
         async with asyncio.TaskGroup() as group:
             for number in range(max(jobs, runs)):
                 if number < jobs:
-                    somebody, room = person(Person, number)
-                    group.create_task(in_turn(somebody.see_a_list_through, room))
+                    user, room = person(Person, number)
+                    group.create_task(in_turn(user.see_a_list_through, room))
                 if number < runs:
-                    somebody, room = person(Run, number)
-                    group.create_task(in_turn(somebody.see_through, room))
+                    user, room = person(Run, number)
+                    group.create_task(in_turn(user.see_through, room))
         at_work.cancel()
         with suppress(asyncio.CancelledError):
             await at_work
@@ -178,7 +178,7 @@ async def _storm(seed: int, *, jobs: int, runs: int, folder: Path) -> Summary:
 
 
 def _check_books(ledger: WatchfulLedger, books: Books) -> None:
-    """Compare what the service has been paid with what everybody got."""
+    """Compare the credits spent with the results that the users got."""
     paid = ledger.paid
     books.check(not ledger.paid_twice, f"paid twice: {ledger.paid_twice[:5]}")
     unpaid = [address for address in books.paid_for if paid[address] != 1]
@@ -191,7 +191,7 @@ def _check_books(ledger: WatchfulLedger, books: Books) -> None:
 
 
 def _check_clients(clients: list[Client], books: Books) -> None:
-    """See that nobody is waited for when nobody waits."""
+    """Check that a client without waiters keeps nothing."""
     for client in clients:
         scheduler = scheduler_of(client.job("any"))
         kept = {
@@ -208,7 +208,7 @@ def _check_clients(clients: list[Client], books: Books) -> None:
 def _scratch() -> Iterator[Path]:
     """Give a folder for everything, also for what is temporary."""
     known = tempfile.tempdir
-    # What is safe on its disk is for other tests; here thousands of files would wait for it.
+    # In memory: syncing thousands of files to a disk takes too long.
     where = _IN_MEMORY if Path(_IN_MEMORY).is_dir() else None
     with tempfile.TemporaryDirectory(prefix="chaos-", dir=where) as folder:
         tempfile.tempdir = folder
@@ -221,7 +221,7 @@ def _scratch() -> Iterator[Path]:
 def _descriptors() -> Counter[str]:
     found: Counter[str] = Counter()
     for link in list(Path("/proc/self/fd").iterdir()):
-        with suppress(OSError):  # the one that lists them is gone by now
+        with suppress(OSError):  # the descriptor of this listing is closed by now
             found[str(link.readlink()).partition(":")[0]] += 1
     return found
 

@@ -18,7 +18,7 @@ def test_the_clock_does_not_jump_over_a_thread_that_ends_after_everything_else()
         loop = asyncio.get_running_loop()
         working = loop.run_in_executor(None, work)
         begun.wait()
-        working.cancel()  # which a thread takes no notice of
+        working.cancel()  # which does not stop the thread
         return loop.time()
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:

@@ -1,4 +1,4 @@
-"""What storms have found, each by itself."""
+"""The faults that storms have found, each alone."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -44,9 +44,7 @@ async def test_a_lagging_replica_does_not_hide_that_a_download_was_cut_off(tmp_p
 
 @pytest.mark.parametrize("name", ["Date", "date"])
 @pytest.mark.parametrize("ours", [datetime(2024, 7, 19, hour, tzinfo=UTC) for hour in (5, 9, 23)])
-def test_a_pause_until_a_date_goes_by_the_clock_of_who_asks_for_it(
-    name: str, ours: datetime
-) -> None:
+def test_a_pause_until_a_date_goes_by_the_clock_of_the_service(name: str, ours: datetime) -> None:
     headers = {name: HOURS_AGO, "Retry-After": HALF_A_MINUTE_LATER}
     assert retry_after(headers, now=ours) == 30
 
@@ -63,7 +61,7 @@ async def test_no_pause_that_a_service_asks_for_keeps_a_wait_from_its_job() -> N
 
 @pytest.mark.asyncio
 @pytest.mark.looptime
-async def test_those_who_give_up_while_the_budget_is_short_are_forgotten() -> None:
+async def test_jobs_without_waiters_are_forgotten_while_the_budget_is_short() -> None:
     async with ScriptedClient(lambda _: seen("verifying"), requests_per_minute=10) as client:
 
         async def give_up(number: int) -> None:
@@ -113,7 +111,7 @@ async def test_a_poll_that_is_cancelled_before_it_begins_gives_its_room_back() -
             task = asyncio.create_task(wait_until(client.job(JOB_ID)))
             await asyncio.sleep(0)
             task.cancel()
-            scheduler._wake_up()  # the poll's task is made, and has its first turn after that
+            scheduler._wake_up()  # the poll's task now exists, and has not had its first turn
             await asyncio.wait({task})
         assert not scheduler._asking
         with pytest.raises(WaitTimeoutError):

@@ -1,4 +1,4 @@
-"""What the service does to its clients: faults of every kind at random, and a staff that ends lists."""
+"""A rough service: random faults of every kind, and a staff that ends lists."""
 
 import asyncio
 import random
@@ -10,17 +10,17 @@ from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
 
 JUST_TOO_LARGE = 1_100_000
 SERVER_GIVES_UP = 100.0
-"""Seconds that a request hangs: longer than any client waits for it."""
+"""How many seconds a request hangs, which is longer than any client waits."""
 
 ENDLESS_SECONDS = 1200.0
-"""After so long the staff notices a list that never completes, and cancels it."""
+"""After how many seconds the staff cancels a list that never completes."""
 
 _LOOKS_EVERY = 120.0
 _ENDED_BY_HAND = 0.002
 
 
 def faults_at_random(chance: random.Random) -> list[Fault]:
-    """Draw how likely each fault is; together they hit about every sixth request."""
+    """Draw the rate of each fault; together they hit about every sixth request."""
     kind = FaultKind
     usual: list[tuple[float, Fault]] = [
         *((0.006, _always(kind.ANSWER, status=status)) for status in (500, 502, 503)),
@@ -59,9 +59,9 @@ def _always(kind: FaultKind, **options: object) -> Fault:
 
 
 class Staff:
-    """Changes how long everything takes, ends a few lists without a word, and cancels those that never end.
+    """Changes how long everything takes, ends a few lists, and cancels those that never end.
 
-    `ended` has the ids of the lists that it has put an end to.
+    `ended` has the ids of the lists that it has ended.
     """
 
     def __init__(self, sandbox: Sandbox, chance: random.Random) -> None:
@@ -75,7 +75,7 @@ class Staff:
         return job_id not in self._account._jobs
 
     async def work(self) -> None:
-        """Go on until cancelled."""
+        """Work until cancelled."""
         while True:
             self._set_pace()
             self._end_some()
@@ -104,11 +104,11 @@ class Staff:
                 self.ended.add(job.job_id)
 
 
-class Nobody:
-    """The staff of a service that leaves every list alone."""
+class NoStaff:
+    """The staff of a service that ends no list."""
 
     ended: frozenset[str] = frozenset()
 
     def knows_not(self, job_id: str) -> bool:
-        """Tell whether there is no such list: nobody to ask."""
+        """Tell whether there is no such list, which is unknown here."""
         return bool(job_id)

@@ -1,4 +1,4 @@
-"""A bare HTTP client of the sandbox, so that its tests don't depend on the SDK's own."""
+"""A plain HTTP client of the sandbox; its tests do not depend on the SDK."""
 
 import asyncio
 import csv
@@ -14,7 +14,7 @@ from bulkverify.sandbox import Sandbox
 
 
 @attrs.frozen(kw_only=True)
-class Answer:
+class Response:
     status: int
     reason: str | None
     headers: Mapping[str, str]
@@ -49,12 +49,12 @@ class Caller:
         body: object = None,
         data: object = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         params = {"apikey": self.sandbox.api_key, **(params or {})}
         async with self.session.request(
             method, self.sandbox.url + path, params=params, json=body, data=data, headers=headers
         ) as response:
-            return Answer(
+            return Response(
                 status=response.status,
                 reason=response.reason,
                 headers=response.headers,
@@ -63,7 +63,7 @@ class Caller:
 
     async def send_file(
         self, content: str | bytes, *, filename: str = "list.csv", **fields: str
-    ) -> Answer:
+    ) -> Response:
         form = aiohttp.FormData()
         for name, value in fields.items():
             form.add_field(name, value)
@@ -71,12 +71,12 @@ class Caller:
         form.add_field("local_file", io.BytesIO(raw), filename=filename, content_type="text/csv")
         return await self.ask("POST", "/bulk", data=form)
 
-    async def send_rows(self, *rows: object, **others: object) -> Answer:
+    async def send_rows(self, *rows: object, **others: object) -> Response:
         return await self.ask("POST", "/bulk", body={"emails": rows, **others})
 
     async def until_asked(self, endpoint: str, times: int = 1) -> None:
-        """Give way until so many requests have arrived."""
-        while self.sandbox.ledger.requests[endpoint] < times:  # noqa: ASYNC110 - the service says nothing
+        """Yield to the loop until so many requests have arrived."""
+        while self.sandbox.ledger.requests[endpoint] < times:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
 
     async def upload(self, content: str | bytes, **fields: str) -> str:
@@ -90,14 +90,14 @@ class Caller:
         assert answer.status == 200, answer.content
         return answer.body
 
-    async def start(self, job_id: str) -> Answer:
+    async def start(self, job_id: str) -> Response:
         return await self.ask("PATCH", f"/bulk/{job_id}", body={"action": "start"})
 
-    async def download(self, job_id: str, *wanted: str) -> Answer:
+    async def download(self, job_id: str, *wanted: str) -> Response:
         body = {"filterResult": wanted} if wanted else None
         return await self.ask("POST", "/download", {"jobId": job_id}, body)
 
-    async def delete(self, job_id: str) -> Answer:
+    async def delete(self, job_id: str) -> Response:
         return await self.ask("DELETE", f"/bulk/{job_id}")
 
     async def bring(self, content: str | bytes, status: str) -> str:

@@ -1,4 +1,4 @@
-"""Answers that are not what they should be: wrong counters, endless lists, and bodies of the worst sort."""
+"""Wrong answers: false counters, endless lists, and bodies that are too long."""
 
 import json
 import zlib
@@ -25,7 +25,7 @@ async def test_counters_can_be_wrong(
 ) -> None:
     job_id = await caller.bring(LIST, "ready")
     caller.sandbox.inject(Fault(kind=FaultKind(f"counters_{kind}")))
-    assert "verified" not in await caller.status(job_id)  # what has no counters is not hit
+    assert "verified" not in await caller.status(job_id)  # a status without counters is not hit
     await caller.start(job_id)
     caller.sandbox.advance(6.9)
     said = await caller.status(job_id)
@@ -77,9 +77,7 @@ async def test_an_answer_can_come_a_few_bytes_at_a_time(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("kind", [FaultKind.HUGE, FaultKind.BOMB])
-async def test_an_answer_can_be_far_too_large_and_true_all_the_same(
-    caller: Caller, kind: FaultKind
-) -> None:
+async def test_an_answer_can_be_true_and_far_too_large(caller: Caller, kind: FaultKind) -> None:
     job_id = await caller.bring(LIST, "ready")
     caller.sandbox.inject(Fault(kind=kind, size_bytes=3_000_001))
     async with aiohttp.ClientSession(auto_decompress=False) as session:
@@ -94,7 +92,7 @@ async def test_an_answer_can_be_far_too_large_and_true_all_the_same(
     assert said == await caller.status(job_id)
 
 
-async def test_a_client_that_will_not_read_it_leaves_no_trace(caller: Caller) -> None:
+async def test_a_client_that_does_not_read_such_an_answer_leaves_no_trace(caller: Caller) -> None:
     caller.sandbox.inject(Fault(kind=FaultKind.HUGE, size_bytes=1024**3))
     async with caller.session.get(f"{caller.sandbox.url}/info?apikey=sandbox") as response:
         await response.content.readany()
@@ -130,7 +128,7 @@ async def test_the_books_tell_of_each_list(caller: Caller) -> None:
     )
 
 
-async def test_the_books_log_every_fault_and_who_was_paid_twice(caller: Caller) -> None:
+async def test_the_books_list_every_fault_and_the_addresses_paid_twice(caller: Caller) -> None:
     job_id = await caller.bring("a@example.com\nb@example.com\na@example.com\n", "verifying")
     caller.sandbox.inject(Fault(kind=FaultKind.STALE))
     caller.sandbox.inject(Fault(kind=FaultKind.ANSWER))

@@ -1,4 +1,4 @@
-"""The way of a list, told by every endpoint that has a part in it."""
+"""A list from its upload to its results, by every endpoint."""
 
 import json
 from pathlib import Path
@@ -114,7 +114,7 @@ async def test_a_list_with_auto_verify_starts_by_itself(
 
 
 @pytest.mark.parametrize("value", ["false", "1", ""])
-async def test_any_other_auto_verify_is_a_no(caller: Caller, value: str) -> None:
+async def test_any_other_auto_verify_starts_nothing(caller: Caller, value: str) -> None:
     job_id = await caller.upload(LIST, auto_verify=value)
     caller.sandbox.advance(1000)
     assert (await caller.status(job_id))["status"] == "ready"

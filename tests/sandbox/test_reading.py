@@ -98,7 +98,7 @@ def test_a_list_without_an_address_is_read_but_not_usable(content: str) -> None:
 def test_what_is_no_list_is_refused(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "bulkverify.sandbox.reading.judge", lambda _: (Verdict.DELIVERABLE, 0)
-    )  # only quicker
+    )  # only faster
     with pytest.raises(UnusableListError):
         read(content)
 
@@ -133,7 +133,7 @@ def test_rows_become_columns_in_the_order_of_first_appearance() -> None:
 @pytest.mark.parametrize(
     "rows", [[], ["a@x.com"], [{"email": "a@x.com"}, None], [{"email": "a@x.com"}] * 500_001]
 )
-def test_rows_that_are_none_are_refused(rows: list[object]) -> None:
+def test_rows_that_are_not_mappings_are_refused(rows: list[object]) -> None:
     with pytest.raises(UnusableListError):
         run(read_rows(rows))
 

@@ -1,4 +1,4 @@
-"""Every text with which the service says no."""
+"""Every refusal of the service."""
 
 from collections.abc import AsyncIterator
 

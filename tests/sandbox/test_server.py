@@ -78,7 +78,7 @@ async def test_there_is_no_other_vendor() -> None:
         Sandbox(vendor="acme")  # type: ignore[arg-type]
 
 
-async def test_it_closes_at_once_whatever_is_in_progress() -> None:
+async def test_it_closes_at_once_with_requests_in_progress() -> None:
     loop = asyncio.get_running_loop()
     async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
         session._retry_connection = False

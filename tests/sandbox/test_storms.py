@@ -1,4 +1,4 @@
-"""Which requests are hit, and when: every so manieth, at random, for a while."""
+"""Which requests a fault hits: every n-th, at random, for a while."""
 
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -29,7 +29,7 @@ async def statuses(caller: Caller, count: int) -> list[int]:
         ({"rate": 1, "times": 2}, [1, 2]),
     ],
 )
-async def test_a_fault_can_hit_every_so_manieth(
+async def test_a_fault_can_hit_every_nth_request(
     caller: Caller, options: dict[str, Any], hit: list[int]
 ) -> None:
     caller.sandbox.inject(Fault(kind=FaultKind.ANSWER, **options))
@@ -60,7 +60,7 @@ async def test_a_storm_may_say_when_to_come_back(caller: Caller) -> None:
     assert (await caller.ask("GET", "/info")).headers["Retry-After"] == "7.5"
 
 
-async def test_it_may_say_so_as_a_date_by_a_clock_that_is_wrong(caller: Caller) -> None:
+async def test_a_storm_may_give_a_date_by_a_wrong_clock(caller: Caller) -> None:
     options: dict[str, Any] = {"retry_after": 60, "retry_after_date": True}
     for jump in (0, 86400, -86400):
         caller.sandbox.inject(Fault(kind=FaultKind.CLOCK_JUMP, jump=jump))
@@ -89,7 +89,7 @@ async def test_one_start_in_five_is_lost_after_the_work(caller: Caller) -> None:
     assert caller.sandbox.ledger.starts == jobs
 
 
-async def test_what_goes_wrong_at_random_is_the_same_again_with_the_seed(serve: Serve) -> None:
+async def test_the_seed_decides_which_requests_are_hit_at_random(serve: Serve) -> None:
     found = []
     for seed in (1, 1, 2):
         rates = at_random({"answer": 0.5, "throttle": {"credits": 0.3, "status": 1}})
@@ -101,7 +101,7 @@ async def test_what_goes_wrong_at_random_is_the_same_again_with_the_seed(serve: 
     assert 3 < found[0].count(429) < 20
 
 
-async def test_a_seed_that_nobody_chose_can_be_asked_for() -> None:
+async def test_a_sandbox_without_a_seed_draws_one_and_tells_it() -> None:
     first, second = Sandbox(), Sandbox()
     assert first.seed != second.seed
     assert Sandbox(seed=5).seed == 5
@@ -114,6 +114,6 @@ async def test_rates_that_make_no_sense_are_refused(rates: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("options", [{"every": 0}, {"rate": 2}, {"rate": -1}, {"lasting": -1}])
-async def test_a_measure_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
+async def test_a_number_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         Fault(kind=FaultKind.DROP, **options)

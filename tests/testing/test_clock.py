@@ -1,4 +1,4 @@
-"""Time jumps, and nothing that is under way is left behind."""
+"""Time jumps, and never past work in progress."""
 
 import asyncio
 import socket
@@ -128,7 +128,7 @@ async def test_a_name_is_looked_up_in_a_thread(sandbox: Sandbox, clock: VirtualC
     assert clock.skipped < 60
 
 
-async def test_a_thread_of_somebody_elses_can_wake_the_loop(clock: VirtualClock) -> None:
+async def test_a_thread_that_is_not_the_loops_can_wake_it(clock: VirtualClock) -> None:
     loop, event = asyncio.get_running_loop(), asyncio.Event()
     thread = threading.Timer(0.05, lambda: loop.call_soon_threadsafe(event.set))
     thread.start()
@@ -137,7 +137,7 @@ async def test_a_thread_of_somebody_elses_can_wake_the_loop(clock: VirtualClock)
     assert clock.skipped == 0
 
 
-async def test_others_may_take_a_moment(clock: VirtualClock) -> None:
+async def test_another_process_may_take_a_moment(clock: VirtualClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
@@ -158,7 +158,7 @@ async def test_others_may_take_a_moment(clock: VirtualClock) -> None:
     assert clock.skipped == 0
 
 
-async def test_others_who_take_longer_are_overtaken(clock: VirtualClock) -> None:
+async def test_the_clock_jumps_over_another_process_that_takes_longer(clock: VirtualClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.getsockname()[1])
         with pytest.raises(TimeoutError):
@@ -169,7 +169,7 @@ async def test_others_who_take_longer_are_overtaken(clock: VirtualClock) -> None
     assert clock.skipped == pytest.approx(HOURS, abs=1)
 
 
-async def test_whoever_reads_slowly_holds_up_nobody(clock: VirtualClock) -> None:
+async def test_a_reader_that_pauses_does_not_hold_up_the_clock(clock: VirtualClock) -> None:
     async def flood(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -186,20 +186,20 @@ async def test_whoever_reads_slowly_holds_up_nobody(clock: VirtualClock) -> None
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
         session.get(f"http://127.0.0.1:{runner.addresses[0][1]}/") as response,
     ):
-        await asyncio.sleep(30 * HOURS)  # the pipe is full, and nobody reads
+        await asyncio.sleep(30 * HOURS)  # the pipe is full, and not read
         assert clock.skipped >= 30 * HOURS - 1
         assert len(await response.read()) == 200 * 65536
     await runner.cleanup()
 
 
 def ahead() -> tuple[float, float]:
-    """Tell between what the loop's time is ahead of the machine's, however long it takes to look."""
+    """Return bounds for how far the loop's time is ahead of the machine's."""
     before = time.monotonic()
     now = asyncio.get_running_loop().time()
     return now - time.monotonic(), now - before
 
 
-async def test_afterwards_time_passes_as_it_does_elsewhere_and_never_goes_back() -> None:
+async def test_real_time_passes_afterwards_and_never_goes_back() -> None:
     loop = asyncio.get_running_loop()
     with virtual_clock() as clock:
         await asyncio.sleep(HOURS)

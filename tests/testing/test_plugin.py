@@ -1,4 +1,4 @@
-"""The plugin as the suite of a user has it."""
+"""The plugin in the test suite of a user."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 import bulkverify
 import bulkverify.sandbox
-import bulkverify.testing  # noqa: F401 - what the suites within import is not to be thrown away with them
+import bulkverify.testing  # noqa: F401 - keeps modules loaded that the inner suites import
 
 pytest_plugins = "pytester"
 
@@ -169,7 +169,7 @@ def test_a_marker_that_cannot_be_right_says_so(
     assert words in result.stdout.str()
 
 
-def test_a_test_that_is_no_coroutine_is_told(pytester: pytest.Pytester) -> None:
+def test_a_test_that_is_no_coroutine_is_refused(pytester: pytest.Pytester) -> None:
     result = run(pytester, "def test_it(bulkverify_client): pass")
     result.assert_outcomes(errors=1)
     assert "bulkverify_sandbox is for coroutines that pytest-asyncio runs" in result.stdout.str()

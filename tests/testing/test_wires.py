@@ -36,7 +36,7 @@ def test_what_was_sent_is_on_its_way_until_it_is_received(wires: Wires, pair: Pa
     near.send(b"four")
     near.sendmsg([b"fi", b"ve!"])
     assert busy(wires)
-    assert not busy(wires, reads=False)  # who does not want it is not waited for
+    assert not busy(wires, reads=False)  # the loop does not read there
     assert far.recv(4) == b"four"
     assert busy(wires)
     assert far.recv_into(bytearray(10)) == 5
@@ -68,7 +68,7 @@ def test_a_connection_that_was_reset_is_over(wires: Wires, pair: Pair) -> None:
     assert not busy(wires)
 
 
-def test_one_that_only_has_nothing_yet_is_not(wires: Wires, pair: Pair) -> None:
+def test_a_connection_without_bytes_yet_is_not_over(wires: Wires, pair: Pair) -> None:
     near, far = pair
     near.settimeout(0)
     for receive in (lambda: near.recv(1), lambda: near.recv_into(bytearray(1))):
