@@ -71,7 +71,9 @@ class Client:
         if isinstance(secret, UsageError):
             raise secret
         if attempts < 1 or (requests_per_minute is not None and requests_per_minute < 1):
-            raise UsageError("`attempts` and `requests_per_minute` must be at least 1.")
+            raise UsageError("Attempts and requests a minute must be at least 1.").with_hint(
+                "Correct `attempts` or `requests_per_minute`.", "Correct --requests-per-minute."
+            )
         checked = check_base_url(
             base_url or os.environ.get("BULKVERIFY_BASE_URL") or DEFAULT_BASE_URL,
             allow_http=allow_http,

@@ -1,57 +1,83 @@
 """Everything that can go wrong, as a tree.
 
     BulkVerifyError
-    ├── UsageError                    the call itself can't be right; nothing was sent (also a ValueError)
-    │   └── JournalError                what an earlier run has left does not fit this one; `.path`
+    ├── UsageError                    the call can't be right, and nothing was sent (also a ValueError)
+    │   └── JournalError                the progress of an earlier run does not fit this one; `.path`
     ├── TransportError                no usable answer
     │   ├── ConnectionFailedError       the connection could not be made, or broke
     │   ├── RequestTimeoutError         the service took too long (also a TimeoutError)
     │   ├── ProtocolError               the answer is not what the contract says; `.path` names the field
-    │   │   ├── UnreadableAnswerError     not JSON at all: most likely a page from a proxy in between
-    │   │   └── UnexpectedRedirectError   the service wants us elsewhere; never followed
+    │   │   ├── UnreadableAnswerError     not JSON, most likely a page of a proxy in between
+    │   │   └── UnexpectedRedirectError   a redirect, which is never followed
     │   ├── IncompleteDownloadError     fewer rows arrived than the list has
-    │   ├── UploadUncertainError        sent, but the answer was lost: the list may or may not be there
-    │   ├── StartUncertainError         the same for a start; asking again is safe
+    │   ├── UploadUncertainError        sent, but the answer was lost: the list may be there or not
+    │   ├── StartUncertainError         the same for a start; to start again is safe
     │   ├── VerifyUncertainError        the same for a single address
     │   └── ClientClosedError           the client was closed, and nothing was sent
-    ├── ServiceError                  the service said no; `.status` and `.text` are what it said
+    ├── ServiceError                  the service refused; `.status` and `.text` are what it said
     │   ├── AuthenticationError         401, the key is wrong
     │   ├── InsufficientCreditsError    402, not enough credits
     │   ├── AccountRestrictedError      the account is under review
     │   ├── JobNotFoundError            no such list
-    │   ├── InvalidListError            the list itself is unusable, or too large
+    │   ├── InvalidListError            the list is unusable, or too large
     │   ├── InvalidRequestError         a parameter was not understood
     │   ├── ListLimitError              too many lists on the account
     │   ├── NotReadyError               the job is not yet where this call needs it
-    │   ├── AlreadyStartedError         the verification has been started before
+    │   ├── AlreadyStartedError         the verification was started before
     │   ├── RateLimitedError            429, too many requests; `.retry_after` in seconds
-    │   └── ServerError                 5xx, the service or something before it is broken
-    ├── LifecycleError                the job went elsewhere; `.job_id` and `.snapshot` tell where
+    │   └── ServerError                 5xx, the service or a proxy before it is broken
+    ├── LifecycleError                the job took another way; `.job_id` and `.snapshot` tell which
     │   ├── JobFailedError
     │   ├── JobCancelledError
-    │   ├── JobNotStartedError          it is ready, and nobody starts it
-    │   ├── UnreachableStatusError      it ended well, but the caller waited for something else
+    │   ├── JobNotStartedError          it is ready, and was not started
+    │   ├── UnreachableStatusError      it has ended, and the awaited status can't come any more
     │   ├── IllegalTransitionError      the service reports a step that no job can take
     │   └── WaitTimeoutError            the deadline came first (also a TimeoutError)
     └── IncompleteRunError            parts of a list have no verdicts; `.report` and `.failures` tell which
 
-Every extra is keyword-only and has a default, so that each error survives pickling: workers and
-process pools send errors around that way. No message, attribute or chained exception holds the API key.
+`JournalError` and `IncompleteRunError` are defined beside the runs that raise them.
+
+Every extra is keyword-only and has a default, so that each error survives pickling: process pools send
+errors that way. No message, hint, attribute or chained exception holds the API key.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-if TYPE_CHECKING:  # errors stand below all of these, and only name their types
+if TYPE_CHECKING:  # they are only named here
     from bulkverify.lifecycle import JobStatus
     from bulkverify.models import JobSnapshot
 
 
 class BulkVerifyError(Exception):
-    """The root of everything that bulkverify raises on purpose."""
+    """The root of everything that bulkverify raises on purpose.
+
+    `str(error)` is the message, followed by the hint.
+
+    Attributes:
+        hint: what to do next where that is a call or an argument in Python; else empty.
+        shell_hint: the same in the words of the command line.
+    """
+
+    hint: str = ""
+    shell_hint: str = ""
+
+    @property
+    def message(self) -> str:
+        """What happened, without the hint."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.message, self.hint)))
+
+    def with_hint(self, hint: str, shell_hint: str) -> Self:
+        """Add what to do next, in Python and for the command line; return the error itself."""
+        self.hint = hint
+        self.shell_hint = shell_hint
+        return self
 
 
 class UsageError(BulkVerifyError, ValueError):
-    """The call can't be right as it is, and nothing was sent: the message says what to change."""
+    """The call can't be right, and nothing was sent. The message says what to change."""
 
 
 class TransportError(BulkVerifyError):
@@ -61,7 +87,7 @@ class TransportError(BulkVerifyError):
 class ConnectionFailedError(TransportError):
     """The connection could not be made, or it broke.
 
-    `sent` is `False` only when the request provably never left this machine.
+    `sent` is `False` only if the request certainly never left this machine.
     """
 
     def __init__(self, message: str = "", *, sent: bool = True) -> None:
@@ -73,7 +99,7 @@ class ConnectionFailedError(TransportError):
 class RequestTimeoutError(TransportError, TimeoutError):
     """The service did not answer one request in time.
 
-    `sent` is `False` only when the request provably never left this machine.
+    `sent` is `False` only if the request certainly never left this machine.
     """
 
     def __init__(self, message: str = "", *, sent: bool = True) -> None:
@@ -98,18 +124,18 @@ class ProtocolError(TransportError):
 
 
 class UnreadableAnswerError(ProtocolError):
-    """An answer that is not JSON at all, most likely a page from a proxy in between."""
+    """The answer is not JSON, most likely a page of a proxy in between."""
 
 
 class UnexpectedRedirectError(ProtocolError):
     """The service answered with a redirect.
 
-    It is never followed, because the key would travel along; correct the base URL instead.
+    It is never followed, because the key would travel along. Correct the base URL instead.
     """
 
 
 class IncompleteDownloadError(TransportError):
-    """The results were cut off: `received` of `expected` rows arrived. The file was not written."""
+    """Only `received` of `expected` rows of the results arrived. The file was not written."""
 
     def __init__(
         self, message: str = "", *, received: int | None = None, expected: int | None = None
@@ -123,18 +149,18 @@ class IncompleteDownloadError(TransportError):
 class UploadUncertainError(TransportError):
     """An upload was sent and its answer was lost, so the list may or may not be on the service.
 
-    It was not sent again, because each copy of a list can be charged for. `auto_verify` tells
-    whether a copy that did arrive is being verified, and paid for, right now.
+    It was not sent again, because each copy of a list can be charged for. With `auto_verify`, a copy
+    that arrived is being verified and paid for.
     """
 
     def __init__(self, message: str = "", *, auto_verify: bool = False) -> None:
-        """Say what was uploaded and what to look at before uploading again."""
+        """Say what was uploaded, and what to check before uploading it again."""
         super().__init__(message)
         self.auto_verify = auto_verify
 
 
 class StartUncertainError(TransportError):
-    """A start was sent and no answer told whether it arrived; starting `job_id` again is safe."""
+    """A start was sent, and no answer told whether it arrived. To start `job_id` again is safe."""
 
     def __init__(self, message: str = "", *, job_id: str | None = None) -> None:
         """Say which job it is."""
@@ -143,7 +169,7 @@ class StartUncertainError(TransportError):
 
 
 class VerifyUncertainError(TransportError):
-    """The answer for a single address was lost after it was asked for; it may have cost a credit."""
+    """The answer for a single address was lost. It may have cost a credit."""
 
 
 class ClientClosedError(TransportError):
@@ -151,14 +177,14 @@ class ClientClosedError(TransportError):
 
 
 class ServiceError(BulkVerifyError):
-    """The service said no.
+    """The service refused.
 
-    `status` is the HTTP status, or `None` when the same rule was checked here before sending;
+    `status` is the HTTP status, or `None` if the rule was checked here before anything was sent.
     `text` is what the service said, in its own words.
     """
 
     def __init__(self, message: str = "", *, status: int | None = None, text: str = "") -> None:
-        """Say what was refused, and in which words."""
+        """Say what was refused."""
         super().__init__(message)
         self.status = status
         self.text = text
@@ -177,7 +203,7 @@ class AccountRestrictedError(ServiceError):
 
 
 class JobNotFoundError(ServiceError):
-    """The account has no list of this id, or no longer."""
+    """The account has no list with this id, or no longer has it."""
 
 
 class InvalidListError(ServiceError):
@@ -189,15 +215,15 @@ class InvalidRequestError(ServiceError):
 
 
 class ListLimitError(ServiceError):
-    """The account has as many lists as it may have: that are not yet verified, or that are verifying."""
+    """The account has too many lists that are not yet verified, or too many that are verifying."""
 
 
 class NotReadyError(ServiceError):
-    """The job is not yet, or no longer, where this call needs it."""
+    """The job is in a status that does not allow this call."""
 
 
 class AlreadyStartedError(ServiceError):
-    """The verification of this list has been started before; nothing was paid again."""
+    """The verification of this list was started before. Nothing was paid again."""
 
 
 class RateLimitedError(ServiceError):
@@ -217,7 +243,7 @@ class RateLimitedError(ServiceError):
 
 
 class ServerError(ServiceError):
-    """The service, or a proxy before it, is broken (5xx); `retry_after` as in `RateLimitedError`."""
+    """The service, or a proxy before it, is broken (5xx); `retry_after` is as in `RateLimitedError`."""
 
     def __init__(
         self,
@@ -233,7 +259,7 @@ class ServerError(ServiceError):
 
 
 class LifecycleError(BulkVerifyError):
-    """The job went elsewhere; `snapshot` is the last that was seen of it."""
+    """The job took another way than the caller waited for; `snapshot` is the last one seen."""
 
     def __init__(
         self,
@@ -242,7 +268,7 @@ class LifecycleError(BulkVerifyError):
         job_id: str | None = None,
         snapshot: "JobSnapshot | None" = None,
     ) -> None:
-        """Say which job, and what was last seen of it."""
+        """Say which job it is, and what was last seen of it."""
         super().__init__(message)
         self.job_id = job_id
         self.snapshot = snapshot
@@ -253,15 +279,15 @@ class JobFailedError(LifecycleError):
 
 
 class JobCancelledError(LifecycleError):
-    """The job was ended from outside; the API itself has no way to do so."""
+    """The job was ended by the vendor; the API can't cancel a job."""
 
 
 class JobNotStartedError(LifecycleError):
-    """The job is ready, the caller waits for more, and nobody has started it."""
+    """The job is ready and was not started, and the caller waits for more."""
 
 
 class UnreachableStatusError(LifecycleError):
-    """The job has ended where the awaited status can no longer come."""
+    """The job has ended, and the awaited status can no longer come."""
 
 
 class IllegalTransitionError(LifecycleError):
@@ -283,9 +309,9 @@ class IllegalTransitionError(LifecycleError):
 
 
 class WaitTimeoutError(LifecycleError, TimeoutError):
-    """The deadline of a wait came before the awaited status; the job itself goes on.
+    """The deadline of a wait came before the awaited status. The job itself goes on.
 
-    `polls` is how often the job was asked about, `last_error` the latest of those that got no answer.
+    `polls` counts the polls of the job. `last_error` is the error of the last poll that failed.
     """
 
     def __init__(

@@ -115,7 +115,8 @@ def extras_of(cls: type[BulkVerifyError]) -> dict[str, Any]:
 
 
 def filled(cls: type[BulkVerifyError]) -> BulkVerifyError:
-    return cls("Something happened.", **extras_of(cls))
+    error = cls("Something happened.", **extras_of(cls))
+    return error.with_hint("Call `that`.", "Type --that.")
 
 
 def state(error: BaseException) -> tuple[object, ...]:
@@ -170,14 +171,16 @@ def test_every_error_is_exported(cls: type[BulkVerifyError]) -> None:
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_every_error_needs_no_arguments(cls: type[BulkVerifyError]) -> None:
-    assert str(cls()) == ""
+    error = cls()
+    assert (str(error), error.message, error.hint, error.shell_hint) == ("", "", "", "")
 
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_every_error_keeps_its_extras(cls: type[BulkVerifyError]) -> None:
     error = filled(cls)
-    assert str(error) == "Something happened."
-    assert vars(error) == extras_of(cls)
+    assert str(error) == "Something happened. Call `that`."
+    assert error.message == "Something happened."
+    assert vars(error) == extras_of(cls) | {"hint": "Call `that`.", "shell_hint": "Type --that."}
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

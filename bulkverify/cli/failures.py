@@ -1,4 +1,4 @@
-"""What went wrong, as it is told: one line and how to go on, or a JSON document."""
+"""Errors as the command line shows them: one line and how to go on, or a JSON document."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,6 @@ from cyclopts import CycloptsError
 
 from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.output import as_json
-from bulkverify.cli.phrases import for_the_shell
 from bulkverify.cli.resume import Standing
 from bulkverify.errors import (
     BulkVerifyError,
@@ -18,7 +17,6 @@ from bulkverify.errors import (
     NotReadyError,
     StartUncertainError,
     UsageError,
-    WaitTimeoutError,
 )
 from bulkverify.run.errors import IncompleteRunError
 from bulkverify.run.models import RunReport
@@ -26,7 +24,7 @@ from bulkverify.run.models import RunReport
 
 @attrs.frozen(kw_only=True)
 class Failure:
-    """An error as it is told; `status` is what the service answered over HTTP, where that was it."""
+    """An error as it is shown; `status` is the HTTP status, if the service answered with an error."""
 
     type: str
     message: str
@@ -34,17 +32,17 @@ class Failure:
     status: int | None
     hint: str
     resume: tuple[str, ...]
-    exit: Exit = attrs.field(metadata={"told": False})
-    report: RunReport | None = attrs.field(default=None, metadata={"told": False})
+    exit: Exit = attrs.field(metadata={"shown": False})
+    report: RunReport | None = attrs.field(default=None, metadata={"shown": False})
 
     def as_json(self) -> dict[str, object]:
-        """Give the document that `--json` writes; what a run came to all the same is part of it."""
-        told = attrs.asdict(self, filter=lambda field, _: field.metadata.get("told", True))
+        """Return the document that `--json` writes, with the report of a run if there is one."""
+        shown = attrs.asdict(self, filter=lambda field, _: field.metadata.get("shown", True))
         report = {} if self.report is None else {"report": as_json(self.report)}
-        return {"error": told | {"resume": list(self.resume)}, **report}
+        return {"error": shown | {"resume": list(self.resume)}, **report}
 
     def as_text(self, *, quiet: bool) -> str:
-        """Give the lines for stderr; the first alone where it has to be quiet."""
+        """Return the lines for stderr; only the first one with `quiet`."""
         interrupted = self.exit in {Exit.INTERRUPTED, Exit.TERMINATED}
         lines = [f"bulkverify: {'' if interrupted else 'error: '}{self.message}"]
         if not quiet:
@@ -55,7 +53,7 @@ class Failure:
 
 
 def describe(error: BaseException, standing: Standing) -> Failure:
-    """Say what an error means to whoever typed the command."""
+    """Put an error into the words of the command line."""
     job_id = getattr(error, "job_id", None) or standing.job_id
     status = getattr(error, "status", None)
     hint, resume = _advise(error, standing, job_id)
@@ -72,15 +70,13 @@ def describe(error: BaseException, standing: Standing) -> Failure:
 
 
 def _message(error: BaseException) -> str:
-    """Say what happened; where the SDK's text speaks of Python calls, say it without them."""
+    """Say in one line what happened."""
     match error:
-        case WaitTimeoutError():
-            text = _timed_out(error)
-        case JobNotStartedError():
-            text = f"Job {error.job_id} is ready, and nobody has started it."
         case KeyboardInterrupt():
             text = "ended by SIGTERM" if exit_of(error) is Exit.TERMINATED else "interrupted"
-        case BulkVerifyError() | CycloptsError():
+        case BulkVerifyError():
+            text = error.message
+        case CycloptsError():
             text = str(error)
         case FileExistsError(filename=name) if name:
             text = f"{name} exists already."
@@ -90,17 +86,7 @@ def _message(error: BaseException) -> str:
             text = error.strerror or str(error)
         case _:
             text = f"{type(error).__name__}: {error}"
-    return for_the_shell(text)
-
-
-def _timed_out(error: WaitTimeoutError) -> str:
-    seen = "has not been heard of"
-    if error.snapshot is not None:
-        seen = f"is still {error.snapshot.status}"
-        if error.snapshot.verified is not None:
-            seen += f" ({error.snapshot.verified} of {error.snapshot.total} verified)"
-    cause = f" The last poll that failed: {error.last_error}" if error.last_error else ""
-    return f"The time to wait is over: job {error.job_id} {seen}.{cause}"
+    return " ".join(text.split())
 
 
 def _advise(
@@ -108,11 +94,12 @@ def _advise(
 ) -> tuple[str, Sequence[str]]:
     """Say what to do next: a hint, and commands."""
     hint, resume = "", list[str]()
+    own = error.shell_hint if isinstance(error, BulkVerifyError) else ""
     match error:
         case FileExistsError():
             hint = "--force replaces it."
         case JobNotStartedError() if job_id:
-            hint, resume = "To start it spends its credits.", [standing.other("start", job_id)]
+            resume = [standing.other("start", job_id)]
         case StartUncertainError() if job_id and not standing.resume:
             hint, resume = "To start it again is safe.", [standing.other("start", job_id)]
         case NotReadyError() if job_id and not standing.resume:
@@ -125,4 +112,4 @@ def _advise(
             hint, resume = standing.state, list(standing.resume)
         case _:
             hint = "This is a defect of bulkverify itself: please report it, with what -vv shows."
-    return hint, resume
+    return " ".join(filter(None, (own, hint))), resume

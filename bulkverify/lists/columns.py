@@ -85,8 +85,8 @@ def find_column(
         return found.index(max(found))
     if usual:
         return usual[0]
-    raise InvalidListError(
-        f"{title} has no column of addresses among {listed(names)}. Name it with `column`."
+    raise InvalidListError(f"{title} has no column of addresses among {listed(names)}.").with_hint(
+        "Name it with `column`.", "Name it with --column."
     )
 
 

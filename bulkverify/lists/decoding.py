@@ -111,6 +111,8 @@ def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None)
                 continue
             problem = f"on line {line:,} it shifts to other characters and never back"  # UTF-7
         raise InvalidListError(
-            f"{title} is not {encoding} text: {problem}. "
-            'Name its encoding, for example `encoding="cp1252"`. Nothing was sent.'
+            f"{title} is not {encoding} text: {problem}. Nothing was sent."
+        ).with_hint(
+            'Name its encoding, for example `encoding="cp1252"`.',
+            "Name its encoding, for example --encoding cp1252.",
         )

@@ -53,8 +53,11 @@ def open_lines(path: Path, *, title: str, column: str | None, encoding: str) -> 
     for delimiter in _DELIMITERS:
         if sum(delimiter in line for line in sample) > len(sample) / 2:
             raise InvalidListError(
-                f"{title} has more than an address a line, with {delimiter!r} between them. If it is a table, "
-                'say so with `format="csv"`. Nothing was sent.'
+                f"{title} has more than an address a line, with {delimiter!r} between them. "
+                "Nothing was sent."
+            ).with_hint(
+                'If it is a table, say so with `format="csv"`.',
+                "If it is a table, say so with --format csv.",
             )
     return Lines(
         title=title,

@@ -88,8 +88,9 @@ def open_table(
         return reading.open(path, "The list", 1)
     if isinstance(source, str):
         if "\n" in source or "\r" in source:
-            raise UsageError(
-                "A str is the path of a list. Pass the content of a file as bytes: `text.encode()`."
+            raise UsageError("A str is the path of a list.").with_hint(
+                "Pass the content of a file as bytes: `text.encode()`.",
+                "Write the list to a file, and name that.",
             )
         source = Path(source)
     if isinstance(source, os.PathLike):

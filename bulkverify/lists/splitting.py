@@ -159,8 +159,8 @@ def split(
     if blank == rows:
         raise InvalidListError(
             f"{table.title} has no addresses in its column {table.names[table.column]!r}: there is nothing to "
-            "verify. Name the right one with `column`. Nothing was sent."
-        )
+            "verify. Nothing was sent."
+        ).with_hint("Name the right one with `column`.", "Name the right one with --column.")
     content = digest.hexdigest()
     return Split(
         rows=rows,

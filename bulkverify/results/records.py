@@ -18,6 +18,12 @@ MOST_COLUMNS: Final = 20_000
 
 # A record that has become this long is looked at again only when it has grown by a part of itself:
 # whoever sends it in crumbs would otherwise have all of it read again for each of them.
+DOWNLOAD_INSTEAD: Final = (
+    "Download the file with `download`, which does not read it.",
+    "Download the file with `bulkverify download`, which does not read it.",
+)
+"""The hints of an error about results that can't be read."""
+
 _LONG_RECORD_CHARACTERS: Final = 64 * 1024
 _GROWTH: Final = 8
 
@@ -270,9 +276,9 @@ class RecordReader:
             problem = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
         except UnicodeError as error:  # as UTF-16 without its byte order mark
             problem = str(error)
-        raise ProtocolError(
-            f"The results are not {self._encoding} text ({problem}). Name the encoding of the "
-            'list that was uploaded, as in `rows(encoding="cp1252")`.'
+        raise ProtocolError(f"The results are not {self._encoding} text ({problem}).").with_hint(
+            'Name the encoding of the list that was uploaded, as in `rows(encoding="cp1252")`.',
+            "Download the file with `bulkverify download`, which does not read it.",
         )
 
 
@@ -284,6 +290,4 @@ def last_line_end(text: str) -> int:
 
 
 def _unreadable(error: RecordError) -> ProtocolError:
-    return ProtocolError(
-        f"The results hold {error}. Download the file with `download`, which does not read it."
-    )
+    return ProtocolError(f"The results hold {error}.").with_hint(*DOWNLOAD_INSTEAD)

@@ -12,7 +12,7 @@ import attrs
 
 from bulkverify.errors import IncompleteDownloadError, ProtocolError
 from bulkverify.models import ResultRow, Verdict, parse_flag, parse_timestamp, parse_verdict
-from bulkverify.results.records import MOST_COLUMNS, RecordReader
+from bulkverify.results.records import DOWNLOAD_INSTEAD, MOST_COLUMNS, RecordReader
 
 _VERDICT: Final = "verificationresult"
 _VERIFIED_AT: Final = "verifiedat"
@@ -146,9 +146,8 @@ class RowReader:
         """
         if len(header) > MOST_COLUMNS:
             raise ProtocolError(
-                f"The results have {len(header):,} columns, which no list has. Download the file with "
-                "`download`, which does not read it."
-            )
+                f"The results have {len(header):,} columns, which no list has."
+            ).with_hint(*DOWNLOAD_INSTEAD)
         last = {_fold(name): index for index, name in enumerate(header)}
         verdict = last.get(_VERDICT)
         if verdict is None:
@@ -247,10 +246,9 @@ class RowReader:
         self.count += 1
         if len(record) != len(self._names):
             raise ProtocolError(
-                f"Row {self.count} of the results has {len(record)} cells where the header has {len(self._names)}. "
-                "Download the file with `download` to look at it.",
+                f"Row {self.count} of the results has {len(record)} cells where the header has {len(self._names)}.",
                 path=f"row {self.count}",
-            )
+            ).with_hint(*DOWNLOAD_INSTEAD)
         verdict, *flags = self._meaning(record)
         names = _FLAGS.values()
         return ResultRow(

@@ -53,6 +53,8 @@ class Account:
             so_far = f"{spent:,} have been spent on it so far" if spent else "nothing was spent"
             raise InsufficientCreditsError(
                 f"{title} costs {owed:,} credits and the account has {remaining:,}: "
-                f"{owed - remaining:,} are missing, and {so_far}. Order credits, then make the same call "
-                "again: it goes on from here."
+                f"{owed - remaining:,} are missing, and {so_far}."
+            ).with_hint(
+                "Order credits, then make the same call again: it goes on from here.",
+                "Order credits, then run the same command again: it goes on from here.",
             )

@@ -76,7 +76,7 @@ class LoneRun(PartWork):
                 self.spent += 1
                 _require_answer_for(address, verdict)
             except VerifyUncertainError as error:
-                raise VerifyUncertainError(f"{error} {self._once_only()}") from error
+                raise VerifyUncertainError(f"{error.message} {self._once_only()}") from error
             except BulkVerifyError:  # the service refused, or was not reached
                 self._note(PartState.PENDING, credits=0)
                 raise

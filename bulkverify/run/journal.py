@@ -276,27 +276,28 @@ def _load(folder: Path) -> RunRecord | None:
         return None
     except _UNREADABLE as error:
         raise JournalError(
-            f"{path} can't be read ({type(error).__name__}). {ways_out(folder)}", path=str(folder)
-        ) from None
+            f"{path} can't be read ({type(error).__name__}).", path=str(folder)
+        ).with_hint(*ways_out(folder)) from None
     if not isinstance(record, RunRecord):
         raise JournalError(
             f"{folder} was written by another version of bulkverify (format {record}): go on with that "
-            f"one. {ways_out(folder)}",
+            "one.",
             path=str(folder),
-        )
+        ).with_hint(*ways_out(folder))
     if any(
         part.state in UNPAID and is_file(results_path(folder, part.number)) for part in record.parts
     ):
         raise JournalError(
             f"{path} is older than the results beside it, and what was paid since then is not in it. "
-            f"Restore the newer one. {ways_out(folder)}",
+            "Restore the newer one.",
             path=str(folder),
-        )
+        ).with_hint(*ways_out(folder))
     record.parts = [part.taken_over() for part in record.parts]
     return record
 
 
-def ways_out(folder: Path, credits_: int = 0) -> str:
-    """Say how to begin anew, and what that costs."""
+def ways_out(folder: Path, credits_: int = 0) -> tuple[str, str]:
+    """Return the hints that say how to begin anew, and what that costs."""
     lost = f", and the {credits_:,} credits spent so far with it" if credits_ else ""
-    return f"To give up what was done so far{lost}, use `restart=True`, or delete {folder}."
+    begin = f"To give up what was done so far{lost}, use "
+    return f"{begin}`restart=True`, or delete {folder}.", f"{begin}--restart, or delete {folder}."

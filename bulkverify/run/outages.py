@@ -119,7 +119,7 @@ class Outages:
         pause = max(asked, min(pause, left))
         _log.info("held up, next attempt in %.0f s at the latest: %s", pause, error)
         held_up(
-            f"waits for {'room' if room else 'the service'}: {getattr(error, 'text', '') or error}"
+            f"waits for {'room' if room else 'the service'}: {getattr(error, 'text', '') or error.message}"
         )
         return pause
 

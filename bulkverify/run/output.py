@@ -39,8 +39,10 @@ class Output:
         """Refuse `excel_safe` for JSON Lines, which it would spoil."""
         if self.excel_safe and self.format == "jsonl":
             raise UsageError(
-                f"`excel_safe` is for CSV, and {self.path} would be JSON Lines, which no spreadsheet opens: "
-                "leave it out, or name an output that ends in .csv."
+                f"{self.path} would be JSON Lines, which no spreadsheet opens."
+            ).with_hint(
+                "`excel_safe` is for CSV: leave it out, or name an output that ends in .csv.",
+                "--excel-safe is for CSV: leave it out, or name an output that ends in .csv.",
             )
 
     @property

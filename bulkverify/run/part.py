@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 
@@ -43,7 +43,6 @@ from bulkverify.service.logs import SafeLogger
 from bulkverify.service.money import may_be_paid
 from bulkverify.waiting.waits import wait_until
 
-ErrorT = TypeVar("ErrorT", bound=BulkVerifyError)
 _log: Final = SafeLogger(__name__)
 
 _FETCHES: Final = 3
@@ -261,10 +260,12 @@ class PartRun(PartWork):
                 f"The results of job {self.job.id} are not those of the list: {expected - match.matched:,} of "
                 f"{expected:,} addresses have no verdict, {match.doubled:,} rows repeat an address, "
                 f"{match.foreign:,} have one that was not sent, and {match.contested:,} addresses have rows "
-                f"that contradict each other. The same call fetches them again; `bulkverify download "
-                f"{self.job.id}` keeps them as they are.",
+                f"that contradict each other.",
                 received=match.matched,
                 expected=expected,
+            ).with_hint(
+                "The same call fetches them again; `job.download` keeps them as they are.",
+                f"The same command fetches them again; `bulkverify download {self.job.id}` keeps them as they are.",
             )
 
     @contextmanager
@@ -275,11 +276,13 @@ class PartRun(PartWork):
         except (JobFailedError, JobCancelledError, JobNotFoundError) as error:
             self.account.outages.list_ended()
             if self.record.state not in UNPAID:
-                raise continued(
-                    error,
-                    f"A start of it was sent, so its {self.record.credits:,} credits may be spent, and "
-                    "its addresses are not sent again: the same call asks about it again.",
-                ) from error
+                longer = copy(error)
+                said = (
+                    f"{error.message} A start of it was sent, so its {self.record.credits:,} credits may be "
+                    "spent, and its addresses are not sent again."
+                )
+                longer.args = (said,)
+                raise longer from error
             if not self._may_be_late(error):
                 # Such a list costs nothing and is of no use; the next upload makes another one.
                 self._note(PartState.PENDING, job_id=None)
@@ -294,13 +297,6 @@ class PartRun(PartWork):
             and sent_at is not None
             and _now() - sent_at < timedelta(seconds=UPLOAD_GRACE_SECONDS)
         )
-
-
-def continued(error: ErrorT, text: str) -> ErrorT:
-    """Return a copy of an error whose message goes on with the text."""
-    longer = copy(error)
-    longer.args = (f"{error} {text}",)
-    return longer
 
 
 def _now() -> datetime:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Final, TypeAlias
 
 from bulkverify.client import known_of
@@ -21,7 +22,7 @@ from bulkverify.run.account import Account
 from bulkverify.run.alone import LoneRun
 from bulkverify.run.journal import Journal, RunRecord, ways_out
 from bulkverify.run.models import PartFailure, Stage
-from bulkverify.run.part import PartRun, continued
+from bulkverify.run.part import PartRun
 from bulkverify.run.record import UNPAID, PartState, Tell
 
 AnyRun: TypeAlias = PartRun | LoneRun
@@ -86,7 +87,7 @@ async def verify_parts(
                 raise
             except BulkVerifyError as error:
                 failed[run.part.number] = known_of(run.account.client).redacted(error)
-                run.tell(run.part.number, Stage.FAILED, note=str(error))
+                run.tell(run.part.number, Stage.FAILED, note=error.message)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -106,12 +107,19 @@ async def _verify(run: AnyRun, journal: Journal) -> None:
     try:
         await run.run()
     except VerifyUncertainError as error:
-        text = f"To ask again, for one credit, use `restart=True`, or delete {journal.folder}."
-        raise continued(error, text) from error
+        again = "To ask again, for one credit, use "
+        raise copy(error).with_hint(
+            f"{again}`restart=True`, or delete {journal.folder}.",
+            f"{again}--restart, or delete {journal.folder}.",
+        ) from error
     except (JobFailedError, JobCancelledError, JobNotFoundError) as error:
         if run.record.state in UNPAID or journal.record is None:
             raise
-        raise continued(error, ways_out(journal.folder, journal.record.credits)) from error
+        out, shell_out = ways_out(journal.folder, journal.record.credits)
+        raise copy(error).with_hint(
+            f"The same call asks about it again. {out}",
+            f"The same command asks about it again. {shell_out}",
+        ) from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -137,7 +145,7 @@ def failures(record: RunRecord, failed: Mapping[int, BulkVerifyError]) -> tuple[
             job_id=noted.job_id,
             paid=noted.state not in UNPAID,
             error=type(failed[part.number]).__name__,
-            message=str(failed[part.number]),
+            message=failed[part.number].message,
         )
         for part, noted in zip(record.split.parts, record.parts, strict=True)
         if part.number in failed

@@ -54,7 +54,9 @@ class RunSettings:
     def __attrs_post_init__(self) -> None:
         """Refuse options that can't be meant."""
         if self.parts_at_once < 1:
-            raise UsageError(f"`parts_at_once` is a number from 1 on, not {self.parts_at_once}.")
+            raise UsageError(
+                f"At least 1 part has to be sent at once, not {self.parts_at_once}."
+            ).with_hint("Correct `parts_at_once`.", "Correct --parts-at-once.")
 
 
 class Run:
@@ -188,21 +190,23 @@ class Run:
         if record.base_url != self._client.base_url:
             raise JournalError(
                 f"{folder} is about lists at {record.base_url}, and this is {self._client.base_url}. Go on "
-                f"there, or name another output. {out}",
+                "there, or name another output.",
                 path=str(folder),
-            )
+            ).with_hint(*out)
         if (before.judge, before.deduplicate) != (now.judge, now.deduplicate):
             raise JournalError(
-                f"{folder} was begun with another choice of `judge` or `deduplicate`: make the same one. {out}",
-                path=str(folder),
+                f"{folder} was begun with another choice of which rows are sent.", path=str(folder)
+            ).with_hint(
+                f"Make the same choice of `judge` and `deduplicate`. {out[0]}",
+                f"Make the same choice of --send-invalid and --send-duplicates. {out[1]}",
             )
         if await self._reader.fingerprint(table, before) != record.split.fingerprint:
             raise JournalError(
                 f"{table.title} is not as it was when {folder} was begun, or is read otherwise: its verdicts "
                 f"would not belong to its rows. Restore it, or name another output; an iterable has to give the same "
-                f"rows in the same order. {out}",
+                "rows in the same order.",
                 path=str(folder),
-            )
+            ).with_hint(*out)
 
     async def _repair(self, table: Table, record: RunRecord) -> None:
         """Make damaged files again from the list, and have lost results fetched again.
@@ -220,9 +224,9 @@ class Run:
             ):
                 raise JournalError(
                     f"{folder} is damaged, and {table.title} is no longer split as it was: its verdicts "
-                    f"would not belong to its rows. {ways_out(folder, record.credits)}",
+                    "would not belong to its rows.",
                     path=str(folder),
-                )
+                ).with_hint(*ways_out(folder, record.credits))
             record.split, record.seal = split, seal_of(split)
             self.journal.save()
         lost = await self.in_thread(self.journal.lost_results)
@@ -298,12 +302,18 @@ class Run:
         if len(self.failures) > _FAILURES_SHOWN:
             told.append(f"and {len(self.failures) - _FAILURES_SHOWN} more")
         lost = sum(failure.addresses for failure in self.failures)
+        goes_on = "goes on with them, and pays for nothing twice."
+        out = shell_out = ""
+        if any(failure.paid for failure in self.failures):
+            out, shell_out = (
+                f" {way}" for way in ways_out(self.journal.folder, self.record.credits)
+            )
         return IncompleteRunError(
             f"{len(self.failures)} of {len(self.record.parts)} parts, with {lost:,} addresses, got no verdicts. "
-            f"{outcome} The same call goes on with them, and pays for nothing twice. {'; '.join(told)}",
+            f"{outcome} {'; '.join(told)}",
             report=report,
             failures=self.failures,
-        )
+        ).with_hint(f"The same call {goes_on}{out}", f"The same command {goes_on}{shell_out}")
 
     def lists(self) -> list[str]:
         """Return the ids of the lists on the service."""

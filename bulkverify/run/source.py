@@ -61,8 +61,8 @@ class Splitting:
         """Refuse parts that the service would refuse, or may fail: those of one address."""
         if not FEWEST_PART_ROWS <= self.largest_rows <= LONGEST_LIST_ROWS:
             raise UsageError(
-                f"`largest_part` is a number from {FEWEST_PART_ROWS} to {LONGEST_LIST_ROWS:,}, not {self.largest_rows}."
-            )
+                f"A part has {FEWEST_PART_ROWS} to {LONGEST_LIST_ROWS:,} addresses, not {self.largest_rows:,}."
+            ).with_hint("Correct `largest_part`.", "Correct --largest-part.")
 
 
 @attrs.frozen(kw_only=True)
@@ -82,8 +82,8 @@ class ListReader:
         ):
             raise UsageError(
                 f"A {type(self.source).__name__} has another order in each process, so no later call could go "
-                "on with this one. Pass `sorted(...)` of it. Nothing was sent."
-            )
+                "on with this one. Nothing was sent."
+            ).with_hint("Pass `sorted(...)` of it.", "Write it to a file, and name that.")
 
     def paths(self) -> tuple[Path, ...]:
         """Return the files of the list, as far as they are known before it is read."""

@@ -227,14 +227,15 @@ def _keep_apart(folder: Path, reader: ListReader, output: Path | None = None) ->
     """Refuse a list or an output in the folder of the journal, whose files are deleted at the end."""
     if output is not None and _is_within(output, folder):
         raise UsageError(
-            f"{output} would be in {folder}, where the progress is kept until the output is complete: name "
-            "another output or `journal`."
-        )
+            f"{output} would be in {folder}, where the progress is kept until the output is complete."
+        ).with_hint("Name another output or `journal`.", "Name another output.")
     for source in reader.paths():
         if _is_within(source, folder):
             raise UsageError(
-                f"{source} is in {folder}, where the progress is kept until the output is complete: move the "
-                "list, or name another output or `journal`."
+                f"{source} is in {folder}, where the progress is kept until the output is complete."
+            ).with_hint(
+                "Move the list, or name another output or `journal`.",
+                "Move the list, or name another output.",
             )
     if output is not None and reader.is_at(note_of(output)):
         raise UsageError(
@@ -259,7 +260,9 @@ def _wanted(only: Collection[Verdict | VerdictName] | None) -> frozenset[Verdict
     except ValueError as error:
         raise UsageError(f"{error}; verdicts are {', '.join(Verdict)}.") from None
     if not wanted:
-        raise UsageError("`only` names no verdict, so that no row would be written.")
+        raise UsageError("No verdict is wanted, so that no row would be written.").with_hint(
+            "Name one in `only`.", "Name one with --only."
+        )
     return wanted
 
 

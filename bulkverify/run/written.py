@@ -82,9 +82,11 @@ class Written:
             found = None
         if found is None:
             raise JournalError(
-                f"{path} says what was verified into {output} before, and this version can't read it. To "
-                f"have the list verified and paid for again, use `restart=True`, or delete {path}.",
+                f"{path} says what was verified into {output} before, and this version can't read it.",
                 path=str(path),
+            ).with_hint(
+                f"To have the list verified and paid for again, use `restart=True`, or delete {path}.",
+                f"To have the list verified and paid for again, use --restart, or delete {path}.",
             )
         return found
 

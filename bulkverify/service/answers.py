@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -120,10 +120,16 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-_BY_STATUS: Final[Mapping[int, tuple[type[ServiceError], str]]] = {
+# What to do next: a text, or a pair of hints where Python and the command line have their own words.
+_Advice: TypeAlias = str | tuple[str, str]
+
+_BY_STATUS: Final[Mapping[int, tuple[type[ServiceError], _Advice]]] = {
     HTTPStatus.UNAUTHORIZED: (
         AuthenticationError,
-        "Check the key: it is given as `api_key` or in BULKVERIFY_API_KEY, and belongs to one vendor's base URL.",
+        (
+            "Check the key: it comes from `api_key` or BULKVERIFY_API_KEY, and belongs to one vendor's base URL.",
+            "Check the key: it comes from --api-key-file or BULKVERIFY_API_KEY, and belongs to one vendor's base URL.",
+        ),
     ),
     HTTPStatus.PAYMENT_REQUIRED: (
         InsufficientCreditsError,
@@ -133,7 +139,7 @@ _BY_STATUS: Final[Mapping[int, tuple[type[ServiceError], str]]] = {
 }
 
 # Compared without regard to case, spacing and a final full stop; the first that the text begins with wins.
-_BY_TEXT: Final[tuple[tuple[str, type[ServiceError], str], ...]] = (
+_BY_TEXT: Final[tuple[tuple[str, type[ServiceError], _Advice], ...]] = (
     ("invalid api key", *_BY_STATUS[HTTPStatus.UNAUTHORIZED]),
     ("insufficient verification credits", *_BY_STATUS[HTTPStatus.PAYMENT_REQUIRED]),
     ("insufficient credits", *_BY_STATUS[HTTPStatus.PAYMENT_REQUIRED]),
@@ -168,7 +174,7 @@ _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], str], ...]] = (
     (
         "job is not ready for verification",
         NotReadyError,
-        'Wait until it is: `wait_until(job, "ready")`.',
+        ('Wait until it is: `wait_until(job, "ready")`.', "Wait until it is."),
     ),
     (
         "job is being prepared",
@@ -179,7 +185,7 @@ _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], str], ...]] = (
     (
         "job is being verified",
         NotReadyError,
-        'Wait until it completes: `wait_until(job, "completed")`.',
+        ('Wait until it completes: `wait_until(job, "completed")`.', "Wait until it completes."),
     ),
     ("list is being processed", NotReadyError, "Only ready and completed lists can be deleted."),
     ("invalid filterresult", InvalidRequestError, f"The verdicts are {', '.join(Verdict)}."),
@@ -221,16 +227,18 @@ def _refusal(
         return ProtocolError(
             f"The answer to {call} is JSON but no object: {text!r}.", path="$", status=code
         )
-    kind, hint = _classify(code, text)
-    return kind(f"The service refused {call}: {said}. {hint}".rstrip(), status=code, text=text)
+    kind, advice = _classify(code, text)
+    same, hints = ("", advice) if isinstance(advice, tuple) else (advice, ("", ""))
+    message = f"The service refused {call}: {said}. {same}".rstrip()
+    return kind(message, status=code, text=text).with_hint(*hints)
 
 
-def _classify(code: int, text: str) -> tuple[type[ServiceError], str]:
+def _classify(code: int, text: str) -> tuple[type[ServiceError], _Advice]:
     if code in _BY_STATUS:
         return _BY_STATUS[HTTPStatus(code)]
-    for beginning, kind, hint in _BY_TEXT:
+    for beginning, kind, advice in _BY_TEXT:
         if begins_with(text, beginning):
-            return kind, hint
+            return kind, advice
     return ServiceError, ""
 
 

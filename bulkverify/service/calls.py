@@ -281,8 +281,10 @@ def check_job_id(job_id: str) -> None:
     """
     if not _JOB_ID.fullmatch(job_id):
         raise UsageError(
-            f"{job_id[:60]!r} is no job id: it consists of letters, digits, '-' and '_'. "
-            "It is the `id` of the job that an upload returned."
+            f"{job_id[:60]!r} is no job id: it consists of letters, digits, '-' and '_'."
+        ).with_hint(
+            "It is the `id` of the job that an upload returned.",
+            "It is what `bulkverify upload` printed.",
         )
 
 
@@ -297,7 +299,9 @@ def _verdict_names(verdicts: Iterable[Verdict | str]) -> list[str]:
     except ValueError as error:
         raise UsageError(f"{error}; the four are {', '.join(Verdict)}.") from None
     if not names:
-        raise UsageError("A download of no verdicts at all is empty: leave `verdicts` out for all.")
+        raise UsageError("A download of no verdicts at all is empty.").with_hint(
+            "Leave `verdicts` out for all.", "Leave --only out for all."
+        )
     return names
 
 

@@ -156,12 +156,14 @@ def read_key(api_key: str) -> "Secret | UsageError":
         return UsageError("The API key is a str: decode what was read as bytes.")
     key = api_key.strip()
     if not key:
-        return UsageError(
-            "There is no API key: pass `api_key`, or set the environment variable BULKVERIFY_API_KEY."
+        return UsageError("There is no API key.").with_hint(
+            "Pass `api_key`, or set the environment variable BULKVERIFY_API_KEY.",
+            "Name a file that holds it with --api-key-file, or set BULKVERIFY_API_KEY.",
         )
     if any("\ud800" <= character <= "\udfff" for character in key):
-        return UsageError(
-            "The API key is not UTF-8 text: look for damaged characters in `api_key` or BULKVERIFY_API_KEY."
+        return UsageError("The API key is not UTF-8 text.").with_hint(
+            "Look for damaged characters in `api_key` or BULKVERIFY_API_KEY.",
+            "Look for damaged characters in the file of --api-key-file or in BULKVERIFY_API_KEY.",
         )
     return Secret(key)
 
@@ -179,16 +181,22 @@ def check_base_url(base_url: str, *, allow_http: bool) -> "str | UsageError":
         host = ""
     if not host or url.scheme not in {"https", "http"}:
         return UsageError(
-            "The base URL must be absolute, such as 'https://api.bouncify.io/v1'; it comes from "
-            "`base_url` or BULKVERIFY_BASE_URL."
+            "The base URL must be absolute, such as 'https://api.bouncify.io/v1'."
+        ).with_hint(
+            "It comes from `base_url` or BULKVERIFY_BASE_URL.",
+            "It comes from --base-url or BULKVERIFY_BASE_URL.",
         )
     if url.user or url.password or url.query_string or url.fragment:
         return UsageError(
-            "The base URL may have a path, but no user, query or fragment: the key is given as `api_key`."
+            "The base URL may have a path, but no user, query or fragment."
+        ).with_hint(
+            "The key is given as `api_key`.",
+            "The key comes from --api-key-file or BULKVERIFY_API_KEY.",
         )
     if url.scheme == "http" and not allow_http and not _is_loopback(host):
-        return UsageError(
-            f"The base URL sends the key to {host} unencrypted. Use https, or insist with `allow_http=True`."
+        return UsageError(f"The base URL sends the key to {host} unencrypted.").with_hint(
+            "Use https, or insist with `allow_http=True`.",
+            "Use https, or insist with --allow-http.",
         )
     return str(url).rstrip("/")
 

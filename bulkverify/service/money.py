@@ -103,7 +103,7 @@ async def upload(
             else "A list that arrived costs nothing until it is started"
         )
         raise UploadUncertainError(
-            f"The answer to the upload {what} was lost: {error} The list may or may not be on the "
+            f"The answer to the upload {what} was lost: {error.message} The list may or may not be on the "
             f"service, and it was not sent again. {consequence}; look for it among your lists there "
             "before you upload it again.",
             auto_verify=auto_verify,
@@ -122,7 +122,7 @@ async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVer
         if not may_be_paid(error, call.endpoint):
             raise
         raise VerifyUncertainError(
-            f"The answer for one address was lost: {error} It was not asked for again, because each "
+            f"The answer for one address was lost: {error.message} It was not asked for again, because each "
             "time costs a credit."
         ) from error
 
@@ -160,7 +160,7 @@ async def start(transport: Transport, job_id: str) -> Acknowledgement:
 
     def uncertain(error: TransportError | ServiceError) -> StartUncertainError:
         return StartUncertainError(
-            f"No answer told whether the start of job {job_id} arrived: {error} Start it again: if the "
+            f"No answer told whether the start of job {job_id} arrived: {error.message} Start it again: if the "
             "first did arrive, the service says so and charges nothing.",
             job_id=job_id,
         )

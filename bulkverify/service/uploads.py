@@ -39,8 +39,9 @@ async def prepare(
         OSError: the file can't be read.
     """
     if isinstance(source, str) and ("\n" in source or "\r" in source):
-        raise UsageError(
-            "A str is the path of a list. Pass the content of a CSV file as bytes: `text.encode()`."
+        raise UsageError("A str is the path of a list.").with_hint(
+            "Pass the content of a CSV file as bytes: `text.encode()`.",
+            "Write the list to a file, and name that.",
         )
     if isinstance(source, str | os.PathLike):
         path = Path(source)

@@ -213,10 +213,12 @@ def _went_elsewhere(snapshot: JobSnapshot, target: JobStatus) -> LifecycleError:
 def not_started(snapshot: JobSnapshot, seconds: float) -> JobNotStartedError:
     """Make the error for a job that stays ready."""
     return JobNotStartedError(
-        f"Job {snapshot.job_id} has been ready for {seconds:.0f} seconds and nobody has started it. "
-        "Start it with `await job.start()`, which spends the credits, and wait again.",
+        f"Job {snapshot.job_id} has been ready for {seconds:.0f} seconds and nobody has started it.",
         job_id=snapshot.job_id,
         snapshot=snapshot,
+    ).with_hint(
+        "Start it with `await job.start()`, which spends the credits, and wait again.",
+        "To start it spends its credits.",
     )
 
 
@@ -240,13 +242,15 @@ def _timed_out(
     seen = "was never heard of" if snapshot is None else f"is still {snapshot.status}"
     if snapshot is not None and snapshot.verified is not None:
         seen += f" ({snapshot.verified} of {snapshot.total} verified)"
-    failure = f" The last poll that failed: {last_error}" if last_error else ""
+    failure = f" The last poll that failed: {last_error.message}" if last_error else ""
     return WaitTimeoutError(
-        f"Job {job.id} {seen} at the end of the wait for {target}, after {polls} polls. "
-        f"It goes on at the service: wait for it again, also from another process, with "
-        f"`wait_until(client.job({job.id!r}), {target.value!r})`.{failure}",
+        f"Job {job.id} {seen} at the end of the wait for {target}, after {polls} polls.{failure}",
         job_id=job.id,
         snapshot=snapshot,
         polls=polls,
         last_error=last_error,
+    ).with_hint(
+        "It goes on at the service: wait for it again, also from another process, with "
+        f"`wait_until(client.job({job.id!r}), {target.value!r})`.",
+        "",  # the command that waits for it again says all of it
     )

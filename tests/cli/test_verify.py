@@ -123,7 +123,7 @@ def test_a_timeout_names_the_job_and_how_to_go_on(
     outcome = cli("verify", str(contacts), "-o", "out.csv", "--timeout", "0")
     [upload] = service.sandbox.ledger.uploads
     assert outcome.code == 5
-    assert f"job {upload.job_id} is still preparing" in outcome.err
+    assert f"Job {upload.job_id} is still preparing" in outcome.err
     assert outcome.err.endswith(f"bulkverify verify {contacts} -o out.csv --timeout 0\n")
 
 
@@ -193,7 +193,7 @@ def test_only_some_verdicts_are_written(
     [
         ([], "Name the file to write with --output (-o)"),
         (["-o", "out.csv", "--only", "good"], "'good' is no verdict"),
-        (["-o", "out.csv", "--parts-at-once", "0"], "number from 1 on"),
+        (["-o", "out.csv", "--parts-at-once", "0"], "At least 1 part has to be sent at once"),
     ],
 )
 def test_what_cannot_be_meant_is_told(
@@ -221,7 +221,7 @@ def test_a_list_that_changed_meanwhile_is_refused_with_a_choice(
     assert "is not as it was when out.csv.progress was begun" in outcome.err
     assert "use --restart, or delete out.csv.progress" in outcome.err
     outcome = cli(*command, "--send-invalid")
-    assert "another choice of --send-invalid or --send-duplicates" in outcome.err
+    assert "Make the same choice of --send-invalid and --send-duplicates." in outcome.err
     again = cli(*command, "--timeout", "0", "--restart")
     assert again.code == 5
     assert "--restart" not in again.err

@@ -131,7 +131,7 @@ def test_a_message_about_many_columns_stays_short(path: Path) -> None:
         (b"\x7fELF\x02\x01\x01\0\0", r"is no text file: save it as CSV"),
         (
             b"name,email\ncaf\xe9,a@x\n",
-            r"is not utf-8-sig text: byte 0xe9 at position 14, on line 2 .*`encoding=\"cp1252\"`\. Nothing",
+            r"is not utf-8-sig text: byte 0xe9 at position 14, on line 2 .*Nothing was sent\. .*`encoding=\"cp1252\"`",
         ),
         (b"email,name\na@x,b,c\n", r"Line 2 of .*list\.csv has 3 cells where the list has 2"),
         (b'email,name\na@x,"b\n', r"can't be read as CSV at line 2: a quote is opened and never"),

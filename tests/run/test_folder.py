@@ -209,9 +209,9 @@ async def test_a_list_within_the_journal_is_refused_and_stays(
         (journal / "input").mkdir()
     source = journal / where
     source.write_text(CONTENT)
-    with pytest.raises(UsageError, match=r"where the progress is kept.*move the list"):
+    with pytest.raises(UsageError, match=r"where the progress is kept.*Move the list"):
         await verified(client, given(source), output, journal=journal)
-    with pytest.raises(UsageError, match=r"where the progress is kept.*move the list"):
+    with pytest.raises(UsageError, match=r"where the progress is kept.*Move the list"):
         async for _ in verify_rows(client, given(source), journal=journal, wait=FAST):
             pass
     assert source.read_text() == CONTENT

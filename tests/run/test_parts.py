@@ -351,11 +351,11 @@ async def test_of_many_parts_that_fail_the_first_are_told(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parts_at_once": 0}, "number from 1 on, not 0"),
-        ({"largest_part": 1}, "number from 2 to 500,000, not 1"),
-        ({"largest_part": 500_001}, "number from 2 to 500,000, not 500001"),
+        ({"parts_at_once": 0}, "At least 1 part has to be sent at once, not 0"),
+        ({"largest_part": 1}, "A part has 2 to 500,000 addresses, not 1"),
+        ({"largest_part": 500_001}, "A part has 2 to 500,000 addresses, not 500,001"),
         ({"only": ["good"]}, "'good' is not a valid Verdict; verdicts are deliverable, "),
-        ({"only": []}, "names no verdict"),
+        ({"only": []}, "No verdict is wanted"),
     ],
 )
 async def test_what_cannot_be_meant_is_refused(  # noqa: PLR0917 - a row of the table

@@ -412,7 +412,9 @@ async def test_other_choices_are_refused(
     client: Client, source: Path, output: Path, options: dict[str, bool]
 ) -> None:
     await stopped(client, source, output)
-    with pytest.raises(JournalError, match="another choice of `judge` or `deduplicate`"):
+    with pytest.raises(
+        JournalError, match=r"another choice.*Make the same choice of `judge` and `deduplicate`"
+    ):
         await verified(client, source, output, **options)
 
 
