@@ -54,7 +54,7 @@ class Matching:
 
     def __init__(self, addresses: Iterable[str]) -> None:
         """Take the addresses as they were sent."""
-        self.numbers = array("I")
+        self.numbers: array[int] = array("I")
         self._keys = Distinct()
         self._folds = Distinct()
         self._fold_of = array("I")

@@ -41,7 +41,7 @@ class Package:
         """
         self._archive = zipfile.ZipFile(file)
         self._names = frozenset(self._archive.namelist())
-        self.size_bytes = file.seek(0, os.SEEK_END)
+        self.size_bytes: int = file.seek(0, os.SEEK_END)
         self._left = max(_SMALL_BYTES, _GROWTH * self.size_bytes)
         self._elements_left = max(_FEW_ELEMENTS, _ELEMENTS_A_BYTE * self.size_bytes)
 

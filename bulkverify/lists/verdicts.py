@@ -40,8 +40,8 @@ class Verdicts:
         self._on_piece = on_piece
         size = addresses + FIRST_ADDRESS
         self.findings: list[Meaning | None] = [None]
-        self.codes = array("H", bytes(2)) * size
-        self.times = array("q", [NEVER]) * size
+        self.codes: array[int] = array("H", bytes(2)) * size
+        self.times: array[int] = array("q", [NEVER]) * size
         self._known: dict[int, tuple[int, Meaning]] = {}
         nowhere = (Verdict.UNDELIVERABLE, True, False, False, False, False)
         self.codes[BLANK] = self.codes[INVALID] = self._code(nowhere)

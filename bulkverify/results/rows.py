@@ -172,7 +172,7 @@ class RowReader:
         places = [verdict, *(index for index in self._flags if index is not None), verdict]
         self._code: Callable[[Sequence[str]], tuple[str, ...]] = itemgetter(*places)
         self._columns: Callable[[Sequence[str]], dict[str, str]] | None = None
-        self.count = 0
+        self.count: int = 0
 
     @property
     def width(self) -> int:

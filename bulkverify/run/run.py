@@ -73,7 +73,7 @@ class Run:
     ) -> None:
         """Begin a run; nothing is read or sent yet."""
         self.journal = journal
-        self.tracker = Tracker(tell)
+        self.tracker: Tracker = Tracker(tell)
         self.failures: tuple[PartFailure, ...] = ()
         self._client = client
         self._reader = reader

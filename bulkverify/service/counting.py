@@ -46,7 +46,7 @@ class RecordCounter:
 
     def __init__(self) -> None:
         """Start at the beginning of a file."""
-        self.count = 0
+        self.count: int = 0
         self._place = _Place.BETWEEN
         self._begun = False
         self._cells = 0  # of the last record that was taken in steps

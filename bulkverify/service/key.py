@@ -29,7 +29,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         """Keep the key, which must be text that UTF-8 can write."""
-        self.query = urlencode({"apikey": value})
+        self.query: str = urlencode({"apikey": value})
         spelled = list(_spelled(value))
         self._beginning = re.compile("".join(spelled[:_TELLING_CHARACTERS]))
         self._following = [re.compile(one) for one in spelled[_TELLING_CHARACTERS:]]

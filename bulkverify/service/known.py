@@ -9,7 +9,7 @@ from bulkverify.lifecycle import TERMINAL
 from bulkverify.limits import NOT_FOUND_GRACE_SECONDS
 from bulkverify.models import JobSnapshot
 from bulkverify.service import calls
-from bulkverify.service.transport import Transport
+from bulkverify.service.transport import Stats, Transport
 
 _MISSING_KEPT_SECONDS: Final = 3600.0
 
@@ -63,7 +63,7 @@ class KnownJobs:
     def __init__(self, transport: Transport) -> None:
         """Know of no job yet."""
         self._transport = transport
-        self.stats: Final = transport.stats
+        self.stats: Final[Stats] = transport.stats
         self.enter_loop: Final = transport.enter_loop
         self.take_turn: Final = transport.take_for_poll
         self.redacted: Final = transport.redacted

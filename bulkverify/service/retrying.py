@@ -60,7 +60,7 @@ class Retrying:
     ) -> None:
         """Keep the settings; `on_repeat` is called before each attempt but the first."""
         self._attempts = attempts
-        self.backoff = backoff or _BACKOFF
+        self.backoff: wait_base = backoff or _BACKOFF
         self._on_repeat = on_repeat
 
     async def __call__(

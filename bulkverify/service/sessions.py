@@ -25,7 +25,7 @@ class Sessions:
     def __init__(self, given: aiohttp.ClientSession | None) -> None:
         """Keep the caller's session; our own are opened by the first request that needs one."""
         self.given: Final = given
-        self.closed = False
+        self.closed: bool = False
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

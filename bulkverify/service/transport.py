@@ -90,7 +90,7 @@ class Transport:
         self.take_for_poll: Final = partial(self._budget.take_for_poll, Endpoint.STATUS)
         self.enter_loop: Final = self._sessions.enter_loop
         self.close: Final = self._sessions.close
-        self.stats = Stats()
+        self.stats: Stats = Stats()
 
     async def call(self, call: Call[T]) -> T:
         """Send a request, again where that does no harm, and return what its answer means.

@@ -40,7 +40,7 @@ class Agenda:
         """Start empty."""
         self._slots: dict[int, _Slot] = {}
         self._order: list[int] = []  # a heap of the keys of `_slots`
-        self.count = 0
+        self.count: int = 0
 
     def add(self, due: float, stream: Stream) -> None:
         """Put a stream in; past and infinite times are allowed."""

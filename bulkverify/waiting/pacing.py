@@ -5,11 +5,12 @@ of them a `PollState`, which is tenacity's own `RetryCallState` and a little mor
 """
 
 import math
+from collections.abc import Mapping
 from random import random
 from types import MappingProxyType
 from typing import Final
 
-from tenacity import AsyncRetrying, Future, RetryCallState
+from tenacity import AsyncRetrying, Future, RetryAction, RetryCallState
 from tenacity.wait import wait_base
 
 from bulkverify.errors import BulkVerifyError
@@ -57,8 +58,12 @@ class Progress:
 
     def __init__(self, at: float, verified: int) -> None:
         """Begin with the first poll that shows a verified address."""
-        self.first_at = self.previous_at = self.verified_at = at
-        self.first = self.previous = self.verified = verified
+        self.first_at: float = at
+        self.first: int = verified
+        self.previous_at: float = at
+        self.previous: int = verified
+        self.verified_at: float = at
+        self.verified: int = verified
 
     def note(self, at: float, verified: int) -> None:
         """Take the number of a later poll."""
@@ -86,11 +91,11 @@ class PollState(RetryCallState):
     # Here, because tenacity's own constructor would set them anew for every poll.
     retry_object = _UNUSED
     fn = None
-    args = ()
-    kwargs = MappingProxyType[str, object]({})
-    idle_for = 0.0
-    next_action = None
-    upcoming_sleep = 0.0
+    args: tuple[object, ...] = ()
+    kwargs: Mapping[str, object] = MappingProxyType({})
+    idle_for: float = 0.0
+    next_action: RetryAction | None = None
+    upcoming_sleep: float = 0.0
 
     def __init__(
         self,
@@ -105,7 +110,8 @@ class PollState(RetryCallState):
     ) -> None:
         """Describe the moment after a poll; times are the event loop's."""
         self.start_time = started_at
-        self.outcome_timestamp = self.now = now
+        self.outcome_timestamp: float | None = now
+        self.now = now
         self.attempt_number = polls
         self.snapshot = snapshot
         self.progress = progress

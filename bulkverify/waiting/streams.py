@@ -109,9 +109,9 @@ class Stream:
 
     def __init__(self, job: Job) -> None:
         """Start without waiters."""
-        self.job = job
+        self.job: Job = job
         self.due: float | None = None
-        self.ready = False
+        self.ready: bool = False
         self.task: asyncio.Task[None] | None = None
         self._newest: Waiter | None = None
         self._polls = 0

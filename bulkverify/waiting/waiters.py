@@ -90,13 +90,13 @@ class Waiter(asyncio.Future[JobSnapshot]):
         """
         loop = asyncio.get_running_loop()
         super().__init__(loop=loop)
-        self.job = job
-        self.target = target
-        self.policy = policy
-        self.joined_at = loop.time() if joined_at is None else joined_at
-        self.timeout = timeout
-        self.joined = False
-        self.polls_before = 0
+        self.job: Job = job
+        self.target: JobStatus = target
+        self.policy: wait_base = policy
+        self.joined_at: float = loop.time() if joined_at is None else joined_at
+        self.timeout: float | None = timeout
+        self.joined: bool = False
+        self.polls_before: int = 0
         self.newer: Waiter | None = None
         self.older: Waiter | None = None
         self._report = None if on_progress is None else _Changes(on_progress, context)
