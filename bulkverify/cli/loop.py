@@ -27,21 +27,21 @@ def run_until_interrupted(
         raise
     finally:
         coroutine.close()  # a signal may have come before it ran
-    # The coroutine is done. A signal came too late to cancel anything; another reason still counts.
+    # The coroutine has ended. A signal has nothing left to cancel then, but any other reason counts.
     if interrupts.reason is not None and not isinstance(interrupts.reason, Interrupted):
         raise interrupts.reason
 
 
 async def _supervise(coroutine: Coroutine[object, object, object], interrupts: Interrupts) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None  # noqa: S101 - this is one
+    assert task is not None  # noqa: S101 - this runs in one
     loop.set_default_executor(_Threads(interrupts))
     with interrupts.cancelling(lambda: loop.call_soon_threadsafe(task.cancel)):
         await coroutine
 
 
 class _Threads(ThreadPoolExecutor):
-    """The loop's threads; after a signal it leaves a blocked one behind, as in a silent name server's."""
+    """The threads of the loop. After a signal a blocked one is left behind, such as a name lookup."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         super().__init__(thread_name_prefix="bulkverify")

@@ -18,13 +18,13 @@ def main() -> None:
     """Run the command that the process was started with, and exit with its code."""
     _make_streams_usable()
     if sys.argv[1:] == ["--version"]:
-        with suppress(OSError):  # the usual way reports it
+        with suppress(OSError):  # the runner below reports it
             os.write(sys.stdout.fileno(), f"{__version__}\n".encode())
             return
     try:
-        import rich  # noqa: F401, PLC0415 - needed only later, so a lack of it would show only later
+        import rich  # noqa: F401, PLC0415 - a lack of it has to show before a run, not in it
 
-        from bulkverify.cli.runner import run  # noqa: PLC0415 - a missing extra is told from here
+        from bulkverify.cli.runner import run  # noqa: PLC0415 - a missing extra is reported here
 
         code = int(run(sys.argv[1:]))
     except ModuleNotFoundError as error:
@@ -35,7 +35,7 @@ def main() -> None:
             '  pip install "bulkverify[cli]"\n'
         )
         code = 2
-    except KeyboardInterrupt:  # before the command has begun, or when it has told how it ended
+    except KeyboardInterrupt:  # before the command began, or after it reported how it ended
         code = 130
     _exit(code)
 

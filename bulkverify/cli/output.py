@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from bulkverify.cli.watching import Follower, Line
 
 _GROUP: Final = Group("Output", sort_key=20)
-_PIECE_CHARACTERS: Final = 400  # a pipe with room has room for 4096 bytes, and "\U0001f600" is ten
+_PIECE_CHARACTERS: Final = (
+    400  # a pipe with room takes 4096 bytes, and an escaped character is up to 10
+)
 
 
 class OutputClosedError(Exception):

@@ -42,10 +42,10 @@ def run(tokens: Sequence[str]) -> int:
             else:  # --help or --version
                 function(*bound.args, **bound.kwargs)
             sys.stdout.flush()
-        except (OutputClosedError, BrokenPipeError, SystemExit):  # the last is rich's
+        except (OutputClosedError, BrokenPipeError, SystemExit):  # rich raises the last
             give_up(sys.stdout, sys.stderr)
             return Exit.BROKEN_PIPE
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - this is where all of them end
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - all errors end here
             if standing.endless and exit_of(error) is Exit.INTERRUPTED:
                 return Exit.DONE
             return _tell(error, standing, show)

@@ -33,12 +33,12 @@ async def sandbox(
     Args:
         port: The port to listen on; 0 takes a free one.
         host: The address to listen on.
-        speed: How many times faster than the service it works.
+        speed: How many times as fast as the service it works.
         credits_: The credits of its account at the start.
         api_key: The key that it accepts.
         requests_per_minute: Its limit for each endpoint; 0 for none.
-        faults: A TOML file with the faults that it shows.
-        seed: Repeat the job ids and the random faults of an earlier seed.
+        faults: A TOML file that lists the faults to inject.
+        seed: The same seed gives the same job ids and the same random faults.
         show: What to show.
         standing: How to go on after an error.
     """

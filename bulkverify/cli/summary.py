@@ -69,18 +69,16 @@ def _facts_by_name(report: RunReport) -> dict[str, str]:
         for name, count in attrs.asdict(report.flags).items()
         if count
     )
-    before = f", and {report.credits_spent_before:,} before" if report.credits_spent_before else ""
+    before = f", and {report.credits_spent_before:,} earlier" if report.credits_spent_before else ""
     jobs = [part.job_id for part in report.parts if part.job_id]
     orphans = plural(report.orphans, "interrupted upload")
     return {
         "rows": f"{report.rows:,} ({', '.join(parts)})",
-        "short rows": f"{report.short:,} with empty cells put at their ends"
-        if report.short
-        else "",
+        "short rows": f"{report.short:,}, filled up with empty cells" if report.short else "",
         "flags": flags or "none",
         "credits spent": f"{report.credits_spent:,}{before}",
         "credits saved": f"{report.saved:,}" if report.saved else "",
-        "left behind": f"up to {orphans}, not started and free" if report.orphans else "",
+        "left behind": f"up to {orphans}, not started and not paid" if report.orphans else "",
         "time": f"{report.seconds:,.1f} s",
         "job": jobs[0] if len(report.parts) == 1 and jobs else "",
         "parts": f"{len(report.parts):,}" if len(report.parts) > 1 else "",

@@ -37,7 +37,7 @@ def snapshot_line(snapshot: JobSnapshot) -> str:
 
 def address_lines(answer: AddressVerdict) -> str:
     """Describe the answer for one address."""
-    accept_all = {True: "yes", False: "no", None: "not found out"}[answer.accept_all]
+    accept_all = {True: "yes", False: "no", None: "unknown"}[answer.accept_all]
     flags = {
         "role": answer.role,
         "free mailbox": answer.free_email,

@@ -84,7 +84,7 @@ async def verify(
         encoding: The encoding of the list, such as cp1252.
         format_: The format of the list, if the name of the file does not tell it.
         sandbox: Use a sandbox in this process: no key, no network, no credits.
-        sandbox_speed: How many times faster than the service the sandbox works.
+        sandbox_speed: How many times as fast as the service the sandbox works.
         account: The account.
         show: What to show.
         standing: How to go on after an error.
@@ -111,7 +111,7 @@ async def verify(
         )
     if sandbox:
         _refuse_beside_sandbox(account)
-    # Past its options the command needs all of the SDK, which --help and --dry-run should not load.
+    # From here on the command needs all of the SDK, which --help and --dry-run should not load.
     from tenacity import wait_fixed  # noqa: PLC0415
 
     from bulkverify.run.verify import journal_of  # noqa: PLC0415
@@ -186,7 +186,7 @@ def _note(standing: Standing, seen: "bulkverify.RunProgress", journal: Path) -> 
     paid = {stage.VERIFYING, stage.DOWNLOADING, stage.FETCHED}
     started = [part for part in seen.parts if part.stage in paid]
     spent = sum(part.addresses for part in started)
-    standing.state = f"The progress is kept in {journal}. Going on pays for nothing twice."
+    standing.state = f"The progress is kept in {journal}. Nothing is paid twice."
     if not started:
         standing.state += " Nothing has been spent."
     else:

@@ -96,7 +96,7 @@ def test_a_row_with_too_few_cells_is_filled_up_and_told(
     assert "too short   1 (have fewer cells" in cli("verify", "list.csv", "--dry-run").out
     outcome = cli("verify", "list.csv", "-o", "out.csv")
     assert outcome.code == 0
-    assert "short rows     1 with empty cells put at their ends" in outcome.err
+    assert "short rows     1, filled up with empty cells" in outcome.err
     row = (tmp_path / "out.csv").read_text().splitlines()[1]
     assert row.startswith("deliverable@x.com,,deliverable,")
     assert service.sandbox.ledger.credits_spent == 1

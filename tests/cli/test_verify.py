@@ -257,8 +257,8 @@ def test_parts_that_fail_are_told_with_what_was_written(
     assert document["report"]["missing"] == 2
 
     summary = cli(*command).err
-    assert "credits spent  2, and 4 before" in summary
-    assert "left behind    up to 2 interrupted uploads, not started and free" in summary
+    assert "credits spent  2, and 4 earlier" in summary
+    assert "left behind    up to 2 interrupted uploads, not started and not paid" in summary
     assert service.sandbox.ledger.credits_spent == 6
 
 
@@ -308,7 +308,7 @@ def test_the_same_command_once_more_says_when_it_was_done_and_spends_nothing(
         outcome.err,
         re.MULTILINE,
     )
-    assert "credits spent  0, and 3 before" in outcome.err
+    assert "credits spent  0, and 3 earlier" in outcome.err
     assert "deliverable" in outcome.err
     assert service.sandbox.ledger.requests.total() == requests
     assert cli(*command, "--quiet").err == ""
