@@ -52,14 +52,13 @@ class BulkVerifyError(Exception):
     """The root of everything that bulkverify raises on purpose.
 
     `str(error)` is the message, followed by the hint.
-
-    Attributes:
-        hint: what to do next where that is a call or an argument in Python; else empty.
-        shell_hint: the same in the words of the command line.
     """
 
     hint: str = ""
+    """What to do next, if that is a call or an argument in Python; else empty."""
+
     shell_hint: str = ""
+    """The same in the words of the command line."""
 
     @property
     def message(self) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ _KINDS: Final = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+_INCOMPLETE: Final = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part", re.DOTALL)
 
 # Always the same, so that the next call removes what a killed process has left.
 _PROBE: Final = "probe"
@@ -59,6 +62,17 @@ def replacing(
         if not ours or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def incomplete_path(path: Path, mark: str) -> Path:
+    """Return where a file is written until it is complete."""
+    return path.with_name(f".{path.name}.{mark}.part")
+
+
+def complete_name(name: str) -> str | None:
+    """Return the name that an incomplete file gets; `None` if it is none, or has a mark of its caller's."""
+    found = _INCOMPLETE.fullmatch(name)
+    return None if found is None else found[1]
 
 
 def flush_to_disk(file: BinaryIO) -> None:
@@ -140,7 +154,7 @@ def _create_beside(path: Path, mark: str | None = None) -> tuple[int, str]:
     """Create a file in the same folder: a rename is atomic only within one file system."""
     if not path.name:  # as of "" and "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    partial = path.with_name(f".{path.name}.{mark or secrets.token_hex(4)}.part")
+    partial = incomplete_path(path, mark or secrets.token_hex(4))
     try:
         if mark is not None:
             require_replaceable(partial)

@@ -7,11 +7,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.errors import InvalidListError
 from bulkverify.lists.tables import Digest, file_pieces
-from bulkverify.results.records import LARGEST_RECORD_CHARACTERS
-
-DEFAULT_ENCODING: Final = "utf-8-sig"
+from bulkverify.results.records import DEFAULT_ENCODING, LARGEST_RECORD_CHARACTERS
 
 _SAMPLE_BYTES: Final = 64 * 1024
 # With a byte order mark, these are what the encoding without the order in its name reads.
@@ -23,19 +21,6 @@ _KINDS: Final = {
     b"\x1f\x8b": "compressed with gzip",
     b"%PDF-": "a PDF file",
 }
-
-
-def check_encoding(encoding: str) -> None:
-    """Find out whether there is such an encoding of text.
-
-    Raises:
-        UsageError: there is not.
-    """
-    try:
-        "".encode(encoding)  # a codec that is none of text, such as hex, is found out here
-        codecs.getincrementaldecoder(encoding)
-    except (LookupError, ValueError):
-        raise UsageError(f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'.") from None
 
 
 def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:

@@ -17,7 +17,9 @@ from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.tables import Digest, Table, file_pieces
 from bulkverify.results.records import RecordError, TextRecords
 
-_DELIMITERS: Final = ",;\t|"
+DELIMITERS: Final = ",;\t|"
+"""What stands between the cells of a table, unless the caller says otherwise."""
+
 _DECLARED: Final = re.compile(r"sep=([^\"\r\n])\r?\n", re.IGNORECASE)  # for Excel
 
 
@@ -132,7 +134,7 @@ def guess_delimiter(sample: str) -> str:
             return 0, 0
         return widths.count(widths[0]), widths[0]
 
-    return max(_DELIMITERS, key=evenness)
+    return max(DELIMITERS, key=evenness)
 
 
 def _records(

@@ -1,10 +1,15 @@
-"""What a split list leaves in its folder; only its owner can read it."""
+"""The files of a split list: their names, and how they are created. Only their owner can read them."""
 
 import os
+import re
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from bulkverify.files import require_replaceable
+
+_RESULTS: Final = re.compile(r"part-[0-9]{4,}\.results\.csv")
+_LIST: Final = re.compile(rf"rows\.bin|part-[0-9]{{4,}}\.csv|{_RESULTS.pattern}")
+_SOURCE: Final = re.compile(r"source-[0-9]+(\..*)?", re.DOTALL)
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -25,6 +30,21 @@ def rows_path(folder: Path) -> Path:
 def source_path(folder: Path, number: int, suffix: str) -> Path:
     """Return where a source that can't be read as it is has been written down."""
     return folder / f"source-{number}{suffix}"
+
+
+def is_results(name: str) -> bool:
+    """Whether a file of this name holds the results of a part."""
+    return _RESULTS.fullmatch(name) is not None
+
+
+def is_of_list(name: str) -> bool:
+    """Whether a file of this name belongs to a split list or its results."""
+    return _LIST.fullmatch(name) is not None
+
+
+def is_source(name: str) -> bool:
+    """Whether a file of this name is a source that was written down."""
+    return _SOURCE.fullmatch(name) is not None
 
 
 def create(path: Path) -> BinaryIO:

@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Final
 
 import attrs
 
 from bulkverify.errors import InvalidListError
 from bulkverify.lists.columns import ADDRESS_NAMES, SAMPLE_ROWS, find_column, fold, sample_rows
 from bulkverify.lists.decoding import decoded, sample_of
+from bulkverify.lists.delimited import DELIMITERS
 from bulkverify.lists.tables import Digest, Table, file_pieces
 from bulkverify.results.records import LARGEST_RECORD_CHARACTERS, last_line_end
-
-_DELIMITERS: Final = ",;\t|"
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +48,7 @@ def open_lines(path: Path, *, title: str, column: str | None, encoding: str) -> 
     names = (sample.pop(0) if headed else "email",)
     if not sample:
         raise InvalidListError(f"{title} has a header and no rows: there is nothing to verify.")
-    for delimiter in _DELIMITERS:
+    for delimiter in DELIMITERS:
         if sum(delimiter in line for line in sample) > len(sample) / 2:
             raise InvalidListError(
                 f"{title} has more than an address a line, with {delimiter!r} between them. "

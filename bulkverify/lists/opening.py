@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import attrs
 
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists.decoding import DEFAULT_ENCODING, check_encoding, sample_of
+from bulkverify.lists.decoding import sample_of
 from bulkverify.lists.delimited import open_delimited
 from bulkverify.lists.jsonlines import open_json_lines
 from bulkverify.lists.layout import create, source_path
@@ -18,6 +18,7 @@ from bulkverify.lists.several import put_together
 from bulkverify.lists.spooling import Spool, copy
 from bulkverify.lists.spreadsheets import write_as_csv
 from bulkverify.lists.tables import Table
+from bulkverify.results.records import DEFAULT_ENCODING, check_encoding
 
 ListFormat: TypeAlias = Literal["csv", "tsv", "txt", "jsonl", "xlsx"]
 """How a list is written."""

@@ -13,11 +13,11 @@ from typing import BinaryIO, Final, Self
 
 from bulkverify.errors import UsageError
 from bulkverify.lists.bounds import Columns
-from bulkverify.lists.decoding import DEFAULT_ENCODING
 from bulkverify.lists.jsonlines import ADDRESS_KEY, open_json_lines
 from bulkverify.lists.layout import create, source_path
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import PIECE_BYTES, Table
+from bulkverify.results.records import DEFAULT_ENCODING
 
 _TITLE: Final = "The list"
 _LOOK_AGAIN_MILLISECONDS: Final = 200

@@ -18,6 +18,9 @@ MOST_COLUMNS: Final = 20_000
 
 # A record that has become this long is looked at again only when it has grown by a part of itself:
 # whoever sends it in crumbs would otherwise have all of it read again for each of them.
+DEFAULT_ENCODING: Final = "utf-8-sig"
+"""UTF-8 with or without a byte order mark."""
+
 DOWNLOAD_INSTEAD: Final = (
     "Download the file with `download`, which does not read it.",
     "Download the file with `bulkverify download`, which does not read it.",
@@ -207,10 +210,23 @@ def _line_ends_end(text: str, at: int) -> int:
     return found.end() if found else at
 
 
+def check_encoding(encoding: str) -> None:
+    """Refuse an encoding that does not exist, or is not one of text.
+
+    Raises:
+        UsageError: it is refused.
+    """
+    try:
+        "".encode(encoding)  # refuses codecs that are not of text, such as hex
+        codecs.getincrementaldecoder(encoding)
+    except (LookupError, TypeError, ValueError):  # a ValueError is of a name that can't be one
+        raise UsageError(f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'.") from None
+
+
 class RecordReader:
     """Takes a results file in pieces of any size and gives its records, without the empty lines."""
 
-    def __init__(self, encoding: str = "utf-8-sig") -> None:
+    def __init__(self, encoding: str = DEFAULT_ENCODING) -> None:
         """Start at the beginning of a file.
 
         Args:
@@ -219,13 +235,8 @@ class RecordReader:
         Raises:
             UsageError: there is no such encoding of text.
         """
-        try:
-            "".encode(encoding)  # a codec that is none of text, such as hex, is found out here
-            self._decoder = codecs.getincrementaldecoder(encoding)()
-        except (LookupError, TypeError, ValueError):  # a ValueError is of a name that can't be one
-            raise UsageError(
-                f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'."
-            ) from None
+        check_encoding(encoding)
+        self._decoder = codecs.getincrementaldecoder(encoding)()
         self._encoding = encoding
         self._records = _ResultRecords()
 

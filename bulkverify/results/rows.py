@@ -12,7 +12,12 @@ import attrs
 
 from bulkverify.errors import IncompleteDownloadError, ProtocolError
 from bulkverify.models import ResultRow, Verdict, parse_flag, parse_timestamp, parse_verdict
-from bulkverify.results.records import DOWNLOAD_INSTEAD, MOST_COLUMNS, RecordReader
+from bulkverify.results.records import (
+    DEFAULT_ENCODING,
+    DOWNLOAD_INSTEAD,
+    MOST_COLUMNS,
+    RecordReader,
+)
 
 _VERDICT: Final = "verificationresult"
 _VERIFIED_AT: Final = "verifiedat"
@@ -60,7 +65,7 @@ class _Draft:
 class ResultsReader:
     """Takes a results file in pieces of any size and gives its rows; `count` is how many so far."""
 
-    def __init__(self, encoding: str = "utf-8-sig") -> None:
+    def __init__(self, encoding: str = DEFAULT_ENCODING) -> None:
         """Start at the beginning of a file."""
         self._records = RecordReader(encoding)
         self._rows: RowReader | None = None

@@ -19,7 +19,7 @@ from typing import Final
 import attrs
 
 from bulkverify.errors import BulkVerifyError, VerifyUncertainError
-from bulkverify.files import flush_to_disk, replacing
+from bulkverify.files import flush_to_disk, incomplete_path, replacing
 from bulkverify.lists import address_key, file_digest
 from bulkverify.models import AddressVerdict
 from bulkverify.run.models import Stage
@@ -104,7 +104,7 @@ class LoneRun(PartWork):
 
 def spare_path(results: Path) -> Path:
     """Return where room for an answer is taken; named like a file that is not complete, and swept like one."""
-    return results.with_name(f".{results.name}.00000000.part")
+    return incomplete_path(results, "00000000")
 
 
 @contextmanager

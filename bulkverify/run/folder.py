@@ -5,13 +5,13 @@ that we do not give is never touched, and then the folder stays too.
 """
 
 import errno
-import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from bulkverify.files import flush_folder, is_file
+from bulkverify.files import complete_name, flush_folder, is_file
+from bulkverify.lists.layout import is_of_list, is_results, is_source
 from bulkverify.run.errors import JournalError
 from bulkverify.run.locking import Lock, holder_of
 
@@ -21,9 +21,6 @@ LOCK: Final = "bulkverify-journal.lock"
 RECORD: Final = "run.json"
 SPOOL: Final = "input"
 
-_OURS: Final = re.compile(r"rows\.bin|part-[0-9]{4,}(\.results)?\.csv")
-_PARTIAL: Final = re.compile(r"\.(run\.json|part-[0-9]{4,}\.results\.csv)\.[0-9a-f]{8}\.part")
-_SPOOLED: Final = re.compile(r"source-[0-9]+(\..*)?", re.DOTALL)
 _TRIES: Final = 100
 """How often the folder may vanish while it is opened: each time another process has just finished."""
 
@@ -64,7 +61,8 @@ def lock_folder(folder: Path, is_record: Callable[[Path], bool]) -> Lock:
 def sweep_folder(folder: Path) -> None:
     """Delete incomplete files that a dead process has left."""
     for path in _children(folder):
-        if _PARTIAL.fullmatch(path.name):
+        name = complete_name(path.name)
+        if name is not None and (name == RECORD or is_results(name)):
             _unlink(path)
 
 
@@ -77,11 +75,11 @@ def clear_folder(folder: Path) -> None:
     for path in _children(folder):
         if path.name == SPOOL and not path.is_symlink():
             for spooled in _children(path):
-                if _SPOOLED.fullmatch(spooled.name):
+                if is_source(spooled.name):
                     _unlink(spooled)
             with suppress(OSError):  # it is a file, or holds files of others
                 path.rmdir()
-        elif _OURS.fullmatch(path.name):
+        elif is_of_list(path.name):
             _unlink(path)
     _unlink(folder / RECORD)
 
