@@ -1,4 +1,4 @@
-"""The calls a user makes: `Client` for the account, and with `Job` for one list."""
+"""The calls a user makes: `Client` for the account, `Job` for one list."""
 
 import os
 from collections.abc import AsyncGenerator, Iterable
@@ -38,20 +38,20 @@ class Client:
     number of tasks of one event loop.
 
     Args:
-        api_key: the account's key; else BULKVERIFY_API_KEY.
-        base_url: of the service; else BULKVERIFY_BASE_URL, else Bouncify's.
-        session: the caller's own session, used and never closed. Its middlewares run, and see no
-            key. Its idle connections are used as they are, and an upload over one that the service
-            has closed without a word is uncertain: `TCPConnector(force_close=True)` prevents that.
-        attempts: how often at most a request is sent that failed and can be repeated without harm.
-        backoff: a tenacity wait strategy for the time between attempts; it never undercuts what the
-            service asks for in `Retry-After`.
-        requests_per_minute: the budget of each endpoint; the account has 120 and shares them among
-            all who use its key. `None` is for services without a limit.
+        api_key: the account's key; by default BULKVERIFY_API_KEY.
+        base_url: of the service; by default BULKVERIFY_BASE_URL, else Bouncify's.
+        session: a session of your own, which is used and never closed. Its middlewares run, and see no
+            key. If the service has closed one of its idle connections unnoticed, an upload over it is
+            uncertain; `TCPConnector(force_close=True)` prevents that.
+        attempts: how often a failed request is sent at most, if that does no harm.
+        backoff: a tenacity wait strategy for the time between attempts; the service's `Retry-After` is
+            kept in any case.
+        requests_per_minute: the budget of each endpoint. An account has 120, for all programs that use
+            its key. `None` is for services without a limit.
         allow_http: send the key unencrypted to a host that is not this machine.
 
     Raises:
-        UsageError: there is no key, or the base URL can't be right.
+        UsageError: there is no key, or the base URL is wrong.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Client:
     ) -> None:
         """Keep the settings; nothing is opened or sent yet."""
         secret = read_key(os.environ.get("BULKVERIFY_API_KEY", "") if api_key is None else api_key)
-        del api_key  # what is raised from here on shows the locals
+        del api_key  # errors from here on show the locals
         if isinstance(secret, UsageError):
             raise secret
         if attempts < 1 or (requests_per_minute is not None and requests_per_minute < 1):
@@ -78,7 +78,7 @@ class Client:
             base_url or os.environ.get("BULKVERIFY_BASE_URL") or DEFAULT_BASE_URL,
             allow_http=allow_http,
         )
-        del base_url  # it may be the documentation's, key and all
+        del base_url  # one copied from the documentation has the key in it
         if isinstance(checked, UsageError):
             raise checked
         self._base_url: str = checked
@@ -109,9 +109,9 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """End every wait with `ClientClosedError`, and close the session unless it is the caller's.
+        """End every wait with `ClientClosedError`, and close the session unless it is your own.
 
-        No request leaves any more once it was called, not even where it is cancelled.
+        No request is sent after this call, even if it is cancelled.
         """
         await self._transport.close(self._known.close)
 
@@ -121,18 +121,17 @@ class Client:
         return self._base_url
 
     def job(self, job_id: str, *, started: bool = False) -> "Job":
-        """Return the handle of a job by its id, without a request; the same one while it is in use.
+        """Return the handle of a job without a request; the same one while it is in use.
 
         Args:
             job_id: the job.
-            started: say that it has been started, for example by another process. Its status may stay
-                `ready` for a while after a start; a wait then goes on instead of raising
-                `JobNotStartedError`.
+            started: whether it is known to be started, for example by another process. The status may
+                stay `ready` for a while after a start, and waits then raise no `JobNotStartedError`.
 
         Raises:
-            UsageError: the id can't be one.
+            UsageError: no job has such an id.
         """
-        job = cast("Job | None", self._known.handle(job_id))
+        job = cast("Job | None", self._known.handle(job_id))  # it gets its handles here only
         if job is None:
             wire.check_job_id(job_id)
             job = Job(self, job_id)
@@ -151,15 +150,15 @@ class Client:
                 iterable of mappings that have their address under `email`.
             auto_verify: start it as soon as it is ready, which spends one credit an address. Without
                 it, an upload whose answer is lost costs nothing.
-            title: names the list; a file is named by its file name otherwise.
+            title: the name of the list; by default its file name.
 
         Raises:
-            UsageError: the source can't be a list.
+            UsageError: the source is no list.
             InvalidListError: the list is empty, not text, over 10 MB or over 500,000 addresses.
             UploadUncertainError: the answer was lost, and the upload is not repeated.
             ListLimitError: the account has 500 lists that are not verified yet.
             ServiceError: any other refusal.
-            TransportError: nothing was sent, for the reason given.
+            TransportError: nothing was sent.
             OSError: the file can't be read.
         """
         call = await uploads.prepare(source, auto_verify=auto_verify, title=title)
@@ -183,24 +182,24 @@ class Client:
     async def start(self, job_id: str) -> Acknowledgement:
         """Start the verification of a job that is ready, which spends one credit an address, once.
 
-        A start whose answer was lost is looked up before it is repeated, so it never pays twice.
+        If the answer is lost, the job is looked up before the start is repeated, so it never pays twice.
 
         Raises:
             NotReadyError: the list is still being prepared.
-            AlreadyStartedError: somebody else has started it.
+            AlreadyStartedError: it was started before.
             InsufficientCreditsError: nothing was started and nothing spent.
             ListLimitError: 100 lists are being verified already.
             AccountRestrictedError: the account is under review.
-            StartUncertainError: no answer told whether it arrived, as after a redirect or a refusal in
-                unknown words; call it again.
+            StartUncertainError: no answer says whether the start arrived, for example after a redirect or
+                a refusal in unknown words; call it again.
             JobFailedError, JobCancelledError: an answer was lost, and the job has ended since.
             ServiceError: any other refusal.
-            TransportError: nothing was sent, for the reason given.
+            TransportError: nothing was sent.
         """
         try:
             acknowledgement = await money.start(self._transport, job_id)
         except AlreadyStartedError:
-            # It is under way, even if the status stays `ready` for a while.
+            # The status may stay `ready` for a while all the same.
             self._known.note_start(job_id)
             raise
         self._known.note_start(job_id)
@@ -215,13 +214,13 @@ class Client:
     ) -> int:
         """Download the results of a completed job into a file, and return how many rows it has.
 
-        The file appears under its name only when it is complete, with the rows and the bytes that
-        the service sent; an existing one is replaced. Only its owner can read it.
+        The file appears only when it is complete, with the bytes that the service sent, and replaces an
+        existing one. Only its owner can read it.
 
         Args:
             job_id: the job.
             destination: the path of the file.
-            verdicts: only rows of these; all when left out.
+            verdicts: only rows with these verdicts; by default all.
 
         Raises:
             IncompleteDownloadError: fewer rows came than the list has; no file was written.
@@ -244,22 +243,21 @@ class Client:
         verdicts: Iterable[Verdict | VerdictName] | None = None,
         encoding: str = "utf-8-sig",
     ) -> AsyncGenerator[ResultRow]:
-        """Give the results of a completed job as typed rows, while they arrive.
+        """Yield the results of a completed job as typed rows, while they arrive.
 
-        Where a connection breaks they are asked for again, within the client's `attempts`, and go on
-        with the next row.
-
-        Leave it early within `contextlib.aclosing`, which ends the download at once.
+        If a connection breaks, the results are requested again, within the client's `attempts`, and go
+        on with the next row. To leave the iteration early, use `contextlib.aclosing`, which ends the
+        download at once.
 
         Args:
             job_id: the job.
-            verdicts: only rows of these; all when left out.
+            verdicts: only rows with these verdicts; by default all.
             encoding: of the list as it was uploaded.
 
         Raises:
             IncompleteDownloadError: fewer rows came than the list has; those that came are right.
-            ProtocolError: the results can't be read (`download` keeps them as they are), or changed
-                while they were asked for again.
+            ProtocolError: the results can't be read (`download` keeps them as they are), or differ from
+                those before the connection broke.
             NotReadyError: the job has not completed.
             ServiceError: any other refusal.
             TransportError: no usable answer.
@@ -273,11 +271,11 @@ class Client:
         )
 
     async def delete(self, job_id: str) -> Acknowledgement:
-        """Delete a list from the service, results and all; only ready and completed ones can go.
+        """Delete a ready or completed list and its results from the service.
 
         Raises:
             NotReadyError: the list is being processed.
-            JobNotFoundError: there is none, or no longer.
+            JobNotFoundError: there is no such list, or no longer.
             ServiceError: any other refusal.
             TransportError: no usable answer.
         """
@@ -290,19 +288,19 @@ class Client:
 
         Args:
             address: the address.
-            timeout: the seconds the service may take, 30 to 180; 180 when left out.
+            timeout: the seconds that the service may take, 30 to 180; by default 180.
 
         Raises:
-            VerifyUncertainError: the answer was lost, or was a refusal in unknown words; asking again
-                may cost another credit.
+            VerifyUncertainError: the answer was lost, or is a refusal in unknown words. Another call may
+                cost another credit.
             InsufficientCreditsError: nothing was spent.
             ServiceError: any other refusal.
-            TransportError: nothing was sent, for the reason given.
+            TransportError: nothing was sent.
         """
         return await money.verify(self._transport, wire.verify(address, timeout=timeout))
 
     async def credits(self) -> Credits:
-        """Ask what the account can still spend.
+        """Ask how many credits the account has left.
 
         Raises:
             ServiceError: a refusal.
@@ -312,32 +310,29 @@ class Client:
 
     @property
     def stats(self) -> Stats:
-        """What this client has done so far."""
+        """What this client has done so far, in numbers."""
         return self._transport.stats
 
     async def _expected_rows(
         self, job_id: str, verdicts: Iterable[Verdict | VerdictName] | None
     ) -> int | None:
-        """Say how many rows a download of all verdicts must have, asking for it where need be."""
+        """Return how many rows a download must have; `None` if it is not of all verdicts."""
         if verdicts is not None and {*map(Verdict, verdicts)} != {*Verdict}:
             return None
         job = self._known.handle(job_id)
         if job is not None and job.snapshot is not None and job.snapshot.ended:
             return job.snapshot.total
-        # A lagging replica may not know yet that it has completed, but how many rows it has.
+        # A lagging replica may not know yet that the job has completed, but knows its total.
         return (await self.status(job_id)).total
 
 
 class Job:
-    """A list on the service; made by `Client.upload` and `Client.job`.
-
-    `snapshot` is the furthest that has been seen of it, or `None` before the first answer.
-    """
+    """A list on the service; `Client.upload` and `Client.job` return it."""
 
     __slots__ = ("__weakref__", "_client", "_id", "_snapshot")
 
     def __init__(self, client: Client, job_id: str) -> None:
-        """Hold on to the client; `Client.job` makes sure that there is one handle a job."""
+        """Use `Client.job` instead, which returns one handle a job."""
         self._client = client
         self._id = job_id
         self._snapshot: JobSnapshot | None = None
@@ -347,7 +342,7 @@ class Job:
 
     @property
     def id(self) -> str:
-        """The service's id of the list: with it, `Client.job` finds it again from anywhere."""
+        """The service's id of the list, with which `Client.job` finds it again, also in another process."""
         return self._id
 
     @property
@@ -357,11 +352,11 @@ class Job:
 
     @property
     def snapshot(self) -> JobSnapshot | None:
-        """The furthest that has been seen of the job; no answer from a lagging replica sets it back."""
+        """The furthest snapshot so far, `None` before the first; a lagging replica never sets it back."""
         return self._snapshot
 
     def note(self, snapshot: JobSnapshot) -> bool:
-        """Keep a snapshot unless the job was further on before; return whether it was kept."""
+        """Keep a snapshot unless the job was further before; return whether it was kept. Called by the client."""
         if self._snapshot is not None and not can_follow(self._snapshot.status, snapshot.status):
             return False
         self._snapshot = snapshot
@@ -390,7 +385,7 @@ class Job:
         verdicts: Iterable[Verdict | VerdictName] | None = None,
         encoding: str = "utf-8-sig",
     ) -> AsyncGenerator[ResultRow]:
-        """Give the results as typed rows; see `Client.rows`."""
+        """Yield the results as typed rows; see `Client.rows`."""
         return self._client.rows(self._id, verdicts=verdicts, encoding=encoding)
 
     async def delete(self) -> Acknowledgement:
@@ -399,5 +394,5 @@ class Job:
 
 
 def known_of(client: Client) -> KnownJobs:
-    """Return what the waits and runs need of a client, and its users don't."""
+    """Return what the waits and runs use of a client; users don't need it."""
     return client._known  # noqa: SLF001 - this keeps it off the users' completion lists

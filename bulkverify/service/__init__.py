@@ -1,1 +1,1 @@
-"""One request to the service, and what its answer means."""
+"""Requests to the service, and what its answers mean."""

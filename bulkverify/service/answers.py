@@ -1,7 +1,7 @@
-"""What an answer says: yes, with a JSON object, or which of our errors. Nothing in here does any I/O.
+"""What an answer means: a JSON object, or one of our errors. This module does no I/O.
 
-The service classifies its errors by status code and text; the text stands under `result` or
-`message`, and the same error comes in several spellings.
+The service distinguishes its errors by status code and text. The text is under `result` or `message`,
+and the same error has several spellings.
 """
 
 import json
@@ -37,11 +37,11 @@ from bulkverify.limits import REQUESTS_PER_MINUTE, RETENTION_DAYS
 from bulkverify.models import Verdict
 
 _EXCERPT_CHARACTERS: Final = 200
-# As plain numbers: to look a member of an enum up takes longer than to compare it.
+# Plain numbers, because the look-up of an enum's member takes longer than the comparison.
 _OK: Final = int(HTTPStatus.OK)
 _MULTIPLE_CHOICES: Final = int(HTTPStatus.MULTIPLE_CHOICES)
 _LONGEST_PAGE_BYTES: Final = 16 * 1024
-# A tag that never ends takes the rest: to look for its end from every `<` would take seconds.
+# A tag without an end matches the rest, because a search for its end from every `<` would take seconds.
 _TAG: Final = re.compile(
     r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE
 )
@@ -61,7 +61,7 @@ class Endpoint(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """An HTTP answer as it came: the status code, the headers (any case) and the whole body."""
+    """An HTTP answer: the status code, the headers (in any case) and the whole body."""
 
     status: int
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
@@ -69,7 +69,7 @@ class Answer:
 
 
 def accepted(answer: Answer, endpoint: Endpoint, job_id: str | None = None) -> dict[str, Any]:
-    """Return the JSON object of an answer that says yes; raise what any other answer means."""
+    """Return the JSON object of a successful answer; raise the error that any other answer means."""
     payload: object = None
     readable = True
     try:
@@ -81,7 +81,7 @@ def accepted(answer: Answer, endpoint: Endpoint, job_id: str | None = None) -> d
         and isinstance(payload, dict)
         and not _says_no(payload.get("success"))
     ):
-        # A null is how some serialisers write a field that is not there.
+        # Some serialisers write a missing field as null.
         if None in payload.values():
             payload = {name: value for name, value in payload.items() if value is not None}
         if isinstance(message := payload.get("message"), str):
@@ -97,8 +97,7 @@ def _says_no(success: object) -> bool:
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
     """Read the pause in seconds that a `Retry-After` asks for, in either of its two forms.
 
-    A date is meant by the clock of whoever wrote it, which its `Date` tells; `now` is our own, for
-    where there is none.
+    A date is read by the sender's clock, which is in the header `Date`; without one, `now` is used.
     """
     found = {name.lower(): value.strip() for name, value in headers.items()}
     text = found.get("retry-after", "")
@@ -112,7 +111,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> f
 
 
 def _moment(text: str) -> datetime | None:
-    """Read a date as headers have it."""
+    """Read a date of a header."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
@@ -138,7 +137,7 @@ _BY_STATUS: Final[Mapping[int, tuple[type[ServiceError], _Advice]]] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (InvalidListError, "Split the list into smaller ones."),
 }
 
-# Compared without regard to case, spacing and a final full stop; the first that the text begins with wins.
+# Compared without regard to case and spacing; the first one that the text begins with wins.
 _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], _Advice], ...]] = (
     ("invalid api key", *_BY_STATUS[HTTPStatus.UNAUTHORIZED]),
     ("insufficient verification credits", *_BY_STATUS[HTTPStatus.PAYMENT_REQUIRED]),
@@ -196,7 +195,7 @@ _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], _Advice], ...]] = (
 def _refusal(
     answer: Answer, endpoint: Endpoint, job_id: str | None, payload: object, *, readable: bool
 ) -> BulkVerifyError:
-    """Say what an answer means that is not a yes."""
+    """Return the error that an unsuccessful answer means."""
     code = answer.status
     text = _text_of(payload) or excerpt(answer.body)
     call = f"the {endpoint} call" + (f" for job {job_id}" if job_id else "")
@@ -243,7 +242,7 @@ def _classify(code: int, text: str) -> tuple[type[ServiceError], _Advice]:
 
 
 def begins_with(text: str, *beginnings: str) -> bool:
-    """Tell whether a text of the service's begins so, without regard to case and spacing."""
+    """Return whether a text begins with one of these, without regard to case and spacing."""
     return " ".join(text.lower().split()).startswith(beginnings)
 
 
@@ -257,7 +256,7 @@ def _text_of(payload: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text of the service's without what could steer a terminal or start a new line."""
+    """Return a text without characters that could control a terminal or start a new line."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else " " for character in text)
@@ -266,6 +265,6 @@ def printable(text: str) -> str:
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body as one line of text, for a message."""
     text = body[:_LONGEST_PAGE_BYTES].decode("utf-8", "replace")
-    if text.lstrip().startswith("<"):  # of a page, what a person would read
+    if text.lstrip().startswith("<"):  # the visible text of a page
         text = _TAG.sub(" ", text)
     return printable(" ".join(text.split())[:_EXCERPT_CHARACTERS])

@@ -1,8 +1,7 @@
-"""Which request to send for each call, and what its answer means. Nothing in here does any I/O.
+"""The request of each call, and what its answer means. This module does no I/O.
 
-The facts come from the vendors' documentation and from programs that use the service: the job id
-stands in the path, errors carry their text under `result` or `message`, and the same error comes in
-several spellings. The API key is not known here; the transport adds it.
+The facts come from the vendors' documentation and from programs that use the service. The API key is not
+known here; the last middleware adds it.
 """
 
 import json
@@ -32,12 +31,12 @@ T = TypeVar("T")
 ModelT = TypeVar("ModelT")
 
 LARGEST_ANSWER_BYTES: Final = 1024 * 1024
-"""No answer but a download comes near this; a larger one is not read to its end."""
+"""A larger answer is not read to its end; none but a download comes near this size."""
 
 LARGEST_RESULTS_BYTES: Final = 1024 * 1024 * 1024
-"""No results come near this: lists are limited in their bytes and rows."""
+"""Larger results are not read to their end; no list has so many, within its limits."""
 
-# The fields that our models call otherwise than the service does.
+# The fields whose names in our models differ from the service's.
 _SERVICE_NAMES: Final = {"verdict": "result", "remaining": "credits_remaining"}
 
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -45,7 +44,7 @@ _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 @attrs.frozen(kw_only=True)
 class FilePart:
-    """A list as a file of a multipart form."""
+    """A list as a file in a multipart form."""
 
     filename: str
     content: bytes = attrs.field(repr=False)
@@ -53,11 +52,11 @@ class FilePart:
 
 
 class Call(NamedTuple, Generic[T]):
-    """A request, and how to read its answer; a tuple, because there is one a poll.
+    """A request, and how to read its answer. It is a tuple for speed, because every poll makes one.
 
-    `path` and `query` are relative to the base URL and lack the key. `repeatable` says that sending
-    it twice does no harm, so a lost answer may be retried. `read_timeout` is the time in seconds that
-    the service may stay silent, where it differs from the client's.
+    `path` and `query` are relative to the base URL and lack the key. A `repeatable` request does no harm
+    if it is sent twice. `read_timeout` is the time in seconds that the service may stay silent, if it
+    differs from the client's.
     """
 
     endpoint: Endpoint
@@ -88,7 +87,7 @@ def upload_file(content: bytes, filename: str, *, auto_verify: bool) -> Call[Ack
 
 
 def rows_to_json(rows: Iterable[Mapping[str, object]]) -> bytes:
-    """Write some rows of a list for `upload_rows`; each has its address under `email`.
+    """Encode some rows of a list for `upload_rows`; each has its address under `email`.
 
     Raises:
         UsageError: a value can't be written as JSON.
@@ -99,13 +98,13 @@ def rows_to_json(rows: Iterable[Mapping[str, object]]) -> bytes:
 def upload_rows(
     written: Iterable[bytes], *, auto_verify: bool, title: str | None
 ) -> Call[Acknowledgement]:
-    """Upload a list as rows, which `rows_to_json` has written.
+    """Upload a list as rows, which `rows_to_json` has encoded.
 
     Raises:
         UsageError: the title can't be written as JSON.
     """
     body: dict[str, object] = {"emails": []}
-    if auto_verify:  # left out otherwise: a service that takes any text for yes would spend credits
+    if auto_verify:  # left out otherwise, because a service may take any text for yes
         body["auto_verify"] = "true"
     if title is not None:
         body["title"] = title
@@ -149,14 +148,14 @@ def start(job_id: str) -> Call[Acknowledgement]:
 
 
 def download(job_id: str, verdicts: Iterable[Verdict | str] | None = None) -> Call[None]:
-    """Ask for a job's results as CSV text; `parse` is for answers that are something else.
+    """Ask for a job's results as CSV text; `parse` is for any other answer.
 
     Args:
         job_id: the job.
-        verdicts: only rows of these; all when `None`.
+        verdicts: only rows with these verdicts; `None` for all.
 
     Raises:
-        UsageError: a verdict is none of the four, or there is none at all.
+        UsageError: a verdict is none of the four, or `verdicts` is empty.
     """
 
     def parse(answer: Answer) -> None:
@@ -179,7 +178,7 @@ def download(job_id: str, verdicts: Iterable[Verdict | str] | None = None) -> Ca
 
 
 def delete(job_id: str) -> Call[Acknowledgement]:
-    """Delete a list from the service; only ready and completed ones can go."""
+    """Delete a ready or completed list from the service."""
     return Call(
         endpoint=Endpoint.DELETE,
         method="DELETE",
@@ -193,10 +192,10 @@ def verify(address: str, *, timeout: float | None = None) -> Call[AddressVerdict
 
     Args:
         address: the address.
-        timeout: the seconds the service may take, 30 to 180; its own default is 180.
+        timeout: the seconds that the service may take, 30 to 180; its own default is 180.
 
     Raises:
-        UsageError: the address is empty or no text, or the timeout is out of range.
+        UsageError: the address is empty or not valid text, or the timeout is out of range.
     """
 
     def parse(answer: Answer) -> AddressVerdict:
@@ -228,7 +227,7 @@ def verify(address: str, *, timeout: float | None = None) -> Call[AddressVerdict
 
 
 def credits_left() -> Call[Credits]:
-    """Ask what the account can still spend."""
+    """Ask how many credits the account has left."""
 
     def parse(answer: Answer) -> Credits:
         payload = accepted(answer, Endpoint.CREDITS)
@@ -244,7 +243,7 @@ def credits_left() -> Call[Credits]:
 
 
 def is_results(answer_status: int, content_type: str, beginning: bytes) -> bool:
-    """Tell from its status, content type and first bytes whether an answer is a results file."""
+    """Return whether an answer is a results file, by its status, content type and first bytes."""
     kind = content_type.partition(";")[0].strip().lower()
     start_of_text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()[:9].lower()
     return (
@@ -274,10 +273,10 @@ def _acknowledgement_of(job_id: str, endpoint: Endpoint) -> Callable[[Answer], A
 
 
 def check_job_id(job_id: str) -> None:
-    """Refuse what can't be the id of a job.
+    """Check that a text may be the id of a job.
 
     Raises:
-        UsageError: it isn't.
+        UsageError: it can't be.
     """
     if not _JOB_ID.fullmatch(job_id):
         raise UsageError(
@@ -324,15 +323,15 @@ def _structure(
 ) -> ModelT:
     try:
         return converter.structure(payload, model)
-    except Exception as error:  # noqa: BLE001 - cattrs raises groups of whatever its hooks raise
+    except Exception as error:  # noqa: BLE001 - cattrs raises groups of any error of its hooks
         problems = transform_error(error, path="$")
-    # Raised outside of the handler, so that no payload hangs on to the error as its context.
+    # Raised outside of the handler, so that no payload stays with the error as its context.
     problem, _, path = problems[0].rpartition(" @ ")
     raise _misfit(*_locate(payload, path, problem, prefix), endpoint, answer)
 
 
 def _locate(payload: object, path: str, problem: str, prefix: str) -> tuple[str, str]:
-    """Name the field that does not fit, as the service spells it, and say what stands there."""
+    """Return the name of the field that does not fit, as the service spells it, and its value."""
     found = [prefix] if prefix else []
     for name in path.split(".")[1:]:
         if not isinstance(payload, dict):

@@ -1,4 +1,4 @@
-"""Where the service is, and the key that opens it."""
+"""The API key, and the base URL that it is sent to."""
 
 import ipaddress
 import re
@@ -15,20 +15,20 @@ from bulkverify.errors import BulkVerifyError, UsageError
 
 ModelT = TypeVar("ModelT")
 
-# Of an echo that was cut off, so many characters of the key are too many.
+# So many characters of the key are redacted even if the rest was cut off.
 _TELLING_CHARACTERS: Final = 8
 _HIDDEN: Final = "***"
-# As JSON and most languages write them behind a backslash.
+# How JSON and most languages write them behind a backslash.
 _SHORT_ESCAPES: Final = dict(zip("\b\f\n\r\t\"'/\\", "bfnrt\"'/\\", strict=True))
 
 
 class Secret:
-    """The API key, shown nowhere: `repr`, `str` and a formatted log record give asterisks."""
+    """The API key; `repr`, `str` and a formatted log record show asterisks."""
 
     __slots__ = ("_beginning", "_following", "query")
 
     def __init__(self, value: str) -> None:
-        """Keep the key, which must be text that UTF-8 can write."""
+        """Keep the key, which must be text that UTF-8 can encode."""
         self.query: str = urlencode({"apikey": value})
         spelled = list(_spelled(value))
         self._beginning = re.compile("".join(spelled[:_TELLING_CHARACTERS]))
@@ -40,7 +40,7 @@ class Secret:
     def added_to(self, url: URL) -> URL:
         """Return a URL with the key in its query."""
         query = url.raw_query_string
-        # From its pieces, because parsing a text of them would take four times as long.
+        # From its pieces, because parsing their text would take four times as long.
         return URL.build(
             scheme=url.scheme,
             authority=url.raw_authority,
@@ -56,11 +56,11 @@ class Secret:
         return model if said == message else attrs.evolve(model, message=said)  # type: ignore[misc]
 
     def is_in(self, text: str) -> bool:
-        """Tell whether a text holds the key, or enough of its beginning, in any spelling."""
+        """Return whether a text has the key, or enough of its beginning, in any spelling."""
         return self._beginning.search(text) is not None
 
     def redact(self, text: str) -> str:
-        """Return a text without the key in any spelling, and without beginnings of it that were cut off."""
+        """Return a text without the key in any spelling, and without its beginnings that were cut off."""
         found = self._beginning.search(text)
         if found is None:
             return text
@@ -79,13 +79,13 @@ class Secret:
         return "".join(pieces) + text[begin:]
 
     def redact_bytes(self, body: bytes) -> bytes:
-        """Do as `redact` with the bytes of an answer."""
+        """Redact the bytes of an answer."""
         text = body.decode("utf-8", "surrogateescape")
         said = self.redact(text)
         return body if said == text else said.encode("utf-8", "surrogateescape")
 
     def without_key(self, error: BulkVerifyError) -> BulkVerifyError:
-        """Take the key out of every text of an error, and let go of the frames it came through."""
+        """Take the key out of every text of an error, and drop its traceback."""
         error.args = tuple(
             self.redact(text) if isinstance(text, str) else text for text in error.args
         )
@@ -96,7 +96,7 @@ class Secret:
 
 
 def _spelled(value: str) -> Iterator[str]:
-    """Return patterns for the characters of the key; blanks in a row are one, as texts run them together."""
+    """Yield patterns for the characters of the key; blanks in a row are one, because texts merge them."""
     for blank, run in groupby(value, _is_blank):
         patterns = map(_spellings, run)
         if blank:
@@ -113,8 +113,8 @@ def _is_blank(character: str) -> bool:
 def _spellings(character: str) -> str:
     """Return a pattern for one character of the key, however it is escaped in a URL, JSON or HTML.
 
-    Each spelling begins with a literal, which lets `re` look for all of them at once, and each has
-    an end, so that no answer takes long to look through.
+    Each spelling begins with a literal, so that `re` can search for all of them at once. Each has a
+    bounded length, so that the search is fast in every answer.
     """
     ways = {re.escape(one) for one in (character, character.lower(), character.upper())}
     encodings = (character.encode(), character.encode("latin-1", "ignore"))
@@ -142,7 +142,7 @@ def _spellings(character: str) -> str:
         ways.add(r"\+")
     if _is_blank(character):
         ways.add(r"\s")
-    # The longer first, so that a backslash of the key's own is not taken for half of an escape.
+    # The longest first, so that a backslash of the key itself is not taken for half of an escape.
     return f"(?:{'|'.join(sorted(ways, key=len, reverse=True))})"
 
 
@@ -151,7 +151,7 @@ def _any_case(digits: str) -> str:
 
 
 def read_key(api_key: str) -> "Secret | UsageError":
-    """Return the key, or what is wrong with it: raised here, a traceback would show it."""
+    """Return the key, or an error to raise: the traceback of one raised here would show the key."""
     if not isinstance(api_key, str):
         return UsageError("The API key is a str: decode what was read as bytes.")
     key = api_key.strip()
@@ -169,9 +169,9 @@ def read_key(api_key: str) -> "Secret | UsageError":
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> "str | UsageError":
-    """Return a base URL without a final slash, or what is wrong with it.
+    """Return a base URL without a final slash, or an error to raise.
 
-    It has to be an absolute URL with nothing but a path, and must not send the key in clear text.
+    It has to be an absolute URL with nothing but a path, and must not send the key unencrypted.
     """
     try:
         url = URL(base_url)

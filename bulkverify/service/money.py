@@ -1,7 +1,7 @@
-"""The calls that cost credits or can't be undone, and what becomes of them when an answer is lost.
+"""The calls that cost credits or can't be undone, and what happens to them when an answer is lost.
 
-An upload or a single address is never sent again once it may have arrived, because the service
-charges for each. A start or a deletion is: the service knows the second from the first.
+An upload or a single address is never sent again once it may have arrived, because the service charges
+for each. A start or a deletion is sent again, because the service recognises the second.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,9 +41,10 @@ _ENDED_BADLY: Final[Mapping[JobStatus, type[JobFailedError | JobCancelledError]]
 
 
 _REFUSED: Final = (AuthenticationError, InsufficientCreditsError, RateLimitedError)
-"""What the contract has the service refuse any call with."""
+"""Refusals that the contract allows for any call."""
 
-# In its words, by the call. A list that has ended says so as its status does.
+# Refusals that the contract allows for one call, in its words. The last two are those of a list that
+# has ended.
 _REFUSALS: Final[Mapping[Endpoint, tuple[str, ...]]] = {
     Endpoint.UPLOAD: ("invalid file data", "the maximum number of", "verify restricted"),
     Endpoint.START: (
@@ -60,10 +61,10 @@ _REFUSALS: Final[Mapping[Endpoint, tuple[str, ...]]] = {
 
 
 def may_be_paid(error: TransportError | ServiceError, endpoint: Endpoint) -> bool:
-    """Tell whether a call that costs credits can have had an effect, though it ended in `error`.
+    """Return whether a call that costs credits may have had an effect although it ended in `error`.
 
-    A refusal proves that it had none only where the contract has it for this call: any other may be
-    that of a proxy, given after the service had done the work.
+    A refusal proves that it had none only if the contract allows this refusal for this call. Any other
+    may come from a proxy, after the service has done the work.
     """
     if isinstance(error, ServerError):
         return True
@@ -74,7 +75,7 @@ def may_be_paid(error: TransportError | ServiceError, endpoint: Endpoint) -> boo
 
 
 def _may_have_arrived(error: TransportError | ServiceError) -> bool:
-    """Tell the same of a call that costs nothing: there, every refusal is believed."""
+    """Return the same for a call that costs nothing, where every refusal is believed."""
     if isinstance(error, ConnectionFailedError | RequestTimeoutError):
         return error.sent
     if isinstance(error, ServiceError):
@@ -85,7 +86,7 @@ def _may_have_arrived(error: TransportError | ServiceError) -> bool:
 async def upload(
     transport: Transport, call: Call[Acknowledgement], *, auto_verify: bool
 ) -> Acknowledgement:
-    """Upload a list, again only while it provably never arrived.
+    """Upload a list, and repeat that only while it provably never arrived.
 
     Raises:
         UploadUncertainError: it may have arrived, and the answer was lost.
@@ -111,7 +112,7 @@ async def upload(
 
 
 async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVerdict:
-    """Verify one address, again only while the request provably never arrived.
+    """Verify one address, and repeat that only while the request provably never arrived.
 
     Raises:
         VerifyUncertainError: it may have arrived, and the answer was lost.
@@ -128,14 +129,14 @@ async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVer
 
 
 async def start(transport: Transport, job_id: str) -> Acknowledgement:
-    """Start a job; where the answer was lost, look it up before trying again.
+    """Start a job; if the answer was lost, look the job up before the next attempt.
 
-    An attempt may have arrived unless it was refused in the words of the contract. From then on, only
-    the job itself tells whether it was started: by its status, or by refusing a second start as such.
-    Any other refusal may come from a replica that knows of neither, and settles nothing.
+    An attempt may have arrived unless it was refused in the words of the contract. After that, only two
+    answers prove the start: the status of the job, and the refusal of a second start. Any other refusal
+    may come from a replica that knows nothing of the start, and proves nothing.
 
     Raises:
-        StartUncertainError: no answer told whether it arrived.
+        StartUncertainError: no answer says whether it arrived.
         JobFailedError, JobCancelledError: it may have arrived, and the job has ended.
     """
 
@@ -145,7 +146,7 @@ async def start(transport: Transport, job_id: str) -> Acknowledgement:
         except ServiceError as error:
             if isinstance(error, RateLimitedError | ServerError):
                 raise
-            return None  # the start itself is answered by whatever is the matter
+            return None  # the start itself gets the refusal
         if snapshot.status in _ENDED_BADLY:
             raise _ENDED_BADLY[snapshot.status](
                 f"The status of job {job_id} is '{snapshot.status}'. A start of it may have arrived before "
@@ -153,7 +154,7 @@ async def start(transport: Transport, job_id: str) -> Acknowledgement:
                 job_id=job_id,
                 snapshot=snapshot,
             )
-        # `ready` proves nothing: the status may stay there for a while after a start.
+        # `ready` proves nothing, because the status may stay `ready` for a while after a start.
         if satisfies(snapshot.status, JobStatus.VERIFYING):
             return Acknowledgement(job_id=job_id, message=snapshot.message)
         return None
@@ -176,7 +177,7 @@ async def start(transport: Transport, job_id: str) -> Acknowledgement:
 
 
 async def delete(transport: Transport, job_id: str) -> Acknowledgement:
-    """Delete a list; where the answer was lost, that it is gone is what was asked for."""
+    """Delete a list; after a lost answer, a list that is gone counts as deleted."""
     return await _repeat(
         transport, wire.delete(job_id), done=JobNotFoundError, arrived=_may_have_arrived
     )
@@ -196,10 +197,10 @@ async def _repeat(
     Args:
         transport: sends it.
         call: the call.
-        done: the refusal that means success once an answer was lost: that attempt had arrived.
-        arrived: tells of the error of an attempt whether that may have had an effect.
-        look_up: asks, once an answer was lost, whether the call is still needed.
-        uncertain: makes the error to raise where an answer was lost and no attempt succeeded.
+        done: the refusal that means success after a lost answer, because that attempt had arrived.
+        arrived: returns whether an attempt that ended in an error may have had an effect.
+        look_up: returns, after a lost answer, the acknowledgement of a call that is no longer needed.
+        uncertain: makes the error to raise if an answer was lost and no attempt succeeded.
     """
     lost = False
 

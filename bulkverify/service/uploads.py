@@ -1,4 +1,4 @@
-"""What may be uploaded: a caller's list, read and checked before anything is sent."""
+"""Reads and checks a caller's list before anything is sent."""
 
 import asyncio
 import os
@@ -22,19 +22,19 @@ UploadSource: TypeAlias = (
 _DEFAULT_NAME: Final = "list.csv"
 
 _SLICE_ROWS: Final = 1_000
-"""So many rows are read and written without a turn for others: it takes a few milliseconds."""
+"""So many rows are read without a turn for other tasks, which takes a few milliseconds."""
 
 
 async def prepare(
     source: UploadSource, *, auto_verify: bool, title: str | None
 ) -> wire.Call[Acknowledgement]:
-    """Read a list and make the upload of it.
+    """Read a list and return the call that uploads it.
 
-    Files are read in a thread. An iterable is the caller's, so it is read in the caller's thread, and
-    others get their turns in between.
+    Files are read in a thread. An iterable is read in the caller's thread, because it is the caller's
+    code; other tasks get their turns in between.
 
     Raises:
-        UsageError: the source is nothing that can be a list.
+        UsageError: the source is no list.
         InvalidListError: the list is empty, binary, or larger than the service takes.
         OSError: the file can't be read.
     """
@@ -80,7 +80,7 @@ def _read_file(path: Path) -> bytes:
 
 
 def _count_rows(content: bytes) -> int:
-    """Count the rows of a list; quoted cells may hold line ends, and a header is no row."""
+    """Count the rows of a list, without the header; quoted cells may contain line ends."""
     records = RecordCounter()
     records.feed(content)
     records.finish()
@@ -88,7 +88,7 @@ def _count_rows(content: bytes) -> int:
 
 
 async def _written(source: Iterable[str] | Iterable[Mapping[str, object]]) -> list[bytes]:
-    """Read and write rows slice by slice, and no further than the service takes."""
+    """Read and encode rows slice by slice, and no more than the service takes."""
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise UsageError(
             f"A list is a path, bytes, or an iterable of addresses or of mappings, not {type(source).__name__}."
@@ -141,7 +141,7 @@ def _check_rows(count: int, name: str) -> None:
 
 
 def _as_csv(name: str) -> str:
-    """Name the file as the service wants it; its suffix is all that the service goes by."""
-    # A file name may be any bytes; what is no UTF-8, or controls a terminal, can't be written into a form.
+    """Return a file name that the service accepts: it recognises the format by the suffix."""
+    # A file name may be any bytes, and a form takes neither control characters nor what is not UTF-8.
     name = printable(" ".join(name.split()).encode(errors="replace").decode())
     return name if name.lower().endswith(".csv") else f"{name}.csv"

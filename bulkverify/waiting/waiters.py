@@ -1,4 +1,4 @@
-"""Those who wait for a job: what each snapshot means to them, and with which error a wait ends."""
+"""The waiters for a job: what a snapshot means to them, and with which error a wait ends."""
 
 import asyncio
 import contextvars
@@ -23,7 +23,7 @@ from bulkverify.models import JobSnapshot
 
 
 class _Changes:
-    """Calls back with each snapshot that differs from the one before, in the context of the caller."""
+    """Calls back with each snapshot that differs from the one before, in the caller's context."""
 
     __slots__ = ("_context", "_last", "_tell")
 
@@ -41,16 +41,16 @@ class _Changes:
 
 
 class Waiter(asyncio.Future[JobSnapshot]):
-    """Somebody who waits for a job to reach a target: a future of the snapshot that shows it there.
+    """Waits for a job to reach a target: a future of the snapshot that shows it there.
 
-    There may be 100,000 of these at once, so that what can be derived is not kept, and the future is
-    no object of its own.
+    There may be 100,000 waiters at once, so each is a future itself, and keeps nothing that can be
+    derived.
 
     Attributes:
-        joined: whether the stream of its job has it.
-        polls_before: how often the job had been asked about before.
-        newer: the next newer waiter of that stream.
-        older: the next older one.
+        joined: whether it is in the stream of its job.
+        polls_before: how many polls the stream had made when it joined.
+        newer: the next newer waiter of the stream.
+        older: the next older waiter of the stream.
     """
 
     __slots__ = (
@@ -77,16 +77,16 @@ class Waiter(asyncio.Future[JobSnapshot]):
         context: contextvars.Context | None = None,
         joined_at: float | None = None,
     ) -> None:
-        """Begin to wait. A timeout of 0 stands for a single poll.
+        """Begin to wait.
 
         Args:
             job: the job.
             target: the status to wait for.
-            timeout: seconds from `joined_at` on.
-            policy: when to ask again.
+            timeout: seconds from `joined_at` on; 0 stands for a single poll.
+            policy: when to poll again.
             on_progress: called with every change.
-            context: what it is called in; a copy of the current one if left out.
-            joined_at: since when it waits, in the loop's time; since now if left out.
+            context: for `on_progress`; by default a copy of the current one.
+            joined_at: since when it waits, in the loop's time; by default now.
         """
         loop = asyncio.get_running_loop()
         super().__init__(loop=loop)
@@ -103,24 +103,24 @@ class Waiter(asyncio.Future[JobSnapshot]):
 
     @property
     def deadline(self) -> float | None:
-        """When the wait is over at the latest, in the loop's time."""
+        """When the wait ends at the latest, in the loop's time."""
         return None if self.timeout is None else self.joined_at + self.timeout
 
     @property
     def is_curious(self) -> bool:
-        """Whether it wants every change of a snapshot, and not of the status alone."""
+        """Whether it wants every changed snapshot, and not only those with a new status."""
         return self._report is not None
 
     def see(self, snapshot: JobSnapshot) -> None:
-        """Take a snapshot: report it, and end the wait where it decides it."""
+        """Take a snapshot: report it, and end the wait if it decides the wait."""
         if self.done():
             return
         if self._report is not None:
             try:
                 self._report(snapshot)
-            except BaseException as error:  # noqa: BLE001 - it is its caller's
+            except BaseException as error:  # noqa: BLE001 - the callback is the caller's
                 self.fail(error)
-            if self.done():  # the callback may have cancelled it, too
+            if self.done():  # the callback may also have cancelled it
                 return
         self._decide(snapshot)
 
@@ -128,23 +128,23 @@ class Waiter(asyncio.Future[JobSnapshot]):
         """End the wait with an error."""
         if self.done():
             return
-        if isinstance(error, StopIteration):  # which no future takes
+        if isinstance(error, StopIteration):  # no future takes it
             stopped, error = error, RuntimeError("StopIteration was raised.")
             error.__cause__ = stopped
         self.set_exception(error)
 
     def time_out(self, *, polls: int, last_error: BulkVerifyError | None) -> None:
-        """End the wait because its deadline has come, after so many polls of its job."""
+        """End the wait at its deadline, after so many polls."""
         if not self.done():
             self.fail(_timed_out(self.job, self.target, polls, last_error))
 
     def leave(self) -> None:
-        """Stop waiting, and let go of an error that nobody will ask for any more."""
+        """Stop waiting, and mark an error as retrieved, or asyncio would log it."""
         if not self.cancel() and not self.cancelled():
             self.exception()
 
     def waits_for_start(self) -> bool:
-        """Whether a job that stays ready is something that this waiter has to be told about."""
+        """Whether the wait ends with an error if the job stays ready and was not started."""
         return True
 
     def _decide(self, snapshot: JobSnapshot) -> None:
@@ -155,7 +155,7 @@ class Waiter(asyncio.Future[JobSnapshot]):
 
 
 class Watcher(Waiter):
-    """Somebody who wants every change of a job until it ends."""
+    """Yields every change of a job until the job ends."""
 
     __slots__ = ("_changes", "_wakeup")
 
@@ -173,7 +173,7 @@ class Watcher(Waiter):
         self.add_done_callback(lambda _: self._wakeup.set())
 
     async def next(self) -> JobSnapshot | None:
-        """Wait for the next change; `None` when the job has ended."""
+        """Return the next change; `None` when the job has ended."""
         while not self._changes:
             if self.done():
                 self.result()
@@ -183,7 +183,7 @@ class Watcher(Waiter):
         return self._changes.popleft()
 
     def waits_for_start(self) -> bool:
-        """Whoever watches wants to see the job, started or not."""
+        """Whether the wait ends if the job stays ready: never."""
         return False
 
     def _keep(self, snapshot: JobSnapshot) -> None:
@@ -223,7 +223,7 @@ def not_started(snapshot: JobSnapshot, seconds: float) -> JobNotStartedError:
 
 
 def went_back(known: JobSnapshot, snapshot: JobSnapshot) -> IllegalTransitionError:
-    """Make the error for a job that stays reported as in an earlier status."""
+    """Make the error for a job that keeps being reported in an earlier status."""
     return IllegalTransitionError(
         f"Job {known.job_id} was {known.status} and was then reported as {snapshot.status}; "
         f"after {known.status} only {in_words(REACHABLE[known.status]) or 'nothing'} can come. "
