@@ -4,32 +4,21 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 
-import attrs
 from cyclopts import Parameter
 
 import bulkverify
-from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout, read_verdicts
+from bulkverify.cli.options import ACCOUNT, Account, Timeout, read_verdicts
 from bulkverify.cli.output import SHOW, Show
 from bulkverify.cli.resume import Standing
 from bulkverify.cli.text import address_lines, snapshot_line, snapshot_lines
-from bulkverify.errors import JobCancelledError, JobFailedError
 from bulkverify.files import check_writable
 from bulkverify.lifecycle import JobStatus
-from bulkverify.limits import LONGEST_VERIFY_SECONDS
+from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_VERIFY_SECONDS
 from bulkverify.models import JobSnapshot, Verdict
 
 JobId = Annotated[str, Parameter(metavar="JOB")]
 Output = Annotated[Path, Parameter(alias="-o", metavar="OUT")]
 FromRunner = Annotated[Standing, Parameter(parse=False)]
-
-
-@attrs.frozen(kw_only=True)
-class Downloaded:
-    """The result of a download."""
-
-    job_id: str
-    rows: int
-    destination: str
 
 
 async def upload(
@@ -55,8 +44,7 @@ async def upload(
         with show.progress() as line:
             line.show("uploading")
             job = await client.upload(source)
-    acknowledgement = {"job_id": job.id}
-    show.data(acknowledgement, job.id)
+    show.data({"job_id": job.id}, job.id)
     show.note(
         f"Uploaded {source}. Go on with:\n"
         f"  {standing.other('wait', job.id, '--until', 'ready')}\n"
@@ -69,7 +57,7 @@ async def status(
     /,
     *,
     watching: Annotated[bool, Parameter(name="--watch")] = False,
-    timeout: Timeout = TIMEOUT,
+    timeout: Timeout = DEFAULT_TIMEOUT,
     account: Account = ACCOUNT,
     show: Show = SHOW,
     standing: FromRunner,
@@ -96,7 +84,8 @@ async def status(
             async for snapshot in snapshots:
                 _note(standing, snapshot)
                 show.data(snapshot, snapshot_line(snapshot))
-        _require_success(snapshot)
+        if snapshot.status is not JobStatus.COMPLETED:
+            await bulkverify.wait_until(handle, timeout=timeout)  # raises how the job ended
 
 
 async def start(
@@ -127,7 +116,7 @@ async def wait(
     /,
     *,
     until: JobStatus = JobStatus.COMPLETED,
-    timeout: Timeout = TIMEOUT,
+    timeout: Timeout = DEFAULT_TIMEOUT,
     account: Account = ACCOUNT,
     show: Show = SHOW,
     standing: FromRunner,
@@ -185,7 +174,7 @@ async def download(
             line.show("downloading")
             rows = await client.download(job, output, verdicts=only)
     show.acknowledge(
-        Downloaded(job_id=job, rows=rows, destination=str(output)),
+        {"job_id": job, "rows": rows, "destination": str(output)},
         f"Wrote {rows:,} rows to {output}.",
     )
 
@@ -238,13 +227,3 @@ def _note(standing: Standing, seen: JobSnapshot) -> None:
     if seen.status is JobStatus.READY:
         standing.state = f"Job {seen.job_id} is ready, and goes on when it is started."
         standing.resume = [standing.other("start", seen.job_id), standing.again()]
-
-
-def _require_success(snapshot: JobSnapshot) -> None:
-    job_id, said = snapshot.job_id, f" ({snapshot.message})" if snapshot.message else ""
-    if snapshot.status is JobStatus.FAILED:
-        raise JobFailedError(f"Job {job_id} failed{said}.", job_id=job_id, snapshot=snapshot)
-    if snapshot.status is JobStatus.CANCELLED:
-        raise JobCancelledError(
-            f"Job {job_id} was cancelled{said}.", job_id=job_id, snapshot=snapshot
-        )

@@ -14,7 +14,7 @@ from cyclopts import Group, Parameter, Token
 import bulkverify
 from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
 from bulkverify.errors import UsageError
-from bulkverify.limits import DEFAULT_TIMEOUT, REQUESTS_PER_MINUTE
+from bulkverify.limits import REQUESTS_PER_MINUTE
 from bulkverify.models import Verdict, parse_verdict
 
 _GROUP: Final = Group("Account", sort_key=10)
@@ -110,8 +110,6 @@ Timeout = Annotated[
     Parameter(converter=_convert_duration, metavar="SECONDS", show_default=show_duration),
 ]
 """A number of seconds to wait, also written as 90s, 15m or 6h; 0 asks once."""
-
-TIMEOUT: Final = DEFAULT_TIMEOUT
 
 
 def _read_key(path: str) -> str:

@@ -10,12 +10,12 @@ from cyclopts import Group, Parameter
 
 import bulkverify
 from bulkverify.cli.commands import FromRunner
-from bulkverify.cli.options import ACCOUNT, TIMEOUT, Account, Timeout, read_verdicts
+from bulkverify.cli.options import ACCOUNT, Account, Timeout, read_verdicts
 from bulkverify.cli.output import SHOW, Show
 from bulkverify.cli.resume import Standing
 from bulkverify.cli.text import plan_lines
 from bulkverify.errors import UsageError
-from bulkverify.limits import LONGEST_LIST_ROWS, PARTS_AT_ONCE
+from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.models import Verdict
 
 Format: TypeAlias = Literal["csv", "tsv", "txt", "jsonl", "xlsx"]
@@ -51,7 +51,7 @@ async def verify(
     send_invalid: bool = False,
     largest_part: Annotated[int, Parameter(metavar="N")] = LONGEST_LIST_ROWS,
     parts_at_once: Annotated[int, Parameter(metavar="N")] = PARTS_AT_ONCE,
-    timeout: Timeout = TIMEOUT,
+    timeout: Timeout = DEFAULT_TIMEOUT,
     column: Annotated[str | None, Parameter(group=_READING, metavar="NAME")] = None,
     delimiter: Annotated[str | None, Parameter(group=_READING, metavar="CHAR")] = None,
     encoding: Annotated[str, Parameter(group=_READING)] = "utf-8-sig",
