@@ -59,7 +59,7 @@ ORDER = {
     """,
     "run": """
         models errors threads progress source plan written locking folder outages account record
-        alone part journal parts run output verify
+        alone part journal parts resume run output verify
     """,
 }
 

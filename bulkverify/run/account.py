@@ -12,28 +12,22 @@ from bulkverify.run.outages import Outages
 
 @attrs.define(kw_only=True, eq=False)
 class Account:
-    """What all parts of an account share in one process.
-
-    Attributes:
-        client: talks to the service.
-        timeout: seconds for each wait of a part; `None` for no limit.
-        wait: when to ask again, as for `wait_until`.
-        outages: waits for room and for the service to come back.
-        uploading: allows one upload at a time. A process that dies then leaves at most one list
-            whose id is unknown.
-        starting: allows one start at a time, so that no other start spends the credits that were
-            counted just before.
-        comparing: allows one comparison of results at a time, which takes memory for each address of
-            the part.
-    """
+    """What all parts of an account share in one process."""
 
     client: Client
+    """Talks to the service."""
     timeout: float | None
+    """Seconds for each wait of a part; `None` for no limit."""
     wait: wait_base | None
+    """When to ask again, as for `wait_until`."""
     outages: Outages
+    """Waits for room and for the service to come back."""
     uploading: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    """Allows one upload at a time. A process that dies then leaves at most one list whose id is unknown."""
     starting: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    """Allows one start at a time, so that no other start spends the credits that were counted just before."""
     comparing: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    """Allows one comparison of results at a time, which takes memory for each address of the part."""
 
     async def check_credits(self, owed: int, *, title: str, spent: int) -> None:
         """Compare the credits of the account with what a list still costs.

@@ -52,30 +52,26 @@ _WITHOUT_LIST: Final = frozenset({PartState.STARTING, PartState.DOWNLOADED})
 
 @attrs.define(kw_only=True)
 class RunRecord:
-    """Everything that is written down about a run.
-
-    Attributes:
-        version: of the format.
-        base_url: of the service that has the lists.
-        splitting: how the list was split.
-        split: what the list was split into.
-        seal: the digest of `split`.
-        parts: what was done about each part.
-        written: the output that the run has written.
-        replaced: the output that was there when `written` was about to take its place; a process may
-            die before it does.
-        finished: the caller has got what was paid for, and the journal only waits to be deleted.
-    """
+    """Everything that is written down about a run."""
 
     version: int = VERSION
+    """The version of the format."""
     base_url: str
+    """The service that has the lists."""
     splitting: Splitting
+    """How the list was split."""
     split: Split
+    """What the list was split into."""
     seal: str
+    """The digest of `split`."""
     parts: list[PartRecord]
+    """What was done about each part."""
     written: Written | None = None
+    """The output that the run has written."""
     replaced: Written | None = None
+    """The output that was there when `written` was about to take its place; a process may die before it does."""
     finished: bool = False
+    """Whether the caller has got what was paid for. Then the journal only waits to be deleted."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse a record that contradicts itself, as after an edit by hand."""

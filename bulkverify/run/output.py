@@ -97,7 +97,7 @@ class Output:
             written = record.written
             if written is None or not (written.is_complete and written.is_at(self.path)):
                 return None  # that run still goes on
-            same = written.is_valid and await run.produced(written, in_place=in_place)
+            same = written.is_valid and await run.list.produced(written, in_place=in_place)
             if same and self._has_shape_of(written):
                 return written
             # All that was paid for was delivered. Another list begins anew. The same list goes on unless
@@ -111,7 +111,7 @@ class Output:
             and written.is_valid
             and written.is_at(self.path)
             and self._has_shape_of(written)
-            and await run.produced(written, in_place=in_place)
+            and await run.list.produced(written, in_place=in_place)
         ):
             return written
         return None
@@ -145,7 +145,7 @@ class Output:
                 fingerprint=run.record.split.fingerprint,
                 only=None if self.only is None else tuple(sorted(self.only)),
                 excel_safe=self.excel_safe,
-                beside=await run.beside(self.path) if self.in_place else None,
+                beside=await run.list.reader.beside(self.path) if self.in_place else None,
                 report=run.report(joined, self.path),
             )
             # Noted before the file gets its name, so that the next call knows the output.

@@ -51,13 +51,10 @@ _FETCHES: Final = 3
 
 @attrs.define(kw_only=True, eq=False)
 class PartRun(PartWork):
-    """Takes one part through the service.
-
-    Attributes:
-        cost: the credits that the start costs by the service's count; known once the list is ready.
-    """
+    """Takes one part through the service."""
 
     cost: int | None = attrs.field(default=None, init=False)
+    """The credits that the start costs by the service's count; known once the list is ready."""
     _job: Job | None = attrs.field(default=None, init=False)
     _uncertain: bool = attrs.field(default=False, init=False)
 

@@ -51,27 +51,24 @@ UNPAID: Final = frozenset({PartState.PENDING, PartState.UPLOADING, PartState.UPL
 
 @attrs.frozen(kw_only=True)
 class PartRecord:
-    """What has been done about one part; JSON by the one converter.
-
-    Attributes:
-        number: of the part, counted from 1.
-        state: how far the part is.
-        job_id: of its list on the service.
-        credits: that its start has cost, or may have cost.
-        orphans: uploads that may have arrived and whose id is unknown.
-        uploaded_at: when its list was accepted.
-        results: the digest of the results file.
-        answer: what the service said about a single address, without the address.
-    """
+    """What has been done about one part; JSON by the one converter."""
 
     number: int
+    """The number of the part, from 1."""
     state: PartState = PartState.PENDING
+    """How far the part is."""
     job_id: str | None = None
+    """The id of its list on the service."""
     credits: int = 0
+    """The credits that its start has cost, or may have cost."""
     orphans: int = 0
+    """Uploads that may have arrived and whose id is unknown."""
     uploaded_at: datetime | None = None
+    """When its list was accepted."""
     results: str | None = None
+    """The digest of the results file."""
     answer: tuple[str, ...] | None = None
+    """What the service said about a single address, without the address."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse numbers that no run writes, as after an edit by hand."""
@@ -125,27 +122,24 @@ class Tell(Protocol):
 
 @attrs.define(kw_only=True, eq=False)
 class PartWork:
-    """The work on one part: every change of its record is noted, and every stage is told.
-
-    Attributes:
-        account: pays for the part.
-        notes: keeps the record.
-        tell: is told what the part is busy with.
-        check: raises `InsufficientCreditsError` if the account can't pay for all that is owed.
-        title: names the list on the service.
-        part: what is to be verified.
-        record: what has been done so far; replaced with every step.
-        spent: the credits that the part has cost in this process.
-    """
+    """The work on one part: every change of its record is noted, and every stage is told."""
 
     account: Account
+    """Pays for the part."""
     notes: Notes
+    """Keeps the record."""
     tell: Tell
+    """Is told what the part is busy with."""
     check: Callable[[], Awaitable[None]]
+    """Raises `InsufficientCreditsError` if the account can't pay for all that is owed."""
     title: str
+    """Names the list on the service."""
     part: Part
+    """What is to be verified."""
     record: PartRecord
+    """What has been done so far; replaced with every step."""
     spent: int = attrs.field(default=0, init=False)
+    """The credits that the part has cost in this process."""
 
     def _note(self, state: PartState, **facts: Any) -> None:  # noqa: ANN401 - fields of the record
         self.record = attrs.evolve(self.record, state=state, **facts)

@@ -18,17 +18,18 @@ from bulkverify.errors import (
     TransportError,
     UsageError,
 )
-from bulkverify.lists import Joined, JoinedRow, Table, is_intact, join, joined_rows
+from bulkverify.lists import Joined, JoinedRow, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
 from bulkverify.run.account import Account
-from bulkverify.run.errors import IncompleteRunError, JournalError
-from bulkverify.run.journal import Journal, RunRecord, seal_of, ways_out
+from bulkverify.run.errors import IncompleteRunError
+from bulkverify.run.journal import Journal, RunRecord, ways_out
 from bulkverify.run.models import PartFailure, PartReport, RunProgress, RunReport, Stage
 from bulkverify.run.outages import Outages
 from bulkverify.run.parts import AnyRun, failures, part_runs, verify_parts
 from bulkverify.run.progress import Tracker
 from bulkverify.run.record import PartState
+from bulkverify.run.resume import RecordedList
 from bulkverify.run.source import ListReader, Splitting
 from bulkverify.run.threads import Counted, RowCount, in_thread
 from bulkverify.run.written import Written
@@ -74,14 +75,19 @@ class Run:
         """Begin a run; nothing is read or sent yet."""
         self.journal = journal
         self.tracker: Tracker = Tracker(tell)
+        self.list: RecordedList = RecordedList(
+            reader=reader,
+            splitting=settings.splitting,
+            base_url=client.base_url,
+            journal=journal,
+            tracker=self.tracker,
+        )
         self.failures: tuple[PartFailure, ...] = ()
         self._client = client
-        self._reader = reader
         self._settings = settings
         self._began = monotonic()
         self._requests = client.stats.requests
         self._counter = RowCount()
-        self._table: Table | None = None
         self._parts: list[AnyRun] = []
 
     @property
@@ -90,12 +96,6 @@ class Run:
         assert self.journal.record is not None  # noqa: S101 - `verify` comes first
         return self.journal.record
 
-    @property
-    def table(self) -> Table:
-        """The list, once it has been opened."""
-        assert self._table is not None  # noqa: S101 - `verify` comes first
-        return self._table
-
     async def verify(self) -> None:
         """Get the results of all parts; afterwards `failures` has the parts that failed.
 
@@ -103,8 +103,8 @@ class Run:
             BulkVerifyError: the list can't be verified, at least not now.
             OSError: something can't be read or kept.
         """
-        table = await self._opened()
-        record = await self._read(table)
+        table = await self.list.open()
+        record = await self.list.split()
         self.tracker.set_parts(record.split, self.journal.results())
         cost, allowed = record.split.addresses, self._settings.max_credits
         if allowed is not None and cost > allowed:
@@ -142,96 +142,6 @@ class Run:
         if failed and len(self.record.parts) == 1:
             raise failed[1]
         self.failures += failures(self.record, failed)
-
-    async def _opened(self) -> Table:
-        """Return the list; some lists can be opened only once."""
-        if self._table is None:
-            self.tracker.tell(Stage.READING)
-            self._table = await self._reader.open(self.journal.folder)
-        return self._table
-
-    async def produced(self, written: Written, *, in_place: Path | None) -> bool:
-        """Whether an output came from this list, split the same way, on this service.
-
-        Args:
-            written: the output.
-            in_place: the path of the output if it has replaced the list, which can't be compared then.
-        """
-        before, now = written.splitting, self._settings.splitting
-        if (written.base_url, before.judge, before.deduplicate) != (
-            self._client.base_url,
-            now.judge,
-            now.deduplicate,
-        ):
-            return False
-        if in_place is not None:
-            beside = await self.beside(in_place)
-            return beside is not None and beside == written.beside
-        fingerprint = await self._reader.fingerprint(await self._opened(), before)
-        return fingerprint == written.fingerprint
-
-    async def beside(self, path: Path) -> str | None:
-        """Return a digest of the options and of all files of the list except the one at `path`."""
-        return await self._reader.beside(path)
-
-    async def _read(self, table: Table) -> RunRecord:
-        """Split the list, or return the record of an earlier call that has split it."""
-        splitting, record = self._settings.splitting, self.journal.record
-        if record is not None and record.sent and not record.finished:
-            await self._require_same(table, record)
-            await self._repair(table, record)
-            return record
-        split = await self._reader.split(table, self.journal.folder, splitting, self.tracker)
-        return self.journal.begin(split, self._client.base_url, splitting)
-
-    async def _require_same(self, table: Table, record: RunRecord) -> None:
-        folder, before, now = self.journal.folder, record.splitting, self._settings.splitting
-        out = ways_out(folder, record.credits)
-        if record.base_url != self._client.base_url:
-            raise JournalError(
-                f"{folder} is about lists at {record.base_url}, and this is {self._client.base_url}. Go on "
-                "there, or name another output.",
-                path=str(folder),
-            ).with_hint(*out)
-        if (before.judge, before.deduplicate) != (now.judge, now.deduplicate):
-            raise JournalError(
-                f"{folder} was begun with another choice of which rows are sent.", path=str(folder)
-            ).with_hint(
-                f"Make the same choice of `judge` and `deduplicate`. {out[0]}",
-                f"Make the same choice of --send-invalid and --send-duplicates. {out[1]}",
-            )
-        if await self._reader.fingerprint(table, before) != record.split.fingerprint:
-            raise JournalError(
-                f"{table.title} is not as it was when {folder} was begun, or is read otherwise: its verdicts "
-                f"would not belong to its rows. Restore it, or name another output; an iterable has to give the same "
-                "rows in the same order.",
-                path=str(folder),
-            ).with_hint(*out)
-
-    async def _repair(self, table: Table, record: RunRecord) -> None:
-        """Make damaged files again from the list, and have lost results fetched again.
-
-        Raises:
-            JournalError: the list is no longer split as it was.
-        """
-        folder = self.journal.folder
-        if not record.is_sealed or not await self.in_thread(
-            partial(is_intact, folder, record.split)
-        ):
-            split = await self._reader.split(table, folder, record.splitting, self.tracker)
-            if (record.is_sealed and split != record.split) or len(split.parts) != len(
-                record.parts
-            ):
-                raise JournalError(
-                    f"{folder} is damaged, and {table.title} is no longer split as it was: its verdicts "
-                    "would not belong to its rows.",
-                    path=str(folder),
-                ).with_hint(*ways_out(folder, record.credits))
-            record.split, record.seal = split, seal_of(split)
-            self.journal.save()
-        lost = await self.in_thread(self.journal.lost_results)
-        if lost:
-            self.journal.forget_results(lost)
 
     async def join(
         self,
@@ -271,7 +181,7 @@ class Run:
         counter = RowCount()
         work = partial(
             join,
-            Counted.of(self.table, counter),
+            Counted.of(await self.list.open(), counter),
             self.record.split,
             self.journal.folder,
             self.journal.results(),
@@ -282,11 +192,15 @@ class Run:
         )
         return await in_thread(work, counter, partial(_tell_joining, self.tracker))
 
-    def rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:
+    async def rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:
         """Give all rows, with their verdicts as far as there are any."""
         self.tracker.tell(Stage.JOINING)
         return joined_rows(
-            self.table, self.record.split, self.journal.folder, self.journal.results(), only=only
+            await self.list.open(),
+            self.record.split,
+            self.journal.folder,
+            self.journal.results(),
+            only=only,
         )
 
     async def in_thread(self, work: Callable[[], T]) -> T:

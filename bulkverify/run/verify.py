@@ -186,7 +186,7 @@ async def verify_rows(
             _opened(client, folder, reader, settings, on_progress, restart=restart)
         )
         await run.verify()
-        with closing(run.rows(wanted)) as rows:
+        with closing(await run.rows(wanted)) as rows:
             while batch := await run.in_thread(partial(_take, rows)):
                 for row in batch:
                     yield row

@@ -34,35 +34,32 @@ _VERSION: Final = 1
 
 @attrs.frozen(kw_only=True)
 class Written:
-    """The output as it was last written.
-
-    Attributes:
-        version: of the format.
-        size: of the file, in bytes.
-        mtime_ns: of the file.
-        written_at: when it was written.
-        base_url: of the service that verified the list.
-        splitting: how the list was split.
-        fingerprint: of the list and its splitting.
-        only: as in the call.
-        excel_safe: as in the call.
-        beside: if the output has replaced the list, a digest of the options and of all other files.
-        deleted: whether the lists were deleted from the service.
-        report: of the run.
-    """
+    """The output as it was last written."""
 
     version: int = _VERSION
+    """The version of the format."""
     size: int
+    """The size of the file."""
     mtime_ns: int
+    """The time of the file."""
     written_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+    """When it was written."""
     base_url: str
+    """The service that verified the list."""
     splitting: Splitting
+    """How the list was split."""
     fingerprint: str
+    """The digest of the list and its splitting."""
     only: tuple[Verdict, ...] | None
+    """The verdicts that were wanted, as in the call."""
     excel_safe: bool
+    """Whether cells were made safe for spreadsheets, as in the call."""
     beside: str | None
+    """If the output has replaced the list, a digest of the options and of all other files."""
     deleted: bool = False
+    """Whether the lists were deleted from the service."""
     report: RunReport
+    """The report of the run."""
 
     @classmethod
     def noted(cls, output: Path) -> Self | None:

@@ -1,0 +1,123 @@
+"""The list of a run, compared with what earlier calls have recorded about it."""
+
+from functools import partial
+from pathlib import Path
+
+import attrs
+
+from bulkverify.lists import Table, is_intact
+from bulkverify.run.errors import JournalError
+from bulkverify.run.journal import Journal, RunRecord, seal_of, ways_out
+from bulkverify.run.models import Stage
+from bulkverify.run.progress import Tracker
+from bulkverify.run.source import ListReader, Splitting
+from bulkverify.run.threads import RowCount, in_thread
+from bulkverify.run.written import Written
+
+
+@attrs.define(kw_only=True, eq=False)
+class RecordedList:
+    """Reads and splits a list, unless an earlier call has split the same list."""
+
+    reader: ListReader
+    splitting: Splitting
+    base_url: str
+    journal: Journal
+    tracker: Tracker
+    _table: Table | None = attrs.field(default=None, init=False)
+
+    async def open(self) -> Table:
+        """Return the list, which is opened once, because some lists can't be opened again.
+
+        Raises:
+            InvalidListError, UsageError, OSError: the list can't be read.
+        """
+        if self._table is None:
+            self.tracker.tell(Stage.READING)
+            self._table = await self.reader.open(self.journal.folder)
+        return self._table
+
+    async def split(self) -> RunRecord:
+        """Split the list, or return the record of an earlier call that has split it.
+
+        Raises:
+            JournalError: the earlier call had another list, or split it in another way.
+            InvalidListError, UsageError, OSError: the list can't be read or split.
+        """
+        table = await self.open()
+        splitting, record = self.splitting, self.journal.record
+        if record is not None and record.sent and not record.finished:
+            await self._require_same(table, record)
+            await self._repair(table, record)
+            return record
+        split = await self.reader.split(table, self.journal.folder, splitting, self.tracker)
+        return self.journal.begin(split, self.base_url, splitting)
+
+    async def produced(self, written: Written, *, in_place: Path | None) -> bool:
+        """Whether an output came from this list, split the same way, on this service.
+
+        Args:
+            written: the output.
+            in_place: the path of the output if it has replaced the list, which can't be compared then.
+        """
+        before, now = written.splitting, self.splitting
+        if (written.base_url, before.judge, before.deduplicate) != (
+            self.base_url,
+            now.judge,
+            now.deduplicate,
+        ):
+            return False
+        if in_place is not None:
+            beside = await self.reader.beside(in_place)
+            return beside is not None and beside == written.beside
+        fingerprint = await self.reader.fingerprint(await self.open(), before)
+        return fingerprint == written.fingerprint
+
+    async def _require_same(self, table: Table, record: RunRecord) -> None:
+        folder, before, now = self.journal.folder, record.splitting, self.splitting
+        out = ways_out(folder, record.credits)
+        if record.base_url != self.base_url:
+            raise JournalError(
+                f"{folder} is about lists at {record.base_url}, and this is {self.base_url}. Go on "
+                "there, or name another output.",
+                path=str(folder),
+            ).with_hint(*out)
+        if (before.judge, before.deduplicate) != (now.judge, now.deduplicate):
+            raise JournalError(
+                f"{folder} was begun with another choice of which rows are sent.", path=str(folder)
+            ).with_hint(
+                f"Make the same choice of `judge` and `deduplicate`. {out[0]}",
+                f"Make the same choice of --send-invalid and --send-duplicates. {out[1]}",
+            )
+        if await self.reader.fingerprint(table, before) != record.split.fingerprint:
+            raise JournalError(
+                f"{table.title} is not as it was when {folder} was begun, or is read otherwise: its verdicts "
+                f"would not belong to its rows. Restore it, or name another output; an iterable has to give the same "
+                "rows in the same order.",
+                path=str(folder),
+            ).with_hint(*out)
+
+    async def _repair(self, table: Table, record: RunRecord) -> None:
+        """Make damaged files again from the list, and have lost results fetched again.
+
+        Raises:
+            JournalError: the list is no longer split as it was.
+        """
+        folder = self.journal.folder
+        if not record.is_sealed or not await in_thread(
+            partial(is_intact, folder, record.split), RowCount()
+        ):
+            split = await self.reader.split(table, folder, record.splitting, self.tracker)
+            if (record.is_sealed and split != record.split) or len(split.parts) != len(
+                record.parts
+            ):
+                raise JournalError(
+                    f"{folder} is damaged, and {table.title} is no longer split as it was: its verdicts "
+                    "would not belong to its rows.",
+                    path=str(folder),
+                ).with_hint(*ways_out(folder, record.credits))
+            record.split, record.seal = split, seal_of(split)
+            self.journal.save()
+        lost = await in_thread(self.journal.lost_results, RowCount())
+        if lost:
+            self.journal.forget_results(lost)
