@@ -15,7 +15,7 @@ _CSV: Final = {"Content-Type": "text/csv; charset=utf-8"}
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """What a request came to: JSON, or the results of a list."""
+    """The answer to a request: JSON, or the results of a list."""
 
     status: int = 200
     body: Mapping[str, object] = attrs.field(factory=dict)
@@ -24,7 +24,7 @@ class Reply:
 
     @property
     def refused(self) -> bool:
-        """Whether the service said no."""
+        """Whether the service refused the request."""
         return self.status >= web.HTTPBadRequest.status_code
 
     @property
@@ -44,12 +44,12 @@ class Reply:
 
 
 def refuse(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Reply:
-    """Say no."""
+    """Make the reply of a refusal."""
     return Reply(status=refusal.status, body=refusal.body(), headers=headers or {})
 
 
 def retry_after(seconds: float | None) -> dict[str, str]:
-    """Make the header that says when to come back, if there is to be one."""
+    """Make the header `Retry-After`, or none."""
     return {} if seconds is None else {"Retry-After": f"{seconds:g}"}
 
 
@@ -70,7 +70,7 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
 
 
 async def unsent(reply: Reply) -> tuple[web.StreamResponse, bytes]:
-    """Return a response to write to, and all that the reply holds."""
+    """Return a response that is not sent yet, and the bytes that belong to it."""
     if reply.results is None:
         whole = reply.response()
         assert isinstance(whole.body, bytes)  # noqa: S101 - it is JSON

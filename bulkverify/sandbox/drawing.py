@@ -1,4 +1,4 @@
-"""Which requests the injected faults hit: by their fields, and by chance."""
+"""Which requests the injected faults hit."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ def at_random(rates: Mapping[str, float | Mapping[Endpoint, float]]) -> list[Fau
 
 @attrs.define(eq=False)
 class _Armed:
-    """A fault that was injected, and how often it has been its turn."""
+    """An injected fault, and how often it could hit and did."""
 
     fault: Fault
     chance: random.Random

@@ -1,7 +1,7 @@
 """What can go wrong on purpose: a table with a row for each kind of fault.
 
 A row of `TABLE` names the function that does it, the endpoints that it can hit, and the fields of `Fault`
-that only it uses; the rows are in groups: instead of the work, before it, after it. A new fault is a
+that belong to it. The rows stand in groups: instead of the work, before it, after it. A new fault is a
 name in `FaultKind`, a row and a function.
 """
 
@@ -170,7 +170,7 @@ Effect = Callable[[Exchange], Awaitable[web.StreamResponse]]
 """What a fault does with a request, up to the response."""
 
 
-# When it happens: these make effects.
+# These say when a fault happens.
 
 
 def _instead(respond: Callable[[Exchange], web.StreamResponse]) -> Effect:
@@ -219,7 +219,7 @@ def _counting(count: Callable[[Job, int], int]) -> Effect:
     return _altered(alter)
 
 
-# What happens: an effect, or the part of it that is particular to a kind.
+# These say what happens.
 
 
 def _answer(exchange: Exchange) -> web.Response:
@@ -338,19 +338,16 @@ def _as_before(job: Job, verified: int) -> int:
 
 @attrs.frozen
 class Row:
-    """A kind of fault.
-
-    Attributes:
-        effect: what it does with a request.
-        endpoints: those that it can hit.
-        fields: the fields of `Fault` that only it uses, beside others with the same fields.
-        verifying: whether it waits for a request about a list that is verifying.
-    """
+    """A kind of fault."""
 
     effect: Effect
+    """What it does with a request."""
     endpoints: tuple[Endpoint, ...] = ENDPOINTS
+    """The endpoints that it can hit."""
     fields: tuple[str, ...] = ()
+    """The fields of `Fault` that have no meaning without it."""
     verifying: bool = attrs.field(default=False, kw_only=True)
+    """Whether it hits only requests about a list that is verifying."""
 
 
 _ANSWER: Final = ("status", "body", "headers")
@@ -365,7 +362,7 @@ TABLE: Final[Mapping[FaultKind, Row]] = MappingProxyType(
         # Before the work.
         FaultKind.DELAY: Row(_delay),
         FaultKind.CLOCK_JUMP: Row(_jump_clock, fields=("jump",)),
-        # After the work, in place of its reply.
+        # After the work, instead of its reply.
         FaultKind.ANSWER_AFTER: Row(_after(_answer), fields=_ANSWER),
         FaultKind.DROP_AFTER: Row(_after(_drop)),
         # After the work, with its reply.

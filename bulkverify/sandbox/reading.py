@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 import attrs
@@ -103,19 +103,14 @@ async def read_rows(entries: Sequence[object]) -> AddressList:
     """
     if not entries or len(entries) > LONGEST_LIST_ROWS:
         raise UnusableListError("empty, or too long")
-    names: dict[str, None] = {}
-    for entry in entries:
-        if not isinstance(entry, Mapping):
-            raise UnusableListError("a row that is not an object")
-        names |= dict.fromkeys(entry)
+    rows = [entry for entry in entries if isinstance(entry, Mapping)]
+    if len(rows) < len(entries):
+        raise UnusableListError("a row that is not an object")
+    names = list(dict.fromkeys(chain.from_iterable(rows)))
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows(
-        [_cell(entry.get(name)) for name in names]
-        for entry in entries
-        if isinstance(entry, Mapping)
-    )
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
     return await _read(text.getvalue().encode(errors="replace"), has_header=True)
 
 

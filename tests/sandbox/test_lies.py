@@ -1,5 +1,6 @@
 """Wrong answers: false counters, endless lists, and bodies that are too long."""
 
+import asyncio
 import json
 import zlib
 from itertools import pairwise
@@ -33,6 +34,18 @@ async def test_counters_can_be_wrong(
     assert caller.sandbox.ledger.job(job_id).faults == {f"counters_{kind}": 1}
     truth = await caller.status(job_id)
     assert (truth["verified"], truth["pending"]) == (49, 51)
+
+
+async def test_a_list_that_was_cancelled_during_the_delay_has_no_counters(caller: Caller) -> None:
+    job_id = await caller.bring(LIST, "verifying")
+    caller.sandbox.inject(Fault(kind=FaultKind.COUNTERS_OVER, delay=0.05))
+    poll = asyncio.ensure_future(caller.status(job_id))
+    await caller.until_asked("status", 2)
+    caller.sandbox.cancel(job_id)
+    said = await poll
+    assert said["status"] == "cancelled"
+    assert "verified" not in said
+    assert caller.sandbox.ledger.faults == {"counters_over": 1}
 
 
 async def test_counters_can_be_stuck(caller: Caller) -> None:

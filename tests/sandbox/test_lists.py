@@ -166,6 +166,18 @@ async def test_a_list_that_has_ended_cannot_be_cancelled(caller: Caller, status:
         caller.sandbox.cancel(job_id)
 
 
+async def test_a_list_of_one_address_can_be_paid_and_fail(serve: Serve) -> None:
+    caller = await serve(single_record_fails=True)
+    lone, pair = [await caller.upload(text) for text in ("a@x.com\n", "a@x.com\nb@x.com\n")]
+    caller.sandbox.advance(3)
+    for job_id in (lone, pair):
+        assert (await caller.start(job_id)).status == 200
+    caller.sandbox.advance(100)
+    assert (await caller.status(lone))["status"] == "failed"
+    assert (await caller.status(pair))["status"] == "completed"
+    assert caller.sandbox.ledger.spent_on(lone) == 1
+
+
 async def test_only_a_known_list_can_be_ended(caller: Caller) -> None:
     with pytest.raises(KeyError):
         caller.sandbox.cancel("x" * 36)
