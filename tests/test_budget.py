@@ -53,7 +53,7 @@ async def test_no_limit_lets_everything_go() -> None:
     assert await departures(Budget(None), 10_000) == [0.0] * 10_000
 
 
-async def test_a_turn_given_up_goes_to_somebody_else() -> None:
+async def test_a_turn_that_is_given_up_goes_to_the_next_caller() -> None:
     budget = Budget(1)
     await budget.spend("status")
     waiting = asyncio.create_task(budget.spend("status"))
@@ -86,7 +86,7 @@ async def test_what_left_long_ago_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("limit", [None, 120])
-async def test_a_pause_holds_everybody_back(limit: int | None) -> None:
+async def test_a_pause_holds_all_requests_back(limit: int | None) -> None:
     budget = Budget(limit)
     budget.throttled("status", 30)
     budget.throttled("status", 10)

@@ -12,7 +12,7 @@ from bulkverify.waiting.due import Deadlines
 
 
 @attrs.define(eq=False)
-class Somebody:
+class Waiting:
     """Stands in for a waiter."""
 
     deadline: float | None
@@ -22,42 +22,42 @@ class Somebody:
         return self.gone
 
 
-def test_nobody_has_no_deadline() -> None:
+def test_a_waiter_without_a_deadline_is_not_kept() -> None:
     deadlines: Any = Deadlines()
-    deadlines.add(Somebody(None))
-    deadlines.discard(Somebody(None))
+    deadlines.add(Waiting(None))
+    deadlines.discard(Waiting(None))
     assert deadlines.next() == math.inf
     assert deadlines.passed(1e9) == []
 
 
 def test_a_deadline_passes_at_its_moment() -> None:
     deadlines: Any = Deadlines()
-    somebody = Somebody(86_400.5)
-    deadlines.add(somebody)
+    waiter = Waiting(86_400.5)
+    deadlines.add(waiter)
     assert deadlines.next() <= 86_400.5
     assert deadlines.passed(86_400.4) == []
     assert deadlines.next() == 86_400.5
-    assert deadlines.passed(86_400.5) == [somebody]
+    assert deadlines.passed(86_400.5) == [waiter]
     assert deadlines.next() == math.inf
 
 
-def test_whoever_is_done_is_not_told() -> None:
+def test_a_waiter_that_is_done_is_not_returned() -> None:
     deadlines: Any = Deadlines()
-    somebody, other = Somebody(100.0), Somebody(101.0)
-    deadlines.add(somebody)
+    waiter, other = Waiting(100.0), Waiting(101.0)
+    deadlines.add(waiter)
     deadlines.add(other)
-    somebody.gone = True
-    deadlines.discard(somebody)
+    waiter.gone = True
+    deadlines.discard(waiter)
     assert deadlines.passed(200) == [other]
 
 
 def test_those_who_are_done_are_forgotten_long_before_their_deadline() -> None:
     deadlines: Any = Deadlines()
     for number in range(100_000):
-        somebody = Somebody(86_400.0 + number / 100)
-        deadlines.add(somebody)
-        somebody.gone = True
-        deadlines.discard(somebody)
+        waiter = Waiting(86_400.0 + number / 100)
+        deadlines.add(waiter)
+        waiter.gone = True
+        deadlines.discard(waiter)
         assert deadlines._kept <= 200
     assert sum(map(len, deadlines._far.values())) <= 200
 
@@ -66,40 +66,40 @@ def test_deadlines_of_one_minute_pass_in_their_order() -> None:
     deadlines: Any = Deadlines()
     times = [170.0, 121.0, 150.0, 130.0, 160.0, 125.0]
     for time in times:
-        deadlines.add(Somebody(time))
+        deadlines.add(Waiting(time))
     for time in sorted(times):
         assert [one.deadline for one in deadlines.passed(time)] == [time]
 
 
 def test_those_who_stay_pass_in_their_order_after_others_were_forgotten() -> None:
     deadlines: Any = Deadlines()
-    deadlines.add(Somebody(60.0))
+    deadlines.add(Waiting(60.0))
     deadlines.passed(60)  # from now on those of this minute are near
     chance = random.Random(1)  # noqa: S311 - the order is of no interest
-    waiting = [Somebody(chance.uniform(60, 119)) for _ in range(400)]
-    for somebody in waiting:
-        deadlines.add(somebody)
-    for somebody in chance.sample(waiting, 300):
-        somebody.gone = True
-        deadlines.discard(somebody)
+    waiting = [Waiting(chance.uniform(60, 119)) for _ in range(400)]
+    for waiter in waiting:
+        deadlines.add(waiter)
+    for waiter in chance.sample(waiting, 300):
+        waiter.gone = True
+        deadlines.discard(waiter)
     assert deadlines._kept < 300
-    staying = [somebody for somebody in waiting if not somebody.gone]
-    for somebody in sorted(staying, key=lambda one: one.deadline or 0):
-        assert deadlines.passed(somebody.deadline or 0) == [somebody]
+    staying = [waiter for waiter in waiting if not waiter.gone]
+    for waiter in sorted(staying, key=lambda one: one.deadline or 0):
+        assert deadlines.passed(waiter.deadline or 0) == [waiter]
 
 
 @pytest.mark.parametrize("clearing", [True, False], ids=["cleared", "forgotten"])
 def test_a_minute_that_was_forgotten_may_have_deadlines_again(*, clearing: bool) -> None:
     deadlines: Any = Deadlines()
     for number in range(200):
-        somebody = Somebody(600.0 + number / 100)
-        deadlines.add(somebody)
-        somebody.gone = True
+        waiter = Waiting(600.0 + number / 100)
+        deadlines.add(waiter)
+        waiter.gone = True
         if not clearing:
-            deadlines.discard(somebody)
+            deadlines.discard(waiter)
     if clearing:
         deadlines.clear()
-    later = Somebody(610.0)
+    later = Waiting(610.0)
     deadlines.add(later)
     assert deadlines.next() <= 610
     assert deadlines.passed(609) == []
@@ -112,22 +112,22 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.deadlines: Any = Deadlines()
-        self.waiting: list[Somebody] = []
+        self.waiting: list[Waiting] = []
         self.now = 0.0
 
     @rule(seconds=st.floats(0.001, 500) | st.floats(0.001, 100_000))
     def add(self, seconds: float) -> None:
-        somebody = Somebody(self.now + seconds)
-        self.deadlines.add(somebody)
-        self.waiting.append(somebody)
+        waiter = Waiting(self.now + seconds)
+        self.deadlines.add(waiter)
+        self.waiting.append(waiter)
 
     @rule(data=st.data())
     def leave(self, data: Any) -> None:  # noqa: ANN401 - hypothesis names no type for it
         if self.waiting:
-            somebody = data.draw(st.sampled_from(self.waiting))
-            self.waiting.remove(somebody)
-            somebody.gone = True
-            self.deadlines.discard(somebody)
+            waiter = data.draw(st.sampled_from(self.waiting))
+            self.waiting.remove(waiter)
+            waiter.gone = True
+            self.deadlines.discard(waiter)
 
     @rule(seconds=st.floats(0, 300) | st.floats(0, 50_000))
     def wait(self, seconds: float) -> None:
@@ -151,10 +151,10 @@ TestModel = Model.TestCase
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=30))
-def test_clearing_forgets_everybody(times: list[float]) -> None:
+def test_clearing_removes_all_waiters(times: list[float]) -> None:
     deadlines: Any = Deadlines()
     for time in times:
-        deadlines.add(Somebody(time))
+        deadlines.add(Waiting(time))
     deadlines.clear()
     assert deadlines.next() == math.inf
     assert deadlines.passed(1e9) == []
@@ -163,7 +163,7 @@ def test_clearing_forgets_everybody(times: list[float]) -> None:
 @pytest.mark.parametrize("deadline", [5.0, 65.0, 86_400.0])
 def test_nothing_that_was_cleared_passes(deadline: float) -> None:
     deadlines: Any = Deadlines()
-    deadlines.add(Somebody(deadline))
+    deadlines.add(Waiting(deadline))
     deadlines.passed(deadline - 1)  # now it is among those that are near
     deadlines.clear()
     assert deadlines.next() == math.inf

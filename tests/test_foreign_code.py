@@ -64,7 +64,7 @@ class MutteringError(Exception):
 
 
 class UnspeakableError(StopIteration):
-    """An error that breaks whoever writes it down, and that no coroutine can raise."""
+    """An error whose text can't be read, and that no coroutine can raise."""
 
     def __str__(self) -> str:
         raise OddError

@@ -35,7 +35,7 @@ def test_a_client_completes_to_the_calls_of_its_users() -> None:
     assert [name for name in dir(Client("k")) if not name.startswith("_")] == calls
 
 
-def test_a_handle_is_found_for_as_long_as_somebody_has_it() -> None:
+def test_a_handle_is_found_while_it_is_in_use() -> None:
     client = Client("k")
     job = client.job("a")
     assert client.job("a") is job

@@ -239,7 +239,7 @@ async def test_a_start_that_stays_ready_is_repeated_and_already_started_is_succe
         assert sandbox.ledger.credits_spent == len(ADDRESSES)
 
 
-async def test_a_second_start_of_somebody_is_told() -> None:
+async def test_a_start_by_another_program_is_reported() -> None:
     async with served() as (sandbox, client):
         job = await uploaded(client)
         await job.start()
@@ -248,7 +248,7 @@ async def test_a_second_start_of_somebody_is_told() -> None:
         assert sandbox.ledger.credits_spent == len(ADDRESSES)
 
 
-async def test_a_job_that_somebody_else_has_started_counts_as_started() -> None:
+async def test_a_job_that_another_program_has_started_counts_as_started() -> None:
     async with served() as (sandbox, client):
         job = await uploaded(client)
         async with Client(sandbox.api_key, base_url=sandbox.url) as other:
@@ -258,7 +258,7 @@ async def test_a_job_that_somebody_else_has_started_counts_as_started() -> None:
         assert known_of(client).was_started(job.id)
 
 
-async def test_a_start_nobody_answers_is_uncertain_and_safe_to_repeat() -> None:
+async def test_a_start_without_an_answer_is_uncertain_and_safe_to_repeat() -> None:
     async with served() as (sandbox, client):
         job = await uploaded(client)
         sandbox.inject(fault("start", FaultKind.DROP_AFTER))

@@ -246,7 +246,7 @@ async def test_each_attempt_is_one_request() -> None:
         assert sandbox.ledger.requests["credits"] == 1
 
 
-async def test_a_pause_longer_than_anybody_waits_is_told_at_once() -> None:
+async def test_a_pause_that_is_too_long_is_reported_at_once() -> None:
     async with served() as (sandbox, client):
         sandbox.inject(
             fault("credits", FaultKind.ANSWER, status=429, headers={"Retry-After": "86400"})

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
 
 def joined(stream: Stream, timeout: float | None = None, pause: float = 10.0) -> Waiter:
-    """Let somebody wait from now on."""
+    """Add a waiter that waits from now on."""
     waiter = Waiter(
         job=stream.job, target=JobStatus.COMPLETED, timeout=timeout, policy=wait_fixed(pause)
     )

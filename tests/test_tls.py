@@ -1,4 +1,4 @@
-"""A server whose certificate nobody vouches for is told nothing, the key least of all."""
+"""A server with an untrusted certificate is sent nothing, above all not the key."""
 
 import asyncio
 import ssl

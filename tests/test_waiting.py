@@ -306,7 +306,7 @@ async def test_one_good_answer_forgives_earlier_steps_backwards() -> None:
         assert (await wait_until(client.job(JOB_ID), "completed", wait=STEADY)).ended
 
 
-async def test_a_ready_job_that_nobody_starts_is_an_error_after_a_minute() -> None:
+async def test_a_ready_job_that_is_not_started_is_an_error_after_a_minute() -> None:
     async with ScriptedClient([seen("preparing"), seen("ready")]) as client:
         began = now()
         with pytest.raises(JobNotStartedError, match=r"job\.start\(\)") as caught:
@@ -330,7 +330,7 @@ async def test_a_ready_job_that_another_process_has_started_is_waited_for() -> N
         assert (await wait_until(job, "completed", wait=STEADY)).ended
 
 
-async def test_whoever_waits_for_ready_needs_no_start() -> None:
+async def test_a_wait_for_ready_needs_no_start() -> None:
     async with ScriptedClient([*([seen("preparing")] * 50), seen("ready")]) as client:
         assert (await wait_until(client.job(JOB_ID), "ready", wait=STEADY)).status == "ready"
 
@@ -475,7 +475,7 @@ async def test_an_error_of_a_policy_ends_the_waits_that_brought_it_only() -> Non
         assert_idle(client)
 
 
-async def test_a_mistake_of_the_library_leaves_nobody_waiting(
+async def test_a_bug_of_the_library_leaves_no_wait_hanging(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with ScriptedClient([seen("verifying")]) as client:
@@ -696,7 +696,7 @@ async def test_a_poll_that_hangs_is_given_up_and_made_again() -> None:
         assert_idle(client)
 
 
-async def test_a_poll_that_hangs_keeps_nobody_waiting_but_its_own() -> None:
+async def test_a_poll_that_hangs_holds_up_no_other_job() -> None:
     async with Hanging([seen("verifying")]) as client:
         tasks = [
             asyncio.create_task(wait_until(client.job(f"job{number}"), wait=STEADY))
@@ -712,7 +712,7 @@ async def test_a_poll_that_hangs_keeps_nobody_waiting_but_its_own() -> None:
         assert_idle(client)
 
 
-async def test_whoever_leaves_while_a_poll_is_given_up_leaves_for_good() -> None:
+async def test_a_waiter_that_leaves_while_its_poll_is_given_up_leaves_for_good() -> None:
     async with Hanging([seen("verifying")]) as client:
         task = asyncio.create_task(wait_until(client.job("job0"), wait=STEADY))
         await asyncio.sleep(ORDINARY_SECONDS - 1e-6)
@@ -832,7 +832,7 @@ async def test_who_stays_while_many_leave_is_not_forgotten() -> None:
         assert (await wait_until(client.job("job499"))).ended
 
 
-async def test_whoever_cancels_every_task_that_is_not_his_ends_no_wait() -> None:
+async def test_cancelling_every_other_task_ends_no_wait() -> None:
     async with ScriptedClient([seen("completed")], latency=10) as client:
         wait = asyncio.create_task(wait_until(client.job(JOB_ID)))
         await asyncio.sleep(5)
@@ -912,7 +912,7 @@ async def test_a_task_group_that_breaks_takes_its_waits_along() -> None:
 
 
 @pytest.mark.parametrize("latency", [0.0, 1e6], ids=["between polls", "during a poll"])
-async def test_closing_the_client_wakes_everybody(latency: float) -> None:
+async def test_closing_the_client_wakes_all_waiters(latency: float) -> None:
     client = ScriptedClient([seen("verifying")], latency=latency)
     waits = [asyncio.create_task(wait_until(client.job(f"job{n}"))) for n in range(3)]
     await asyncio.sleep(10)
@@ -951,7 +951,7 @@ async def test_watching_a_job_that_goes_wrong_ends_with_that_snapshot(end: str) 
         assert changes == ["verifying", end]
 
 
-async def test_watching_does_not_mind_a_job_that_nobody_starts() -> None:
+async def test_watching_goes_on_for_a_job_that_is_not_started() -> None:
     async with ScriptedClient([*([seen("ready")] * 100), seen("cancelled")]) as client:
         changes = [s.status.value async for s in watch(client.job(JOB_ID), wait=STEADY)]
         assert changes == ["ready", "cancelled"]

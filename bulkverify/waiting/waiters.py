@@ -213,7 +213,7 @@ def _went_elsewhere(snapshot: JobSnapshot, target: JobStatus) -> LifecycleError:
 def not_started(snapshot: JobSnapshot, seconds: float) -> JobNotStartedError:
     """Make the error for a job that stays ready."""
     return JobNotStartedError(
-        f"Job {snapshot.job_id} has been ready for {seconds:.0f} seconds and nobody has started it.",
+        f"Job {snapshot.job_id} has been ready for {seconds:.0f} seconds and was not started.",
         job_id=snapshot.job_id,
         snapshot=snapshot,
     ).with_hint(

@@ -119,7 +119,7 @@ def test_another_command_keeps_to_the_account() -> None:
     [
         (
             not_started(JobSnapshot(job_id="r1", status=JobStatus.READY), 60.0),
-            "Job r1 has been ready for 60 seconds and nobody has started it.",
+            "Job r1 has been ready for 60 seconds and was not started.",
             "To start it spends its credits.",
             ("bulkverify start r1",),
         ),
