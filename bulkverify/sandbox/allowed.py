@@ -1,7 +1,7 @@
 """What the fields of a fault may hold: validators that say in words what is allowed."""
 
 from collections.abc import Callable, Mapping
-from math import isfinite
+from sys import float_info
 from typing import Any, Final
 
 import attrs
@@ -18,11 +18,12 @@ def _allow(words: str, test: Callable[[Any], bool]) -> _Validator:
 
 
 def _is_whole(value: object) -> bool:
-    return type(value) is int
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:  # noqa: ANN401 - likewise
-    return type(value) in {int, float} and isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= float_info.max
 
 
 def _is_table(value: object) -> bool:

@@ -1,4 +1,5 @@
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -24,6 +25,12 @@ async def test_an_answer_can_be_replaced(caller: Caller, kind: FaultKind) -> Non
     assert caller.sandbox.ledger.faults == {kind: 1}
     assert caller.sandbox.ledger.requests == {"upload": 1}
     assert (await caller.send_file(LIST)).status == 201
+
+
+async def test_a_status_may_be_a_constant_of_the_standard_library(caller: Caller) -> None:
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    caller.sandbox.inject(Fault(kind=FaultKind.ANSWER, status=status))
+    assert (await caller.ask("GET", "/info")).status == status
 
 
 async def test_the_answer_of_a_fault_is_the_callers_choice(caller: Caller) -> None:

@@ -87,6 +87,7 @@ def test_every_kind_can_stand_in_a_file(tmp_path: Path, kind: FaultKind) -> None
         ('kind = "drop"\nrate = 5', "rate is 5; allowed is a number from 0 to 1."),
         ('kind = "drop"\nrate = nan', "rate is nan; allowed is a number from 0 to 1."),
         ('kind = "delay"\ndelay = "3 s"', "delay is '3 s'; allowed is seconds from 0 on."),
+        (f'kind = "delay"\ndelay = {10**400}', "; allowed is seconds from 0 on."),
         ('kind = "delay"\ndelay = inf', "delay is inf; allowed is seconds from 0 on."),
         ('kind = "drop"\nstatus = 502', "fault 1 (drop): there is no field 'status'; the fields are kind, endpoint,"),
         ('kind = "answer"\nstatus = 99', "status is 99; allowed is a status of HTTP, from 200 to 599."),
