@@ -97,10 +97,10 @@ class Account:
         )
         return job
 
-    def status(self, job_id: str, *, stale: bool = False) -> JobSnapshot:
-        """Return the status of a list, or that of the step before if `stale`."""
+    def status(self, job_id: str) -> JobSnapshot:
+        """Return the status of a list."""
         now, job = self._find(job_id)
-        return job.stale_snapshot(now) if stale else job.snapshot(now)
+        return job.snapshot(now)
 
     def job(self, job_id: str) -> Job:
         """Return a list.
@@ -182,12 +182,7 @@ class Account:
         }
 
     def end(self, job_id: str, status: JobStatus) -> None:
-        """End a list from outside; its credits are not given back.
-
-        Raises:
-            KeyError: there is no such list.
-            IllegalTransitionError: it has already ended in another way.
-        """
+        """End a list from outside, as `Job.end` does; its credits are not given back."""
         now = self.settle()
         self.job(job_id).end(status, now)
 

@@ -73,20 +73,10 @@ class Faults:
     def draw(
         self, endpoint: Endpoint, job_id: str | None, now: float, *, verifying: Callable[[], bool]
     ) -> Fault | None:
-        """Return the first fault that hits this request, if one does.
-
-        Args:
-            endpoint: what is asked for.
-            job_id: about which list.
-            now: the moment on the sandbox's clock.
-            verifying: tells whether that list is verifying.
-        """
+        """Return the first fault that hits this request; `verifying` is asked about its list."""
         for armed in self._injected:
             fault = armed.fault
-            if not fault.fits(endpoint, job_id):
-                continue
-            if TABLE[fault.kind].verifying and not verifying():
-                continue
-            if armed.hit(now):
+            able = fault.fits(endpoint, job_id) and (not TABLE[fault.kind].verifying or verifying())
+            if able and armed.hit(now):
                 return fault
         return None

@@ -309,7 +309,8 @@ async def _inflate(exchange: Exchange, *, compress: bool = False) -> web.StreamR
 
 
 def _make_stale(exchange: Exchange, reply: Reply) -> Reply:
-    snapshot = exchange.account.status(reply.job_id, stale=True)
+    account = exchange.account
+    snapshot = account.job(reply.job_id).stale_snapshot(account.settle())
     return attrs.evolve(reply, body=answers.status_answer(snapshot))
 
 

@@ -157,14 +157,12 @@ class Job:
             created_at=self.created_at,
             message=MESSAGES[status],
         )
-        match status:
-            case JobStatus.PREPARING:
-                return snapshot
-            case JobStatus.FAILED:
-                return attrs.evolve(snapshot, total=0)
-            case JobStatus.CANCELLED:
-                return attrs.evolve(snapshot, total=self.total)
-        snapshot = attrs.evolve(snapshot, total=self.total, analysis=self.addresses.analysis)
+        if status is JobStatus.PREPARING:
+            return snapshot
+        snapshot = attrs.evolve(snapshot, total=0 if status is JobStatus.FAILED else self.total)
+        if status in {JobStatus.FAILED, JobStatus.CANCELLED}:
+            return snapshot
+        snapshot = attrs.evolve(snapshot, analysis=self.addresses.analysis)
         if status is JobStatus.READY:
             return snapshot
         verified = self._verified(now)

@@ -43,15 +43,7 @@ _CELLS: Final = tuple(
 
 @attrs.frozen(kw_only=True)
 class Results:
-    """The results of a completed list.
-
-    Attributes:
-        job: the list.
-        vendor: the vendor, whose order of columns they have.
-        at: returns the date and time of a moment.
-        wanted: the verdicts whose rows they have.
-        share: the share of the list that they have; less than 1 is a fault.
-    """
+    """The results of a completed list; `at` dates a moment, and a `share` below 1 is a fault."""
 
     job: Job
     vendor: Vendor

@@ -123,7 +123,7 @@ class Sandbox:
             await runner.cleanup()
             raise
         self._runner = runner
-        # By the loop's clock, a virtual one moves the sandbox too.
+        # A virtual clock of the loop moves the sandbox too.
         self._account.clock.run(asyncio.get_running_loop().time)
         return self
 
@@ -199,7 +199,7 @@ class Sandbox:
         return self._account.ledger
 
     def advance(self, seconds: float) -> None:
-        """Move the sandbox's clock ahead.
+        """Move the sandbox's clock ahead by so many of its seconds.
 
         Raises:
             ValueError: `seconds` is negative.
