@@ -96,7 +96,7 @@ def open_delimited(
         )
     beginning, encoding = sample_of(path, encoding, title)
     declared = _DECLARED.match(beginning)
-    delimiter = delimiter or (declared[1] if declared else guess_delimiter(beginning))
+    delimiter = delimiter or (str(declared[1]) if declared else guess_delimiter(beginning))
     batches = _records(path, encoding, title, TextRecords(delimiter))
     sample = sample_rows(chain.from_iterable(batches), SAMPLE_ROWS + 2)
     skipped = 1 if declared else 0

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from io import StringIO
 from itertools import compress
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, TypeVar
+from typing import Any, BinaryIO, Final, Literal, TypeVar
 
 import attrs
 
@@ -127,7 +127,7 @@ def joined_rows(
     verdicts.take(split, folder, results)
     rows = _Rows(table, split, folder, verdicts, only)
     names = unique_names(table.names)
-    meanings = [
+    meanings: list[dict[str, Any]] = [
         {"verdict": None} if finding is None else dict(zip(VERDICT_COLUMNS, finding, strict=False))
         for finding in verdicts.findings
     ]

@@ -203,7 +203,7 @@ class RowReader:
         addresses, meanings, moments = answers
         for draft in list(map(_Draft, addresses, *zip(*meanings, strict=True), moments, columns)):
             self.count += 1
-            draft.__class__ = ResultRow  # type: ignore[assignment]
+            draft.__class__ = ResultRow  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
             yield cast("ResultRow", draft)
 
     def answers(self, records: Sequence[Sequence[str]]) -> Iterator[Answer]:

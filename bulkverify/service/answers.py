@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -122,20 +123,25 @@ def _moment(text: str) -> datetime | None:
 # What to do next: a text, or a pair of hints where Python and the command line have their own words.
 _Advice: TypeAlias = str | tuple[str, str]
 
-_BY_STATUS: Final[Mapping[int, tuple[type[ServiceError], _Advice]]] = {
-    HTTPStatus.UNAUTHORIZED: (
-        AuthenticationError,
-        (
-            "Check the key: it comes from `api_key` or BULKVERIFY_API_KEY, and belongs to one vendor's base URL.",
-            "Check the key: it comes from --api-key-file or BULKVERIFY_API_KEY, and belongs to one vendor's base URL.",
+_BY_STATUS: Final = MappingProxyType[int, tuple[type[ServiceError], _Advice]](
+    {
+        HTTPStatus.UNAUTHORIZED: (
+            AuthenticationError,
+            (
+                "Check the key: it comes from `api_key` or BULKVERIFY_API_KEY, and belongs to one vendor's base URL.",
+                "Check the key: it comes from --api-key-file or BULKVERIFY_API_KEY, and belongs to one vendor's base URL.",
+            ),
         ),
-    ),
-    HTTPStatus.PAYMENT_REQUIRED: (
-        InsufficientCreditsError,
-        "Nothing was spent; order credits, then start the job again.",
-    ),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (InvalidListError, "Split the list into smaller ones."),
-}
+        HTTPStatus.PAYMENT_REQUIRED: (
+            InsufficientCreditsError,
+            "Nothing was spent; order credits, then start the job again.",
+        ),
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+            InvalidListError,
+            "Split the list into smaller ones.",
+        ),
+    }
+)
 
 # Compared without regard to case and spacing; the first one that the text begins with wins.
 _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], _Advice], ...]] = (

@@ -23,6 +23,7 @@ class Handle(Protocol):
     @property
     def id(self) -> str:
         """The service's id."""
+        ...
 
     @property
     def snapshot(self) -> JobSnapshot | None:
@@ -30,6 +31,7 @@ class Handle(Protocol):
 
     def note(self, snapshot: JobSnapshot) -> bool:
         """Keep a snapshot, and return whether it was kept."""
+        ...
 
 
 class Holder(Protocol):
@@ -38,6 +40,7 @@ class Holder(Protocol):
     @property
     def job(self) -> Handle:
         """The handle."""
+        ...
 
 
 class Polling(Protocol):
@@ -46,6 +49,7 @@ class Polling(Protocol):
     @property
     def streams(self) -> Mapping[str, Holder]:
         """The jobs that are polled, by id."""
+        ...
 
     async def close(self) -> None:
         """End every wait."""

@@ -57,7 +57,8 @@ class KeyOnTheWire:
             )
         bare = request.url
         # aiohttp tells traces the URL that it writes.
-        request._traces = [_BareTrace(trace, bare) for trace in request._traces]  # noqa: SLF001
+        traces: list[Trace] = [_BareTrace(trace, bare) for trace in request._traces]  # noqa: SLF001
+        request._traces = traces  # noqa: SLF001
         failure: BaseException | None = None
         request.url = self._secret.added_to(bare)
         try:
@@ -114,8 +115,18 @@ class _BareTrace(Trace):
         self.__dict__.update(vars(trace))
         self._bare = url
 
-    async def send_request_headers(self, method: str, _: URL, headers: "CIMultiDict[str]") -> None:
+    async def send_request_headers(
+        self,
+        method: str,
+        url: URL,  # noqa: ARG002 - has the key
+        headers: "CIMultiDict[str]",
+    ) -> None:
         await super().send_request_headers(method, self._bare, headers)
 
-    async def send_request_chunk_sent(self, method: str, _: URL, chunk: bytes) -> None:
+    async def send_request_chunk_sent(
+        self,
+        method: str,
+        url: URL,  # noqa: ARG002 - has the key
+        chunk: bytes,
+    ) -> None:
         await super().send_request_chunk_sent(method, self._bare, chunk)

@@ -195,19 +195,18 @@ class Transport:
         response = await self._send(call)
         if isinstance(response, TransportError):
             return response
-        outcome: tuple[aiohttp.ClientResponse, bytes] | Answer | TransportError | None = None
+        opened = False
         try:
             beginning = await _read_beginning(response, call.endpoint)
             if isinstance(beginning, TransportError):
-                outcome = beginning
-            elif is_results(response.status, response.headers.get("Content-Type", ""), beginning):
-                outcome = response, beginning
-            else:
-                outcome = await _read_answer(response, call.endpoint, beginning)
+                return beginning
+            if is_results(response.status, response.headers.get("Content-Type", ""), beginning):
+                opened = True
+                return response, beginning
+            return await _read_answer(response, call.endpoint, beginning)
         finally:
-            if not isinstance(outcome, tuple):
+            if not opened:
                 response.close()
-        return outcome
 
     async def _send(
         self, call: Call[T], *, scheduled: bool = False

@@ -60,9 +60,9 @@ class _WatchedSocket(socket.socket):
         self._received(len(data))
         return data
 
-    def recv_into(self, *args: Any) -> int:  # noqa: ANN401 - passed on
+    def recv_into(self, *args: Any, **options: Any) -> int:  # noqa: ANN401 - passed on
         try:
-            count = super().recv_into(*args)
+            count = super().recv_into(*args, **options)
         except OSError as error:
             self._failed(error)
             raise

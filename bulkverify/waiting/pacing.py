@@ -128,7 +128,7 @@ class PollState(RetryCallState):
         return self._outcome
 
     @outcome.setter
-    def outcome(self, outcome: Future | None) -> None:
+    def outcome(self, outcome: Future | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._outcome = outcome
         self._answer = None
 

@@ -344,7 +344,7 @@ def _checked_delay(delay: object, policy: wait_base) -> float:
         try:
             seconds = float(delay)
         except OverflowError:  # an int beyond all floats
-            seconds = math.inf if delay >= 0 else -math.inf  # type: ignore[operator]
+            seconds = math.inf if delay >= 0 else -math.inf  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
     if math.isnan(seconds):
         # Without the answer itself, which need not have a repr.
         raise UsageError(
