@@ -82,8 +82,8 @@ class KnownJobs:
     def poll(self, job_id: str) -> Coroutine[object, object, JobSnapshot]:
         """Ask about a job once, with a turn from `take_turn` and without a timeout.
 
-        The scheduler has a pace of its own and watches the time of all polls. This is no coroutine
-        function, because a frame more would cost every poll some time.
+        The scheduler has a pace of its own and watches the time of all polls. This is a plain
+        function, because one more frame would slow every poll down.
         """
         return self._transport.once(calls.status(job_id), scheduled=True)
 

@@ -204,14 +204,14 @@ class Scheduler:
         self._held_until = now
 
     def _break(self, error: BaseException) -> None:
-        """End every wait with an error that is a bug of ours: otherwise none would ever end."""
+        """End every wait after a bug of ours, because otherwise no wait would ever end."""
         for stream in list(self.streams.values()):
             stream.fail(error)
         if not isinstance(error, Exception):
             raise error
 
     def _send(self, stream: Stream, now: float) -> None:
-        """Make a task that polls a stream. The program may have a task factory of its own, which may raise."""
+        """Make a task that polls a stream; a task factory of the program may raise."""
         work = self._work(stream)
         try:
             task = self._loop.create_task(work, name="bulkverify poll")
