@@ -14,10 +14,14 @@ from typing import Final
 
 _CONTACTS: Final = str(Path(__file__).parents[1] / "examples" / "contacts.csv")
 _OURS: Final = ("-c", "from bulkverify.cli.main import main; main()")
-_BARE: Final = (
-    "-c",
-    "from cyclopts import App; app = App(name='app', version='1'); app.command(print); app()",
-)
+_BARE_APP: Final = """
+from cyclopts import App
+app = App(name="app", version="1", help_format="plaintext")
+@app.command
+def command(): "Do nothing."
+app()
+"""
+_BARE: Final = ("-c", _BARE_APP)
 BARE_INTERPRETER: Final = "`python -c pass`"
 CASES: Final[dict[str, tuple[str, ...]]] = {
     BARE_INTERPRETER: ("-c", "pass"),

@@ -158,7 +158,7 @@ __all__ = [
     "watch",
 ]
 
-# The module of each public name. A name that is not here is an error's.
+# The module of each public name; the others are in `errors`.
 _HOMES: Final = {
     "Acknowledgement": "models",
     "AddressVerdict": "models",
@@ -166,10 +166,10 @@ _HOMES: Final = {
     "Client": "client",
     "Credits": "models",
     "Durations": "run.models",
+    "IncompleteRunError": "run.errors",
     "Job": "client",
     "JobSnapshot": "models",
     "JobStatus": "lifecycle",
-    "IncompleteRunError": "run.errors",
     "JoinedRow": "lists",
     "JournalError": "run.errors",
     "ListFormat": "lists",
@@ -200,7 +200,7 @@ _HOMES: Final = {
     "watch": "waiting.waits",
 }
 
-if not TYPE_CHECKING:  # type checkers would take any name for one of ours
+if not TYPE_CHECKING:  # with it, type checkers would accept any name
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used: the command line needs few of them."""
