@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are complete."""
+"""Files that get their name only when they are complete."""
 
 import errno
 import os
@@ -27,19 +27,19 @@ _PROBE: Final = "probe"
 def replacing(
     destination: str | os.PathLike[str], *, mark: str | None = None
 ) -> Iterator[BinaryIO]:
-    """Give a file to write that takes the place of `destination` when the block ends well.
+    """Give a file to write, which replaces `destination` at the end of the block.
 
-    Until then, and for good if the block raises, whatever is there stays as it is. Only the owner
-    can read the new file. What was written has reached the disk before it gets its name. Only a
-    file is replaced: a symbolic link, a pipe or a device stays, and so does what a link points to.
+    If the block raises, the old file stays as it is. Only the owner can read the new file. All its data
+    is on the disk before it gets its name. Only files are replaced: symbolic links, pipes and devices
+    are refused.
 
     Args:
         destination: the path of the file.
-        mark: is part of the unfinished file's name, so that the next one with the same mark takes
-            the place of what a killed process has left; only one may be at work at a time.
+        mark: part of the incomplete file's name. A later call with the same mark removes what a killed
+            process has left. Only one call at a time may use it.
 
     Raises:
-        OSError: it can't be written; the error names `destination`, also where the disk is full.
+        OSError: the file can't be written; the error names `destination`, even if the disk is full.
     """
     path = Path(destination)
     partial = None
@@ -50,7 +50,7 @@ def replacing(
             with os.fdopen(descriptor, "wb") as file:
                 yield file
                 flush_to_disk(file)
-            require_replaceable(path)  # once more: the block may have taken hours
+            require_replaceable(path)  # again, because the block may have taken hours
             Path(partial).replace(path)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -58,35 +58,35 @@ def replacing(
             raise
     except OSError as error:
         ours = error.filename in {None, partial, str(path)}
-        # Of another file, or without a number as our own timeouts are: raised inside the block.
+        # An error of another file, or one without a number as our timeouts are, was raised in the block.
         if not ours or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def incomplete_path(path: Path, mark: str) -> Path:
-    """Return where a file is written until it is complete."""
+    """Return the path of a file while it is incomplete."""
     return path.with_name(f".{path.name}.{mark}.part")
 
 
 def complete_name(name: str) -> str | None:
-    """Return the name that an incomplete file gets; `None` if it is none, or has a mark of its caller's."""
+    """Return the name that an incomplete file will get, or `None` if it is not one."""
     found = _INCOMPLETE.fullmatch(name)
     return None if found is None else found[1]
 
 
 def flush_to_disk(file: BinaryIO) -> None:
-    """Write out what is buffered, and wait until the disk has it."""
+    """Write out the buffer, and wait until the data is on the disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def check_writable(destination: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Find out before any work is done whether `replacing` will be able to write a file.
+    """Check, before any work is done, that `replacing` can write a file.
 
     Raises:
-        FileExistsError: it exists, and is not to be overwritten.
-        OSError: its folder does not exist, or can't be written to, or it is no file.
+        FileExistsError: it exists, and must not be overwritten.
+        OSError: its folder does not exist or can't be written to, or something other than a file is there.
     """
     path = Path(destination)
     require_replaceable(path)
@@ -94,14 +94,14 @@ def check_writable(destination: str | os.PathLike[str], *, overwrite: bool) -> N
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     try:
         descriptor, partial = _create_beside(path, _PROBE)
-    except FileExistsError:  # another process can write there, and finds that out just now
+    except FileExistsError:  # another process is making the same check
         return
     os.close(descriptor)
     Path(partial).unlink(missing_ok=True)
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a regular file is there: no link to one, and nothing that opening would wait for."""
+    """Tell whether a regular file is there, not a link, and nothing that opening would wait for."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
@@ -109,7 +109,7 @@ def is_file(path: Path) -> bool:
 
 
 def require_replaceable(path: Path) -> None:
-    """Refuse to put a file in the place of anything but a file.
+    """Refuse to replace anything but a file.
 
     Raises:
         IsADirectoryError: a folder is there.
@@ -117,7 +117,7 @@ def require_replaceable(path: Path) -> None:
     """
     try:
         mode = path.lstat().st_mode
-    except (FileNotFoundError, NotADirectoryError):  # the latter is told by what opens it
+    except (FileNotFoundError, NotADirectoryError):  # opening it reports the latter
         return
     if stat.S_ISREG(mode):
         return
@@ -131,17 +131,17 @@ def require_replaceable(path: Path) -> None:
         if is_kind(mode):
             raise OSError(
                 errno.EINVAL,
-                f"It is {kind} and would be replaced by a file: name a file",
+                f"It is {kind} and not a file: name a file",
                 str(path),
             )
     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder for its owner alone, unless it is there; a link to one is refused.
+    """Make a folder that only its owner can use, unless it exists; a link to a folder is refused.
 
     Raises:
-        OSError: it can't be made, or something else is there.
+        OSError: it can't be made, or something else has its name.
     """
     try:
         path.mkdir(mode=0o700)
@@ -151,7 +151,7 @@ def make_folder(path: Path) -> None:
 
 
 def _create_beside(path: Path, mark: str | None = None) -> tuple[int, str]:
-    """Create a file in the same folder: a rename is atomic only within one file system."""
+    """Create a file in the same folder, because a rename is atomic only within one file system."""
     if not path.name:  # as of "" and "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = incomplete_path(path, mark or secrets.token_hex(4))
@@ -165,10 +165,10 @@ def _create_beside(path: Path, mark: str | None = None) -> tuple[int, str]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Wait until the disk knows the names in a folder: a rename in it then survives a power cut."""
+    """Wait until the names in a folder are on the disk, so that a rename survives a power cut."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folders
+    except PermissionError:  # Windows can't open folders
         return
     try:
         os.fsync(descriptor)

@@ -228,7 +228,9 @@ def test_blanks_are_no_list(content: bytes) -> None:
 async def test_a_binary_file_is_no_list(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes(content)
-    with pytest.raises(InvalidListError, match=r"list\.csv is no text file\. Save a spreadsheet"):
+    with pytest.raises(
+        InvalidListError, match=r"list\.csv is not a text file\. Save a spreadsheet"
+    ):
         await call_for(path)
 
 

@@ -1,12 +1,12 @@
-"""Address lists as people have them: read, split into what the service takes, and joined again.
+"""Address lists as people have them: read, split into parts that the service takes, and joined again.
 
-    source  --open_table-->  Table  --split-->  parts of addresses, and which row has which
+    source  --open_table-->  Table  --split-->  parts of addresses, and the address of each row
                                |                          |
                                +------> join <---- results of the parts
 
-Nothing here is asynchronous, and nothing holds a list in memory: what grows with it are 25 bytes
-a distinct address while splitting and 10 while joining. Results in another order than the addresses
-were sent in take up to 90 bytes an address of the part that is being matched.
+Nothing here is asynchronous, and nothing holds a list in memory. Splitting takes 25 bytes for each
+distinct address, and joining 10. Results in another order than the addresses were sent in take up to
+90 bytes for each address of the part that is being matched.
 """
 
 from bulkverify.lists.addresses import address_key

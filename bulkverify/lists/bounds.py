@@ -1,4 +1,4 @@
-"""How large a small list may become: its columns, and the empty cells that its rows get."""
+"""Limits of what a small list may grow to: its columns, and the empty cells that its rows get."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,7 +22,7 @@ class Columns:
     """The names of a list's columns, in the order of their first appearance."""
 
     def __init__(self, title: str, names: Iterable[str] = ()) -> None:
-        """Start with some."""
+        """Start with the columns that are known."""
         self._title = title
         self._names: dict[str, None] = {}
         self._characters = 0
@@ -30,11 +30,11 @@ class Columns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All of them."""
+        """All names."""
         return tuple(self._names)
 
     def add(self, names: Iterable[str]) -> None:
-        """Add those that are new.
+        """Add the names that are new.
 
         Raises:
             InvalidListError: there are too many, or they are too long.
@@ -47,12 +47,12 @@ class Columns:
                     check_names(self._title, self.names)
 
     def has(self, names: AbstractSet[str]) -> bool:
-        """Whether none of these is new."""
+        """Whether all of these names are known."""
         return names <= self._names.keys()
 
 
 def check_names(title: str, names: Sequence[str]) -> None:
-    """Refuse columns that no table has.
+    """Refuse columns that no real table has.
 
     Raises:
         InvalidListError: there are too many, or their names are too long.
@@ -66,23 +66,23 @@ def check_names(title: str, names: Sequence[str]) -> None:
 
 
 def check_width(title: str, width: int) -> None:
-    """Refuse rows that no table has.
+    """Refuse rows that no real table has.
 
     Raises:
         InvalidListError: there are too many columns.
     """
     if width > MOST_COLUMNS:
         raise InvalidListError(
-            f"{title} has more than the {MOST_COLUMNS:,} columns that a list may have. Leave those out that you "
-            "don't need, or look for a line end that is missing. Nothing was sent."
+            f"{title} has more than the {MOST_COLUMNS:,} columns that a list may have. Leave out columns that you "
+            "don't need, or look for a missing line end. Nothing was sent."
         )
 
 
 class Room:
-    """Gives rows in batches that take about the same memory however wide the list is.
+    """Gives rows in batches of about the same memory, however wide the list is.
 
-    A short row gets an empty cell for each column that it lacks, and in JSON the column's name too.
-    What that makes of a whole list is limited as well.
+    A short row gets an empty cell for each missing column, and in JSON the column's name too. How much
+    a whole list may grow by that is limited as well.
     """
 
     def __init__(self, title: str, names: tuple[str, ...], paths: Iterable[Path]) -> None:
@@ -100,7 +100,7 @@ class Room:
         self._left = max(_GROWN_SIZE, _GROWTH * sum(path.stat().st_size for path in paths))
 
     def portions(self, rows: list[T]) -> Iterator[list[T]]:
-        """Cut a batch where it would take too much once its rows are as wide as the list."""
+        """Cut a batch that would take too much memory with rows as wide as the list."""
         if len(rows) <= self._rows:
             yield rows
             return
@@ -108,10 +108,10 @@ class Room:
             yield rows[begin : begin + self._rows]
 
     def fill(self, rows: int) -> None:
-        """Take note of rows that were short.
+        """Count rows that were short.
 
         Raises:
-            InvalidListError: the list is mostly cells that it does not have.
+            InvalidListError: nearly all cells of the list are missing.
         """
         self._left -= rows * self._row_size
         if self._left < 0:

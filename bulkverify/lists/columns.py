@@ -7,10 +7,10 @@ from typing import Final, TypeVar
 from bulkverify.errors import InvalidListError, UsageError
 
 SAMPLE_ROWS: Final = 100
-"""How many rows are looked at to find out what a list is like."""
+"""How many rows are read to find out how a list is written."""
 
 SAMPLE_CHARACTERS: Final = 4_000_000
-"""How much text they may have in all."""
+"""How much text these rows may have in all."""
 
 _FEWEST_ROWS: Final = 3
 Row = TypeVar("Row", bound=Sequence[str])
@@ -31,7 +31,7 @@ _ADDRESS: Final = re.compile(r"[^\s@([]@[\w[]")
 
 
 def sample_rows(rows: Iterable[Row], count: int) -> list[Row]:
-    """Take the first rows, or fewer where they are long."""
+    """Take the first rows, or fewer of long ones."""
     taken = []
     characters = 0
     for row in rows:
@@ -43,7 +43,7 @@ def sample_rows(rows: Iterable[Row], count: int) -> list[Row]:
 
 
 def is_header(record: Sequence[str], wanted: str | None) -> bool:
-    """Whether a first row is a header: it has no address, or has the name that is asked for."""
+    """Whether a first row is a header: it has no address, or it has the wanted name."""
     if wanted is not None and fold(wanted) in map(fold, record):
         return True
     return not any(_ADDRESS.search(cell) for cell in record)
@@ -57,10 +57,10 @@ def column_names(width: int) -> tuple[str, ...]:
 def find_column(
     title: str, names: Sequence[str], sample: Sequence[Sequence[str]], wanted: str | None
 ) -> int:
-    """Find the addresses: in the column of this name, or of a usual one, or with most of the `@`.
+    """Find the column of addresses: the wanted one, else one with a usual name, else the one with most `@`.
 
     Raises:
-        InvalidListError: no column has any.
+        InvalidListError: no column has addresses.
         UsageError: there is no column of this name.
     """
     folded = [fold(name) for name in names]
@@ -91,12 +91,12 @@ def find_column(
 
 
 def fold(name: str) -> str:
-    """Return what two names have in common if people take them for one."""
+    """Return a key that is the same for names that people take for the same."""
     return " ".join(name.lower().split())
 
 
 def listed(names: Sequence[str]) -> str:
-    """List names for a message, which stays short however many there are."""
+    """List names for a message, and at most 20 of them."""
     shown = ", ".join(repr(name[:_SHOWN_CHARACTERS]) for name in names[:_SHOWN_NAMES])
     more = len(names) - _SHOWN_NAMES
     return f"{shown} and {more:,} more" if more > 0 else shown

@@ -1,4 +1,4 @@
-"""The text of a file, in pieces, whatever its encoding."""
+"""The text of a file, in pieces, in any encoding."""
 
 import codecs
 import re
@@ -12,7 +12,7 @@ from bulkverify.lists.tables import Digest, file_pieces
 from bulkverify.results.records import DEFAULT_ENCODING, LARGEST_RECORD_CHARACTERS
 
 _SAMPLE_BYTES: Final = 64 * 1024
-# With a byte order mark, these are what the encoding without the order in its name reads.
+# A file with a byte order mark is read with the encoding that has no byte order in its name.
 _ORDERED: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _MARKUP: Final = re.compile(r"\s*<(?:html|!doctype|\?xml|table)[\s>]", re.IGNORECASE)
 _KINDS: Final = {
@@ -24,10 +24,9 @@ _KINDS: Final = {
 
 
 def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
-    """Read the beginning of a file; return it, and the encoding that the file has.
+    """Read the beginning of a file; return it and the encoding of the file.
 
-    That is the one which is asked for, unless that is the default and the file's first bytes say
-    otherwise.
+    The encoding is the given one, unless that is the default and the first bytes tell another.
 
     Raises:
         InvalidListError: the file is empty or no text.
@@ -40,15 +39,15 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     encoding = _encoding_of(beginning, encoding)
     try:
         text = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
-    except UnicodeError:  # as UTF-16 without its byte order mark; told where it is read
+    except UnicodeError:  # as of UTF-16 without its byte order mark; `decoded` reports it
         text = ""
     if _MARKUP.match(text):
         raise InvalidListError(
-            f"{title} is HTML or XML, whatever it is called: save it as CSV (UTF-8). Nothing was sent."
+            f"{title} is HTML or XML, despite its name: save it as CSV (UTF-8). Nothing was sent."
         )
     if "\0" in text:
         raise InvalidListError(
-            f"{title} is no text file: save it as CSV (UTF-8). Nothing was sent."
+            f"{title} is not a text file: save it as CSV (UTF-8). Nothing was sent."
         )
     if not beginning.strip(b"\xef\xbb\xbf \t\r\n"):
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
@@ -56,7 +55,7 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
 
 
 def _encoding_of(beginning: bytes, encoding: str) -> str:
-    """Return what reads a byte order mark as one, rather than as part of the text."""
+    """Return the encoding that does not take a byte order mark for text."""
     name = codecs.lookup(encoding).name
     if name == "utf-8":
         encoding = name = DEFAULT_ENCODING
@@ -72,7 +71,7 @@ def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None)
     """Read a file as text, in pieces.
 
     Raises:
-        InvalidListError: a byte is none of this encoding; the message names it and its place.
+        InvalidListError: a byte does not belong to the encoding; the message names it and its place.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
@@ -87,14 +86,16 @@ def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None)
             byte = f"byte 0x{error.object[error.start]:02x}"
             place = read - len(error.object) + error.start
             problem = f"{byte} at position {place:,}, on line {line:,} ({error.reason})"
-        except UnicodeError as error:  # as UTF-16 without its byte order mark
+        except UnicodeError as error:  # as of UTF-16 without its byte order mark
             problem = str(error)
         else:
             line += text.count("\n")
             yield text
             if len(decoder.getstate()[0]) <= LARGEST_RECORD_CHARACTERS:
                 continue
-            problem = f"on line {line:,} it shifts to other characters and never back"  # UTF-7
+            problem = (
+                f"on line {line:,} it shifts to other characters and never back"  # as UTF-7 can
+            )
         raise InvalidListError(
             f"{title} is not {encoding} text: {problem}. Nothing was sent."
         ).with_hint(

@@ -25,7 +25,7 @@ _DECLARED: Final = re.compile(r"sep=([^\"\r\n])\r?\n", re.IGNORECASE)  # for Exc
 
 @attrs.frozen(kw_only=True)
 class Delimited(Table):
-    """A file of records, of which the first `skipped` are no rows: its header, if it has one."""
+    """A file of records. The first `skipped` records, such as a header, are not rows."""
 
     path: Path
     skipped: int
@@ -33,7 +33,7 @@ class Delimited(Table):
 
     @property
     def short(self) -> int:
-        """How many rows had fewer cells than the list has columns when they were last read."""
+        """How many rows had too few cells when they were last read."""
         return self._short[0]
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
@@ -64,10 +64,10 @@ class Delimited(Table):
         return file_pieces(self.path)
 
     def _fit(self, records: list[list[str]], skip: int, text: TextRecords, before: int) -> int:
-        """Make records as wide as the list, and say how many were short.
+        """Make records as wide as the list, and return how many were short.
 
-        Cells at their ends may be missing, or be empty and too many, as spreadsheets write them.
-        `before` counts those that `text` gave before these.
+        Cells at the end may be missing, or empty and too many, as spreadsheets write them. `before`
+        counts the records that `text` gave before these.
         """
         width = len(self.names)
         short = 0
@@ -79,7 +79,7 @@ class Delimited(Table):
                     "delimiter. Nothing was sent."
                 )
             short += len(record) < width and index >= skip
-            # A new row, as this one may be held together with others that were not cut off.
+            # A new row, because the old one may still be in use.
             records[index] = [*record[:width], *[""] * (width - len(record))]
         return short
 
@@ -92,7 +92,7 @@ def open_delimited(
         len(delimiter) != 1 or delimiter in '"\r\n\0' or "\ud800" <= delimiter <= "\udfff"
     ):
         raise UsageError(
-            f"A delimiter is one character, and neither a quote nor a line end, not {delimiter!r}."
+            f"A delimiter is one character that is neither a quote nor a line end, not {delimiter!r}."
         )
     beginning, encoding = sample_of(path, encoding, title)
     declared = _DECLARED.match(beginning)
@@ -122,7 +122,7 @@ def open_delimited(
 
 
 def guess_delimiter(sample: str) -> str:
-    """Take the delimiter that cuts the sample's lines most evenly; a comma where none does."""
+    """Return the delimiter that cuts the sample into the most even rows, or a comma."""
 
     def evenness(delimiter: str) -> tuple[int, int]:
         try:
@@ -140,7 +140,7 @@ def guess_delimiter(sample: str) -> str:
 def _records(
     path: Path, encoding: str, title: str, text: TextRecords, digest: Digest | None = None
 ) -> Iterator[list[list[str]]]:
-    """Read the records of a file, many at a time and never none."""
+    """Read the records of a file, many at a time."""
     try:
         for piece in decoded(path, encoding, title, digest):
             if records := text.feed(piece):

@@ -1,4 +1,4 @@
-"""Which of millions of addresses have been there before, in 25 bytes each."""
+"""Finds repeated addresses among millions, in 25 bytes each."""
 
 from array import array
 from typing import Final
@@ -9,19 +9,19 @@ _SMALLEST: Final = 1024
 class Distinct:
     """Numbers keys from 0 in the order of their first appearance.
 
-    The keys themselves are not kept, but 128 bits of their hash: among ten million of them, two have
-    the same with a chance of one in 10^24. The hashes stand in the order of the numbers; an
-    open-addressing table, at most two thirds full, finds them.
+    It keeps 128 bits of a hash instead of each key. Among ten million keys, two have the same hash
+    with a chance of one in 10^24. The hashes stand in the order of the numbers; an open-addressing
+    table, at most two thirds full, finds them.
     """
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Start without keys."""
         self._first = array("q")
         self._second = array("q")
-        self._table = array("I", bytes(4 * _SMALLEST))  # a number and 1, or 0 for a free place
+        self._table = array("I", bytes(4 * _SMALLEST))  # a number plus 1, or 0 for a free place
 
     def __len__(self) -> int:
-        """How many there are."""
+        """How many keys there are."""
         return len(self._first)
 
     def number(self, keys: list[str]) -> list[int]:
@@ -50,7 +50,7 @@ class Distinct:
         return numbers
 
     def find(self, keys: list[str]) -> list[int]:
-        """Return the number of each key, and -1 for one that has none."""
+        """Return the number of each key, or -1 for an unknown one."""
         first, second, table = self._first, self._second, self._table
         mask = len(table) - 1
         numbers: list[int] = []

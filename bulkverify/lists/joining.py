@@ -1,4 +1,4 @@
-"""The verdicts joined back to every row of a list, with all of its columns."""
+"""Joins the verdicts to the rows of a list, with all of its columns."""
 
 import csv
 import hashlib
@@ -26,7 +26,7 @@ from bulkverify.results.rows import Meaning, unique_names
 
 VERDICT_COLUMNS: Final = ("verdict", *FLAGS, "verified_at")
 
-# What begins a formula, also as a full-width character; a tab or a line end before it is skipped.
+# These begin a formula, also as full-width characters. Spreadsheets skip a tab or a line end before them.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 _Row = TypeVar("_Row")
@@ -34,7 +34,7 @@ _Row = TypeVar("_Row")
 
 @attrs.frozen(kw_only=True)
 class Joined:
-    """What a join came to: all numbers but `written` count the rows of the list."""
+    """The result of a join: `written` counts rows of the output, all other numbers rows of the list."""
 
     rows: int
     written: int
@@ -76,26 +76,26 @@ def join(
     results: Mapping[int, Path],
     file: BinaryIO,
     *,
-    format: Literal["csv", "jsonl"] = "csv",  # noqa: A002 - what everybody calls it
+    format: Literal["csv", "jsonl"] = "csv",  # noqa: A002 - the usual name
     only: Collection[Verdict] | None = None,
     excel_safe: bool = False,
 ) -> Joined:
-    """Write every row of a list with its verdict behind it, in the order of the list.
+    """Write every row of a list with its verdict, in the order of the list.
 
-    Where a column of the list already has the name of one of ours, ours is called `bulkverify_...`.
-    A row that the service returned nothing for has empty cells there.
+    If the list has a column of the same name, ours is called `bulkverify_...`. A row without a verdict has
+    empty cells in our columns.
 
     Args:
         table: the list.
-        split: what `split` made of it.
-        folder: where `split` has written.
-        results: the downloaded results by the number of their part; one that is not there leaves
-            its rows without a verdict.
-        file: takes UTF-8.
+        split: the result of `split`.
+        folder: the folder that `split` wrote to.
+        results: the downloaded results by the number of their part; rows of a missing part have no
+            verdict.
+        file: gets UTF-8.
         format: of the output. CSV has the list's own delimiter and line ends; JSON Lines keep the
             values of a list that was written so.
-        only: leave out the rows with any other verdict, or none.
-        excel_safe: let no cell of a CSV begin a formula; see `harmless`.
+        only: leave out rows with another verdict or without one.
+        excel_safe: no cell of a CSV begins a formula; see `harmless`.
 
     Raises:
         InvalidListError: the list is not the one that was split, or can't be read.
@@ -118,7 +118,7 @@ def joined_rows(
     *,
     only: Collection[Verdict] | None = None,
 ) -> Generator[JoinedRow]:
-    """Give every row of a list with its verdict, typed, in the order of the list.
+    """Give every row of a list with its verdict, in the order of the list.
 
     Raises:
         InvalidListError, ProtocolError, OSError: as for `join`.
@@ -143,7 +143,7 @@ def joined_rows(
 
 
 def verdict_names(names: Sequence[str]) -> list[str]:
-    """Name our columns so that none has the name of one of the list's."""
+    """Name our columns so that no column of the list has the same name."""
     taken = {name.strip().lower() for name in names}
     ours = []
     for name in VERDICT_COLUMNS:
@@ -155,7 +155,7 @@ def verdict_names(names: Sequence[str]) -> list[str]:
 
 
 class _Rows:
-    """Finds the verdicts of rows while these are read, and counts them."""
+    """Finds the verdicts of rows while they are read, and counts them."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class _Rows:
     def beside(
         self, batches: Iterable[list[_Row]]
     ) -> Iterator[tuple[list[_Row], list[int], list[int], Sequence[int]]]:
-        """Give the rows that are wanted, with the codes and times of their verdicts, and their numbers."""
+        """Give the wanted rows, with the codes and times of their verdicts, and their numbers."""
         code_of, time_of = self._verdicts.codes.__getitem__, self._verdicts.times.__getitem__
         done = 0
         with self._path.open("rb") as file:
@@ -207,7 +207,7 @@ class _Rows:
             raise self._changed()
 
     def joined(self) -> Joined:
-        """Say what it came to."""
+        """Return the result of the join."""
         verdicts: Counter[Verdict] = Counter()
         flags: Counter[str] = Counter()
         for code, finding in enumerate(self.findings):
@@ -249,24 +249,26 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
     names = [*table.names, *verdict_names(table.names)]
     if excel_safe:
         names = harmless(names)
-    # What looks like a byte order mark at the beginning of a file is taken for one, unless quoted.
+    # A name that begins with a byte order mark would lose it at the start of a file, unless it is quoted.
     yield csv_text([names], table.delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
     cells = [_cells(finding) for finding in rows.findings]
     ends = ["".join(f"{table.delimiter}{cell}" for cell in [*own, ""]) for own in cells]
-    plain = not (table.delimiter.isalnum() or table.delimiter in "_-:.")  # never within our cells
+    plain = not (
+        table.delimiter.isalnum() or table.delimiter in "_-:."
+    )  # it is never within our cells
     for found, codes, times, _ in rows.beside(table.batches(rows.digest)):
         batch = list(map(harmless, found)) if excel_safe else found
         written = csv_text(batch, table.delimiter, table.newline)
         lines = written.split(table.newline)
         if (
             plain and len(lines) == len(batch) + 1
-        ):  # each row is a line, and takes our cells as text
+        ):  # each row is one line, to which our cells are added as text
             texts = zip(lines, codes, moments(times), strict=False)
             joined = [f"{line}{ends[code]}{moment}" for line, code, moment in texts]
             yield table.newline.join([*joined, ""])
             continue
         for row, code, moment in zip(batch, codes, moments(times), strict=True):
-            row += cells[code]  # noqa: PLW2901 - in place, which is what it is for
+            row += cells[code]  # noqa: PLW2901 - in place, on purpose
             row.append(moment)
         yield csv_text(batch, table.delimiter, table.newline)
 
@@ -274,10 +276,10 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
 def csv_text(
     rows: Sequence[Sequence[str]], delimiter: str, newline: str, *, quoted: bool = False
 ) -> str:
-    """Write rows as CSV, so that they read back cell for cell.
+    """Write rows as CSV, so that reading gives the same cells.
 
-    Up to Python 3.12 `csv` quotes a carriage return only where it is part of the line ends, and yet
-    takes it for one when it reads.
+    Up to Python 3.12 `csv` writes a carriage return without quotes, unless it is part of the line ends,
+    but reads it as a line end.
     """
     text = StringIO(newline="")
     csv.writer(

@@ -1,4 +1,4 @@
-"""JSON Lines: an object or an address a line."""
+"""JSON Lines: an object or an address on each line."""
 
 import json
 import re
@@ -16,20 +16,20 @@ from bulkverify.lists.lines import text_lines
 from bulkverify.lists.tables import Digest, Table, file_pieces
 
 ADDRESS_KEY: Final = "email"
-"""The name of the column of addresses that come without one."""
+"""The column of addresses that come without a name."""
 
 _DEEPEST: Final = 100
 
 
 def _number(digits: str) -> int | str:
-    """Read a whole number; one of more digits than Python reads becomes text."""
+    """Read a whole number; one with more digits than Python reads becomes text."""
     try:
         return int(digits)
     except ValueError:
         return digits
 
 
-# Numbers stay as they are written: 1.10 is not 1.1, and large ones lose nothing.
+# Numbers stay as they are written: 1.10 does not become 1.1, and large ones lose no digits.
 _decode: Final = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode
 _decode_exactly: Final = json.JSONDecoder(parse_int=_number).decode
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
@@ -38,12 +38,12 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 @attrs.frozen(kw_only=True)
 class JsonLines(Table):
-    """A file of objects, whose keys are the columns, in the order of their first appearance."""
+    """A file of objects. Their keys are the columns, in the order of their first appearance."""
 
     path: Path
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
-        """Read the rows in order; what a line does not have is an empty cell."""
+        """Read the rows in order; a key that a line does not have becomes an empty cell."""
         places = {name: index for index, name in enumerate(self.names)}
         width = len(places)
         room = Room(self.title, self.names, [self.path])
@@ -56,7 +56,7 @@ class JsonLines(Table):
                 yield [self._row(value, places, line) for value, line in portion]
 
     def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
-        """Read the rows as they are written, so that every value keeps its type."""
+        """Read the rows as they are written: each value keeps its type."""
         for lines in self._values(digest):
             yield [
                 line[:-1].rstrip()
@@ -96,7 +96,7 @@ class JsonLines(Table):
 def open_json_lines(
     path: Path, *, title: str, column: str | None, encoding: str, names: tuple[str, ...] = ()
 ) -> JsonLines:
-    """Read a file of objects once to find out their keys; `names` are these where they are known."""
+    """Read a file of objects once to find their keys, or only its beginning if `names` holds them."""
     _, encoding = sample_of(path, encoding, title)
     columns = Columns(title, names)
     sample: list[str | dict[str, object]] = []
@@ -158,7 +158,7 @@ def json_values(
                 else:
                     problem = "it is neither an object nor an address"
             raise InvalidListError(
-                f"Line {number:,} of {title} is no row as JSON Lines has them: {problem}. Write an object, such as "
+                f"Line {number:,} of {title} is not valid JSON Lines: {problem}. Write an object, such as "
                 '{"email": "a@example.com"}, on each line. Nothing was sent.'
             )
         if values:
@@ -166,7 +166,7 @@ def json_values(
 
 
 def _is_too_deep(value: object, line: str) -> bool:
-    """Whether a value is nested so deeply that what reads it might not be able to write it."""
+    """Whether a value is nested so deeply that it might be read and could not be written."""
     if line.count("{") + line.count("[") <= _DEEPEST:
         return False
     level = [value]
@@ -182,7 +182,7 @@ def _is_too_deep(value: object, line: str) -> bool:
 
 def _cell(value: object) -> str:
     if isinstance(value, str):
-        # Half of a pair, as of text that was cut within an emoji, can't be written as UTF-8.
+        # Half a surrogate pair, as in a text that was cut within an emoji, can't be written as UTF-8.
         return _SURROGATE.sub("\ufffd", value)
     if value is None:
         return ""

@@ -13,22 +13,22 @@ _SOURCE: Final = re.compile(r"source-[0-9]+(\..*)?", re.DOTALL)
 
 
 def part_path(folder: Path, number: int) -> Path:
-    """Return where the addresses of a part are."""
+    """Return the path of the addresses of a part."""
     return folder / f"part-{number:04}.csv"
 
 
 def results_path(folder: Path, number: int) -> Path:
-    """Return where the results of a part are, once they have been fetched."""
+    """Return the path of the results of a part."""
     return folder / f"part-{number:04}.results.csv"
 
 
 def rows_path(folder: Path) -> Path:
-    """Return where it is noted which row has which address."""
+    """Return the path of the file that tells the address of each row."""
     return folder / "rows.bin"
 
 
 def source_path(folder: Path, number: int, suffix: str) -> Path:
-    """Return where a source that can't be read as it is has been written down."""
+    """Return the path of the copy of a source that can't be read as it is."""
     return folder / f"source-{number}{suffix}"
 
 
@@ -43,17 +43,17 @@ def is_of_list(name: str) -> bool:
 
 
 def is_source(name: str) -> bool:
-    """Whether a file of this name is a source that was written down."""
+    """Whether a file of this name is the copy of a source."""
     return _SOURCE.fullmatch(name) is not None
 
 
 def create(path: Path) -> BinaryIO:
-    """Create a file that only its owner can read, or begin one anew; nothing but a file is replaced.
+    """Create a file that only its owner can read; an existing file is replaced.
 
-    A new file takes the old one's place, so that a hard link to it keeps its content.
+    It is a new file, so that a hard link to the old one keeps its content.
 
     Raises:
-        OSError: it can't be made, or something that is no file is there.
+        OSError: it can't be created, or something other than a file has this name.
     """
     require_replaceable(path)
     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Text files with an address a line."""
+"""Text files with one address on each line."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -16,7 +16,7 @@ from bulkverify.results.records import LARGEST_RECORD_CHARACTERS, last_line_end
 
 @attrs.frozen(kw_only=True)
 class Lines(Table):
-    """A file of addresses; `headed` if its first line is the name of them."""
+    """A file of addresses; `headed` tells whether its first line is the name of the column."""
 
     path: Path
     headed: bool
@@ -51,7 +51,7 @@ def open_lines(path: Path, *, title: str, column: str | None, encoding: str) -> 
     for delimiter in DELIMITERS:
         if sum(delimiter in line for line in sample) > len(sample) / 2:
             raise InvalidListError(
-                f"{title} has more than an address a line, with {delimiter!r} between them. "
+                f"{title} has more than one address on a line, with {delimiter!r} between them. "
                 "Nothing was sent."
             ).with_hint(
                 'If it is a table, say so with `format="csv"`.',
@@ -73,7 +73,7 @@ def text_lines(
 ) -> Iterator[list[str]]:
     """Read the lines of a file without their ends, many at a time.
 
-    They end where people's editors end them; `str.splitlines` also ends them at U+2028 and others.
+    Lines end where editors end them; `str.splitlines` would also end them at U+2028 and others.
     """
     rest = ""
     count = 0
@@ -86,7 +86,7 @@ def text_lines(
                 f"Line {count + 1:,} of {title} has more than {LARGEST_RECORD_CHARACTERS:,} characters. Nothing was sent."
             )
         lines = text[:end].replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        if not lines[-1]:  # what follows the last line end
+        if not lines[-1]:  # nothing follows the last line end
             lines.pop()
         count += len(lines)
         if lines:

@@ -1,16 +1,16 @@
-"""Which row of the results is for which address that was sent, whatever order they come in.
+"""Finds the address that each row of the results is for, in any order of the rows.
 
-A row is for the address that it spells, with the domain in any case. A row in a spelling that was not
-sent is for the addresses that differ from it in case only and have no row of their own. So the verdict
-of `anna@x.com` never stands behind `Anna@x.com` where both were sent, with one exception: a service
-that writes everything in lower case returns `anna@x.com` twice then, and the second row is for
-`Anna@x.com`. Where such rows differ in what was found, and any of several addresses may be meant, none of
-these gets a verdict.
+A row is for the address in its spelling; the case of the domain does not matter. A row in a spelling
+that was not sent is for the addresses that differ from it in case only and have no row of their own. So
+`Anna@x.com` never gets the verdict of `anna@x.com` if both were sent. There is one exception: a service
+that writes everything in lower case returns `anna@x.com` twice, and then the second row is for
+`Anna@x.com`. If such rows have different verdicts and may be for any of several addresses, none of these
+gets a verdict.
 
-Of several rows for one address the one that was verified last counts; a row without a time is older
-than any other. An address whose last rows contradict each other at the same time gets no verdict.
+If an address has several rows, the one that was verified last counts; a row without a time is the
+oldest. An address gets no verdict if its last rows have the same time and contradict each other.
 
-Only hashes of the addresses that were sent are kept, so that no results can take more memory than that.
+Only hashes of the sent addresses are kept, so the results can't take more memory than these.
 """
 
 from array import array
@@ -25,10 +25,10 @@ from bulkverify.lists.addresses import address_key
 from bulkverify.lists.distinct import Distinct
 
 MISSING: Final = 0
-"""The code of an address that the service returned nothing for."""
+"""The code of an address without a row."""
 
 NEVER: Final = -(2**63)
-"""What stands for the time of a verdict that has none."""
+"""The time of a verdict without a time."""
 
 _AT_ONCE: Final = 1000
 T = TypeVar("T")
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Match:
-    """How the results of a part fit what was sent.
+    """How the results of a part fit the addresses that were sent.
 
     Of the `sent` distinct addresses, `matched` have a verdict, and `contested` have rows that contradict
     each other. `doubled` rows repeat an address, and `foreign` rows have one that was not sent.
@@ -50,7 +50,7 @@ class Match:
 
 
 class Matching:
-    """The addresses of one part; `numbers` tells for each of its rows which of them it has."""
+    """The addresses of one part; `numbers` holds the number of the address in each row."""
 
     def __init__(self, addresses: Iterable[str]) -> None:
         """Take the addresses as they were sent."""
@@ -73,7 +73,7 @@ class Matching:
     def match(
         self, found: Iterable[tuple[str, int, int]]
     ) -> tuple["array[int]", "array[int]", Match]:
-        """Return the code and the time of each number, and how well they fit.
+        """Return the code and the time for each number, and how the results fit.
 
         Args:
             found: the address, the code and the time of each row of the results.
@@ -127,7 +127,7 @@ class Matching:
         own: "_Alike",
         stray: "_Alike",
     ) -> None:
-        """Give rows in another spelling to the addresses that they may be for."""
+        """Give rows in another spelling to the addresses that they can be for."""
         lacking = [code == MISSING for code in exact.codes]
         open_to = Counter(compress(self._fold_of, lacking))
         for number, fold in enumerate(self._fold_of):
@@ -144,14 +144,14 @@ class Matching:
 
 
 class _Alike:
-    """Whether all rows of addresses that differ in case only say the same; `mixed` has those that do not."""
+    """Compares rows of addresses that differ in case only; `mixed` holds those with different verdicts."""
 
     def __init__(self, size: int) -> None:
         self._codes = array("H", [MISSING]) * size
         self.mixed: set[int] = set()
 
     def add(self, fold: int, code: int) -> None:
-        """Take what a row says."""
+        """Add the verdict of a row."""
         if self._codes[fold] == MISSING:
             self._codes[fold] = code
         elif self._codes[fold] != code:
@@ -159,7 +159,7 @@ class _Alike:
 
 
 class _Newest:
-    """The last finding about each number; those of `contested` have two of the same time."""
+    """The newest verdict of each number; `contested` numbers have two of the same time."""
 
     def __init__(self, size: int) -> None:
         self.codes = array("H", [MISSING]) * size
@@ -167,7 +167,7 @@ class _Newest:
         self.contested: set[int] = set()
 
     def add(self, number: int, code: int, time: int) -> bool:
-        """Take a finding; tell whether it is the first about this number."""
+        """Add a verdict; tell whether it is the first for this number."""
         before = self.codes[number]
         if before == MISSING or time > self.times[number]:
             self.codes[number], self.times[number] = code, time
@@ -177,7 +177,7 @@ class _Newest:
         return before == MISSING
 
     def fill(self, number: int, other: "_Newest", place: int) -> None:
-        """Take over what another has found, unless there is something about this number."""
+        """Take over a verdict from another place, unless this number has one."""
         if self.codes[number] == MISSING and other.codes[place] != MISSING:
             self.codes[number], self.times[number] = other.codes[place], other.times[place]
             if place in other.contested:

@@ -1,4 +1,4 @@
-"""A list, wherever it is and whatever it is: found out how to read it."""
+"""Opens a list from any source, and finds out how to read it."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -52,28 +52,28 @@ def open_table(
     column: str | None = None,
     delimiter: str | None = None,
     encoding: str = DEFAULT_ENCODING,
-    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
+    format: ListFormat | None = None,  # noqa: A002 - the usual name
     spool: Path,
 ) -> Table:
-    """Look at the beginning of a list and find out how to read it.
+    """Read the beginning of a list, and find out how to read it.
 
-    A first row without any address is a header. Without `column`, the addresses are in the column
-    that is named like them, else in the one that holds most of the `@`.
+    A first row without an address is a header. Without `column`, the addresses are in the column with a
+    usual name, else in the column with most `@`.
 
     Args:
-        source: a path; several, which are read as one list with the columns of all of them; the
-            content of a file; addresses; or rows as mappings. A `str` is a path.
-        column: the name of the address column, in any case; `col0`, `col1`, ... where there is no
+        source: a path; several paths, read as one list with the columns of all; the content of a file;
+            addresses; or rows as mappings. A `str` is a path.
+        column: the name of the address column, in any case; `col0`, `col1`, ... in a list without a
             header.
-        delimiter: between the cells of CSV; found out if left out.
-        encoding: of the text; the default is UTF-8 with or without a byte order mark, and UTF-16
-            with one.
-        format: how the list is written; by its suffix if left out, else by its beginning.
-        spool: a folder that takes what can't be read twice, or not as it is.
+        delimiter: between the cells of CSV; by default it is found out.
+        encoding: of the text; the default is UTF-8 with or without a byte order mark, or UTF-16 with
+            one.
+        format: how the list is written; by default its suffix tells, else its beginning.
+        spool: a folder for copies of sources that can't be read twice, or not as they are.
 
     Raises:
         InvalidListError: the list is empty or binary, or has no addresses.
-        UsageError: there is no such column, encoding, delimiter or format, or the source is no list.
+        UsageError: the column, encoding, delimiter or format does not exist, or the source is not a list.
         OSError: a file can't be read or written.
     """
     check_encoding(encoding)
@@ -116,7 +116,7 @@ def open_table(
 
 @attrs.frozen
 class _Reading:
-    """How lists are to be read."""
+    """The options for reading lists."""
 
     column: str | None
     delimiter: str | None
@@ -163,11 +163,13 @@ def _guess_format(path: Path, encoding: str, title: str) -> ListFormat:
 
 def _path(item: object, number: int) -> Path:
     if not isinstance(item, str | os.PathLike):
-        raise UsageError(f"Source {number:,} is no path, but {type(item).__name__}.")
+        raise UsageError(f"Source {number:,} is not a path, but {type(item).__name__}.")
     return Path(item)
 
 
 def _refuse_names_of_files(first: object) -> None:
-    """Refuse what looks like several paths: as addresses, they would all be invalid."""
+    """Refuse names of files: as addresses, they would all be invalid."""
     if isinstance(first, str) and "@" not in first and first and Path(first).is_file():
-        raise UsageError(f"{first!r} is a file and no address: pass several lists as Path objects.")
+        raise UsageError(
+            f"{first!r} is a file, not an address: pass several lists as Path objects."
+        )

@@ -1,4 +1,4 @@
-"""The XML inside of an Excel workbook, read as a stream that can't grow beyond measure."""
+"""Reads the XML inside an Excel workbook as a stream, within limits of size."""
 
 import os
 import zipfile
@@ -23,21 +23,21 @@ Text = Callable[[str], None]
 
 
 class UnreadableError(ValueError):
-    """A workbook is not what Excel writes, or was made to take all memory."""
+    """A workbook is not one of Excel's, or would take too much memory."""
 
 
 class Package:
     """The files of a workbook.
 
-    Their sizes are counted while they are unpacked: those in a directory may be wrong. A sheet takes
-    up to thirty times its packed size and is read three times, so `_GROWTH` is far beyond both.
+    Sizes are counted while the files are unpacked, because the directory may lie. A sheet takes up to
+    thirty times its packed size and is read three times; `_GROWTH` is far above that.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         """Read the directory.
 
         Raises:
-            BadZipFile: it is no ZIP file.
+            BadZipFile: it is not a ZIP file.
         """
         self._archive = zipfile.ZipFile(file)
         self._names = frozenset(self._archive.namelist())
@@ -50,30 +50,30 @@ class Package:
         return name in self._names
 
     def spend(self, size: int) -> None:
-        """Take note of what was unpacked or written down.
+        """Count what was unpacked or written.
 
         Raises:
-            UnreadableError: that is too much for a workbook of its size.
+            UnreadableError: it is too much for a workbook of this size.
         """
         self._left -= size
         if self._left < 0:
             raise UnreadableError("it is small, and would become far too large")
 
     def parse(self, name: str, start: Start, end: End, text: Text) -> Iterator[None]:
-        """Parse a file; comes back after each piece of it, so that what was found can be used.
+        """Parse a file, piece by piece; what was found can be used after each piece.
 
         Args:
             name: of the file.
-            start: called with the name of an element, without its prefix, and its attributes.
-            end: called with its name.
-            text: called with text.
+            start: is called with the name of an element, without its prefix, and its attributes.
+            end: is called with the name of an element.
+            text: is called with text.
 
         Raises:
             UnreadableError, BadZipFile, ExpatError, RuntimeError, zlib.error: it can't be read.
         """
         info = self._archive.getinfo(name)
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise UnreadableError("it is packed as Excel does not pack")
+            raise UnreadableError("it is compressed in a way that Excel does not use")
         parser = _parser(self._counting(start), end, text)
         fed = 0
         with self._archive.open(info) as file:
@@ -81,7 +81,7 @@ class Package:
                 checkpoint()
                 self.spend(len(piece))
                 fed += len(piece)
-                parser.Parse(piece, False)  # noqa: FBT003 - it takes no names
+                parser.Parse(piece, False)  # noqa: FBT003 - it takes no keywords
                 if fed - max(0, parser.CurrentByteIndex) > _LONGEST_TOKEN_BYTES:
                     raise UnreadableError("it has a tag without an end")
                 if len(parser.intern) > _MOST_NAMES:
@@ -100,7 +100,7 @@ class Package:
         return started
 
     def read(self, name: str, start: Start) -> None:
-        """Parse a file of which only the elements count."""
+        """Parse a file for its elements only."""
         for _ in self.parse(name, start, _ignore, _ignore):
             pass
 
@@ -134,4 +134,4 @@ def _refuse_declarations(*_: object) -> None:
 
 
 def _ignore(_: str) -> None:
-    """Let an end or a text pass."""
+    """Ignore an end or a text."""

@@ -18,10 +18,10 @@ from bulkverify.results.rows import unique_names
 
 @attrs.frozen(kw_only=True)
 class Several(Table):
-    """Lists whose columns are put together by name, in the order of their first appearance.
+    """Lists whose columns are joined by name, in the order of their first appearance.
 
-    `places` tells for each of them where its columns are in the whole. Addresses go to the first
-    one's column of addresses, whatever they are called elsewhere.
+    `places` holds for each list the places of its columns in the whole. All addresses go to the column
+    of addresses of the first list, whatever it is called in the others.
     """
 
     tables: tuple[Table, ...]
@@ -43,7 +43,7 @@ class Several(Table):
                     yield [list(spread([*row, ""])) for row in rows]
 
     def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
-        """Read the rows as JSON objects; those that are written as such stay as they are."""
+        """Read the rows as JSON objects; rows that are JSON already stay as they are."""
         names = unique_names(self.names)
         for table, places in zip(self.tables, self.places, strict=True):
             if isinstance(table, JsonLines) and table.names == tuple(
@@ -57,7 +57,7 @@ class Several(Table):
 
     @property
     def short(self) -> int:
-        """How many rows of them had fewer cells than their list has columns."""
+        """How many rows had too few cells for their list."""
         return sum(table.short for table in self.tables)
 
     def pieces(self) -> Iterator[bytes]:
@@ -65,7 +65,7 @@ class Several(Table):
         return chain.from_iterable(table.pieces() for table in self.tables)
 
     def described(self) -> str:
-        """Say how each of them is read."""
+        """Describe how each of them is read."""
         return json.dumps([Table.described(self), *(table.described() for table in self.tables)])
 
     def _spreading(
@@ -74,10 +74,10 @@ class Several(Table):
         width = len(self.names)
         if places == tuple(range(width)):
             return None
-        whence = [len(places)] * width  # what a list does not have is the empty cell behind its row
+        sources = [len(places)] * width  # a missing column is the empty cell behind the row
         for index, place in enumerate(places):
-            whence[place] = index
-        return itemgetter(*whence)
+            sources[place] = index
+        return itemgetter(*sources)
 
 
 def put_together(tables: Sequence[Table]) -> Table:

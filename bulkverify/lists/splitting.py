@@ -1,4 +1,4 @@
-"""From a list to the parts that the service takes: every address once, and nothing but addresses."""
+"""Splits a list into parts that the service takes: each address once, and nothing but addresses."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ from bulkverify.lists.tables import Table, digest_of, file_digest
 BLANK: Final = 0
 INVALID: Final = 1
 FIRST_ADDRESS: Final = 2
-"""What stands in `rows.bin` for a row: no address, none that can be one, or from here on its number."""
+"""The codes of rows in `rows.bin`: no address, an invalid one, or the number of the address plus this."""
 
 _HEADER: Final = b"email\n"
 _TO_QUOTE: Final = re.compile(r'[",;\t|\r\n]')
@@ -31,9 +31,9 @@ _TO_QUOTE: Final = re.compile(r'[",;\t|\r\n]')
 
 @attrs.frozen(kw_only=True)
 class Part:
-    """What one upload holds: the addresses that the rows from `first_row` to `last_row` brought.
+    """The addresses of one upload; they first appear in the rows from `first_row` to `last_row`.
 
-    `digest` is that of its file.
+    `digest` is that of the file.
     """
 
     number: int
@@ -46,13 +46,12 @@ class Part:
 
 @attrs.frozen(kw_only=True)
 class Split:
-    """What a list came to.
+    """The result of a split.
 
-    Of its `rows`, `duplicates` have an address that an earlier row has, `blank` have none, and
-    `invalid` have what can't be one; none of these is sent, and `addresses` are. `short` rows had
-    fewer cells than the list has columns, and got empty ones. `fingerprint` tells whether a list is
-    still the one that was split, and was split the same way; `content` only the former. `codes` is
-    the digest of `rows.bin`.
+    Of the `rows`, `duplicates` repeat the address of an earlier row, `blank` have no address, and
+    `invalid` have something that can't be one. None of these is sent; the `addresses` are. `short` rows
+    had too few cells, and got empty ones. `content` is the same for the same list, and `fingerprint`
+    for the same list that is split in the same way. `codes` is the digest of `rows.bin`.
     """
 
     rows: int
@@ -75,7 +74,7 @@ def fingerprint(
     judge: bool = True,
     deduplicate: bool = True,
 ) -> str:
-    """Return what `split` would, without splitting: a second for a gigabyte."""
+    """Return the fingerprint that `split` would give, in a second for a gigabyte."""
     return _fingerprint(digest_of(table), largest_rows, largest_bytes, judge, deduplicate)
 
 
@@ -92,24 +91,23 @@ def split(
     judge: bool = True,
     deduplicate: bool = True,
 ) -> Split:
-    """Write a list's addresses as parts to be sent, and note which row has which.
+    """Write the addresses of a list as parts, and note the address of each row.
 
-    The parts are `part-0001.csv` and so on, each with a header and an address a line. `rows.bin`
-    has four bytes a row (see `BLANK`); addresses are numbered as they first appear, so that a part
-    holds consecutive ones.
+    A part is a CSV file with a header and one address on each line. `rows.bin` has four bytes for each
+    row (see `BLANK`). Addresses are numbered as they first appear, so a part holds consecutive ones.
 
     Args:
         table: the list.
-        folder: takes the files; those of an earlier try are replaced.
-        largest_rows: of a part, without its header. No part of several has a single row, so with 2 the
-            last one can have 3.
-        largest_bytes: of a part.
+        folder: gets the files; those of an earlier try are replaced.
+        largest_rows: the most rows of a part, without its header. Of several parts none has a single
+            row, so with 2 the last one can have 3.
+        largest_bytes: the most bytes of a part.
         judge: leave out what can't be an address.
-        deduplicate: leave out what an earlier row has.
+        deduplicate: leave out addresses of earlier rows.
 
     Raises:
         InvalidListError: the list can't be read, or has no addresses at all.
-        OSError: something can't be read or written.
+        OSError: a file can't be read or written.
     """
     digest = hashlib.blake2b(digest_size=16)
     codes_digest = hashlib.blake2b(digest_size=16)
@@ -177,18 +175,19 @@ def split(
 
 
 def is_intact(folder: Path, split: Split) -> bool:
-    """Tell whether the folder has all that `split` has written into it, unchanged."""
+    """Tell whether all files that `split` has written are there and unchanged."""
     return file_digest(rows_path(folder)) == split.codes and all(
         file_digest(part_path(folder, part.number)) == part.digest for part in split.parts
     )
 
 
 class _Parts:
-    """Writes addresses to one part after the other, and begins the next when one is full.
+    """Writes addresses to one part after the other; a new part begins when one is full.
 
-    No part of several has one address: some services acknowledge such a list and then fail it. So the
-    last address of a part is written only when its place is certain: the one that would be left over at
-    the end takes it along into a part of two, or joins it where that leaves one behind.
+    Of several parts none has a single address, because some services accept such a list and then fail
+    it. So the last address of a full part is not written at once. If one address is left over at the
+    end, both go into a part of two. If that would leave a single address behind, the last one joins the
+    full part.
     """
 
     def __init__(self, folder: Path, largest_rows: int, largest_bytes: int) -> None:
@@ -196,7 +195,7 @@ class _Parts:
         self._folder = folder
         self._largest_rows = max(largest_rows, FEWEST_PART_ROWS)
         self._largest_bytes = largest_bytes
-        # So each part has room for three: whichever is left over at the end finds a place.
+        # So each part has room for three, and an address that is left over always finds a place.
         self._longest_line = (largest_bytes - len(_HEADER)) // 3
         self._file: BinaryIO | None = None
         self._digest = hashlib.blake2b(digest_size=16)
@@ -219,22 +218,22 @@ class _Parts:
             self._file.close()
 
     def add(self, addresses: list[str], rows: list[int]) -> None:
-        """Write addresses that first appear in these rows."""
+        """Write addresses, which first appear in these rows."""
         if not addresses:
             return
         lines = [_line(address) for address in addresses]
         for line, row in zip(lines, rows, strict=True):
             if len(line) > self._longest_line:
                 raise InvalidListError(
-                    f"The address in row {row:,} has {len(line):,} bytes, which is more than a list may "
-                    f"have in one ({self._longest_line:,}). Nothing was sent."
+                    f"The address in row {row:,} has {len(line):,} bytes, which is more than an "
+                    f"address may have ({self._longest_line:,}). Nothing was sent."
                 )
         data = b"".join(lines)
         if self._left_over is None and self._fits(len(lines), len(data)):
             self._write(lines, rows)
             return
         for line, row in zip(lines, rows, strict=True):
-            if self._left_over is not None:  # it no longer is: there are two for the next part
+            if self._left_over is not None:  # now there are two for the next part
                 first, first_row = self._left_over
                 self._left_over = None
                 self._end()
@@ -266,7 +265,7 @@ class _Parts:
         *_, self._row_before, self._last_row = (self._last_row, *rows)
 
     def _finish(self) -> None:
-        """End the last part, and find a place for an address that is left over."""
+        """End the last part, and place an address that is left over."""
         if self._left_over is not None:
             line, row = self._left_over
             if self._addresses > FEWEST_PART_ROWS:

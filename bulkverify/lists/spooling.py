@@ -1,4 +1,4 @@
-"""Lists that can be read only once, written down as they come."""
+"""Copies of lists that can be read only once."""
 
 import json
 import os
@@ -26,7 +26,7 @@ _LOOK_AGAIN_MILLISECONDS: Final = 200
 class Spool:
     """Takes addresses or rows as mappings, many at a time, and makes a table of them.
 
-    Whoever has them asynchronously gathers some hundred and adds them in a thread.
+    Asynchronous callers gather some hundred, and add them in a thread.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +37,7 @@ class Spool:
         self._count = 0
 
     def __enter__(self) -> Self:
-        """Do nothing more."""
+        """Return the spool itself."""
         return self
 
     def __exit__(
@@ -51,7 +51,7 @@ class Spool:
 
     @property
     def path(self) -> Path:
-        """Where all that has been added can be read, as JSON Lines."""
+        """The file with everything that was added, as JSON Lines."""
         if not self._file.closed:
             self._file.flush()
         return self._path
@@ -61,7 +61,7 @@ class Spool:
 
         Raises:
             InvalidListError: they have too many columns.
-            UsageError: one is neither, naming its number.
+            UsageError: one is neither; the message names its number.
             OSError: the file can't be written.
         """
         lines = []
@@ -79,7 +79,7 @@ class Spool:
                 raise UsageError(
                     f"Row {self._count:,} of the list is neither an address nor a mapping, but {type(item).__name__}."
                 )
-            if len(lines) >= 1000:  # noqa: PLR2004 - so that an endless iterable is not gathered
+            if len(lines) >= 1000:  # noqa: PLR2004 - so that an endless iterable does not fill the memory
                 self._write(lines)
                 lines = []
         self._write(lines)
@@ -105,7 +105,7 @@ class Spool:
             return json.dumps(row, default=_plain)
         except (ValueError, TypeError, RecursionError) as error:
             raise UsageError(
-                f"Row {self._count:,} of the list can't be written down: {error}."
+                f"Row {self._count:,} of the list can't be written as JSON: {error}."
             ) from None
 
     def _write(self, lines: list[str]) -> None:
@@ -113,9 +113,9 @@ class Spool:
 
 
 def copy(source: Path, destination: Path) -> None:
-    """Write down what comes out of a pipe, also if nothing comes for a long time."""
-    # On Linux this opens a pipe that has no writer yet, and `select` waits for one. Elsewhere that
-    # would read as the end.
+    """Copy the content of a pipe, even if nothing comes for a long time."""
+    # On Linux this opens a pipe without a writer, and `poll` waits for one. Elsewhere a missing writer
+    # would look like the end.
     waiting = os.O_NONBLOCK if sys.platform == "linux" else 0
     with FileIO(os.open(source, os.O_RDONLY | waiting)) as pipe:
         checkpoint()
@@ -125,10 +125,10 @@ def copy(source: Path, destination: Path) -> None:
 
 
 def write(file: BinaryIO, data: bytes) -> None:
-    """Write down a piece of a list, unless it is no longer wanted.
+    """Write a piece of a list, unless it is not wanted any more.
 
-    Nothing stays in the file's buffer: closing it must not write on behalf of a thread that was
-    left behind.
+    Nothing stays in the buffer, because closing the file must not write for a thread that was left
+    behind.
     """
     checkpoint()
     file.write(data)
@@ -146,7 +146,7 @@ def _next_piece(pipe: FileIO) -> bytes:
 
 
 def _plain(value: object) -> object:
-    """Turn what JSON does not know into text."""
+    """Turn a value that JSON does not know into one that it does."""
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, Mapping):

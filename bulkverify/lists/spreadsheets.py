@@ -1,4 +1,4 @@
-"""Excel workbooks, written down as CSV."""
+"""Copies Excel workbooks as CSV."""
 
 import errno
 import zlib
@@ -21,17 +21,17 @@ _UNREADABLE: Final = (
     EOFError,
     ExpatError,
     LookupError,
-    RuntimeError,  # of a file that is encrypted
+    RuntimeError,  # of an encrypted file
     ValueError,
     zlib.error,
 )
 
 
 def write_as_csv(source: Path, destination: Path, title: str) -> None:
-    """Write the rows of the sheet that has addresses.
+    """Write the rows of the sheet with the addresses.
 
     Raises:
-        InvalidListError: it can't be read, or has addresses on several sheets.
+        InvalidListError: the workbook can't be read, or has addresses on several sheets.
         OSError: a file can't be read or written.
     """
     with source.open("rb") as file:
@@ -48,7 +48,7 @@ def write_as_csv(source: Path, destination: Path, title: str) -> None:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            problem = "its directory is damaged"  # and names places that a file can't have
+            problem = "its directory is damaged"  # it names places that no file has
         else:
             return
     raise InvalidListError(
@@ -57,7 +57,7 @@ def write_as_csv(source: Path, destination: Path, title: str) -> None:
 
 
 def _sheet(title: str, book: Workbook) -> str:
-    """Find the sheet with the addresses, or the first with anything."""
+    """Find the sheet with the addresses, else the first that is not empty."""
     filled = [(name, sheet) for name, sheet in book.sheets if any(book.rows(sheet))]
     found = [
         (name, sheet)
@@ -76,7 +76,7 @@ def _sheet(title: str, book: Workbook) -> str:
 
 
 def _lines(rows: Iterator[list[str]]) -> Iterator[bytes]:
-    """Write rows as CSV with everything quoted, many at a time."""
+    """Write rows as CSV, many at a time, with all cells quoted."""
     lines: list[str] = []
     size = 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""Whether the work on a list is still wanted: asked wherever it may take long."""
+"""Tells work on a list that it is not wanted any more."""
 
 from contextvars import ContextVar
 from threading import Event
@@ -8,7 +8,7 @@ _STOP: Final[ContextVar[Event | None]] = ContextVar("bulkverify_stop", default=N
 
 
 class StoppedError(Exception):
-    """Ends work whose outcome is no longer wanted."""
+    """Ends work whose result is not wanted any more."""
 
 
 def stop_with(event: Event) -> None:
@@ -19,11 +19,11 @@ def stop_with(event: Event) -> None:
 def checkpoint() -> None:
     """Go on only if the work is still wanted.
 
-    It is called after each read that may block and before each write, so that work that was
-    left behind in a blocked read never writes again.
+    It is called after each read that may block and before each write. So work that was left behind
+    in a blocked read never writes again.
 
     Raises:
-        StoppedError: it is not.
+        StoppedError: the work is not wanted any more.
     """
     event = _STOP.get()
     if event is not None and event.is_set():

@@ -1,4 +1,4 @@
-"""What the service found out about each address of a list, in ten bytes an address."""
+"""The verdict of each address of a list, in ten bytes each."""
 
 import csv
 from array import array
@@ -18,7 +18,7 @@ from bulkverify.models import Verdict
 from bulkverify.results.rows import Meaning, ResultsReader
 
 FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamtrap")
-"""The flags, in the order in which they are written."""
+"""The flags, in the order of the output."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -29,14 +29,14 @@ _MILLISECONDS: Final = tuple(f".{rest:03}Z" for rest in range(1000))
 
 
 class Verdicts:
-    """The verdicts of a split list, by what stands in `rows.bin` for a row.
+    """The verdicts of a split list, by the code of a row in `rows.bin`.
 
-    `findings[codes[number]]` and `times[number]`, in milliseconds since 1970, are what was found
-    out. What can't be an address can't be delivered to: known without asking, and without paying.
+    `findings[codes[number]]` is the verdict with its flags, and `times[number]` its time in milliseconds
+    since 1970. What can't be an address is undeliverable, which costs nothing to know.
     """
 
     def __init__(self, addresses: int, *, on_piece: Callable[[], object] | None = None) -> None:
-        """Start without any results; `on_piece` is called now and then while some are read."""
+        """Start without results; `on_piece` is called after each piece of results that is read."""
         self._on_piece = on_piece
         size = addresses + FIRST_ADDRESS
         self.findings: list[Meaning | None] = [None]
@@ -47,7 +47,7 @@ class Verdicts:
         self.codes[BLANK] = self.codes[INVALID] = self._code(nowhere)
 
     def take(self, split: Split, folder: Path, results: Mapping[int, Path]) -> dict[int, Match]:
-        """Take in the results of parts, and say how they fit, by the number of the part."""
+        """Add the results of parts, and return how they fit, by the number of the part."""
         matches = {}
         number = FIRST_ADDRESS
         for part in split.parts:
@@ -59,7 +59,7 @@ class Verdicts:
         return matches
 
     def take_part(self, first: int, part: Path, results: Path) -> Match:
-        """Match results to the addresses of a part, which mostly come in the same order."""
+        """Match results to the addresses of a part; mostly both have the same order."""
         place = first
         addresses = _addresses(part)
         with closing(self._read(results)) as found:
@@ -90,7 +90,7 @@ class Verdicts:
             pieces = map(self._passed, iter(lambda: file.read(PIECE_BYTES), b""))
             every = chain.from_iterable(map(reader.answers, pieces))
             for address, meaning, moment in chain(every, _lazily(reader.last_answers)):
-                # Comparing these takes longer than all the rest, and they mostly are the same object.
+                # To compare these takes longer than all the rest, and mostly they are the same object.
                 code, same = known(id(meaning), (0, None))
                 if same is not meaning:
                     code = self._code(meaning)
@@ -113,14 +113,14 @@ class Verdicts:
             self.findings.append(meaning)
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[id(meaning)] = code, meaning  # which keeps it, and its id, from being another's
+        self._known[id(meaning)] = code, meaning  # kept, so that no other object gets its id
         return code
 
 
 def compare(
     part: Part, listed: Path, results: Path, *, on_piece: Callable[[], object] | None = None
 ) -> Match:
-    """Say how the results of a part fit the addresses that were sent.
+    """Return how the results of a part fit the addresses that were sent.
 
     Raises:
         ProtocolError, IncompleteDownloadError: the results can't be read.
@@ -142,7 +142,7 @@ def _addresses(part: Path) -> Iterator[str]:
 
 
 def moments(times: Iterable[int]) -> list[str]:
-    """Write times as the service does, and nothing for what has none."""
+    """Write times as the service does; a missing time is empty."""
     texts: list[str] = []
     add = texts.append
     known = _second

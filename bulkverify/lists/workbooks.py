@@ -1,4 +1,4 @@
-"""Excel workbooks: their sheets, and the rows of these, one at a time."""
+"""Reads Excel workbooks: their sheets, and the rows of a sheet one by one."""
 
 import posixpath
 import re
@@ -21,7 +21,7 @@ _TEXT_GROWTH: Final = 30
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})[0-9]{1,7}", re.IGNORECASE)
 _ROOT_RELATIONS: Final = "_rels/.rels"
 
-# What stands in a format of numbers and is no date: literals, and brackets but for [h], [mm] and [ss].
+# Not a date in a number format: literals, and brackets other than [h], [mm] and [ss].
 _LITERAL: Final = re.compile(r'".*?"|\[(?!hh?\]|mm?\]|ss?\])[^\]]*\]')
 _DATE: Final = re.compile(r"(?<![_\\])[dmhys]", re.IGNORECASE)
 _DURATION: Final = re.compile(r"\[(?:hh?|mm?|ss?)\]", re.IGNORECASE)
@@ -31,10 +31,10 @@ _LARGEST_WHOLE_FLOAT: Final = 10.0**15
 
 
 class Workbook:
-    """A workbook of which no sheet is held; `sheets` are the files of those that have cells, by name."""
+    """A workbook; `sheets` holds the names and the files of its worksheets."""
 
     def __init__(self, file: BinaryIO) -> None:
-        """Read what its cells refer to.
+        """Read the texts and styles that its cells refer to.
 
         Raises:
             UnreadableError, KeyError, ValueError, BadZipFile, ExpatError, RuntimeError, zlib.error: it can't be read.
@@ -55,7 +55,7 @@ class Workbook:
         self._read_sheets(path, self._related(path, relations, "/worksheet"))
 
     def rows(self, sheet: str) -> Iterator[list[str]]:
-        """Read the rows of a sheet that have anything in them, without the empty cells at their ends."""
+        """Read the rows of a sheet, without empty rows and empty cells at the end of a row."""
         reader = _Sheet(self._texts, self._styles, self._first_day)
         for _ in self._package.parse(sheet, reader.start, reader.end, reader.text):
             for row in reader.rows:
@@ -68,7 +68,7 @@ class Workbook:
             reader.rows.clear()
 
     def _related(self, path: str, relations: str, kind: str) -> dict[str, str]:
-        """Find the files of a kind that a file refers to, by their ids there."""
+        """Find the files of a kind that a file refers to, by their ids."""
         found: dict[str, str] = {}
 
         def start(name: str, attributes: dict[str, str]) -> None:
@@ -96,7 +96,7 @@ class Workbook:
         self._package.read(path, start)
 
     def _read_styles(self, path: str) -> None:
-        """Note for each style of cells whether its numbers are dates."""
+        """Note for each cell style whether its numbers are dates."""
         formats = dict(_KNOWN_FORMATS)
         inside = False
 
@@ -120,7 +120,7 @@ class Workbook:
 
 
 class _Texts:
-    """The texts that cells share, by number, as bytes behind each other."""
+    """The texts that cells share, by number, in one buffer."""
 
     def __init__(self, package: Package) -> None:
         self._package = package
@@ -133,7 +133,7 @@ class _Texts:
         return self._bytes[begin:end].decode("utf-8", "surrogatepass")
 
     def size(self, number: int) -> int:
-        """How many bytes a text has."""
+        """Return the size of a text in bytes."""
         if not 0 <= number < len(self._ends) - 1:
             raise UnreadableError("a cell has a text that is not there")
         return self._ends[number + 1] - self._ends[number]
@@ -145,7 +145,7 @@ class _Texts:
         def end(name: str) -> None:
             text.end(name)
             if name == "si":
-                # So does openpyxl: an escaped underscore is one.
+                # An escaped underscore is an underscore, as in openpyxl.
                 self._bytes += text.take().replace("x005F_", "").encode("utf-8", "surrogatepass")
                 self._ends.append(len(self._bytes))
                 if len(self._bytes) + 8 * len(self._ends) > self._most:
@@ -156,11 +156,11 @@ class _Texts:
 
 
 class _Text:
-    """Puts together the text of a cell, which may be in pieces of several looks."""
+    """Joins the text of a cell, whose pieces may have several formats."""
 
     def __init__(self) -> None:
         self._wanted = False
-        self._sounds = False  # how a text is spoken, in Japanese: no part of it
+        self._sounds = False  # the reading of a Japanese text is not part of it
         self._pieces: list[str] = []
         self._characters = 0
 
@@ -182,7 +182,7 @@ class _Text:
                 raise UnreadableError("a text is too long")
 
     def take(self) -> str:
-        """Return the text, and start anew."""
+        """Return the text, and begin a new one."""
         text = "".join(self._pieces)
         self._pieces.clear()
         self._characters = 0
@@ -190,7 +190,7 @@ class _Text:
 
 
 class _Sheet:
-    """Gathers the cells of a sheet into `rows`; a number stands for a shared text."""
+    """Gathers the cells of a sheet in `rows`; a number means a shared text."""
 
     def __init__(self, texts: _Texts, styles: bytearray, first_day: date) -> None:
         self.rows: list[list[str | int]] = []
@@ -285,10 +285,10 @@ class _Sheet:
 
 
 def _column(reference: str) -> int:
-    """Return the number of a column, from 1, of a reference such as B7."""
+    """Return the number of the column, from 1, in a reference such as B7."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
-        raise UnreadableError(f"{reference[:20]!r} is no cell")
+        raise UnreadableError(f"{reference[:20]!r} is not a cell")
     column = 0
     for letter in match[1].upper():
         column = 26 * column + ord(letter) - ord("A") + 1
@@ -296,7 +296,7 @@ def _column(reference: str) -> int:
 
 
 def _kind_of(code: str) -> int:
-    """Say whether a format of numbers shows a date or a time, or how long something took."""
+    """Tell whether a number format shows a number, a date or time, or a duration."""
     code = code[:_LONGEST_FORMAT].partition(";")[0]
     if _DURATION.search(code):
         return _SPAN
@@ -304,7 +304,7 @@ def _kind_of(code: str) -> int:
 
 
 def _number(text: str, kind: int, first_day: date) -> str:
-    """Write a number as people see it."""
+    """Write a number as Excel shows it."""
     number = float(text) if set(text) & set(".eE") else int(text)
     if kind != _NUMBER:
         try:
@@ -333,7 +333,7 @@ def _date(number: float, kind: int, first_day: date) -> str:
 
 
 def _iso(text: str) -> str:
-    """Write a date that is written as such."""
+    """Write a date that the file holds as text."""
     try:
         moment = datetime.fromisoformat(text.removesuffix("Z"))
     except ValueError:

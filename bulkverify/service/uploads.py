@@ -66,7 +66,7 @@ def check_content(content: bytes, name: str) -> None:
     _check_size(len(content), name)
     if b"\0" in content[:4096]:
         raise InvalidListError(
-            f"{name} is no text file. Save a spreadsheet as CSV (UTF-8), and upload that."
+            f"{name} is not a text file. Save a spreadsheet as CSV (UTF-8), and upload that."
         )
     if content.count(b"\n") + content.count(b"\r") >= LONGEST_LIST_ROWS:  # the last may have none
         _check_rows(_count_rows(content), name)

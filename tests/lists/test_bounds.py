@@ -127,7 +127,7 @@ REFUSED = {
     "a new key in each object": "./list.jsonl has more than the 100,000 columns",
     "few keys in each of many columns": "./list.jsonl has 90,001 columns, and nearly all cells",
     "long keys": "./list.jsonl has 3 columns, and nearly all cells",
-    "nested lists": "Line 1 of ./list.jsonl is no row as JSON Lines has them: it is nested too deeply.",
+    "nested lists": "Line 1 of ./list.jsonl is not valid JSON Lines: it is nested too deeply.",
 }
 
 
@@ -168,7 +168,7 @@ def test_wide_characters_take_bounded_memory(tmp_path: Path, encoding: str) -> N
     path = tmp_path / "list.csv"
     path.write_text("email\n" + "a@b.co\n" * 60_000, encoding=encoding)
     outcome = outcome_of(path)
-    assert outcome == "read" or "is no text file" in outcome
+    assert outcome == "read" or "is not a text file" in outcome
 
 
 def test_text_that_never_shifts_back_is_refused(tmp_path: Path) -> None:

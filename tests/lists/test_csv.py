@@ -125,10 +125,10 @@ def test_a_message_about_many_columns_stays_short(path: Path) -> None:
         (b"PK\x03\x04rest", r"is a spreadsheet or a ZIP file: save it as CSV"),
         (b"\xd0\xcf\x11\xe0rest", r"is an old Excel file.*: save it as CSV"),
         (b"\x1f\x8brest", r"is compressed with gzip"),
-        (b" <!DOCTYPE html><p>a@x", r"is HTML or XML, whatever it is called: save it as CSV"),
+        (b" <!DOCTYPE html><p>a@x", r"is HTML or XML, despite its name: save it as CSV"),
         (b"sep=;\n", r"is empty"),
-        (b"email\0\n", r"is no text file: save it as CSV"),
-        (b"\x7fELF\x02\x01\x01\0\0", r"is no text file: save it as CSV"),
+        (b"email\0\n", r"is not a text file: save it as CSV"),
+        (b"\x7fELF\x02\x01\x01\0\0", r"is not a text file: save it as CSV"),
         (
             b"name,email\ncaf\xe9,a@x\n",
             r"is not utf-8-sig text: byte 0xe9 at position 14, on line 2 .*Nothing was sent\. .*`encoding=\"cp1252\"`",

@@ -77,7 +77,7 @@ def test_a_text_that_is_a_table_is_told_from_one_of_addresses(tmp_path: Path) ->
         (b"\n\r\n", r"list\.txt is empty"),
         (b"email\n", "has a header and no rows"),
         (b"Anna\nBob\n", None),
-        (b"a@x\n\0", "is no text file"),
+        (b"a@x\n\0", "is not a text file"),
         (b"a@x\nm\xfcller@x\n", "byte 0xfc at position 5, on line 2"),
     ],
 )
@@ -150,7 +150,10 @@ def test_json_lines_come_back_with_every_value_as_it_was(tmp_path: Path) -> None
     [
         ("", r"list\.jsonl is empty"),
         ("\n \n", r"list\.jsonl is empty"),
-        ('{"email": "a@x"}\n{"email":', r"Line 2 of .*list\.jsonl is no row .*: Expecting value"),
+        (
+            '{"email": "a@x"}\n{"email":',
+            r"Line 2 of .*list\.jsonl is not valid JSON Lines: Expecting value",
+        ),
         ('{"email": "a@x"}\n\n[1]', r"Line 3 of .* neither an object nor an address"),
         ("12", r"Line 1 of .* neither an object nor an address"),
         ("[" * 100_000, r"Line 1 of .* nested too deeply"),
@@ -310,14 +313,14 @@ def test_what_can_be_no_list_is_refused(
 def test_paths_do_not_go_together_with_anything_else(tmp_path: Path) -> None:
     path = write(tmp_path / "list.csv", "a@x\n")
     sources: Any = [path, 7]
-    with pytest.raises(UsageError, match="Source 2 is no path, but int"):
+    with pytest.raises(UsageError, match="Source 2 is not a path, but int"):
         open_table(sources, spool=tmp_path)
 
 
 def test_a_row_that_holds_itself_is_refused(tmp_path: Path) -> None:
     row: dict[str, Any] = {"email": "a@x"}
     row["self"] = row
-    with pytest.raises(UsageError, match="Row 1 of the list can't be written down"):
+    with pytest.raises(UsageError, match="Row 1 of the list can't be written as JSON"):
         open_table([row], spool=tmp_path)
 
 
@@ -328,7 +331,7 @@ def test_no_addresses_are_no_list(tmp_path: Path) -> None:
 
 def test_names_of_files_are_not_taken_for_addresses(tmp_path: Path) -> None:
     path = write(tmp_path / "list.csv", "a@x\n")
-    with pytest.raises(UsageError, match="is a file and no address: pass several lists as Path"):
+    with pytest.raises(UsageError, match="is a file, not an address: pass several lists as Path"):
         open_table([str(path)], spool=tmp_path)
 
 
