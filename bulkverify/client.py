@@ -220,7 +220,7 @@ class Client:
         Args:
             job_id: the job.
             destination: the path of the file.
-            verdicts: only rows with these verdicts; by default all.
+            verdicts: only rows with these, as `"deliverable"` or `Verdict(text)`; by default all.
 
         Raises:
             IncompleteDownloadError: fewer rows came than the list has; no file was written.
@@ -251,7 +251,7 @@ class Client:
 
         Args:
             job_id: the job.
-            verdicts: only rows with these verdicts; by default all.
+            verdicts: only rows with these, as `"deliverable"` or `Verdict(text)`; by default all.
             encoding: of the list as it was uploaded.
 
         Raises:

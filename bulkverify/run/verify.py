@@ -72,7 +72,8 @@ async def verify_list(
         encoding: of the list.
         format: of the list, if its name does not tell.
         max_credits: refuse to spend more than this on the list.
-        only: write only the rows with one of these verdicts.
+        only: write only the rows with one of these verdicts. For a text that is known only at run
+            time: `Verdict(text)`.
         judge: do not send what can't be an address; it counts as undeliverable, and costs nothing.
         deduplicate: send an address once, even if several rows have it.
         largest_part: the most addresses of a part; with 2, the last part may have 3.

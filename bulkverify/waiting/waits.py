@@ -38,7 +38,7 @@ async def wait_until(
 
     Args:
         job: the job, from `Client.upload` or `Client.job`.
-        status: the status to wait for, as a `JobStatus` or its text.
+        status: the status to wait for. Where its text is known only at run time: `JobStatus(text)`.
         timeout: seconds for everything, requests included; `None` for no limit. The job is polled at
             least once, unless the service asks for a pause of that length. With 0 it is polled exactly
             once, as soon as that is allowed.
