@@ -15,7 +15,7 @@ async def plan_list(
     column: str | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8-sig",
-    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
+    format: ListFormat | None = None,  # noqa: A002 - the usual name
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,

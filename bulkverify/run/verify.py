@@ -35,7 +35,7 @@ async def verify_list(
     column: str | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8-sig",
-    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
+    format: ListFormat | None = None,  # noqa: A002 - the usual name
     max_credits: int | None = None,
     only: Collection[Verdict | VerdictName] | None = None,
     judge: bool = True,
@@ -140,7 +140,7 @@ async def verify_rows(
     column: str | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8-sig",
-    format: ListFormat | None = None,  # noqa: A002 - what everybody calls it
+    format: ListFormat | None = None,  # noqa: A002 - the usual name
     max_credits: int | None = None,
     only: Collection[Verdict | VerdictName] | None = None,
     judge: bool = True,

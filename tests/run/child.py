@@ -1,8 +1,8 @@
-"""A run in a process of its own, to be killed: `python child.py URL LIST OUTPUT PART [DEATH] [overwrite]`.
+"""A run in its own process, to be killed: `python child.py URL LIST OUTPUT PART [DEATH] [overwrite]`.
 
-With a DEATH such as `before:7` or `after:7` it kills itself at the seventh time that it writes
-something down for good, just before or just after that has its name. `before:end:7` and
-`after:end:7` count all that it does to files from the moment at which it has all results.
+With a DEATH such as `before:7` or `after:7` it kills itself just before or just after the seventh file
+gets its name. `before:end:7` and `after:end:7` count all operations on files, from the moment at which
+all results are there.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ ALL = ("replace", "unlink", "rmdir", "fsync")
 
 
 class Death:
-    """Lets the process die as by `kill -9` at one of the things that it does to files."""
+    """Kills the process with SIGKILL at one of its operations on files."""
 
     def __init__(self, death: str) -> None:
         when, *where, number = death.split(":")

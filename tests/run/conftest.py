@@ -1,4 +1,4 @@
-"""A sandbox, a client of it, and a small list."""
+"""A sandbox, its client, and a small list."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

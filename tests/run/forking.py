@@ -1,6 +1,6 @@
-"""A run that has a child which outlives it: `python forking.py KIND URL LIST OUTPUT`.
+"""A run with a child process that outlives it: `python forking.py KIND URL LIST OUTPUT`.
 
-It tells the child's process id on stdout, and then waits for its job for ever.
+It writes the child's process id to stdout, and then waits for its job for ever.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from bulkverify import Client, RunProgress, Stage, verify_list
 
 
 def sleep() -> None:
-    """Tell that the child is there, and outlive its parent."""
+    """Report that the child runs, and outlive its parent."""
     tell(os.getpid())
     time.sleep(60)
 
 
 def tell(process: int) -> None:
-    """Name the child."""
+    """Write the process id of the child."""
     sys.stdout.write(f"{process}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Words and small tools that the tests of a run share."""
+"""Constants and functions that the tests of a run share."""
 
 import csv
 import json
@@ -38,13 +38,13 @@ def verdicts_of(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def left_behind(output: Path) -> list[str]:
-    """Name what is beside the output that is neither it, nor its note, nor its list."""
+    """Return the names beside the output, without its note and its list."""
     expected = {output.name, note_of(output).name, "list.csv"}
     return [path.name for path in output.parent.iterdir() if path.name not in expected]
 
 
 def numbered(count: int, domain: str = "example.com") -> str:
-    """Write a list of so many addresses, with its verdicts in order: D, U, A, K, and again."""
+    """Write a list of `count` addresses, whose verdicts are D, U, A, K in turn."""
     rows = (f"{number},{name(number)}@{domain}\n" for number in range(count))
     return f"n,email\n{''.join(rows)}"
 

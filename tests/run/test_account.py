@@ -1,4 +1,4 @@
-"""What the parts of one run owe each other: an error of the account, room, and a true bill."""
+"""What the parts of a run share: errors of the account, room for lists, and the bill."""
 
 import asyncio
 from pathlib import Path
@@ -89,7 +89,7 @@ async def test_a_list_that_ends_makes_room_for_the_next_at_once(
     def watch(seen: RunProgress) -> None:
         if (
             seen.part and seen.part.note and seen.stage is Stage.QUEUED
-        ):  # the second waits, so the first may end
+        ):  # the second part waits, so the first list may end
             held_up.append(seen.part.note)
             if fails:
                 sandbox.fail(sandbox.ledger.uploads[0].job_id)

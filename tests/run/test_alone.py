@@ -1,4 +1,4 @@
-"""No list of one address is ever sent: a lone one is verified by the call for one address."""
+"""A list of one address is never sent: the address is verified by the call for one address."""
 
 import asyncio
 import errno
@@ -38,7 +38,7 @@ ONE = [f"{U}@x.com"]
 
 @pytest.fixture
 def alone(source: Path) -> Path:
-    """One distinct address, twice, and rows without any."""
+    """Write a list with one distinct address, twice, and rows without an address."""
     source.write_text(f"n,email\n1,{D}+info@gmail.com\n2,\n3,n/a\n4,{D}+info@GMAIL.com\n")
     return source
 
@@ -224,7 +224,7 @@ async def test_a_wrong_base_url_is_told_before_a_lone_address_is_asked_for(
 
 
 class Disk:
-    """A disk that is full for the n-th file that is written after an address was asked for."""
+    """A disk that is full for the n-th file after the request for an address."""
 
     def __init__(self, patched: pytest.MonkeyPatch, sandbox: Sandbox, *full: int) -> None:
         self.writes = 0
@@ -270,7 +270,7 @@ async def test_a_lone_address_is_asked_for_only_where_there_is_room_for_its_answ
 
     def look(seen: RunProgress) -> None:
         if seen.part and seen.part.stage is Stage.VERIFYING:
-            spare.mkdir()  # so that it can't be made
+            spare.mkdir()  # so that the file can't be made
 
     with pytest.raises(OSError, match=re.escape(spare.name)):
         await verified(client, alone, output, on_progress=look)
@@ -316,7 +316,7 @@ async def test_a_lone_address_that_has_its_verdict_needs_no_service_any_more(
     assert sandbox.ledger.requests.total() == before
 
 
-# Sources whose order differs from process to process
+# Sources with another order in each process
 
 
 @pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""A service and a network at their worst: whatever goes wrong, the same call gets there, and pays once."""
+"""Many faults of the service and the network: the same call comes to its end, and pays once."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ from .lists import left_behind, name, numbered, table, verdicts_of, verified
 
 PARTS, A_PART = 6, 2
 MOST_CALLS = 60
-# These only take time, and a list that never completes takes all there is.
+# These only take time; a list that never completes takes too much of it.
 ENDLESS = {FaultKind.HANG, FaultKind.DELAY, FaultKind.ENDLESS}
 KINDS = [kind for kind in FaultKind if kind not in ENDLESS]
 
@@ -41,9 +41,9 @@ async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
 
 
 def disaster(chance: random.Random) -> Fault | None:
-    """Make a fault of any kind, at any endpoint that can have it."""
+    """Make a fault of a random kind, at an endpoint that can have it."""
     kind = chance.choice(KINDS)
-    # Who does the work and then says that there were too many requests has not told the truth.
+    # A service that does the work and then answers 429 does not tell the truth.
     answers = [500, 502, 503] if kind is FaultKind.ANSWER_AFTER else [500, 502, 503, 429, 400]
     try:
         return Fault(
@@ -53,7 +53,7 @@ def disaster(chance: random.Random) -> Fault | None:
             times=chance.randrange(1, 4),
             status=chance.choice(answers),
         )
-    except ValueError:  # one that could never take effect
+    except ValueError:  # a fault that could never take effect
         return None
 
 

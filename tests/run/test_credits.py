@@ -1,4 +1,4 @@
-"""What a run may cost, and whether the account can pay for it: known before anything is spent."""
+"""What a run may cost, and whether the account can pay: both are checked before anything is spent."""
 
 from pathlib import Path
 

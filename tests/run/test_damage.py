@@ -1,4 +1,4 @@
-"""What a power cut or a hand does to a journal: made again, fetched again, or refused; never paid again."""
+"""A journal that was damaged: files are made or fetched again, or refused, and never paid again."""
 
 import json
 import os
@@ -28,7 +28,7 @@ ROWS = [name(number).partition("+")[0] for number in range(6)]
 
 
 class StopError(Exception):
-    """Ends a call at a moment of the test's choice."""
+    """Ends a call at a moment that the test chooses."""
 
 
 def stop_at(stage: Stage, part: int) -> Callable[[RunProgress], None]:
@@ -63,7 +63,7 @@ def halved(content: bytes) -> bytes:
 
 
 def flipped(content: bytes) -> bytes:
-    """Let two bytes in the middle change their places: of `rows.bin`, those of another row."""
+    """Swap two bytes in the middle; in `rows.bin` they become the address of another row."""
     middle = len(content) // 2 // 4 * 4
     return (
         content[: middle - 4] + content[middle : middle + 4] + content[middle - 4 : middle]
@@ -101,7 +101,7 @@ async def test_a_damaged_file_is_made_or_fetched_again(  # noqa: PLR0917 - fixtu
 ) -> None:
     await stopped(client, many, output, stage, 3)
     path = folder / file
-    if not path.exists():  # not yet fetched when the third is verified
+    if not path.exists():  # not yet fetched when the third part is verified
         path = min(folder.glob("*.csv"))
     damage(path, by)
     report = await verified(client, many, output, **OPTIONS)
@@ -314,7 +314,7 @@ async def test_a_damaged_split_that_is_not_made_again_alike_is_refused(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # As another version might, which splits otherwise.
+    # As another version might split.
     await stopped(client, many, output, Stage.VERIFYING)
     (folder / "rows.bin").unlink()
     split = ListReader.split

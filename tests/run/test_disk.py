@@ -1,4 +1,4 @@
-"""A disk that is full, at any moment: told clearly, and nothing is lost that was paid for."""
+"""A full disk at any moment: the error is clear, and nothing that was paid is lost."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Leave no room at all."""
+    """Fill the disk."""
     path = disk / "filler"
     with path.open("wb", buffering=0) as file:
         for size in (65536, 4096):

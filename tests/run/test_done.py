@@ -1,4 +1,4 @@
-"""A list that was verified is not paid for again by the same call: its output is known by a note."""
+"""The same call does not pay again for a list that is done: a note tells that its output is there."""
 
 import errno
 import json
@@ -31,7 +31,7 @@ class DiedError(BaseException):
 
 @contextmanager
 def dying() -> Iterator[None]:
-    """Let a run die when it has its output, before its journal is deleted."""
+    """Let a run die after its output is written, before its journal is deleted."""
 
     def die(*_: object) -> None:
         raise DiedError
@@ -43,7 +43,7 @@ def dying() -> Iterator[None]:
 
 
 def age(output: Path, by: timedelta) -> None:
-    """Make the note beside an output, and what its journal knows of it, older."""
+    """Make the note beside an output older, and the same in its journal."""
     before = (datetime.now(UTC) - by).isoformat()
     note = note_of(output)
     if note.exists():
@@ -62,7 +62,7 @@ async def again(
     output: Path,
     **options: Any,  # noqa: ANN401
 ) -> tuple[RunReport, int]:
-    """Make a call, and say how many requests that took."""
+    """Make a call, and return the number of its requests."""
     before = sandbox.ledger.requests.total()
     report = await verified(client, source, output, **options)
     return report, sandbox.ledger.requests.total() - before
@@ -402,7 +402,7 @@ async def test_a_damaged_note_is_no_reason_to_pay_again(
     assert Written.noted(output) is not None
     output.unlink()
     note.write_text(damage(note.read_text()))
-    await verified(client, source, output)  # without the output it says nothing
+    await verified(client, source, output)  # without the output the note is ignored
 
 
 @pytest.mark.asyncio
@@ -532,7 +532,7 @@ async def test_a_run_that_is_under_way_is_not_forgotten_for_an_older_output(
     assert (report.already_verified_at, report.credits_spent_before) == (None, 2)
     assert sandbox.ledger.credits_spent == 4
     assert not folder.exists()
-    # A run of another list is not forgotten either.
+    # A run of another list is also kept.
     before = source.read_text()
     source.write_text(f"email\n{D}+1@x.com\n{D}+2@x.com\n")
     with pytest.raises(DiedError):

@@ -1,4 +1,4 @@
-"""What a spreadsheet would take for a formula is harmless in an output that was asked to be safe."""
+"""With `excel_safe`, a spreadsheet takes no cell of the output for a formula."""
 
 import csv
 from io import StringIO

@@ -1,4 +1,4 @@
-"""What is in the place of a journal: ours is gone on with, anything else is left alone."""
+"""The place of a journal: a journal of ours is continued, anything else is left alone."""
 
 import os
 from collections.abc import Callable
@@ -99,7 +99,7 @@ async def test_an_empty_folder_is_taken(client: Client, source: Path, output: Pa
 
 
 def test_the_lock_is_there_before_anything_else(folder: Path) -> None:
-    # It tells that the folder is ours; a process that died before it has left an empty folder.
+    # It shows that the folder is ours; a process that died before has left an empty folder.
     with Journal(folder):
         assert [path.name for path in folder.iterdir()] == [LOCK]
 
@@ -230,7 +230,7 @@ async def test_a_list_that_is_the_journal_or_the_note_is_refused(
     assert source.read_text() == CONTENT
 
 
-# What is no folder
+# No folder
 
 
 def dangling(folder: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_folder_that_may_not_be_read_is_told(folder: Path) -> None:
         Journal(folder)
 
 
-# What is no lock
+# No lock
 
 
 def link_to_precious(path: Path) -> None:

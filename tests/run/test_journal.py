@@ -1,4 +1,4 @@
-"""The journal by itself: a folder, a lock, and a record that is there or not."""
+"""The journal by itself: a folder, a lock, and a record."""
 
 import errno
 import os
@@ -76,7 +76,7 @@ def test_an_upload_that_was_under_way_may_have_left_an_orphan(folder: Path) -> N
     with Journal(folder) as journal:
         journal.begin(split_of(2), URL, Splitting())
         journal.note(PartRecord(number=1, state=PartState.UPLOADING))
-    for _ in range(2):  # reading it does not count it again
+    for _ in range(2):  # another reading does not count it again
         with Journal(folder) as journal:
             assert journal.record is not None
             assert [part.state for part in journal.record.parts] == ["pending", "pending"]
@@ -112,7 +112,7 @@ def test_a_journal_that_is_removed_leaves_nothing(folder: Path) -> None:
         (folder / "input" / "source-1.jsonl").touch()
         journal.remove()
         assert not folder.exists()
-        with Journal(folder):  # somebody else begins anew, and is not disturbed
+        with Journal(folder):  # another process begins anew, and is not disturbed
             journal.remove()
             assert folder.exists()
 
@@ -182,7 +182,7 @@ def test_a_disk_that_knows_no_locks_is_named(folder: Path, monkeypatch: pytest.M
     assert info.value.filename == str(folder / LOCK)
 
 
-def test_where_there_is_no_flock_nobody_is_kept_out(
+def test_without_flock_no_process_is_kept_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locking, "fcntl", None)

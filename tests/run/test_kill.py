@@ -1,7 +1,7 @@
-"""What `kill -9` leaves, and what the same call makes of it: real processes, and the service's own books.
+"""Real processes that are killed with SIGKILL: the same call goes on, and the sandbox counts what was paid.
 
-Five kills at random moments, and some at chosen ones, are part of every test run; BULKVERIFY_KILLS=25
-asks for as many, and for all of the chosen ones.
+Every test run has five kills at random moments, and some at chosen ones. BULKVERIFY_KILLS=25 makes 25
+random ones, and all chosen ones.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ DELAY = 0.03
 
 @pytest.fixture(autouse=True)
 def _one_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every verdict be of the same moment, so that two runs can be compared to the byte."""
+    """Give every verdict the same time, so that two runs can be compared byte by byte."""
     monkeypatch.setattr(Clock, "at", lambda self, _: self.epoch)
 
 
@@ -57,14 +57,14 @@ async def started(
 
 
 async def finished(process: asyncio.subprocess.Process) -> list[int]:
-    """Wait for a run to end well; return its orphans, and what it and those before it have spent."""
+    """Wait for a run to end well; return its orphans, and the credits that it and earlier calls spent."""
     out, err = await process.communicate()
     assert (process.returncode, err.decode()) == (0, "")
     return [int(word) for word in out.split()[-3:]]
 
 
 async def killed(process: asyncio.subprocess.Process) -> bool:
-    """Wait for a process to be dead; say whether it was killed."""
+    """Wait for a process to end; return whether it was killed."""
     await process.communicate()
     return process.returncode == -signal.SIGKILL
 
@@ -73,7 +73,7 @@ _references: dict[tuple[bytes, int], bytes] = {}
 
 
 async def undisturbed(source: Path, part: int) -> bytes:
-    """Return what a run that nothing disturbs makes of a list."""
+    """Return the output of an undisturbed run."""
     key = source.read_bytes(), part
     if key not in _references:
         output = source.with_name("reference.csv")
@@ -86,7 +86,7 @@ async def undisturbed(source: Path, part: int) -> bytes:
 
 
 def moved(content: bytes, sandbox: Sandbox) -> bytes:
-    """Put this sandbox's date for that of another."""
+    """Replace the date of another sandbox by the date of this one."""
     date = sandbox._account.clock.epoch.replace(tzinfo=None).isoformat(timespec="milliseconds")
     lines = content.splitlines(keepends=True)
     return lines[0] + b"".join(
@@ -95,10 +95,10 @@ def moved(content: bytes, sandbox: Sandbox) -> bytes:
     )
 
 
-# Two parts are written down 17 times: once at the beginning, six times each, and four times at the end.
+# A run of two parts writes 17 files: one at the beginning, six for each part, and four at the end.
 DEATHS = [f"{when}:{number}" for number in range(1, 18) for when in ("before", "after")]
 
-# From the moment at which all results are here, a run of two parts does so much to files.
+# So many operations on files follow after all results of two parts are here.
 AT_THE_END = 23
 LAST_DEATHS = [
     (place, f"{when}:end:{number}")
@@ -154,7 +154,7 @@ async def test_a_run_that_dies_at_its_end_is_not_paid_again(
     assert await killed(await started(sandbox, source, output, "2", death, *words))
     assert sandbox.ledger.credits_spent == 4
     requests = sandbox.ledger.requests.total()
-    for _ in range(2):  # and the second time, when nothing is left of the journal
+    for _ in range(2):  # and the second time, without a journal
         orphans, spent, spent_before = await finished(
             await started(sandbox, source, output, "2", *words)
         )
@@ -183,7 +183,7 @@ async def test_that_is_all_that_a_run_does_to_files_at_its_end(
 
 
 class Proof:
-    """One list that is verified by processes that are killed, until one of them gets to the end."""
+    """Verifies one list in processes that are killed, until one comes to the end."""
 
     def __init__(self, sandbox: Sandbox, folder: Path, domain: str) -> None:
         self.sandbox = sandbox
@@ -193,10 +193,12 @@ class Proof:
         self.uploads, self.starts = len(sandbox.ledger.uploads), len(sandbox.ledger.starts)
         lines = numbered(PARTS * A_PART, domain).splitlines(keepends=True)
         folder.mkdir()
-        self.source.write_text("".join([*lines, *lines[500:800]]))  # the last 300 come again
+        self.source.write_text(
+            "".join([*lines, *lines[500:800]])
+        )  # the last 300 addresses come twice
 
     async def live(self, seconds: float | None) -> bool:
-        """Let a process go on with it for so long, or to its end; say whether it came to it."""
+        """Let a process go on for some seconds or to its end; return whether it ended."""
         process = await started(self.sandbox, self.source, self.output, str(A_PART))
         assert process.stdout is not None
         assert await process.stdout.readline() == b"begun\n"
@@ -213,7 +215,7 @@ class Proof:
         return True
 
     def check(self, orphans: int) -> None:
-        """Compare what the last process has told with the books."""
+        """Compare the report of the last process with the ledger of the sandbox."""
         ledger = self.sandbox.ledger
         assert {ledger.paid[address] for address in self.addresses} == {1}
         starts = len(ledger.starts) - self.starts

@@ -1,4 +1,4 @@
-"""A lock ends with its process: no child that the process has forked goes on holding it."""
+"""A lock ends with its process: a forked child does not keep it."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A run whose start was lost, and then something else goes wrong: the same call pays for nothing twice."""
+"""A start whose answer was lost, and then another fault: the same call pays nothing twice."""
 
 import asyncio
 from pathlib import Path
@@ -39,7 +39,7 @@ def client_of(sandbox: Sandbox) -> Client:
 
 
 async def called(sandbox: Sandbox, source: Path, output: Path) -> RunReport | BulkVerifyError:
-    """Make the call with a client of its own, as another process would."""
+    """Make the call with a new client, as another process would."""
 
     def show_it(seen: RunProgress) -> None:
         if seen.stage is Stage.VERIFYING:
@@ -66,7 +66,7 @@ async def test_a_lost_start_stays_paid(
             [part] = journal_at(folder)["parts"]
             assert (part["state"], part["credits"]) == ("starting", 2)
             assert part["job_id"] == sandbox.ledger.uploads[0].job_id
-            sandbox._front.faults._injected.clear()  # the service has come to its senses
+            sandbox._front.faults._injected.clear()  # the service answers correctly again
             outcome = await called(sandbox, source, output)
         assert isinstance(outcome, RunReport)
         assert outcome.credits_spent + outcome.credits_spent_before == 2

@@ -1,4 +1,4 @@
-"""Results that are not those of the list: the part has failed, and the same call fetches them again."""
+"""Results that do not fit the list: the part fails, and the same call fetches them again."""
 
 from pathlib import Path
 from typing import Any

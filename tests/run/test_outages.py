@@ -1,4 +1,4 @@
-"""What is waited out in the middle of a run, for how long, and what is not."""
+"""Which errors a run waits out, and for how long."""
 
 import asyncio
 from pathlib import Path
@@ -25,7 +25,7 @@ from .lists import left_behind, table, verified
 
 
 class Attempts:
-    """Fails in the ways that are given, and then succeeds."""
+    """Raises the given errors in turn, and then succeeds."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -39,7 +39,7 @@ class Attempts:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Let each look at the clock show ten seconds more, and no pause take any time."""
+    """Let each look at the clock show ten seconds more, and let pauses take no time."""
     now = [0.0]
 
     def tick() -> float:
@@ -124,7 +124,7 @@ async def test_the_first_question_for_credits_is_as_patient_as_the_rest(
 ) -> None:
     monkeypatch.setattr(outages, "LONGEST_OUTAGE", 60.0)
     told: list[RunProgress] = []
-    # Longer than the client itself sits out, and as many times as it tries.
+    # More often than the client itself repeats the request.
     sandbox.inject(Fault(endpoint="credits", kind=FaultKind.ANSWER, status=503, times=9))
     report = await verified(client, source, output, on_progress=told.append)
     assert report.credits_spent == 2
@@ -138,7 +138,7 @@ async def test_the_first_question_for_credits_is_as_patient_as_the_rest(
 
 
 class Clock:
-    """A time that passes only where something sleeps or waits."""
+    """A clock that only moves during sleeps and waits."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -230,14 +230,14 @@ async def test_a_service_that_was_never_reached_is_told_at_once(
             await held.retry(failing, failing.told.append)
     assert await held.retry(failing, failing.told.append) == "done"
     failing.errors.append(ConnectionFailedError("Broken.", sent=False))
-    assert await held.retry(failing, failing.told.append) == "done"  # it was there before
+    assert await held.retry(failing, failing.told.append) == "done"  # the service was there before
 
 
 # Room
 
 
 class Room:
-    """What a list needs: refused while there is none."""
+    """Refuses lists while there is no room."""
 
     def __init__(self, free: int = 0) -> None:
         self.free = free
@@ -279,12 +279,12 @@ async def test_an_end_during_the_attempt_of_another_is_not_lost(
     async def attempt() -> str:
         nonlocal begun
         begun += 1
-        if begun == 1:  # it is refused, and only then the list ends
+        if begun == 1:  # the attempt is refused, and only then the list ends
             refused = await asyncio.gather(room(), return_exceptions=True)
             room.free = 1
             held.list_ended()
             other = asyncio.create_task(held.retry(nothing_to_do, lambda _: None))
-            await other  # which must not make this one miss it
+            await other  # which must not hide the end of the list from this attempt
             assert isinstance(refused[0], ListLimitError)
             raise refused[0]
         return await room()
@@ -317,7 +317,7 @@ async def test_pauses_for_room_get_longer_until_a_list_ends(
 async def test_a_start_that_was_uncertain_for_long_is_counted_where_it_was_paid(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
-    # The first start arrives; its answer, and every look at what became of it, is lost.
+    # The first start arrives. Its answer is lost, and each request for the status after it fails.
     sandbox.inject(Fault(endpoint="start", kind=FaultKind.DROP_AFTER))
     sandbox.inject(Fault(endpoint="start", kind=FaultKind.DROP, times=4))
     sandbox.inject(Fault(endpoint="status", kind=FaultKind.STALE, skip=1, times=4))

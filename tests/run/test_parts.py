@@ -1,4 +1,4 @@
-"""A list of many parts: at the same time, inside the account's limits, and some of them failing."""
+"""A list of many parts: several at the same time, within the limits of the account, and some that fail."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,7 +41,7 @@ async def served(**options: Any) -> AsyncIterator[tuple[Sandbox, Client]]:  # no
 
 @pytest.fixture
 def many(source: Path) -> Path:
-    """Twelve addresses, and the first two again."""
+    """Write a list of twelve addresses, and the first two again."""
     lines = numbered(12).splitlines(keepends=True)
     source.write_text("".join([*lines, *lines[1:3]]))
     return source
@@ -134,7 +134,7 @@ async def test_lists_of_others_are_waited_for_too(many: Path, output: Path) -> N
         await client.upload([f"{D}@elsewhere.com"])
 
         def move(seen: RunProgress) -> None:
-            if seen.part and seen.part.note:  # the other one comes to its end
+            if seen.part and seen.part.note:  # the other part comes to its end
                 sandbox.cancel(sandbox.ledger.uploads[0].job_id)
             sandbox.advance(3600)
 
@@ -334,7 +334,7 @@ async def test_a_list_of_one_part_raises_its_own_error(many: Path, output: Path)
     async with served() as (sandbox, client):
         with pytest.raises(JobFailedError):
             await verified(client, many, output, on_progress=fail_it)
-    assert left_behind(output) == []  # nothing was paid, and the list is of no use to anybody
+    assert left_behind(output) == []  # nothing was paid, and the list is useless
 
 
 @pytest.mark.asyncio

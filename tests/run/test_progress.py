@@ -1,4 +1,4 @@
-"""What whoever follows a run is told, and what the report makes of it."""
+"""The progress that a callback gets, and the durations in the report."""
 
 from pathlib import Path
 

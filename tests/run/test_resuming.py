@@ -1,4 +1,4 @@
-"""Going on from wherever a call was when it ended, and refusing to where that would be wrong."""
+"""The same call goes on from each point at which a call may end, and refuses another list."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ SENDING = [Stage.UPLOADING, Stage.PREPARING, Stage.STARTING, Stage.VERIFYING, St
 
 
 class StopError(Exception):
-    """Ends a call at a moment of the test's choice."""
+    """Ends a call at a moment that the test chooses."""
 
 
 def stop_at(stage: Stage, part: int = 1) -> Callable[[RunProgress], None]:
@@ -66,7 +66,7 @@ def many(source: Path) -> Path:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("stage", [*SENDING, Stage.FETCHED, Stage.JOINING])
 @pytest.mark.parametrize("parts", [1, 3])
-async def test_a_run_goes_on_from_wherever_it_was(  # noqa: PLR0917 - fixtures
+async def test_a_run_goes_on_from_where_it_was(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox, client: Client, many: Path, output: Path, parts: int, stage: Stage
 ) -> None:
     options: dict[str, Any] = {"largest_part": 6 // parts}
@@ -124,10 +124,10 @@ async def test_a_start_that_the_status_does_not_show_yet_is_not_paid_again(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", [FaultKind.HANG, FaultKind.ANSWER, FaultKind.DROP_AFTER])
-async def test_a_start_that_nobody_knows_about_is_made_up_for(  # noqa: PLR0917 - fixtures
+async def test_a_start_that_was_not_noted_is_found(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox, client: Client, source: Path, output: Path, folder: Path, kind: FaultKind
 ) -> None:
-    # As a process leaves it that dies while it waits for the answer to its start.
+    # A process that dies during its start leaves the journal like this.
     sandbox.inject(Fault(endpoint="start", kind=kind))
     run = asyncio.create_task(verified(client, source, output))
     while not sandbox.ledger.requests["start"]:  # noqa: ASYNC110 - it happens over there
@@ -142,7 +142,7 @@ async def test_a_start_that_nobody_knows_about_is_made_up_for(  # noqa: PLR0917 
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_somebody_else_has_started_is_not_started_again(
+async def test_a_list_that_was_started_elsewhere_is_not_started_again(
     sandbox: Sandbox, client: Client, source: Path, output: Path, folder: Path
 ) -> None:
     with pytest.raises(StopError):
@@ -198,7 +198,7 @@ async def test_a_list_that_is_its_own_output_goes_on_too(
 
 
 @pytest.mark.asyncio
-async def test_an_output_of_somebody_else_is_kept_also_by_a_run_that_goes_on(
+async def test_an_output_of_others_is_kept_by_a_run_that_goes_on_too(
     client: Client, source: Path, output: Path
 ) -> None:
     with pytest.raises(StopError):
@@ -270,7 +270,7 @@ async def test_a_part_that_fails_leaves_a_list_that_is_its_own_output_as_it_is(
 
 
 @pytest.mark.asyncio
-async def test_an_incomplete_output_that_somebody_has_changed_is_kept(
+async def test_an_incomplete_output_that_was_changed_by_hand_is_kept(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     source.write_text(numbered(4))
@@ -323,7 +323,7 @@ async def test_whenever_a_process_dies_in_writing_the_same_call_knows_the_output
 
 
 def _remember_each_state(patched: pytest.MonkeyPatch, folder: Path, kept: Path) -> None:
-    """Copy a folder before and after each operation on a file, from the first look at the results on."""
+    """Copy a folder before and after each operation on a file, once the results are read."""
 
     def observed(operation: Callable[..., Any]) -> Callable[..., Any]:
         def operate(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - handed on
@@ -346,7 +346,7 @@ def _remember_each_state(patched: pytest.MonkeyPatch, folder: Path, kept: Path) 
         patched.setattr(Path, operation.__name__, observed(operation))
 
 
-# What is not gone on with
+# Refused
 
 
 async def stopped(client: Client, source: Path, output: Path) -> None:

@@ -24,7 +24,7 @@ from .lists import FAST, A, D, K, U, left_behind, numbered, table, verdicts_of, 
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep what is written in between where a test can look for it."""
+    """Keep temporary files where a test can look for them."""
     folder = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     return folder
@@ -91,7 +91,7 @@ async def test_rows_of_a_part_that_failed_come_without_a_verdict(
 
     async def gather() -> None:
         async for row in verify_rows(client, source, wait=FAST, largest_part=2, parts_at_once=1):
-            rows.append(row)  # noqa: PERF401 - they come before the error does
+            rows.append(row)  # noqa: PERF401 - the rows come before the error
 
     with pytest.raises(IncompleteRunError, match="Their rows came without") as info:
         await gather()
@@ -99,7 +99,7 @@ async def test_rows_of_a_part_that_failed_come_without_a_verdict(
     assert [failure.number for failure in info.value.failures] == [2]
 
 
-# Sources that are no file
+# Sources that are no files
 
 
 async def slowly(items: Iterable[Any]) -> AsyncIterator[Any]:
@@ -174,7 +174,7 @@ async def test_the_output_may_be_json_lines(client: Client, source: Path, tmp_pa
     )
 
 
-# What it would cost
+# The plan
 
 
 @pytest.mark.asyncio

@@ -129,7 +129,7 @@ async def test_a_step_whose_last_note_was_lost_is_made_again_and_nothing_is_paid
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streams, "UNSTARTED_SECONDS", 0.0)
-    async with late(7) as sandbox:  # which is exactly what the list costs
+    async with late(7) as sandbox:  # exactly the cost of the list
         for step in STEPS:
             for part in opened[1].parts:
                 noted = len(notes.texts[part.number])

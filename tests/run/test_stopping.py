@@ -1,4 +1,4 @@
-"""A list that never comes: its reader ends with the call that waits for it."""
+"""A list that never comes: its reading thread ends with the call."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio
 def readers() -> list[threading.Thread]:
     found = [thread for thread in threading.enumerate() if thread.name == "bulkverify list"]
     for thread in found:
-        thread.join(0.1)  # one that has handed over its outcome is about to end
+        thread.join(0.1)  # a thread that has handed over its result is about to end
     return [thread for thread in found if thread.is_alive()]
 
 

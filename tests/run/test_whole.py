@@ -1,4 +1,4 @@
-"""A list of a single part, from its file to a verdict behind every row, against the sandbox."""
+"""A list of a single part, from its file to a verdict in every row, against the sandbox."""
 
 import csv
 import json
@@ -276,7 +276,7 @@ async def test_rows_that_the_service_did_not_take_are_kept_and_counted(
     _, *rows = table(output)
     assert rows[1] == ["Bob", f"{U}@x.com", *[""] * len(OURS)]
     assert verdicts_of(rows) == [D, "", D]
-    assert sandbox.ledger.deletes == []  # there is something to ask the service about
+    assert sandbox.ledger.deletes == []  # so that the service is asked
     assert left_behind(output) == []
 
 
