@@ -16,8 +16,8 @@ MODULES = sorted(
     if path.relative_to(ROOT).parts[0] not in {"cli", "sandbox", "testing"}
 )
 
-# An argument, a call or a name of Python.
-PYTHON = re.compile(r"`(?:await [^`]*|[^`]*[=(][^`]*|[a-z_.]+)`")
+# An argument, a call or a name of Python, or a call that is to be repeated.
+PYTHON = re.compile(r"`(?:await [^`]*|[^`]*[=(][^`]*|[a-z_.]+)`|\bsame call\b")
 
 # What no command can meet: strategies, callbacks and clients that are used in a wrong way. The log of a
 # run goes to programs.

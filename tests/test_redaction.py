@@ -104,6 +104,18 @@ def test_a_short_key_is_found_only_as_a_whole() -> None:
     assert Secret("abc").redact("ab abc") == "ab ***"
 
 
+def test_every_text_of_an_error_is_redacted_and_its_hints_too() -> None:
+    error = ProtocolError(f"Got {KEY}.", path=KEY).with_hint(f"Call `{KEY}`.", f"Type {KEY}.")
+    redacted = Secret(KEY).without_key(error)
+    assert str(redacted) == "Got ***. Call `***`."
+    assert vars(redacted) == {
+        "path": "***",
+        "status": None,
+        "hint": "Call `***`.",
+        "shell_hint": "Type ***.",
+    }
+
+
 def test_what_is_no_echo_stays_as_it_is() -> None:
     body = b"\xff\xfe {}"
     assert Secret(KEY).redact_bytes(body) is body

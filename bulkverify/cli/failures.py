@@ -94,7 +94,7 @@ def _advise(
 ) -> tuple[str, Sequence[str]]:
     """Say what to do next: a hint, and commands."""
     hint, resume = "", list[str]()
-    own = error.shell_hint if isinstance(error, BulkVerifyError) else ""
+    shell_hint = error.shell_hint if isinstance(error, BulkVerifyError) else ""
     match error:
         case FileExistsError():
             hint = "--force replaces it."
@@ -111,5 +111,5 @@ def _advise(
         case BulkVerifyError() | OSError() | KeyboardInterrupt():
             hint, resume = standing.state, list(standing.resume)
         case _:
-            hint = "This is a defect of bulkverify itself: please report it, with what -vv shows."
-    return " ".join(filter(None, (own, hint))), resume
+            hint = "This is a defect of bulkverify: please report it, with the output of -vv."
+    return " ".join(filter(None, (shell_hint, hint))), resume

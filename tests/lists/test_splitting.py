@@ -22,6 +22,7 @@ from bulkverify.lists import (
     file_digest,
     fingerprint,
     is_intact,
+    layout,
     open_table,
     part_path,
     split,
@@ -385,3 +386,16 @@ def test_half_a_character_is_sent_as_a_question_mark(path: Path) -> None:
     table = opened(path, b"email\na+2AA-@x.com\n", encoding="utf-7")
     split(table, path.parent, judge=False)
     assert part_path(path.parent, 1).read_bytes() == b"email\na?@x.com\n"
+
+
+def test_the_names_of_files_are_recognised(tmp_path: Path) -> None:
+    number = 12_345
+    of_list = (layout.rows_path(tmp_path), part_path(tmp_path, number))
+    results = layout.results_path(tmp_path, number)
+    source = layout.source_path(tmp_path, 1, ".xlsx.csv")
+    assert all(layout.is_of_list(path.name) for path in (*of_list, results))
+    assert [path for path in (*of_list, results, source) if layout.is_results(path.name)] == [
+        results
+    ]
+    assert [path for path in (*of_list, results, source) if layout.is_source(path.name)] == [source]
+    assert not layout.is_of_list("part-1.csv")
