@@ -24,7 +24,7 @@ from bulkverify.lists import address_key, file_digest
 from bulkverify.models import AddressVerdict
 from bulkverify.run.models import Stage
 from bulkverify.run.record import PartState, PartWork
-from bulkverify.run.threads import RowCount, in_thread
+from bulkverify.run.threads import in_thread
 
 _HEADER: Final = (
     "email",
@@ -59,7 +59,7 @@ class LoneRun(PartWork):
         if record.answer is None and record.state is PartState.STARTING:
             raise VerifyUncertainError(f"The answer for one address was lost. {self._once_only()}")
         listed = partial(_only_address, self.notes.list_of(self.part.number))
-        address = await in_thread(listed, RowCount())
+        address = await in_thread(listed)
         if record.answer is not None:  # an earlier process could note it, and no more
             self._keep(address, record.answer)
             return

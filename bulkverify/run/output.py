@@ -16,6 +16,7 @@ from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.run.journal import RunRecord
 from bulkverify.run.models import RunReport, Stage
 from bulkverify.run.run import OutputFormat, Run
+from bulkverify.run.threads import in_thread
 from bulkverify.run.written import Written, note_of
 from bulkverify.service.logs import SafeLogger
 
@@ -125,8 +126,8 @@ class Output:
         if delete and not report.missing and not written.deleted:
             await run.delete(part.job_id for part in report.parts if part.job_id is not None)
             written = attrs.evolve(written, deleted=True)
-            await run.in_thread(partial(written.note, self.path))
-        if written.is_noted(self.path) or await run.in_thread(partial(written.note, self.path)):
+            await in_thread(partial(written.note, self.path))
+        if written.is_noted(self.path) or await in_thread(partial(written.note, self.path)):
             await run.finish(delivered=True)
         else:  # only the record tells the same call that the work is done
             run.tracker.tell(Stage.DONE)
@@ -135,7 +136,7 @@ class Output:
         mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()
         with replacing(self.path, mark=mark) as file:
             joined = await run.join(file, self.format, self.only, excel_safe=self.excel_safe)
-            await run.in_thread(partial(flush_to_disk, file))
+            await in_thread(partial(flush_to_disk, file))
             found = os.fstat(file.fileno())
             written = Written(
                 size=found.st_size,
@@ -153,7 +154,7 @@ class Output:
             run.record.written = written
             run.journal.save()
             if written.is_complete:
-                await run.in_thread(partial(written.note, self.path))
+                await in_thread(partial(written.note, self.path))
         if not written.is_complete:
             note_of(self.path).unlink(missing_ok=True)
         flush_folder(self.path.parent)

@@ -145,7 +145,7 @@ class PartRun(PartWork):
                     if not fetches_left:
                         raise
                     _log.info("the results of job %s are fetched again: %s", self.job.id, error)
-        digest = await in_thread(partial(file_digest, path), RowCount())
+        digest = await in_thread(partial(file_digest, path))
         self._note(PartState.DOWNLOADED, results=digest)
         self._tell(Stage.FETCHED)
 

@@ -73,7 +73,7 @@ class PartRecord:
     def __attrs_post_init__(self) -> None:
         """Refuse numbers that no run writes, as after an edit by hand."""
         if self.credits < 0 or self.orphans < 0:
-            raise ValueError("less than nothing was spent or lost")
+            raise ValueError("a count is negative")
 
     def taken_over(self) -> "PartRecord":
         """Return the record as another process goes on with it.

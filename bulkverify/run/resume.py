@@ -11,7 +11,7 @@ from bulkverify.run.journal import Journal, RunRecord, seal_of, ways_out
 from bulkverify.run.models import Stage
 from bulkverify.run.progress import Tracker
 from bulkverify.run.source import ListReader, Splitting
-from bulkverify.run.threads import RowCount, in_thread
+from bulkverify.run.threads import in_thread
 from bulkverify.run.written import Written
 
 
@@ -104,9 +104,7 @@ class RecordedList:
             JournalError: the list is no longer split as it was.
         """
         folder = self.journal.folder
-        if not record.is_sealed or not await in_thread(
-            partial(is_intact, folder, record.split), RowCount()
-        ):
+        if not record.is_sealed or not await in_thread(partial(is_intact, folder, record.split)):
             split = await self.reader.split(table, folder, record.splitting, self.tracker)
             if (record.is_sealed and split != record.split) or len(split.parts) != len(
                 record.parts
@@ -118,6 +116,6 @@ class RecordedList:
                 ).with_hint(*ways_out(folder, record.credits))
             record.split, record.seal = split, seal_of(split)
             self.journal.save()
-        lost = await in_thread(self.journal.lost_results, RowCount())
+        lost = await in_thread(self.journal.lost_results)
         if lost:
             self.journal.forget_results(lost)

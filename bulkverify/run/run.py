@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import BinaryIO, Final, Literal, TypeAlias, TypeVar
+from typing import BinaryIO, Final, Literal, TypeAlias
 
 import attrs
 from tenacity.wait import wait_base
@@ -33,8 +33,6 @@ from bulkverify.run.resume import RecordedList
 from bulkverify.run.source import ListReader, Splitting
 from bulkverify.run.threads import Counted, RowCount, in_thread
 from bulkverify.run.written import Written
-
-T = TypeVar("T")
 
 OutputFormat: TypeAlias = Literal["csv", "jsonl"]
 """How an output is written."""
@@ -87,7 +85,6 @@ class Run:
         self._settings = settings
         self._began = monotonic()
         self._requests = client.stats.requests
-        self._counter = RowCount()
         self._parts: list[AnyRun] = []
 
     @property
@@ -158,7 +155,7 @@ class Run:
         try:
             return await self._join(file, output_format, only, excel_safe=excel_safe)
         except TransportError:
-            unreadable = await self.in_thread(partial(_unreadable, self.journal.results()))
+            unreadable = await in_thread(partial(_unreadable, self.journal.results()))
             if not unreadable:
                 raise
             self.journal.forget_results(unreadable)
@@ -203,10 +200,6 @@ class Run:
             only=only,
         )
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """Do some work in a thread."""
-        return await in_thread(work, self._counter)
-
     def incomplete(self, report: RunReport | None, outcome: str) -> IncompleteRunError:
         """Make the error of a run with failed parts; `outcome` says what became of the other parts."""
         told = [
@@ -250,13 +243,13 @@ class Run:
         if delivered and record is not None and record.sent:
             record.finished = True
             self.journal.save()
-        await in_thread(self.journal.remove, RowCount())
+        await in_thread(self.journal.remove)
         self.tracker.tell(Stage.DONE)
 
     async def end(self) -> None:
         """Delete the journal if a later call could not go on with it."""
         if self.journal.record is None or not self.journal.record.sent:
-            await in_thread(self.journal.remove, RowCount())
+            await in_thread(self.journal.remove)
 
     def report_again(self, written: Written, destination: Path) -> RunReport:
         """Return the report of an output that an earlier call has written."""

@@ -105,7 +105,7 @@ class ListReader:
 
         `None` if one of them can't be read twice.
         """
-        return await in_thread(partial(self._beside, path), RowCount())
+        return await in_thread(partial(self._beside, path))
 
     def _beside(self, path: Path) -> str | None:
         options = (self.column, self.delimiter, self.encoding, self.format)
@@ -142,7 +142,7 @@ class ListReader:
             format=self.format,
             spool=spool,
         )
-        return await in_thread(opening, RowCount(), leave=True)
+        return await in_thread(opening, leave=True)
 
     async def split(
         self, table: Table, folder: Path, splitting: Splitting, tracker: Tracker
@@ -203,7 +203,7 @@ async def _drained(
         async for item in source:
             items.append(item)
             if len(items) >= _ITEMS_A_TURN:
-                await in_thread(partial(spool.extend, items), RowCount())
+                await in_thread(partial(spool.extend, items))
                 items = []
-        await in_thread(partial(spool.extend, items), RowCount())
-        return await in_thread(partial(spool.table, column=column), RowCount())
+        await in_thread(partial(spool.extend, items))
+        return await in_thread(partial(spool.table, column=column))

@@ -110,7 +110,7 @@ _THREADS: Final = _Threads()
 
 async def in_thread(
     work: Callable[[], T],
-    counter: RowCount,
+    counter: RowCount | None = None,
     tick: Callable[[int], None] | None = None,
     *,
     leave: bool = False,
@@ -118,12 +118,13 @@ async def in_thread(
     """Do some work in a thread, and return only when the thread has ended.
 
     Args:
-        work: reads or writes rows that `counter` counts.
-        counter: stops the work when this call is cancelled or `tick` raises.
+        work: reads or writes rows.
+        counter: counts the rows; it stops the work when this call is cancelled or `tick` raises.
         tick: called now and then with the number of rows so far.
         leave: return even if the thread does not stop in time, because a read may block for ever.
             The thread writes nothing more: `checkpoint` stops it when the read returns.
     """
+    counter = counter or RowCount()
     context = copy_context()
     context.run(stop_with, counter.stopped)
     loop = asyncio.get_running_loop()

@@ -22,6 +22,7 @@ from bulkverify.run.models import RunProgress, RunReport
 from bulkverify.run.output import Output
 from bulkverify.run.run import Run, RunSettings
 from bulkverify.run.source import ListReader, RunSource, Splitting, is_same_file, temporary_folder
+from bulkverify.run.threads import in_thread
 from bulkverify.run.written import note_of
 
 _ROWS_A_TURN: Final = 1000
@@ -188,7 +189,7 @@ async def verify_rows(
         )
         await run.verify()
         with closing(await run.rows(wanted)) as rows:
-            while batch := await run.in_thread(partial(_take, rows)):
+            while batch := await in_thread(partial(_take, rows)):
                 for row in batch:
                     yield row
         if run.failures:
