@@ -218,6 +218,11 @@ def test_packages_import_what_is_below_them(package: str) -> None:
     assert packages_of(package) <= allowed()[package]
 
 
+def test_only_commands_import_the_package_itself() -> None:
+    users = {name for name in MODULES if "bulkverify" in imports_of(name, checked=True)}
+    assert {package_of(name) for name in users} <= {"cli"}
+
+
 @pytest.mark.parametrize("package", ORDER)
 def test_the_modules_of_a_package_import_those_before_them(package: str) -> None:
     before = {f"bulkverify.{package}"}
