@@ -1,14 +1,14 @@
 """The pytest plugin of bulkverify: a marker, and two fixtures that load the SDK on first use.
 
-pytest imports each installed plugin in every test run. As a package of its own it loads nothing of
-`bulkverify` then.
+pytest imports each installed plugin in every test run. This one is a package of its own, so that the
+import does not load `bulkverify`.
 """
 
 import pytest
 
 _MARKER = (
     "bulkverify(speed, faults, seed, credits, requests_per_minute, timings, vendor, virtual): "
-    "what the sandbox behind bulkverify_sandbox and bulkverify_client is like"
+    "the options of the sandbox behind bulkverify_sandbox and bulkverify_client"
 )
 
 

@@ -22,7 +22,7 @@ _OPTIONS: Final = (
     "virtual",
 )
 _SCOPES: Final = ("function", "class", "module", "package", "session")
-_BOOKS: Final = "bulkverify-books"
+_LEDGER: Final = "bulkverify-ledger"
 _SANDBOX: Final = pytest.StashKey["Sandbox"]()
 
 
@@ -30,7 +30,7 @@ _SANDBOX: Final = pytest.StashKey["Sandbox"]()
 def bulkverify_sandbox(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> "Sandbox":
-    """Serve the sandbox that the marker `bulkverify` describes; `Client()` without arguments uses it."""
+    """Serve a sandbox with the options of the marker `bulkverify`; `Client()` uses it."""
     sandbox: Sandbox = request.getfixturevalue(f"_bulkverify_sandbox_{_loop_scope(request)}")
     monkeypatch.setenv("BULKVERIFY_API_KEY", sandbox.api_key)
     monkeypatch.setenv("BULKVERIFY_BASE_URL", sandbox.url)
@@ -40,15 +40,14 @@ def bulkverify_sandbox(
 @pytest.fixture
 def bulkverify_client(
     request: pytest.FixtureRequest,
-    bulkverify_sandbox: "Sandbox",  # noqa: ARG001 - it has to be served first
+    bulkverify_sandbox: "Sandbox",  # noqa: ARG001 - must be serving first
 ) -> "Client":
     """Return a client of the sandbox; it is closed after the test."""
     client: Client = request.getfixturevalue(f"_bulkverify_client_{_loop_scope(request)}")
     return client
 
 
-# A socket belongs to one event loop, and a test of pytest-asyncio can choose one of five. Each has its own
-# fixture.
+# A socket belongs to one event loop, and pytest-asyncio has five loop scopes. Each has its own fixtures.
 
 
 def _serving(scope: Any) -> object:  # noqa: ANN401 - one of five names
@@ -95,8 +94,8 @@ async def _served(request: pytest.FixtureRequest) -> AsyncGenerator["Sandbox"]:
     clock = virtual_clock() if options.pop("virtual", True) else nullcontext()
     sandbox = Sandbox(**options)
     plugins = request.config.pluginmanager
-    if not plugins.hasplugin(_BOOKS):
-        plugins.register(_Books(), _BOOKS)
+    if not plugins.hasplugin(_LEDGER):
+        plugins.register(_LedgerReport(), _LEDGER)
     request.node.stash[_SANDBOX] = sandbox
     with clock:
         async with sandbox:
@@ -107,8 +106,8 @@ def _loop_scope(request: pytest.FixtureRequest) -> str:
     marker = request.node.get_closest_marker("asyncio")
     if marker is None:
         raise pytest.UsageError(
-            f"{request.fixturename} is for coroutines that pytest-asyncio runs. Write `async def` and "
-            "`@pytest.mark.asyncio`, or set asyncio_mode to auto."
+            f"{request.fixturename} needs a test that pytest-asyncio runs. Write `async def`, and add "
+            "`@pytest.mark.asyncio` or set asyncio_mode to auto."
         )
     scope: str = (
         marker.kwargs.get("loop_scope")
@@ -119,7 +118,7 @@ def _loop_scope(request: pytest.FixtureRequest) -> str:
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Read the markers of a test; the nearest has precedence."""
+    """Read the options in a test's markers; the nearest marker wins."""
     from bulkverify.sandbox import Timings  # noqa: PLC0415 - only where it is used
 
     options: dict[str, Any] = {}
@@ -149,8 +148,8 @@ def _fault(fault: "Fault | Mapping[str, Any]", place: int) -> "Fault":
         raise pytest.UsageError(f"@pytest.mark.bulkverify, {error}") from None
 
 
-class _Books:
-    """Shows the books of the sandbox with a test that fails."""
+class _LedgerReport:
+    """Adds the sandbox's ledger to the report of a failed test."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -159,6 +158,6 @@ class _Books:
         report = yield
         sandbox = item.stash.get(_SANDBOX, None)
         if report.failed and sandbox is not None:
-            told = f"{sandbox.ledger}\nseed: {sandbox.seed}"
-            report.sections.append(("the books of the sandbox", told))
+            summary = f"{sandbox.ledger}\nseed: {sandbox.seed}"
+            report.sections.append(("ledger of the sandbox", summary))
         return report

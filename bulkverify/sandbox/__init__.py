@@ -1,4 +1,4 @@
-"""The verification service on this machine: for tests and trials that spend no credit.
+"""A sandbox of the verification service on this machine, for tests and trials without credits.
 
     async with Sandbox(speed=60) as sandbox:
         client = Client(sandbox.api_key, base_url=sandbox.url)
@@ -6,8 +6,8 @@
 It needs `pip install "bulkverify[sandbox]"`.
 
 An address always gets the same verdict: about 70 % are deliverable, 15 % undeliverable, 10 %
-accept-all and 5 % unknown. A text that is no address is undeliverable. These local parts force a
-verdict, at any domain, and with a suffix too, as in `unknown+17@example.com`:
+accept-all and 5 % unknown. Text that is not an address is undeliverable. These local parts force a
+verdict at any domain, also with a suffix, as in `unknown+17@example.com`:
 
     deliverable                 deliverable
     undeliverable               undeliverable
@@ -15,8 +15,7 @@ verdict, at any domain, and with a suffix too, as in `unknown+17@example.com`:
     unknown                     unknown
     spamtrap                    undeliverable, flagged as a trap
 
-The flags fit the address: role accounts such as `info@`, and the domains of free and of disposable
-mailboxes.
+Role accounts such as `info@` and the domains of free or disposable mailboxes are flagged.
 """
 
 from bulkverify.sandbox.drawing import at_random

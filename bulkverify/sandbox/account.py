@@ -31,8 +31,8 @@ _JOB_ID_LENGTH: Final = 36
 class Account:
     """The one account that the sandbox serves.
 
-    The public methods do what the endpoints are for, or raise `RefusedError`. Lists with `auto_verify`
-    start by themselves, so each method first calls `settle`, which catches up.
+    Its methods carry out requests, or raise `RefusedError`. They call `settle` first, because lists
+    with `auto_verify` start by themselves.
     """
 
     clock: Clock
@@ -50,7 +50,7 @@ class Account:
     _order: Iterator[int] = attrs.field(factory=count)
 
     def settle(self) -> float:
-        """Start the `auto_verify` lists that have become ready, and return the time."""
+        """Start the `auto_verify` lists that are due, and return the current time."""
         now = self.clock.now()
         while self._automatic and self._automatic[0][0] <= now:
             moment, _, job = heappop(self._automatic)
@@ -81,7 +81,7 @@ class Account:
             created_at=self.clock.at(now),
             timings=self.timings,
             automatic=auto_verify and addresses.usable,
-            doomed=self.single_record_fails and addresses.total == 1,
+            will_fail=self.single_record_fails and addresses.total == 1,
         )
         self._jobs[job.job_id] = self._open[job.job_id] = job
         if job.automatic:
@@ -111,12 +111,12 @@ class Account:
         return self._jobs[job_id]
 
     def is_verifying(self, job_id: str | None) -> bool:
-        """Tell whether there is such a list, and it is verifying."""
+        """Return whether this list exists and is verifying."""
         job = self._jobs.get(job_id or "")
         return job is not None and job.status(self.settle()) is JobStatus.VERIFYING
 
     def start(self, job_id: str) -> None:
-        """Start a list, and take the credits for it."""
+        """Start a list and spend its credits."""
         now, job = self._find(job_id)
         status = job.status(now)
         if status is JobStatus.PREPARING:
@@ -134,7 +134,7 @@ class Account:
         self._spend_on(job, now)
 
     def download(self, job_id: str) -> Job:
-        """Return a list whose results may be downloaded."""
+        """Return a completed list, and note the download."""
         now, job = self._find(job_id)
         if self.restricted:
             raise RefusedError(answers.DOWNLOAD_RESTRICTED)
@@ -145,7 +145,7 @@ class Account:
         return job
 
     def delete(self, job_id: str) -> None:
-        """Delete a list; a started list stays until it is completed."""
+        """Delete a list. A started list can be deleted only once it is completed."""
         now, job = self._find(job_id, unknown=answers.ALREADY_DELETED)
         status = job.status(now)
         waiting = status is JobStatus.READY and job.started is None
@@ -182,7 +182,7 @@ class Account:
         }
 
     def end(self, job_id: str, status: JobStatus) -> None:
-        """End a list from outside, as `Job.end` does; its credits are not given back."""
+        """End a list with `status`. Its credits are not refunded."""
         now = self.settle()
         self.job(job_id).end(status, now)
 
@@ -212,13 +212,13 @@ class Account:
 
 @attrs.define(kw_only=True, eq=False)
 class Allowance:
-    """How many requests each endpoint accepts in any minute; rejected requests do not count."""
+    """The rate limit of each endpoint. Rejected requests do not count."""
 
     requests_per_minute: int | None
     _moments: defaultdict[str, deque[float]] = attrs.field(factory=lambda: defaultdict(deque))
 
     def take(self, endpoint: str, now: float) -> bool:
-        """Tell whether a request is accepted, and count it if so."""
+        """Return whether a request is accepted, and count it if so."""
         if self.requests_per_minute is None:
             return True
         moments = self._moments[endpoint]

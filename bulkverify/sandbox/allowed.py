@@ -1,4 +1,4 @@
-"""What the fields of a fault may hold: validators that say in words what is allowed."""
+"""Validators for the fields of a fault."""
 
 from collections.abc import Callable, Mapping
 from sys import float_info
@@ -12,7 +12,7 @@ _Validator = Callable[[object, "attrs.Attribute[Any]", Any], None]
 def _allow(words: str, test: Callable[[Any], bool]) -> _Validator:
     def validate(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:  # noqa: ANN401 - checked here
         if not test(value):
-            raise ValueError(f"{attribute.name} is {value!r}; allowed is {words}.")
+            raise ValueError(f"{attribute.name} is {value!r}; it must be {words}.")
 
     return validate
 
@@ -30,19 +30,19 @@ def _is_table(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values())
 
 
-FROM_0: Final = _allow("a whole number from 0 on", lambda value: _is_whole(value) and value >= 0)
-FROM_1: Final = _allow("a whole number from 1 on", lambda value: _is_whole(value) and value >= 1)
+FROM_0: Final = _allow("a whole number >= 0", lambda value: _is_whole(value) and value >= 0)
+FROM_1: Final = _allow("a whole number >= 1", lambda value: _is_whole(value) and value >= 1)
 TIMES: Final = _allow(
-    'a whole number from 0 on, or "all" (None in Python)',
+    'a whole number >= 0, or "all" (None in Python)',
     lambda value: value is None or (_is_whole(value) and value >= 0),
 )
 SHARE: Final = _allow("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
-SECONDS: Final = _allow("seconds from 0 on", lambda value: _is_number(value) and value >= 0)
-OFFSET: Final = _allow("a number of seconds, below 0 for the past", _is_number)
+SECONDS: Final = _allow("seconds >= 0", lambda value: _is_number(value) and value >= 0)
+OFFSET: Final = _allow("a number of seconds, negative for the past", _is_number)
 STATUS: Final = _allow(
-    "a status of HTTP, from 200 to 599", lambda value: _is_whole(value) and value in range(200, 600)
+    "an HTTP status from 200 to 599", lambda value: _is_whole(value) and value in range(200, 600)
 )
 FLAG: Final = _allow("true or false", lambda value: isinstance(value, bool))
-TEXT: Final = _allow("a text", lambda value: isinstance(value, str | bytes))
-TEXTS: Final = _allow("a table of texts", _is_table)
+TEXT: Final = _allow("a string", lambda value: isinstance(value, str | bytes))
+TEXTS: Final = _allow("a table of strings", _is_table)
 JOB_ID: Final = _allow("the id of a list", lambda value: isinstance(value, str | None))

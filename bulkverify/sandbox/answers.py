@@ -1,7 +1,7 @@
 """The texts of the service: acknowledgements, statuses and refusals.
 
-The contract cuts some texts short with an ellipsis; their ends are a guess. For failed and cancelled
-lists the contract has no refusals; they answer with the message of their status, which is a guess too.
+The contract ends some texts with an ellipsis; the rest is a guess. It has no refusals for failed and
+cancelled lists. Using the message of their status is also a guess.
 """
 
 from collections.abc import Mapping
@@ -56,10 +56,10 @@ class Refusal:
 
 
 class RefusedError(Exception):
-    """A request is refused."""
+    """The service refuses a request."""
 
     def __init__(self, refusal: Refusal) -> None:
-        """Keep the refusal to answer."""
+        """Keep the refusal to answer with."""
         super().__init__(refusal.text)
         self.refusal = refusal
 

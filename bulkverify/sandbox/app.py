@@ -1,4 +1,4 @@
-"""The HTTP application: from a request to the account and back, with the faults in between."""
+"""The HTTP application: it passes requests to the account, and injects faults."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ _Work = Callable[[web.Request], Awaitable[Reply]]
 
 @attrs.define(kw_only=True, eq=False)
 class Front:
-    """Checks the key and the allowance of a request, then asks the account."""
+    """Checks the key and the rate limit of a request, then calls the account."""
 
     account: Account
     allowance: Allowance
@@ -36,7 +36,7 @@ class Front:
     _in_progress: set[asyncio.Task[None]] = attrs.field(factory=set)
 
     def application(self) -> web.Application:
-        """Build the application; the id of a list is in the path or, as documented, a parameter."""
+        """Build the application. The job id is in the path or, as documented, in the query."""
         application = web.Application(client_max_size=0)  # lists have their own limit
         router = application.router
         for path in ("/v1/bulk", "/v1/bulk/{job_id}"):
@@ -61,7 +61,7 @@ class Front:
             self._in_progress.add(request.task)
             try:
                 return await self._respond(endpoint, work, request)
-            except ConnectionError:  # the client has left; not worth a log
+            except ConnectionError:  # the client has disconnected
                 return hang_up(request)
             finally:
                 self._in_progress.discard(request.task)

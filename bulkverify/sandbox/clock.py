@@ -1,4 +1,4 @@
-"""The sandbox's own time: it can run faster than real time, stand still, or be moved by hand."""
+"""The sandbox's clock, which can run fast, stand still, or be advanced by hand."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,10 +8,10 @@ import attrs
 
 @attrs.define(kw_only=True, eq=False)
 class Clock:
-    """Seconds since the sandbox was made.
+    """Seconds since the sandbox was created.
 
-    The clock stands still until `run`. `advance` moves it at any time. `skew` is how many seconds its
-    dates are off; its seconds are not.
+    The clock stands still until `run`. `skew` is how many seconds its dates are off; it does not
+    change the seconds.
     """
 
     speed: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
@@ -22,16 +22,16 @@ class Clock:
     _elapsed: float = attrs.field(default=0.0, init=False)
 
     def run(self, source: Callable[[], float]) -> None:
-        """Follow `source`, which counts seconds; `speed` sandbox seconds pass for each of them."""
+        """Start the clock: `speed` seconds pass for each second of `source`."""
         self._source, self._since = source, source()
 
     def halt(self) -> None:
-        """Stand still."""
+        """Stop the clock."""
         self._elapsed = self.now()
         self._source = None
 
     def now(self) -> float:
-        """Return the seconds passed so far."""
+        """Return the seconds that have passed."""
         if self._source is None or not self.speed:
             return self._elapsed
         return self._elapsed + self.speed * (self._source() - self._since)

@@ -29,11 +29,11 @@ class Reply:
 
     @property
     def job_id(self) -> str:
-        """The list that its JSON is about."""
+        """The job id in its JSON."""
         return str(self.body["job_id"])
 
     def response(self) -> web.Response:
-        """Make a response of its JSON."""
+        """Make a response from its JSON."""
         bad = self.status == web.HTTPBadRequest.status_code
         return web.json_response(
             self.body,
@@ -44,17 +44,17 @@ class Reply:
 
 
 def refuse(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Reply:
-    """Make the reply of a refusal."""
+    """Make the reply for a refusal."""
     return Reply(status=refusal.status, body=refusal.body(), headers=headers or {})
 
 
 def retry_after(seconds: float | None) -> dict[str, str]:
-    """Make the header `Retry-After`, or none."""
+    """Return the `Retry-After` header; no header if `seconds` is `None`."""
     return {} if seconds is None else {"Retry-After": f"{seconds:g}"}
 
 
 async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
-    """Send a reply; large results go chunk by chunk, without a length."""
+    """Send a reply. Large results are streamed, without a length."""
     if reply.results is None:
         return reply.response()
     if reply.results.job.total <= ROWS_PER_CHUNK:
@@ -70,7 +70,7 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
 
 
 async def unsent(reply: Reply) -> tuple[web.StreamResponse, bytes]:
-    """Return a response that is not sent yet, and the bytes that belong to it."""
+    """Return a response that is not sent yet, and its body."""
     if reply.results is None:
         whole = reply.response()
         assert isinstance(whole.body, bytes)  # noqa: S101 - it is JSON
@@ -87,4 +87,4 @@ def hang_up(request: web.Request) -> web.Response:
     """Close the connection."""
     if request.transport is not None:
         request.transport.close()
-    return web.Response()  # which can no longer be sent
+    return web.Response()  # never sent

@@ -1,4 +1,4 @@
-"""Which requests the injected faults hit."""
+"""Decides which requests the injected faults hit."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -10,14 +10,13 @@ from bulkverify.sandbox.ledger import Endpoint
 
 
 def at_random(rates: Mapping[str, float | Mapping[Endpoint, float]]) -> list[Fault]:
-    """Make faults without end that hit requests at random; the sandbox's seed decides which.
+    """Make endless faults that hit requests at random. The sandbox's seed decides which.
 
     Args:
-        rates: for each kind how likely it is, from 0 to 1, for every request that it can hit, or
-            for each endpoint apart.
+        rates: the probability of each kind, from 0 to 1, for all endpoints or by endpoint.
 
     Raises:
-        ValueError: a kind, an endpoint or a rate cannot be right.
+        ValueError: a kind, an endpoint or a rate is invalid.
     """
     return [
         Fault(kind=kind, endpoint=endpoint, rate=share, times=None)
@@ -28,7 +27,7 @@ def at_random(rates: Mapping[str, float | Mapping[Endpoint, float]]) -> list[Fau
 
 @attrs.define(eq=False)
 class _Armed:
-    """An injected fault, and how often it could hit and did."""
+    """An injected fault, how many requests it could hit, and how many it hit."""
 
     fault: Fault
     chance: random.Random
@@ -37,7 +36,7 @@ class _Armed:
     lasts_until: float | None = None
 
     def hit(self, now: float) -> bool:
-        """Tell whether it hits a request that it can hit."""
+        """Decide whether it hits a request that it can hit."""
         fault = self.fault
         if self.lasts_until is not None:
             if now < self.lasts_until:
@@ -57,23 +56,23 @@ class _Armed:
 
 @attrs.define(eq=False)
 class Faults:
-    """The faults that were injected, in order.
+    """The injected faults, in order.
 
-    Each has a random generator of its own, so that what it hits does not depend on the others.
+    Each has its own random generator, so that adding a fault does not change what the others hit.
     """
 
     seed: int
     _injected: list[_Armed] = attrs.field(factory=list, init=False)
 
     def inject(self, fault: Fault) -> None:
-        """Let `fault` happen from now on."""
-        chance = random.Random(f"{self.seed}, {len(self._injected)}")  # noqa: S311 - protects nothing
+        """Add a fault."""
+        chance = random.Random(f"{self.seed}, {len(self._injected)}")  # noqa: S311 - not for security
         self._injected.append(_Armed(fault, chance))
 
     def draw(
         self, endpoint: Endpoint, job_id: str | None, now: float, *, verifying: Callable[[], bool]
     ) -> Fault | None:
-        """Return the first fault that hits this request; `verifying` is asked about its list."""
+        """Return the first fault that hits this request; `verifying` tells about its list."""
         for armed in self._injected:
             fault = armed.fault
             able = fault.fits(endpoint, job_id) and (not TABLE[fault.kind].verifying or verifying())

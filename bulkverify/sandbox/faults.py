@@ -1,8 +1,7 @@
-"""What can go wrong on purpose: a table with a row for each kind of fault.
+"""The kinds of faults, a row each in `TABLE`.
 
-A row of `TABLE` names the function that does it, the endpoints that it can hit, and the fields of `Fault`
-that belong to it. The rows stand in groups: instead of the work, before it, after it. A new fault is a
-name in `FaultKind`, a row and a function.
+A row has the function that causes the fault, the endpoints that it can hit, and the fields of `Fault`
+that it uses. To add a fault, add a member of `FaultKind`, a row and a function.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ _PROXY_PAGE: Final = (
 )
 _HUGE_BYTES: Final = 64 * 1024 * 1024
 _PADDING_BYTES: Final = 256 * 1024
-_GZIP: Final = 31  # zlib's number for it
+_GZIP: Final = 31  # zlib's `wbits` for gzip
 _ROWS_PER_EXTRA: Final = 10
 
 
@@ -39,43 +38,43 @@ class FaultKind(StrEnum):
     """What happens to a request that a fault hits."""
 
     ANSWER = "answer"
-    """The work is not done; the fault's answer comes."""
+    """The service does nothing, and sends the fault's answer."""
     ANSWER_AFTER = "answer_after"
-    """The work is done; the fault's answer comes instead of the true one."""
+    """The service does the work, but sends the fault's answer instead of its own."""
     THROTTLE = "throttle"
-    """The work is not done; the service's own 429 comes, with `Retry-After` where `retry_after` is set."""
+    """The service does nothing, and answers 429, with `Retry-After` if `retry_after` is set."""
     DROP = "drop"
-    """The work is not done; the connection is closed."""
+    """The service does nothing, and closes the connection."""
     DROP_AFTER = "drop_after"
-    """The work is done; the connection is closed without an answer."""
+    """The service does the work, and closes the connection without an answer."""
     HANG = "hang"
-    """Nothing happens for `delay` seconds, or until the sandbox closes if `delay` is 0; then as `DROP`."""
+    """As `DROP`, after `delay` seconds, or when the sandbox closes if `delay` is 0."""
     DELAY = "delay"
-    """The work is done after the delay."""
+    """The service does the work after `delay` seconds."""
     TRICKLE = "trickle"
-    """The answer comes in pieces of `piece_bytes`, with the delay before each."""
+    """The answer comes in pieces of `piece_bytes`, with `delay` seconds before each."""
     TRUNCATE = "truncate"
-    """Half of the download's bytes come; then the connection is closed."""
+    """The connection is closed after half of the download's bytes."""
     TRUNCATE_CLEANLY = "truncate_cleanly"
-    """Half of the download's rows come, in an answer that looks complete."""
+    """The download has only half of its rows, but looks complete."""
     HUGE = "huge"
-    """The answer is true, and `size_bytes` longer than it needs to be."""
+    """The answer is correct, with `size_bytes` of padding."""
     BOMB = "bomb"
-    """As `HUGE`, but compressed: the answer is small until it is unpacked."""
+    """As `HUGE`, but compressed, so that the answer is small until it is unpacked."""
     STALE = "stale"
-    """The status is that of the step before, as a lagging replica gives it."""
+    """The status is the previous one, as from a lagging replica."""
     COUNTERS_JUMP = "counters_jump"
-    """A list that is verifying reports all of its rows as verified."""
+    """A verifying list reports all of its rows as verified."""
     COUNTERS_BACK = "counters_back"
-    """A list that is verifying reports half of its verified rows."""
+    """A verifying list reports half of its verified rows."""
     COUNTERS_OVER = "counters_over"
-    """A list that is verifying reports more verified rows than it has rows."""
+    """A verifying list reports more verified rows than it has rows."""
     COUNTERS_STUCK = "counters_stuck"
-    """A list that is verifying reports what it reported when the first such fault hit it."""
+    """A verifying list keeps reporting the count of the first poll that was hit."""
     ENDLESS = "endless"
-    """The list that is uploaded or started stays verifying until it is cancelled."""
+    """The uploaded or started list stays verifying until it is cancelled."""
     CLOCK_JUMP = "clock_jump"
-    """From now on the dates that the service writes are `jump` seconds off; lists take as long as before."""
+    """From now on the service's dates are `jump` seconds off. Lists take as long as before."""
 
 
 KINDS_IN_WORDS: Final = f"one of {', '.join(FaultKind)}"
@@ -85,13 +84,13 @@ def _kind(value: str) -> FaultKind:
     try:
         return FaultKind(value)
     except ValueError:
-        raise ValueError(f"kind is {value!r}; allowed is {KINDS_IN_WORDS}.") from None
+        raise ValueError(f"kind is {value!r}; it must be {KINDS_IN_WORDS}.") from None
 
 
 def _check_endpoint(fault: "Fault", _: object, value: object) -> None:
     endpoints = TABLE[fault.kind].endpoints
     if value not in (None, *endpoints):
-        raise ValueError(f"endpoint is {value!r}; allowed is one of {', '.join(endpoints)}.")
+        raise ValueError(f"endpoint is {value!r}; it must be one of {', '.join(endpoints)}.")
 
 
 @attrs.frozen(kw_only=True)
@@ -99,27 +98,27 @@ class Fault:
     """A fault to inject.
 
     Raises:
-        ValueError: a field has a value that it cannot have.
+        ValueError: a field has an invalid value.
     """
 
     kind: FaultKind = attrs.field(converter=_kind)
     """What happens to the request."""
     endpoint: Endpoint | None = attrs.field(default=None, validator=_check_endpoint)
-    """The requests that it hits; `None` for all that `kind` can hit."""
+    """The endpoint that it hits; `None` for all that `kind` can hit."""
     job_id: str | None = attrs.field(default=None, validator=allowed.JOB_ID)
-    """It hits only requests about this list."""
+    """The list whose requests it hits; `None` for all requests."""
     skip: int = attrs.field(default=0, validator=allowed.FROM_0)
-    """How many of these requests pass unharmed first."""
+    """How many of these requests to let pass first."""
     every: int = attrs.field(default=1, validator=allowed.FROM_1)
-    """Of the rest, only every n-th is hit: with 5, the fifth, the tenth and so on."""
+    """Hit only every n-th of the rest: with 5, the fifth, the tenth and so on."""
     rate: float = attrs.field(default=1.0, validator=allowed.SHARE)
-    """Of these, the share that is hit at random: with 0.1, about one in ten."""
+    """The share of these to hit at random: with 0.1, about one in ten."""
     times: int | None = attrs.field(default=1, validator=allowed.TIMES)
-    """How often it happens in all; `None` for no end."""
+    """How many times it happens; `None` for no limit."""
     lasting: float = attrs.field(default=0.0, validator=allowed.SECONDS)
-    """Once it happens, it hits all requests for so many seconds of the sandbox's clock. They count as one time."""
+    """Once it happens, it hits all these requests for this many sandbox seconds. They count as one time."""
     delay: float = attrs.field(default=0.0, validator=allowed.SECONDS)
-    """The seconds of the event loop's time before it takes effect."""
+    """Seconds before it takes effect, in the event loop's time."""
     status: int = attrs.field(default=502, validator=allowed.STATUS)
     """The HTTP status of the answer."""
     body: bytes | str = attrs.field(default=_PROXY_PAGE, validator=allowed.TEXT)
@@ -129,25 +128,25 @@ class Fault:
     retry_after: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(allowed.SECONDS)
     )
-    """The seconds in the `Retry-After` of a `THROTTLE`; `None` for no such header."""
+    """The seconds in the `Retry-After` header of a `THROTTLE`; `None` for no header."""
     retry_after_date: bool = attrs.field(default=False, validator=allowed.FLAG)
     """Write `Retry-After` as a date, by the sandbox's clock."""
     size_bytes: int = attrs.field(default=_HUGE_BYTES, validator=allowed.FROM_1)
-    """How many bytes too long the answer is."""
+    """How many bytes of padding the answer has."""
     piece_bytes: int = attrs.field(default=16, validator=allowed.FROM_1)
-    """How many bytes of the answer come at once."""
+    """How many bytes of the answer come in one piece."""
     jump: float = attrs.field(default=3600.0, validator=allowed.OFFSET)
-    """How many seconds the service's dates are off; below 0 for the past."""
+    """How many seconds the service's dates are off; negative for the past."""
 
     def fits(self, endpoint: Endpoint, job_id: str | None) -> bool:
-        """Tell whether it can hit such a request."""
-        meant = TABLE[self.kind].endpoints if self.endpoint is None else (self.endpoint,)
-        return endpoint in meant and self.job_id in {None, job_id}
+        """Return whether it can hit this request."""
+        endpoints = TABLE[self.kind].endpoints if self.endpoint is None else (self.endpoint,)
+        return endpoint in endpoints and self.job_id in {None, job_id}
 
 
 @attrs.frozen(kw_only=True)
 class Exchange:
-    """A request that a fault hits; `work` does what it asks for."""
+    """A request that a fault hits; `work` carries it out."""
 
     request: web.Request
     fault: Fault
@@ -157,7 +156,7 @@ class Exchange:
     work: Callable[[], Awaitable[Reply]]
 
     async def pause(self) -> None:
-        """Let the fault's delay pass."""
+        """Wait for the fault's delay."""
         await asyncio.sleep(self.fault.delay)
 
     async def work_late(self) -> Reply:
@@ -167,14 +166,14 @@ class Exchange:
 
 
 Effect = Callable[[Exchange], Awaitable[web.StreamResponse]]
-"""What a fault does with a request, up to the response."""
+"""Handles a request that a fault hits."""
 
 
-# These say when a fault happens.
+# When a fault happens.
 
 
 def _instead(respond: Callable[[Exchange], web.StreamResponse]) -> Effect:
-    """Respond without the work, after the delay."""
+    """Respond after the delay, without the work."""
 
     async def effect(exchange: Exchange) -> web.StreamResponse:
         await exchange.pause()
@@ -206,20 +205,20 @@ def _altered(alter: Callable[[Exchange, Reply], Reply]) -> Effect:
 
 
 def _counting(count: Callable[[Job, int], int]) -> Effect:
-    """Report as verified what `count` makes of the list and its verified rows."""
+    """Report `count(job, verified)` as the number of verified rows."""
 
     def alter(exchange: Exchange, reply: Reply) -> Reply:
         job, verified = exchange.account.job(reply.job_id), reply.body.get("verified")
         if not isinstance(verified, int):
             return reply  # the list was cancelled during the delay
-        said = count(job, verified)
-        body = {**reply.body, "verified": said, "pending": max(0, job.total - said)}
+        reported = count(job, verified)
+        body = {**reply.body, "verified": reported, "pending": max(0, job.total - reported)}
         return attrs.evolve(reply, body=body)
 
     return _altered(alter)
 
 
-# These say what happens.
+# What happens.
 
 
 def _answer(exchange: Exchange) -> web.Response:
@@ -247,7 +246,7 @@ def _drop(exchange: Exchange) -> web.Response:
 
 async def _hang(exchange: Exchange) -> web.StreamResponse:
     if not exchange.fault.delay:
-        await asyncio.Event().wait()  # until the sandbox closes, and cancels it
+        await asyncio.Event().wait()  # until the sandbox closes and cancels this
     return await _instead(_drop)(exchange)
 
 
@@ -342,13 +341,13 @@ class Row:
     """A kind of fault."""
 
     effect: Effect
-    """What it does with a request."""
+    """The function that causes it."""
     endpoints: tuple[Endpoint, ...] = ENDPOINTS
     """The endpoints that it can hit."""
     fields: tuple[str, ...] = ()
-    """The fields of `Fault` that have no meaning without it."""
+    """The fields of `Fault` that it uses, besides the common ones."""
     verifying: bool = attrs.field(default=False, kw_only=True)
-    """Whether it hits only requests about a list that is verifying."""
+    """Whether it hits only lists that are verifying."""
 
 
 _ANSWER: Final = ("status", "body", "headers")

@@ -1,4 +1,4 @@
-"""Uploads: from the body of a request to a list."""
+"""Reads the list from the body of an upload."""
 
 import json
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ async def receive(request: web.Request) -> Received:
     """Read an upload, which is a file or rows.
 
     Raises:
-        RefusedError: it is neither, or it holds no list.
+        RefusedError: it is neither, or holds no usable list.
     """
     try:
         if request.content_type == "multipart/form-data":
@@ -48,7 +48,7 @@ async def receive(request: web.Request) -> Received:
 
 
 def is_true(value: object) -> bool:
-    """Tell whether a parameter is true, as JSON or as text."""
+    """Return whether a parameter is true, as JSON or as text."""
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 
 
@@ -56,7 +56,7 @@ async def read_json(request: web.Request) -> Mapping[str, object]:
     """Read a JSON object; an empty body is an empty object.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: the body is not a JSON object.
     """
     body = await request.read()
     try:

@@ -1,4 +1,4 @@
-"""A list at the service: its status at a moment is computed from what has happened to it."""
+"""A list at the service. Its status is computed from its history and the time."""
 
 import math
 from collections.abc import Iterator
@@ -18,22 +18,22 @@ class Timings:
     """How long the service takes, in seconds of the sandbox's clock."""
 
     preparing: float = attrs.field(default=2.0, validator=attrs.validators.ge(0))
-    """For how long a list is `preparing`."""
+    """How long a list is `preparing`."""
     preparing_per_address: float = attrs.field(default=20e-6, validator=attrs.validators.ge(0))
-    """How much longer it takes for each row."""
+    """How much longer it is `preparing` for each row."""
     start_delay: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
-    """For how long a started list still shows `ready`."""
+    """How long a started list still shows `ready`."""
     verifying: float = attrs.field(default=10.0, validator=attrs.validators.ge(0))
-    """For how long a list is `verifying`."""
+    """How long a list is `verifying`."""
     verifying_per_address: float = attrs.field(default=0.02, validator=attrs.validators.ge(0))
-    """How much longer it takes for each row."""
+    """How much longer it is `verifying` for each row."""
     finishing: float = attrs.field(default=2.0, validator=attrs.validators.ge(0))
-    """For how long a list shows `verifying` with nothing pending."""
+    """How long a list then shows `verifying` with nothing pending."""
 
 
 @attrs.frozen
 class Step:
-    """A status, and since when the list has it."""
+    """A status, and the time at which it began."""
 
     status: JobStatus
     since: float
@@ -41,10 +41,10 @@ class Step:
 
 @attrs.define(kw_only=True, eq=False)
 class Job:
-    """A list and what has happened to it; moments are seconds of the sandbox's clock.
+    """A list and its history. Times are seconds of the sandbox's clock.
 
-    An `endless` list is never completed. A `doomed` list fails once it has been started. `stuck_at` is
-    the number of verified rows that a fault keeps reporting.
+    An `endless` list never completes. A `will_fail` list fails after its start. `stuck_at` is the
+    number of verified rows that a fault keeps reporting.
     """
 
     job_id: str
@@ -54,39 +54,39 @@ class Job:
     timings: Timings
     automatic: bool = False
     endless: bool = False
-    doomed: bool = False
+    will_fail: bool = False
     stuck_at: int | None = None
     started: float | None = None
     _ending: Step | None = None
 
     @property
     def total(self) -> int:
-        """The number of rows, and of credits for a start."""
+        """The number of rows, which is the price in credits."""
         return self.addresses.total
 
     @property
     def prepared(self) -> float:
-        """The moment at which the list gets ready."""
+        """The time at which the list becomes ready."""
         timings = self.timings
         return self.created + timings.preparing + timings.preparing_per_address * self.total
 
     def status(self, now: float) -> JobStatus:
-        """Return the status at a moment."""
+        """Return the status at the time `now`."""
         return self.history(now)[-1].status
 
     def is_open(self, now: float) -> bool:
-        """Tell whether the list counts as not yet verified."""
+        """Return whether the list counts as not yet verified."""
         return self.status(now) not in TERMINAL
 
     def is_active(self, now: float) -> bool:
-        """Tell whether the list is started, or will start by itself."""
+        """Return whether the list is open, and has been started or starts by itself."""
         return (self.started is not None or self.automatic) and self.is_open(now)
 
     def end(self, status: JobStatus, now: float) -> None:
-        """End the list from outside.
+        """End the list with `status`.
 
         Raises:
-            IllegalTransitionError: it has already ended in another way.
+            IllegalTransitionError: it has already ended with another status.
         """
         known = self.status(now)
         if not can_follow(known, status):
@@ -103,27 +103,27 @@ class Job:
         """Return the steps so far, in order."""
         ending = self._ending
         last = now if ending is None else ending.since
-        steps = [step for step in self._way() if step.since <= last]
+        steps = [step for step in self._steps() if step.since <= last]
         return steps if ending is None else [*steps, ending]
 
     def snapshot(self, now: float) -> JobSnapshot:
-        """Return what the service says about the list."""
+        """Return the service's answer to a poll."""
         return self._describe(self.status(now), now)
 
     def stale_snapshot(self, now: float) -> JobSnapshot:
-        """Return what a replica says that does not know the latest step yet."""
+        """Return the answer of a replica that has missed the latest step."""
         history = self.history(now)
         if len(history) == 1:
             return self.snapshot(now)
         return self._describe(history[-2].status, math.nextafter(history[-1].since, -math.inf))
 
     def verified_at(self, place: int) -> float:
-        """Return when the row at `place` gets its verdict; the list has been started."""
+        """Return the time at which the row at `place` of a started list gets its verdict."""
         begin, end = self._verifying()
         return begin + (end - begin) * (place + 1) / self.total
 
-    def _way(self) -> Iterator[Step]:
-        """Yield every step that is certain by now, past or to come."""
+    def _steps(self) -> Iterator[Step]:
+        """Yield the past steps and the future ones that are already certain."""
         if not self.addresses.usable:
             yield Step(INITIAL, self.created)
             yield Step(JobStatus.FAILED, self.prepared)
@@ -132,7 +132,7 @@ class Job:
         if self.started is not None:
             begin, end = self._verifying()
             moments += [begin, math.inf if self.endless else end + self.timings.finishing]
-            if self.doomed:
+            if self.will_fail:
                 yield from map(Step, MAIN_LINE, moments[:2])
                 yield Step(JobStatus.FAILED, begin)
                 return

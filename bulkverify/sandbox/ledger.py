@@ -1,4 +1,4 @@
-"""The sandbox's books: which requests came, and what was paid."""
+"""The sandbox's ledger: the requests that arrived and the credits that were spent."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 import attrs
 
 Endpoint = Literal["upload", "status", "start", "download", "delete", "verify", "credits"]
-"""The calls of the service; each has its own allowance of requests."""
+"""The endpoints of the service; each has its own rate limit."""
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = get_args(Endpoint)
 
@@ -20,7 +20,7 @@ class Upload:
     job_id: str
     """The id of the list."""
     total: int
-    """Its rows."""
+    """The number of its rows."""
     filename: str | None
     """The name of its file; `None` for rows."""
     title: str | None
@@ -40,7 +40,7 @@ class Injected:
     job_id: str | None
     """The list of that request; `None` if it had none."""
     time: datetime
-    """When that was, by the sandbox's clock."""
+    """When it happened, by the sandbox's clock."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -50,11 +50,11 @@ class JobBooks:
     requests: Counter[str] = attrs.field(factory=Counter)
     """Requests about the list by endpoint, without its upload."""
     throttled: Counter[str] = attrs.field(factory=Counter)
-    """Those that were answered 429, by endpoint."""
+    """Requests that were answered 429, by endpoint."""
     faults: Counter[str] = attrs.field(factory=Counter)
-    """Those that a fault hit, by kind."""
+    """Requests that a fault hit, by kind of fault."""
     starts: int = 0
-    """Accepted starts, also through `auto_verify`."""
+    """Accepted starts, including those by `auto_verify`."""
     downloads: int = 0
     """How often its results were downloaded."""
     credits_spent: int = 0
@@ -62,13 +62,13 @@ class JobBooks:
 
     @property
     def polls(self) -> int:
-        """How often its status was asked for."""
+        """How often its status was polled."""
         return self.requests["status"]
 
 
 @attrs.define(kw_only=True, eq=False)
 class Ledger:
-    """Everything that happened, for a test to assert."""
+    """Everything that happened, for tests to check."""
 
     requests: Counter[str] = attrs.field(factory=Counter)
     """All requests by endpoint, answered or not."""
@@ -77,7 +77,7 @@ class Ledger:
     uploads: list[Upload] = attrs.field(factory=list)
     """The accepted lists, in order."""
     starts: list[str] = attrs.field(factory=list)
-    """The ids of started lists, also through `auto_verify`."""
+    """The ids of started lists, including those by `auto_verify`."""
     downloads: list[str] = attrs.field(factory=list)
     """The ids of downloaded lists."""
     deletes: list[str] = attrs.field(factory=list)
@@ -89,13 +89,13 @@ class Ledger:
     injected: list[Injected] = attrs.field(factory=list)
     """Every fault that took effect, in order."""
     credits_spent: int = 0
-    """What everything cost."""
+    """All credits spent."""
     _jobs: dict[str, JobBooks] = attrs.field(factory=dict, repr=False)
     _paid: Counter[str] = attrs.field(factory=Counter, repr=False)
     _bills: list[Callable[[], Iterable[str]]] = attrs.field(factory=list, repr=False)
 
     def __str__(self) -> str:
-        """Sum it up in a few lines, without any address."""
+        """Summarise the ledger in a few lines, without addresses."""
         lines = [
             f"uploads {len(self.uploads)}, starts {len(self.starts)}, downloads {len(self.downloads)}",
             f"credits spent {self.credits_spent}, addresses paid twice {len(self.paid_twice)}",
@@ -112,7 +112,7 @@ class Ledger:
         return "\n".join(lines)
 
     def job(self, job_id: str) -> JobBooks:
-        """Return what happened to one list; its books are empty if there was no such list."""
+        """Return what happened to one list; the books are empty if it does not exist."""
         return self._jobs.get(job_id) or JobBooks()
 
     def spent_on(self, job_id: str) -> int:
@@ -121,14 +121,14 @@ class Ledger:
 
     @property
     def polls(self) -> int:
-        """How often the status of any list was asked for."""
+        """How often the status of any list was polled."""
         return self.requests["status"]
 
     @property
     def paid(self) -> Counter[str]:
         """How often each address was paid for, by its stripped lower-case form.
 
-        It is counted on access, because the largest lists take about a second.
+        It is counted when read, because the largest lists take about a second.
         """
         while self._bills:
             self._paid.update(self._bills.pop()())

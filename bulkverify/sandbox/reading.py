@@ -20,21 +20,21 @@ _ADDRESS_NAMES: Final = frozenset(
 )
 _VERDICTS: Final = tuple(Verdict)
 _PLACE: Final = {verdict: place for place, verdict in enumerate(_VERDICTS)}
-# The event loop gets a turn after each slice of so many rows. A thread would hold the interpreter lock
-# too, and closing would have to wait for it.
+# Other tasks run after each slice of this many rows. A thread would hold the GIL, and closing would
+# have to wait for it.
 _SLICE: Final = 500
 
 
 class UnusableListError(ValueError):
-    """The upload is no list."""
+    """The upload is not a usable list."""
 
 
 @attrs.frozen(kw_only=True)
 class AddressList:
     """A list that has been read.
 
-    The rows stay text, because half a million rows of Python strings take hundreds of megabytes. The
-    verdicts and the flags take a byte a row.
+    The rows are kept as text, because half a million rows of Python strings take hundreds of
+    megabytes. The verdicts and the flags each take a byte a row.
     """
 
     text: bytes = attrs.field(repr=False)
@@ -48,7 +48,7 @@ class AddressList:
 
     @property
     def usable(self) -> bool:
-        """Whether it holds an address; the service fails a list without any."""
+        """Whether it holds an address. The service fails a list without one."""
         return self.column is not None
 
     def rows(self) -> Iterator[list[str]]:
@@ -65,7 +65,7 @@ class AddressList:
             yield from (normalise(row[column]) for row in self.rows())
 
     def findings(self) -> Iterator[tuple[Verdict, int]]:
-        """Yield the verdict and the flags of each data row, the flags as a number."""
+        """Yield the verdict and the flags of each data row; the flags are one number."""
         for verdict, flags in zip(self.verdicts, self.flags, strict=True):
             yield _VERDICTS[verdict], flags
 
@@ -148,15 +148,15 @@ async def _read(text: bytes, *, has_header: bool | None = None) -> AddressList:
 
 
 def _analyse(flags: bytes) -> Analysis:
-    def bearing(flag: Flag) -> int:
+    def count(flag: Flag) -> int:
         return sum(flags.count(value) for value in range(2 * Flag.TRAP) if value & flag)
 
     return Analysis(
-        common_isp=bearing(Flag.ISP),
-        role_based=bearing(Flag.ROLE),
-        disposable=bearing(Flag.DISPOSABLE),
-        spamtrap=bearing(Flag.TRAP),
-        syntax_error=bearing(Flag.SYNTAX_ERROR),
+        common_isp=count(Flag.ISP),
+        role_based=count(Flag.ROLE),
+        disposable=count(Flag.DISPOSABLE),
+        spamtrap=count(Flag.TRAP),
+        syntax_error=count(Flag.SYNTAX_ERROR),
     )
 
 
@@ -170,7 +170,7 @@ def _rows(text: bytes) -> Iterator[list[str]]:
 
 
 def _slices(rows: Iterable[list[str]]) -> Iterator[list[list[str]]]:
-    # Callers give way between slices; an async generator that did so would have to be closed.
+    # Callers let other tasks run between slices. An async generator would have to be closed.
     iterator = iter(rows)
     while part := list(islice(iterator, _SLICE)):
         yield part

@@ -16,7 +16,7 @@ from bulkverify.sandbox.jobs import Job
 from bulkverify.sandbox.verdicts import Flag
 
 Vendor = Literal["bouncify", "validto"]
-"""The vendors, whose columns have different orders."""
+"""The vendors, which order the columns differently."""
 
 _FLAGS: Final = (
     ("Syntax Error", Flag.SYNTAX_ERROR),
@@ -43,7 +43,7 @@ _CELLS: Final = tuple(
 
 @attrs.frozen(kw_only=True)
 class Results:
-    """The results of a completed list; `at` dates a moment, and a `share` below 1 is a fault."""
+    """The results of a completed list. `at` turns a time into a date; a fault lowers `share`."""
 
     job: Job
     vendor: Vendor
@@ -52,7 +52,7 @@ class Results:
     share: float = 1.0
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the header, then the wanted rows of each thousand; a chunk may be empty."""
+        """Yield the header, then the wanted ones of each thousand rows; a chunk may be empty."""
         job = self.job
         yield _text([[*job.addresses.header, *COLUMNS[self.vendor]]])
         every = enumerate(zip(job.addresses.rows(), job.addresses.findings(), strict=True))

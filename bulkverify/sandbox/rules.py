@@ -12,7 +12,7 @@
     [rates.answer]
     status = 0.1
 
-The fields are those of `Fault`; `[rates]` is what `at_random` takes.
+A `[[fault]]` has the fields of `Fault`. `[rates]` is the argument of `at_random`.
 """
 
 import os
@@ -31,14 +31,14 @@ _COMMON: Final = tuple(field.name for field in attrs.fields(Fault) if field.name
 
 
 class RuleError(ValueError):
-    """A rule for faults cannot be right; the text says which rule, which field and what is allowed."""
+    """A rule is invalid. The message names the rule and the field, and says what is allowed."""
 
 
 def read_faults(path: str | os.PathLike[str]) -> list[Fault]:
-    """Read the faults of a file, in their order.
+    """Read the faults of a file, in order.
 
     Raises:
-        RuleError: it is not TOML, or a rule cannot be right.
+        RuleError: it is not TOML, or a rule is invalid.
         OSError: it cannot be read.
     """
     name = Path(path).name
@@ -53,15 +53,15 @@ def read_faults(path: str | os.PathLike[str]) -> list[Fault]:
 
 
 def make_fault(rule: Mapping[str, Any], name: str = "fault") -> Fault:
-    """Make a fault from plain values, as they stand in a file.
+    """Make a fault from plain values, as in a file.
 
     Raises:
-        RuleError: they cannot be right; the text begins with `name`.
+        RuleError: a value is invalid. The message begins with `name`.
     """
     kind = rule.get("kind")
     if kind not in list(FaultKind):
         said = f"is {kind!r}" if "kind" in rule else "is missing"
-        raise RuleError(f"{name}: kind {said}; allowed is {KINDS_IN_WORDS}.")
+        raise RuleError(f"{name}: kind {said}; it must be {KINDS_IN_WORDS}.")
     fields = (*_COMMON, *TABLE[FaultKind(kind)].fields)
     for field in rule:
         if field not in fields:
@@ -81,12 +81,12 @@ def _read(rules: Mapping[str, Any]) -> Iterator[Fault]:
             raise RuleError(f"there is no table {field!r}; the tables are [[fault]] and [rates].")
     faults = rules.get("fault", [])
     if not isinstance(faults, list) or not all(isinstance(rule, dict) for rule in faults):
-        raise RuleError("fault: each fault begins with a line [[fault]].")
+        raise RuleError("fault: each fault must begin with the line [[fault]].")
     for place, rule in enumerate(faults, 1):
         yield make_fault(rule, f"fault {place}")
     rates = rules.get("rates", {})
     if not isinstance(rates, dict):
-        raise RuleError("rates: this is a table, [rates].")
+        raise RuleError("rates: this must be a table, [rates].")
     for kind, rate in rates.items():
         try:
             yield from at_random({kind: rate})

@@ -1,4 +1,4 @@
-"""The sandbox as users see it: start it, point a client at it, read its books."""
+"""The sandbox: start it, point a client at it, and read its ledger."""
 
 import asyncio
 import random
@@ -57,26 +57,26 @@ class Sandbox:
             host: the address to listen on.
             port: the port to listen on; 0 takes a free one.
             api_key: the only key that is accepted.
-            credits: the credits of the account at first.
-            speed: how many sandbox seconds pass in a real one; with 0, only `advance` moves the clock.
+            credits: the credits of the account at the start.
+            speed: how many sandbox seconds pass in a second; with 0, only `advance` moves the clock.
             requests_per_minute: how many requests each endpoint accepts in any 60 sandbox seconds;
                 `None` for no limit.
-            max_lists: how many lists may be not yet verified.
+            max_lists: how many unverified lists there may be.
             max_verifying: how many lists may be verifying at once.
-            vendor: the vendor, whose order of columns the results have.
-            timings: how long everything takes.
+            vendor: the vendor, which decides the order of the columns in the results.
+            timings: how long each step takes.
             upload_status: the HTTP status of a successful upload, 201 or 200.
             retry_after: the seconds in the `Retry-After` header of a 429; `None` for no header.
-            seed: makes job ids and random faults the same in every run.
-            epoch: the date and time, aware, at which the sandbox's clock begins; by default now.
+            seed: the same seed gives the same job ids and random faults; random by default.
+            epoch: the aware date and time at which the sandbox's clock begins; now by default.
             single_record_fails: a list of one address is accepted and paid, and then fails.
-            faults: what goes wrong; `inject` adds to it.
+            faults: the faults to inject; `inject` adds more.
 
         Raises:
             ValueError: there is no such vendor.
         """
         if vendor not in get_args(Vendor):
-            raise ValueError(f"{vendor!r} is no vendor; they are {', '.join(get_args(Vendor))}")
+            raise ValueError(f"{vendor!r} is not a vendor; use {' or '.join(get_args(Vendor))}")
         clock = Clock(speed=speed) if epoch is None else Clock(speed=speed, epoch=epoch)
         self._seed = random.SystemRandom().getrandbits(32) if seed is None else seed
         self._host = host
@@ -89,7 +89,7 @@ class Sandbox:
             max_lists=max_lists,
             max_verifying=max_verifying,
             single_record_fails=single_record_fails,
-            ids=random.Random(self._seed),  # noqa: S311 - they protect nothing
+            ids=random.Random(self._seed),  # noqa: S311 - not for security
         )
         self._front = Front(
             account=self._account,
@@ -105,14 +105,14 @@ class Sandbox:
             self.inject(fault)
 
     async def start(self) -> Self:
-        """Begin to serve.
+        """Start serving.
 
         Raises:
-            RuntimeError: it is serving already.
+            RuntimeError: it is already serving.
             OSError: the port cannot be used.
         """
         if self._runner is not None:
-            raise RuntimeError("The sandbox is serving already")
+            raise RuntimeError("The sandbox is already serving")
         runner = web.AppRunner(
             self._front.application(), access_log=None, shutdown_timeout=_CLOSING_SECONDS
         )
@@ -137,7 +137,7 @@ class Sandbox:
         await runner.cleanup()
 
     async def __aenter__(self) -> Self:
-        """Begin to serve."""
+        """Start serving."""
         return await self.start()
 
     async def __aexit__(
@@ -146,7 +146,7 @@ class Sandbox:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop."""
+        """Stop serving."""
         await self.close()
 
     @property
@@ -154,7 +154,7 @@ class Sandbox:
         """The base URL, for a client.
 
         Raises:
-            RuntimeError: nothing is being served.
+            RuntimeError: the sandbox is not serving.
         """
         if self._runner is None:
             raise RuntimeError("The sandbox has not been started, or was closed")
@@ -184,7 +184,7 @@ class Sandbox:
 
     @property
     def restricted(self) -> bool:
-        """Whether the account is under review, so that starts and downloads are refused; can be set."""
+        """Whether the account is under review and may not start or download; can be set."""
         return self._account.restricted
 
     @restricted.setter
@@ -194,12 +194,12 @@ class Sandbox:
 
     @property
     def ledger(self) -> Ledger:
-        """The books up to now; read them again for later starts by `auto_verify`."""
+        """Everything that happened so far. Read it again to see later `auto_verify` starts."""
         self._account.settle()
         return self._account.ledger
 
     def advance(self, seconds: float) -> None:
-        """Move the sandbox's clock ahead by so many of its seconds.
+        """Move the sandbox's clock ahead.
 
         Raises:
             ValueError: `seconds` is negative.
@@ -208,23 +208,23 @@ class Sandbox:
         self._account.settle()
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a list, as the staff of the service can.
+        """Cancel a list, as the service's staff can.
 
         Raises:
             KeyError: there is no such list.
-            IllegalTransitionError: it has already ended in another way.
+            IllegalTransitionError: it has already ended with another status.
         """
         self._account.end(job_id, JobStatus.CANCELLED)
 
     def fail(self, job_id: str) -> None:
-        """Let a list fail.
+        """Fail a list.
 
         Raises:
             KeyError: there is no such list.
-            IllegalTransitionError: it has already ended in another way.
+            IllegalTransitionError: it has already ended with another status.
         """
         self._account.end(job_id, JobStatus.FAILED)
 
     def inject(self, fault: Fault) -> None:
-        """Add a fault; the first fault that can hit a request hits it."""
+        """Add a fault. If several can hit a request, the first one does."""
         self._front.faults.inject(fault)

@@ -1,4 +1,4 @@
-"""Verdicts on addresses: always the same, and without a request."""
+"""Verdicts on addresses. The same address always gets the same verdict."""
 
 import re
 from enum import IntFlag
@@ -22,7 +22,7 @@ except ModuleNotFoundError as _missing:
 
 
 class Flag(IntFlag):
-    """What is said about an address beside its verdict."""
+    """The flags of an address, beside its verdict."""
 
     SYNTAX_ERROR = 1
     ISP = 2
@@ -32,12 +32,12 @@ class Flag(IntFlag):
 
 
 DISPOSABLE_DOMAINS: Final = frozenset[str](blocklist)
-"""Domains of throw-away mailboxes."""
+"""Domains of disposable mailboxes."""
 
 FREE_PROVIDERS: Final = frozenset[str](whitelist) - DISPOSABLE_DOMAINS
-"""Domains where a mailbox is free, and lasts."""
+"""Domains of free mailboxes that are not disposable."""
 
-# RFC 2142, and names that vendors of verification add.
+# From RFC 2142 and from vendors of verification.
 _ROLE_NAMES: Final = """
 abuse accounting accounts admin administrator all billing board careers compliance contact
 customercare customerservice dev dns editor everyone feedback finance ftp hello help helpdesk
@@ -47,7 +47,7 @@ privacy purchasing recruiting registrar root sales security service spam staff s
 support sysadmin team tech trouble unsubscribe usenet uucp webmaster www
 """
 ROLES: Final = frozenset(_ROLE_NAMES.split())
-"""Local parts that stand for a task, not for a person."""
+"""Local parts of role accounts."""
 
 _NONE: Final = Flag(0)
 _FORCED: Final = MappingProxyType(
@@ -60,15 +60,15 @@ _FORCED: Final = MappingProxyType(
         "spamtrap": (Verdict.UNDELIVERABLE, Flag.TRAP),
     }
 )
-_LOT: Final = (
+_SHARES: Final = (
     (Verdict.DELIVERABLE,) * 70
     + (Verdict.UNDELIVERABLE,) * 15
     + (Verdict.ACCEPT_ALL,) * 10
     + (Verdict.UNKNOWN,) * 5
 )
 
-# email-validator takes 35 microseconds an address, and a list has up to half a million. It accepts every
-# address of this form that is not too long.
+# email-validator takes 35 microseconds an address, and a list has up to half a million. It accepts
+# every short address of this form.
 _PLAIN: Final = re.compile(
     r"[a-z0-9]+(?:[._+-][a-z0-9]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+([a-z]{2,24})"
 )
@@ -77,14 +77,14 @@ _RESERVED: Final = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOM
 
 
 def normalise(address: str) -> str:
-    """Return the form of an address by which it is judged and paid for."""
+    """Return the form of an address that is judged and paid for."""
     return address.strip().lower()
 
 
 def judge(address: str) -> tuple[Verdict, Flag]:
     """Return the verdict on an address and its flags, which are always the same."""
     normal = normalise(address)
-    if not (_is_plain(normal) or _passes(address.strip())):
+    if not (_is_plain(normal) or _is_valid(address.strip())):
         return Verdict.UNDELIVERABLE, Flag.SYNTAX_ERROR
     local, _, domain = normal.rpartition("@")
     name = local.partition("+")[0]
@@ -94,7 +94,8 @@ def judge(address: str) -> tuple[Verdict, Flag]:
     if name in _FORCED:
         verdict, flag = _FORCED[name]
         return verdict, flags | flag
-    return _LOT[int.from_bytes(blake2b(normal.encode(), digest_size=4).digest()) % len(_LOT)], flags
+    number = int.from_bytes(blake2b(normal.encode(), digest_size=4).digest())
+    return _SHARES[number % len(_SHARES)], flags
 
 
 def _is_plain(normal: str) -> bool:
@@ -102,7 +103,7 @@ def _is_plain(normal: str) -> bool:
     return match is not None and len(normal) <= _PLAIN_LENGTH and match[1] not in _RESERVED
 
 
-def _passes(address: str) -> bool:
+def _is_valid(address: str) -> bool:
     try:
         validate_email(address, check_deliverability=False)
     except EmailNotValidError:

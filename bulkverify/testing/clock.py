@@ -1,8 +1,7 @@
-"""An event loop's time that jumps to the next timer when there is nothing else to do.
+"""A clock for an event loop that jumps to the next timer when the loop is idle.
 
-Sockets are real, and the clock waits for bytes that are on their way. It also waits for the loop's own
-threads; real time passes while one of them works. The clock does not see subprocesses and other
-threads, and jumps while they work.
+Sockets are real, and the clock waits for bytes in flight. It also waits, in real time, for the loop's
+own threads. It does not see subprocesses and other threads, and jumps while they work.
 """
 
 import asyncio
@@ -15,22 +14,22 @@ from typing import Any, Final, cast
 
 from bulkverify.testing.wires import Wires, listening_port
 
-_LOOK_AGAIN: Final = 0.02
-"""How many real seconds to wait for bytes or threads before looking again."""
+_RECHECK_SECONDS: Final = 0.02
+"""How many real seconds to wait for bytes or threads before checking again."""
 
-_PATIENCE: Final = 0.02
+_FOREIGN_SECONDS: Final = 0.02
 """How many real seconds other processes get to answer before the clock jumps."""
 
-LONGEST: Final = 400 * 86400.0
-"""After so many virtual seconds a test is not slow: what it waits for never comes."""
+LONGEST_SECONDS: Final = 400 * 86400.0
+"""After this many virtual seconds a wait is taken for endless."""
 
-# A timer is due so many seconds early. The loop's own value, a nanosecond, is lost in rounding once the
-# time counts months, and timers would never be due.
+# How many seconds early a timer is due. The loop's own value, a nanosecond, is lost in rounding after
+# some virtual months, and timers would never be due.
 _RESOLUTION: Final = 1e-6
 
 
 class StillWaitingError(RuntimeError):
-    """The clock has jumped for more than a year, and a wait still goes on."""
+    """The clock has jumped for more than a year, and a wait has still not ended."""
 
 
 class VirtualClock:
@@ -49,7 +48,7 @@ class VirtualClock:
         """
         if not isinstance(loop, asyncio.SelectorEventLoop):
             raise TypeError(
-                f"The virtual clock needs asyncio's own SelectorEventLoop, and this is a "
+                f"The virtual clock needs asyncio's own SelectorEventLoop, but this is a "
                 f"{type(loop).__module__}.{type(loop).__qualname__}. Use a faster sandbox instead: "
                 "`virtual=False, speed=600`."
             )
@@ -58,9 +57,9 @@ class VirtualClock:
         self._loop = cast("Any", loop)  # for its private attributes
         self._selector: selectors.BaseSelector = self._loop._selector  # noqa: SLF001
         self._wires = Wires()
-        self._under_way = 0  # threads at work, and connections that are being opened
+        self._pending = 0  # working threads, and connections that are being opened
         self._resolution: float = self._loop._clock_resolution  # noqa: SLF001
-        self._longest = LONGEST
+        self._longest = LONGEST_SECONDS
 
     def install(self) -> None:
         """Replace the loop's time."""
@@ -74,16 +73,16 @@ class VirtualClock:
 
         def counted(*args: Any) -> Any:  # noqa: ANN401 - likewise
             future = run_in_executor(*args)
-            self._under_way += 1
-            future.add_done_callback(self._arrived)
+            self._pending += 1
+            future.add_done_callback(self._finished)
             return future
 
         async def connected(*args: Any) -> None:  # noqa: ANN401 - likewise
-            self._under_way += 1
+            self._pending += 1
             try:
                 await connect(*args)
             finally:
-                self._under_way -= 1
+                self._pending -= 1
 
         loop.time = lambda: self.now
         loop._clock_resolution = _RESOLUTION  # noqa: SLF001
@@ -93,7 +92,7 @@ class VirtualClock:
         loop._selector = _JumpingSelector(self._selector, self.select)  # noqa: SLF001
 
     def remove(self) -> None:
-        """Let real time pass again; the loop's time goes on from where it is."""
+        """Restore real time; the loop's time continues from where it is."""
         loop = self._loop
         del loop.run_in_executor, loop.sock_connect, loop._make_socket_transport  # noqa: SLF001
         loop._selector, loop._clock_resolution = self._selector, self._resolution  # noqa: SLF001
@@ -101,17 +100,17 @@ class VirtualClock:
         loop.time = lambda: time.monotonic() + ahead
 
     def select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready; jump ahead if nothing is, and nothing is on its way."""
+        """Return the ready files; if there are none and nothing is in flight, jump ahead."""
         ready = self._selector.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
         if timeout is None:
             return self._selector.select(None)
-        if self._under_way or self._wires.busy(self._reads, self._listens):
-            return self._wait(min(timeout, _LOOK_AGAIN))
+        if self._pending or self._wires.busy(self._reads, self._listens):
+            return self._wait(min(timeout, _RECHECK_SECONDS))
         if self._wires.foreign:
             before = self.now
-            ready = self._wait(min(timeout, _PATIENCE))
+            ready = self._wait(min(timeout, _FOREIGN_SECONDS))
             timeout -= self.now - before
             if ready or timeout <= 0:
                 return ready
@@ -120,8 +119,8 @@ class VirtualClock:
         if self.skipped > self._longest:
             self._longest = math.inf
             raise StillWaitingError(
-                f"The clock has jumped {self.skipped / 86400:.0f} days in all, and a wait still goes on: "
-                "what it waits for never comes. A wait with a `timeout` says what that is."
+                f"The clock has jumped {self.skipped / 86400:.0f} days in all, and a wait has still not "
+                "ended. Give it a `timeout`, so that its error says what it waits for."
             )
         return []
 
@@ -138,8 +137,8 @@ class VirtualClock:
     def _listens(self, port: int) -> bool:
         return any(listening_port(key.fd) == port for key in self._selector.get_map().values())
 
-    def _arrived(self, _: object) -> None:
-        self._under_way -= 1
+    def _finished(self, _: object) -> None:
+        self._pending -= 1
 
 
 class _JumpingSelector:
@@ -159,7 +158,7 @@ class _JumpingSelector:
 
 @contextmanager
 def virtual_clock() -> Iterator[VirtualClock]:
-    """Let the time of the running event loop jump over waits until the block ends.
+    """Make the time of the running event loop jump over waits until the block ends.
 
     The sandbox, the client's waits, `asyncio.sleep` and `asyncio.timeout` use the loop's time;
     `time.time` and `datetime.now` do not. Enter it before you start the sandbox.

@@ -1,7 +1,7 @@
-"""Bytes on their way between two sockets of this process.
+"""Tracks bytes in flight between sockets of this process.
 
-Over loopback the kernel nearly always delivers them before the event loop looks. When it does not, a
-clock that jumps must not take the loop for idle.
+The kernel nearly always delivers loopback bytes before the event loop polls. When it does not, the
+virtual clock must not take the loop for idle.
 """
 
 import socket
@@ -25,9 +25,9 @@ class _End:
         peer: the address of the other end.
         sent: how many bytes it has given to the kernel.
         received: how many bytes it has taken from the kernel.
-        finished: it sends no more; the other end has to learn of it.
-        ended: it has learned that the other end sends no more.
-        gone: it is closed.
+        done: it sends no more.
+        eof: it knows that the other end sends no more.
+        closed: it is closed.
     """
 
     fd: int
@@ -35,9 +35,9 @@ class _End:
     peer: Any
     sent: int = 0
     received: int = 0
-    finished: bool = False
-    ended: bool = False
-    gone: bool = False
+    done: bool = False
+    eof: bool = False
+    closed: bool = False
 
 
 class _WatchedSocket(socket.socket):
@@ -71,12 +71,12 @@ class _WatchedSocket(socket.socket):
     def shutdown(self, how: int) -> None:
         super().shutdown(how)
         if how != socket.SHUT_RD and self in _ENDS:
-            _ENDS[self].finished = True
+            _ENDS[self].done = True
 
     def close(self) -> None:
         if self in _ENDS:
             end = _ENDS[self]
-            end.finished = end.ended = end.gone = True
+            end.done = end.eof = end.closed = True
         super().close()
 
     def _sent(self, count: int) -> int:
@@ -88,12 +88,12 @@ class _WatchedSocket(socket.socket):
         if self in _ENDS:
             end = _ENDS[self]
             end.received += count
-            end.ended = end.ended or not count
+            end.eof = end.eof or not count
         return count
 
     def _failed(self, error: OSError) -> None:
         if not isinstance(error, BlockingIOError | InterruptedError) and self in _ENDS:
-            _ENDS[self].ended = True
+            _ENDS[self].eof = True
 
 
 _ENDS: Final[WeakKeyDictionary[socket.socket, _End]] = WeakKeyDictionary()
@@ -118,7 +118,7 @@ class Wires:
         _ENDS[sock] = self._ends[own, peer] = _End(sock.fileno(), own, peer)
 
     def busy(self, reads: Callable[[int], bool], listens: Callable[[int], bool]) -> bool:
-        """Tell whether bytes are on their way between sockets of this process.
+        """Return whether bytes are in flight between sockets of this process.
 
         Args:
             reads: tells whether the loop reads from a file descriptor.
@@ -126,13 +126,13 @@ class Wires:
         """
         self._forget()
         for end in self._ends.values():
-            if end.gone:
+            if end.closed:
                 continue
-            twin = self._ends.get((end.peer, end.own))
-            if twin is None:
-                if not end.ended and listens(end.peer[1]):
+            other = self._ends.get((end.peer, end.own))
+            if other is None:
+                if not end.eof and listens(end.peer[1]):
                     return True
-            elif not end.ended and (twin.sent > end.received or twin.finished) and reads(end.fd):
+            elif not end.eof and (other.sent > end.received or other.done) and reads(end.fd):
                 return True
         return False
 
@@ -140,14 +140,15 @@ class Wires:
     def foreign(self) -> bool:
         """Whether there are connections to other processes."""
         return any(
-            not end.gone and (end.peer, end.own) not in self._ends for end in self._ends.values()
+            not end.closed and (end.peer, end.own) not in self._ends for end in self._ends.values()
         )
 
     def _forget(self) -> None:
         over = [
             name
             for name, end in self._ends.items()
-            if end.gone and ((twin := self._ends.get((end.peer, end.own))) is None or twin.gone)
+            if end.closed
+            and ((other := self._ends.get((end.peer, end.own))) is None or other.closed)
         ]
         for name in over:
             del self._ends[name]

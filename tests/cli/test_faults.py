@@ -36,5 +36,5 @@ def test_a_wrong_rule_is_a_wrong_use(cli: Cli, tmp_path: Path) -> None:
     rules.write_text('[[fault]]\nkind = "explode"\n')
     outcome = cli("sandbox", "--port", "0", "--faults", str(rules))
     assert outcome.code == 2
-    assert "faults.toml, fault 1: kind is 'explode'; allowed is one of answer" in outcome.err
+    assert "faults.toml, fault 1: kind is 'explode'; it must be one of answer" in outcome.err
     assert cli("sandbox", "--faults", str(tmp_path / "none.toml")).code == 2

@@ -194,12 +194,12 @@ async def test_a_fault_comes_before_the_key_is_looked_at(caller: Caller) -> None
     [
         (
             {"kind": "stale", "endpoint": "download"},
-            "endpoint is 'download'; allowed is one of status",
+            "endpoint is 'download'; it must be one of status",
         ),
-        ({"kind": "truncate", "endpoint": "status"}, "is 'status'; allowed is one of download"),
+        ({"kind": "truncate", "endpoint": "status"}, "is 'status'; it must be one of download"),
         (
             {"kind": "truncate_cleanly", "endpoint": "upload"},
-            "is 'upload'; allowed is one of download",
+            "is 'upload'; it must be one of download",
         ),
         ({"kind": "explode"}, "explode"),
         ({"kind": "drop", "endpoint": "everything"}, "endpoint"),

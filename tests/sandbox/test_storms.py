@@ -109,7 +109,7 @@ async def test_a_sandbox_without_a_seed_draws_one_and_tells_it() -> None:
 
 @pytest.mark.parametrize("rates", [{"explode": 0.1}, {"drop": 1.1}, {"stale": {"start": 0.1}}])
 async def test_rates_that_make_no_sense_are_refused(rates: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"explode|rate|allowed is one of status"):
+    with pytest.raises(ValueError, match=r"explode|rate|it must be one of status"):
         at_random(rates)
 
 

@@ -219,7 +219,7 @@ async def test_every_kind_does_what_it_says_on_every_endpoint_that_it_names(
 )
 def test_every_kind_is_refused_on_every_other_endpoint(kind: FaultKind, endpoint: Endpoint) -> None:
     able = ", ".join(TABLE[kind].endpoints)
-    with pytest.raises(ValueError, match=f"endpoint is '{endpoint}'; allowed is one of {able}."):
+    with pytest.raises(ValueError, match=f"endpoint is '{endpoint}'; it must be one of {able}."):
         Fault(kind=kind, endpoint=endpoint)
     with pytest.raises(RuleError, match=rf"fault \({kind}\): endpoint is '{endpoint}'"):
         make_fault({"kind": kind, "endpoint": endpoint})

@@ -133,7 +133,7 @@ def test_a_test_that_fails_shows_the_books(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(
         [
-            "*the books of the sandbox*",
+            "*ledger of the sandbox*",
             "uploads 1, starts 0, downloads 0",
             "credits spent 0, addresses paid twice 0",
             "requests: upload 1",
@@ -141,7 +141,7 @@ def test_a_test_that_fails_shows_the_books(pytester: pytest.Pytester) -> None:
             "seed: 77",
         ]
     )
-    assert result.stdout.str().count("the books of the sandbox") == 1
+    assert result.stdout.str().count("ledger of the sandbox") == 1
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_a_test_that_fails_shows_the_books(pytester: pytest.Pytester) -> None:
     [
         ("sped=3", "has no sped; it has speed, faults"),
         ("3", "has no 3; it has speed"),
-        ("faults=[{'kind': 'explode'}]", "fault 1: kind is 'explode'; allowed is one of answer,"),
-        ("faults=[{'kind': 'drop', 'times': '3'}]", "fault 1 (drop): times is '3'; allowed is"),
+        ("faults=[{'kind': 'explode'}]", "fault 1: kind is 'explode'; it must be one of answer,"),
+        ("faults=[{'kind': 'drop', 'times': '3'}]", "fault 1 (drop): times is '3'; it must be"),
     ],
 )
 def test_a_marker_that_cannot_be_right_says_so(
@@ -172,7 +172,7 @@ def test_a_marker_that_cannot_be_right_says_so(
 def test_a_test_that_is_no_coroutine_is_refused(pytester: pytest.Pytester) -> None:
     result = run(pytester, "def test_it(bulkverify_client): pass")
     result.assert_outcomes(errors=1)
-    assert "bulkverify_sandbox is for coroutines that pytest-asyncio runs" in result.stdout.str()
+    assert "bulkverify_sandbox needs a test that pytest-asyncio runs" in result.stdout.str()
 
 
 def test_a_suite_that_does_not_use_it_is_left_alone(pytester: pytest.Pytester) -> None:
