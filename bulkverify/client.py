@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncGenerator, Iterable
-from types import TracebackType
 from typing import Final, Self, cast
 
 import aiohttp
@@ -65,7 +64,6 @@ class Client:
         requests_per_minute: int | None = REQUESTS_PER_MINUTE,
         allow_http: bool = False,
     ) -> None:
-        """Keep the settings; nothing is opened or sent yet."""
         secret = read_key(os.environ.get("BULKVERIFY_API_KEY", "") if api_key is None else api_key)
         del api_key  # errors from here on show the locals
         if isinstance(secret, UsageError):
@@ -100,12 +98,7 @@ class Client:
         self._transport.enter_loop()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

@@ -90,7 +90,6 @@ class ConnectionFailedError(TransportError):
     """
 
     def __init__(self, message: str = "", *, sent: bool = True) -> None:
-        """Say what broke, and whether the request may have arrived."""
         super().__init__(message)
         self.sent = sent
 
@@ -102,7 +101,6 @@ class RequestTimeoutError(TransportError, TimeoutError):
     """
 
     def __init__(self, message: str = "", *, sent: bool = True) -> None:
-        """Say what took too long, and whether the request may have arrived."""
         super().__init__(message)
         self.sent = sent
 
@@ -116,7 +114,6 @@ class ProtocolError(TransportError):
     def __init__(
         self, message: str = "", *, path: str | None = None, status: int | None = None
     ) -> None:
-        """Say what does not fit, and where."""
         super().__init__(message)
         self.path = path
         self.status = status
@@ -139,7 +136,6 @@ class IncompleteDownloadError(TransportError):
     def __init__(
         self, message: str = "", *, received: int | None = None, expected: int | None = None
     ) -> None:
-        """Say how much is missing."""
         super().__init__(message)
         self.received = received
         self.expected = expected
@@ -153,7 +149,6 @@ class UploadUncertainError(TransportError):
     """
 
     def __init__(self, message: str = "", *, auto_verify: bool = False) -> None:
-        """Say what was uploaded, and what to check before uploading it again."""
         super().__init__(message)
         self.auto_verify = auto_verify
 
@@ -162,7 +157,6 @@ class StartUncertainError(TransportError):
     """A start was sent, and no answer told whether it arrived. To start `job_id` again is safe."""
 
     def __init__(self, message: str = "", *, job_id: str | None = None) -> None:
-        """Say which job it is."""
         super().__init__(message)
         self.job_id = job_id
 
@@ -183,7 +177,6 @@ class ServiceError(BulkVerifyError):
     """
 
     def __init__(self, message: str = "", *, status: int | None = None, text: str = "") -> None:
-        """Say what was refused."""
         super().__init__(message)
         self.status = status
         self.text = text
@@ -236,7 +229,6 @@ class RateLimitedError(ServiceError):
         text: str = "",
         retry_after: float | None = None,
     ) -> None:
-        """Say how long to pause."""
         super().__init__(message, status=status, text=text)
         self.retry_after = retry_after
 
@@ -252,7 +244,6 @@ class ServerError(ServiceError):
         text: str = "",
         retry_after: float | None = None,
     ) -> None:
-        """Say what the server answered."""
         super().__init__(message, status=status, text=text)
         self.retry_after = retry_after
 
@@ -267,7 +258,6 @@ class LifecycleError(BulkVerifyError):
         job_id: str | None = None,
         snapshot: "JobSnapshot | None" = None,
     ) -> None:
-        """Say which job it is, and what was last seen of it."""
         super().__init__(message)
         self.job_id = job_id
         self.snapshot = snapshot
@@ -301,7 +291,6 @@ class IllegalTransitionError(LifecycleError):
         known: "JobStatus | None" = None,
         seen: "JobStatus | None" = None,
     ) -> None:
-        """Say from where to where."""
         super().__init__(message, job_id=job_id, snapshot=snapshot)
         self.known = known
         self.seen = seen
@@ -322,7 +311,6 @@ class WaitTimeoutError(LifecycleError, TimeoutError):
         polls: int = 0,
         last_error: BulkVerifyError | None = None,
     ) -> None:
-        """Say how far the job was, and how to go on."""
         super().__init__(message, job_id=job_id, snapshot=snapshot)
         self.polls = polls
         self.last_error = last_error

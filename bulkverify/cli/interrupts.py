@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Final, NoReturn, Self, TypeAlias
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
@@ -20,7 +20,6 @@ class Interrupted(KeyboardInterrupt):
     """The process was told to stop, by the signal `signum`."""
 
     def __init__(self, signum: int = signal.SIGINT) -> None:
-        """Keep the signal's number."""
         super().__init__(signum)
         self.signum = signum
 
@@ -33,7 +32,6 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        """Leave the signals as they are until the context is entered."""
         self.reason: BaseException | None = None
         """Why the command has to end, or `None`."""
         self._cancel: Callable[[], object] | None = None
@@ -41,18 +39,11 @@ class Interrupts:
         self._before: dict[int, Handler] = {}
 
     def __enter__(self) -> Self:
-        """Take the signals over."""
         _ACTIVE.append(self)
         self._before = {signum: signal.signal(signum, self._handle) for signum in _SIGNALS}
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Give the signals back."""
+    def __exit__(self, *_: object) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         _ACTIVE.remove(self)

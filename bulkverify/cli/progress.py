@@ -3,7 +3,6 @@
 This module imports rich, so it is imported only where stderr is a terminal.
 """
 
-from types import TracebackType
 from typing import Final, Self
 
 import attrs
@@ -71,7 +70,6 @@ class Numbers(ProgressColumn):
     """
 
     def __init__(self) -> None:
-        """Keep it in one line."""
         super().__init__(Column(no_wrap=True))
 
     def render(self, task: Task) -> Text:
@@ -117,17 +115,10 @@ class Shown:
         )
 
     def __enter__(self) -> Self:
-        """Show the lines."""
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Remove the lines."""
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
 
@@ -135,7 +126,6 @@ class Bar(Shown):
     """One line about one job."""
 
     def __init__(self) -> None:
-        """Prepare the line."""
         super().__init__("{task.description:<11}")
         self._task = self._progress.add_task("", total=None, forecast=self._forecast)
 
@@ -164,7 +154,6 @@ class Bars(Shown):
     """One line for a run, and one for each of its active parts."""
 
     def __init__(self) -> None:
-        """Prepare the lines."""
         super().__init__("{task.description}")
         self._line = self._progress.add_task("", total=None)
         self._length: int | None = None

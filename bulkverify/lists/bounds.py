@@ -22,7 +22,6 @@ class Columns:
     """The names of a list's columns, in the order of their first appearance."""
 
     def __init__(self, title: str, names: Iterable[str] = ()) -> None:
-        """Start with the columns that are known."""
         self._title = title
         self._names: dict[str, None] = {}
         self._characters = 0

@@ -15,13 +15,11 @@ class Distinct:
     """
 
     def __init__(self) -> None:
-        """Start without keys."""
         self._first = array("q")
         self._second = array("q")
         self._table = array("I", bytes(4 * _SMALLEST))  # a number plus 1, or 0 for a free place
 
     def __len__(self) -> int:
-        """How many keys there are."""
         return len(self._first)
 
     def number(self, keys: list[str]) -> list[int]:

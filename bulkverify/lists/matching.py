@@ -53,7 +53,6 @@ class Matching:
     """The addresses of one part; `numbers` holds the number of the address in each row."""
 
     def __init__(self, addresses: Iterable[str]) -> None:
-        """Take the addresses as they were sent."""
         self.numbers: array[int] = array("I")
         self._keys = Distinct()
         self._folds = Distinct()

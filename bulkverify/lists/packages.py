@@ -46,7 +46,6 @@ class Package:
         self._elements_left = max(_FEW_ELEMENTS, _ELEMENTS_A_BYTE * self.size_bytes)
 
     def __contains__(self, name: str) -> bool:
-        """Whether there is a file of this name."""
         return name in self._names
 
     def spend(self, size: int) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from datetime import date, time
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from bulkverify.errors import UsageError
@@ -30,23 +29,15 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Create the file in a folder."""
         self._path = source_path(folder, 1, ".jsonl")
         self._file = create(self._path)
         self._columns = Columns(_TITLE)
         self._count = 0
 
     def __enter__(self) -> Self:
-        """Return the spool itself."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the file."""
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     @property

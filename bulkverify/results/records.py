@@ -41,7 +41,6 @@ class RecordError(csv.Error):
     """A record can't be read, or is too long; `line` is where it begins."""
 
     def __init__(self, message: str = "", *, line: int = 0) -> None:
-        """Say what is wrong with it, and where it is."""
         super().__init__(message)
         self.line = line
 
@@ -55,7 +54,6 @@ class TextRecords:
     """
 
     def __init__(self, delimiter: str = ",") -> None:
-        """Start at the beginning of a file."""
         self._delimiter = delimiter
         self._rest = ""
         self._held: list[str] = []  # what has come since, and was not looked at yet

@@ -66,7 +66,6 @@ class ResultsReader:
     """Takes a results file in pieces of any size and gives its rows; `count` is how many so far."""
 
     def __init__(self, encoding: str = DEFAULT_ENCODING) -> None:
-        """Start at the beginning of a file."""
         self._records = RecordReader(encoding)
         self._rows: RowReader | None = None
         self._held: list[list[str]] = []

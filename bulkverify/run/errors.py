@@ -11,7 +11,6 @@ class JournalError(UsageError):
     """
 
     def __init__(self, message: str = "", *, path: str | None = None) -> None:
-        """Say what does not fit, and how to go on."""
         super().__init__(message)
         self.path = path
 
@@ -30,7 +29,6 @@ class IncompleteRunError(BulkVerifyError):
         report: RunReport | None = None,
         failures: tuple[PartFailure, ...] = (),
     ) -> None:
-        """Say what is missing."""
         super().__init__(message)
         self.report = report
         self.failures = failures

@@ -15,7 +15,6 @@ class Tracker:
     """Tracks how far each part is, and how long each stage has taken."""
 
     def __init__(self, on_progress: Callable[[RunProgress], object] | None) -> None:
-        """Start with nothing known."""
         self._on_progress = on_progress
         self._rows = 0
         self._addresses = 0

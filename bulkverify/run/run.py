@@ -70,7 +70,6 @@ class Run:
         settings: RunSettings,
         tell: Callable[[RunProgress], object] | None,
     ) -> None:
-        """Begin a run; nothing is read or sent yet."""
         self.journal = journal
         self.tracker: Tracker = Tracker(tell)
         self.list: RecordedList = RecordedList(

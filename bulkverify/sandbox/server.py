@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Iterable
 from datetime import datetime
-from types import TracebackType
 from typing import Final, Self, get_args
 
 from aiohttp import web
@@ -140,12 +139,7 @@ class Sandbox:
         """Start serving."""
         return await self.start()
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop serving."""
         await self.close()
 

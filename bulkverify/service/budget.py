@@ -63,7 +63,6 @@ class Budget:
     """
 
     def __init__(self, limit: int | None) -> None:
-        """Start with the whole budget."""
         self._limit = limit
         self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
 

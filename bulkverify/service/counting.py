@@ -45,7 +45,6 @@ class RecordCounter:
     """Takes a CSV file in pieces of any size; `count` is the number of complete records, empty lines left out."""
 
     def __init__(self) -> None:
-        """Start at the beginning of a file."""
         self.count: int = 0
         self._place = _Place.BETWEEN
         self._begun = False
@@ -116,7 +115,6 @@ class RowCounter:
     """Takes a results file in pieces of any size, also as UTF-16 or UTF-32, and counts its rows."""
 
     def __init__(self) -> None:
-        """Start at the beginning of a file."""
         self._records = RecordCounter()
         self._beginning: bytearray | None = bytearray()
         self._decoder: codecs.IncrementalDecoder | None = None

@@ -65,7 +65,6 @@ class KnownJobs:
     """
 
     def __init__(self, transport: Transport) -> None:
-        """Know of no job yet."""
         self._transport = transport
         self.stats: Final[Stats] = transport.stats
         self.enter_loop: Final = transport.enter_loop

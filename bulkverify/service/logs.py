@@ -16,7 +16,6 @@ class SafeLogger(logging.LoggerAdapter[logging.Logger]):
     """
 
     def __init__(self, name: str) -> None:
-        """Log under this name."""
         super().__init__(logging.getLogger(name), {})
 
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:  # noqa: ANN401 - passed on

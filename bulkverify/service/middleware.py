@@ -42,7 +42,6 @@ class KeyOnTheWire:
     """
 
     def __init__(self, secret: Secret, *, repeatable: bool) -> None:
-        """Serve one call, or any number of repeatable ones."""
         self._secret = secret
         self._repeatable = repeatable
         self._lost = False

@@ -23,7 +23,6 @@ class Sessions:
     """The caller's session, or two of our own: one keeps its connections, the other uses each once."""
 
     def __init__(self, given: aiohttp.ClientSession | None) -> None:
-        """Keep the caller's session; our own are opened by the first request that needs one."""
         self.given: Final = given
         self.closed: bool = False
         self._kept: aiohttp.ClientSession | None = None

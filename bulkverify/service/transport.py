@@ -76,7 +76,6 @@ class Transport:
         backoff: wait_base | None,
         requests_per_minute: int | None,
     ) -> None:
-        """Keep the settings; nothing is opened yet."""
         self._secret = secret
         base = URL(base_url)
         self._scheme, self._authority = base.scheme, base.raw_authority
@@ -249,7 +248,6 @@ class Body:
     def __init__(
         self, transport: Transport, response: aiohttp.ClientResponse, beginning: bytes
     ) -> None:
-        """Take an answer whose beginning has been read."""
         self._transport = transport
         self._response = response
         self._beginning = beginning

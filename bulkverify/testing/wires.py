@@ -103,7 +103,6 @@ class Wires:
     """The connections of one event loop."""
 
     def __init__(self) -> None:
-        """Begin without connections."""
         self._ends: dict[tuple[Any, Any], _End] = {}
 
     def watch(self, sock: socket.socket) -> None:

@@ -37,7 +37,6 @@ class Agenda:
     """
 
     def __init__(self) -> None:
-        """Start empty."""
         self._slots: dict[int, _Slot] = {}
         self._order: list[int] = []  # a heap of the keys of `_slots`
         self.count: int = 0
@@ -80,7 +79,6 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
-        """Start empty."""
         self._near: list[tuple[float, int, Waiter]] = []  # a heap
         self._far: dict[int, list[Waiter]] = {}
         self._spans: list[int] = []  # a heap of the keys of `_far`

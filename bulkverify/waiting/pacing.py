@@ -57,7 +57,6 @@ class Progress:
     __slots__ = ("first", "first_at", "previous", "previous_at", "verified", "verified_at")
 
     def __init__(self, at: float, verified: int) -> None:
-        """Begin with the first poll that shows a verified address."""
         self.first_at: float = at
         self.first: int = verified
         self.previous_at: float = at
@@ -163,7 +162,6 @@ class wait_for_progress(wait_base):  # noqa: N801 - tenacity's strategies are wr
         growth: float = 1.0,
         jitter: float = 0.1,
     ) -> None:
-        """Keep the settings."""
         if not 0 < floor <= ceiling < math.inf:
             raise ValueError(
                 f"the floor must be above 0 and at most the ceiling, not {floor} and {ceiling}"

@@ -55,7 +55,6 @@ class Scheduler:
     """
 
     def __init__(self, known: KnownJobs) -> None:
-        """Start with nothing to do, for the event loop that runs."""
         self._known = known
         self._stats = known.stats
         self.streams: dict[str, Stream] = {}

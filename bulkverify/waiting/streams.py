@@ -108,7 +108,6 @@ class Stream:
     )
 
     def __init__(self, job: Job) -> None:
-        """Start without waiters."""
         self.job: Job = job
         self.due: float | None = None
         self.ready: bool = False

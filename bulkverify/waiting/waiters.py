@@ -160,7 +160,6 @@ class Watcher(Waiter):
     __slots__ = ("_changes", "_wakeup")
 
     def __init__(self, *, job: Job, timeout: float | None, policy: wait_base) -> None:
-        """Begin to watch."""
         self._changes: deque[JobSnapshot] = deque()
         self._wakeup = asyncio.Event()
         super().__init__(
