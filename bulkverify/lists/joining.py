@@ -19,6 +19,7 @@ from bulkverify.errors import InvalidListError
 from bulkverify.lists.layout import rows_path
 from bulkverify.lists.matching import MISSING, NEVER
 from bulkverify.lists.splitting import Split
+from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import Table
 from bulkverify.lists.verdicts import EPOCH, FLAGS, Verdicts, moments
 from bulkverify.models import Analysis, Verdict, VerdictCounts
@@ -185,6 +186,7 @@ class _Rows:
         done = 0
         with self._path.open("rb") as file:
             for batch in batches:
+                checkpoint(len(batch))
                 places = self._places(file, len(batch))
                 codes = list(map(code_of, places))
                 times = list(map(time_of, places))

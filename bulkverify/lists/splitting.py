@@ -17,6 +17,7 @@ from bulkverify.limits import FEWEST_PART_ROWS, LARGEST_PART_BYTES, LONGEST_LIST
 from bulkverify.lists.addresses import keys_of
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.layout import create, part_path, rows_path
+from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import Table, digest_of, file_digest
 
 BLANK: Final = 0
@@ -116,6 +117,7 @@ def split(
     parts = _Parts(folder, largest_rows, largest_bytes)
     with create(rows_path(folder)) as file, parts:
         for batch in table.batches(digest):
+            checkpoint(len(batch))
             cells = list(map(str.strip, map(pick, batch)))
             keys = keys_of(cells, judge=judge)
             sent = [key for key in keys if key]

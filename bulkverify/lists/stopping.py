@@ -1,23 +1,30 @@
-"""Tells work on a list that it is not wanted any more."""
+"""Work on a list in a thread: counts the rows, and ends when it is not wanted any more."""
 
 from contextvars import ContextVar
 from threading import Event
 from typing import Final
 
-_STOP: Final[ContextVar[Event | None]] = ContextVar("bulkverify_stop", default=None)
+import attrs
 
 
 class StoppedError(Exception):
     """Ends work whose result is not wanted any more."""
 
 
-def stop_with(event: Event) -> None:
-    """Let `checkpoint` raise in this context once the event is set."""
-    _STOP.set(event)
+@attrs.define(eq=False)
+class RowCount:
+    """Counts the rows that a thread reads, and stops the thread."""
+
+    rows: int = 0
+    stopped: Event = attrs.field(factory=Event)
 
 
-def checkpoint() -> None:
-    """Go on only if the work is still wanted.
+COUNTER: Final[ContextVar[RowCount | None]] = ContextVar("bulkverify_counter", default=None)
+"""The counter of the work that runs in this context."""
+
+
+def checkpoint(rows: int = 0) -> None:
+    """Count rows, and go on only if the work is still wanted.
 
     It is called after each read that may block and before each write. So work that was left behind
     in a blocked read never writes again.
@@ -25,6 +32,8 @@ def checkpoint() -> None:
     Raises:
         StoppedError: the work is not wanted any more.
     """
-    event = _STOP.get()
-    if event is not None and event.is_set():
-        raise StoppedError
+    counter = COUNTER.get()
+    if counter is not None:
+        if counter.stopped.is_set():
+            raise StoppedError
+        counter.rows += rows

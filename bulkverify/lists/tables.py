@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import add
 from pathlib import Path
@@ -87,7 +87,7 @@ def digest_of(table: Table) -> str:
     return digest.hexdigest()
 
 
-def file_pieces(path: Path, digest: Digest | None = None) -> Iterator[bytes]:
+def file_pieces(path: Path, digest: Digest | None = None) -> Generator[bytes]:
     """Read a file in pieces."""
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):

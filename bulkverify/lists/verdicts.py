@@ -2,18 +2,18 @@
 
 import csv
 from array import array
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from bulkverify.lists.layout import part_path
 from bulkverify.lists.matching import NEVER, Match, Matching
 from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Part, Split
-from bulkverify.lists.tables import PIECE_BYTES
+from bulkverify.lists.tables import file_pieces
 from bulkverify.models import Verdict
 from bulkverify.results.rows import Meaning, ResultsReader
 
@@ -22,7 +22,6 @@ FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamt
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-T = TypeVar("T")
 
 _MOST_KNOWN: Final = 8192
 _MILLISECONDS: Final = tuple(f".{rest:03}Z" for rest in range(1000))
@@ -35,9 +34,7 @@ class Verdicts:
     since 1970. What can't be an address is undeliverable, which costs nothing to know.
     """
 
-    def __init__(self, addresses: int, *, on_piece: Callable[[], object] | None = None) -> None:
-        """Start without results; `on_piece` is called after each piece of results that is read."""
-        self._on_piece = on_piece
+    def __init__(self, addresses: int) -> None:
         size = addresses + FIRST_ADDRESS
         self.findings: list[Meaning | None] = [None]
         self.codes: array[int] = array("H", bytes(2)) * size
@@ -86,10 +83,9 @@ class Verdicts:
         """Give the address, the code and the time of each row of a results file."""
         reader = ResultsReader()
         known = self._known.get
-        with results.open("rb") as file:
-            pieces = map(self._passed, iter(lambda: file.read(PIECE_BYTES), b""))
+        with closing(file_pieces(results)) as pieces:
             every = chain.from_iterable(map(reader.answers, pieces))
-            for address, meaning, moment in chain(every, _lazily(reader.last_answers)):
+            for address, meaning, moment in chain(every, reader.last_answers()):
                 # To compare these takes longer than all the rest, and mostly they are the same object.
                 code, same = known(id(meaning), (0, None))
                 if same is not meaning:
@@ -99,11 +95,6 @@ class Verdicts:
                     code,
                     NEVER if moment is None else (moment - EPOCH) // _MILLISECOND,
                 )
-
-    def _passed(self, piece: bytes) -> bytes:
-        if self._on_piece is not None:
-            self._on_piece()
-        return piece
 
     def _code(self, meaning: Meaning) -> int:
         if meaning in self.findings:
@@ -117,20 +108,13 @@ class Verdicts:
         return code
 
 
-def compare(
-    part: Part, listed: Path, results: Path, *, on_piece: Callable[[], object] | None = None
-) -> Match:
+def compare(part: Part, listed: Path, results: Path) -> Match:
     """Return how the results of a part fit the addresses that were sent.
 
     Raises:
         ProtocolError, IncompleteDownloadError: the results can't be read.
     """
-    verdicts = Verdicts(part.addresses, on_piece=on_piece)
-    return verdicts.take_part(FIRST_ADDRESS, listed, results)
-
-
-def _lazily(function: Callable[[], Iterable[T]]) -> Iterator[T]:
-    yield from function()
+    return Verdicts(part.addresses).take_part(FIRST_ADDRESS, listed, results)
 
 
 def _addresses(part: Path) -> Iterator[str]:

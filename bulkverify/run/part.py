@@ -37,7 +37,7 @@ from bulkverify.lists import compare, file_digest
 from bulkverify.models import JobSnapshot
 from bulkverify.run.models import Stage
 from bulkverify.run.record import UNPAID, PartState, PartWork
-from bulkverify.run.threads import RowCount, in_thread
+from bulkverify.run.threads import in_thread
 from bulkverify.service.answers import Endpoint
 from bulkverify.service.logs import SafeLogger
 from bulkverify.service.money import may_be_paid
@@ -239,16 +239,10 @@ class PartRun(PartWork):
             IncompleteDownloadError: some addresses have none.
             ProtocolError: the results can't be read.
         """
-        counter, number = RowCount(), self.part.number
-        work = partial(
-            compare,
-            self.part,
-            self.notes.list_of(number),
-            self.notes.results_of(number),
-            on_piece=partial(counter.passed, []),
-        )
+        number = self.part.number
+        listed, results = self.notes.list_of(number), self.notes.results_of(number)
         async with self.account.comparing:
-            match = await in_thread(work, counter)
+            match = await in_thread(partial(compare, self.part, listed, results))
         # The service may have taken fewer addresses than were sent, and says so in the total.
         total = self.job.snapshot.total if self.job.snapshot else None
         expected = min(match.sent, total or match.sent)

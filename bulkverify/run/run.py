@@ -31,7 +31,7 @@ from bulkverify.run.progress import Tracker
 from bulkverify.run.record import PartState
 from bulkverify.run.resume import RecordedList
 from bulkverify.run.source import ListReader, Splitting
-from bulkverify.run.threads import Counted, RowCount, in_thread
+from bulkverify.run.threads import in_thread
 from bulkverify.run.written import Written
 
 OutputFormat: TypeAlias = Literal["csv", "jsonl"]
@@ -174,10 +174,9 @@ class Run:
         excel_safe: bool,
     ) -> Joined:
         self.tracker.tell(Stage.JOINING)
-        counter = RowCount()
         work = partial(
             join,
-            Counted.of(await self.list.open(), counter),
+            await self.list.open(),
             self.record.split,
             self.journal.folder,
             self.journal.results(),
@@ -186,7 +185,7 @@ class Run:
             only=only,
             excel_safe=excel_safe,
         )
-        return await in_thread(work, counter, partial(_tell_joining, self.tracker))
+        return await in_thread(work, lambda rows: self.tracker.tell(Stage.JOINING, rows_done=rows))
 
     async def rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:
         """Give all rows, with their verdicts as far as there are any."""
@@ -311,7 +310,3 @@ def _unreadable(results: Mapping[int, Path]) -> dict[int, BulkVerifyError]:
         except TransportError as error:
             errors[number] = error
     return errors
-
-
-def _tell_joining(tracker: Tracker, rows: int) -> None:
-    tracker.tell(Stage.JOINING, rows_done=rows)

@@ -38,7 +38,7 @@ from bulkverify.lists import (
 )
 from bulkverify.run.models import Stage
 from bulkverify.run.progress import Tracker
-from bulkverify.run.threads import Counted, RowCount, in_thread
+from bulkverify.run.threads import in_thread
 
 RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[str, object]]
 """A path, several paths as one list, or an iterable of addresses or mappings, async or not."""
@@ -148,16 +148,13 @@ class ListReader:
         self, table: Table, folder: Path, splitting: Splitting, tracker: Tracker
     ) -> Split:
         """Write the parts of the list into the folder."""
-        counter = RowCount()
-        work = partial(split, Counted.of(table, counter), folder, **attrs.asdict(splitting))
+        work = partial(split, table, folder, **attrs.asdict(splitting))
         with _naming(folder):
-            return await in_thread(work, counter, partial(_tell, tracker))
+            return await in_thread(work, lambda rows: tracker.tell(Stage.READING, rows_done=rows))
 
     async def fingerprint(self, table: Table, splitting: Splitting) -> str:
         """Return the fingerprint that `split` would return."""
-        counter = RowCount()
-        work = partial(fingerprint, Counted.of(table, counter), **attrs.asdict(splitting))
-        return await in_thread(work, counter)
+        return await in_thread(partial(fingerprint, table, **attrs.asdict(splitting)))
 
 
 def is_same_file(path: Path, other: Path) -> bool:
@@ -186,10 +183,6 @@ def _naming(folder: Path) -> Iterator[None]:
         if error.filename is not None or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(folder)) from error
-
-
-def _tell(tracker: Tracker, rows: int) -> None:
-    tracker.tell(Stage.READING, rows_done=rows)
 
 
 async def _drained(

@@ -1,19 +1,15 @@
 """Read and write lists in threads, count the rows meanwhile, and stop the threads early."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from threading import Event, Thread
-from typing import Final, ParamSpec, Self, TypeVar
+from threading import Thread
+from typing import Final, ParamSpec, TypeVar
 
-import attrs
-
-from bulkverify.lists import Table
-from bulkverify.lists.stopping import StoppedError, stop_with
-from bulkverify.lists.tables import Digest
+from bulkverify.lists.stopping import COUNTER, RowCount
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,65 +17,6 @@ T = TypeVar("T")
 _TICK_SECONDS: Final = 0.2
 _GRACE_SECONDS: Final = 2.0
 """How long a reading thread has to stop before it is left behind."""
-
-
-@attrs.define(eq=False)
-class RowCount:
-    """Counts the rows that have passed, and stops the thread that reads them."""
-
-    rows: int = 0
-    stopped: Event = attrs.field(factory=Event)
-
-    def passed(self, batch: list[T]) -> list[T]:
-        """Count a batch, and return it."""
-        if self.stopped.is_set():
-            raise StoppedError
-        self.rows += len(batch)
-        return batch
-
-
-@attrs.frozen(kw_only=True)
-class Counted(Table):
-    """A list whose rows are counted while they are read."""
-
-    inner: Table
-    counter: RowCount
-
-    @classmethod
-    def of(cls, table: Table, counter: RowCount) -> Self:
-        """Count the rows of a list."""
-        return cls(
-            title=table.title,
-            names=table.names,
-            column=table.column,
-            delimiter=table.delimiter,
-            newline=table.newline,
-            inner=table,
-            counter=counter,
-        )
-
-    @property
-    def short(self) -> int:
-        """How many rows had fewer cells than the list has columns."""
-        return self.inner.short
-
-    def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
-        """Read the rows in order."""
-        return map(self.counter.passed, self.inner.batches(digest))
-
-    def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
-        """Read the rows as JSON objects."""
-        return map(self.counter.passed, self.inner.objects(digest))
-
-    def pieces(self) -> Iterator[bytes]:
-        """Read all bytes that the rows depend on."""
-        for piece in self.inner.pieces():
-            self.counter.passed([])
-            yield piece
-
-    def described(self) -> str:
-        """Describe how the list is read."""
-        return self.inner.described()
 
 
 class _Threads(Executor):
@@ -109,24 +46,19 @@ _THREADS: Final = _Threads()
 
 
 async def in_thread(
-    work: Callable[[], T],
-    counter: RowCount | None = None,
-    tick: Callable[[int], None] | None = None,
-    *,
-    leave: bool = False,
+    work: Callable[[], T], tick: Callable[[int], None] | None = None, *, leave: bool = False
 ) -> T:
     """Do some work in a thread, and return only when the thread has ended.
 
     Args:
-        work: reads or writes rows.
-        counter: counts the rows; it stops the work when this call is cancelled or `tick` raises.
+        work: reads or writes rows. It stops when this call is cancelled or `tick` raises.
         tick: called now and then with the number of rows so far.
         leave: return even if the thread does not stop in time, because a read may block for ever.
             The thread writes nothing more: `checkpoint` stops it when the read returns.
     """
-    counter = counter or RowCount()
+    counter = RowCount()
     context = copy_context()
-    context.run(stop_with, counter.stopped)
+    context.run(COUNTER.set, counter)
     loop = asyncio.get_running_loop()
     thread = loop.run_in_executor(_THREADS, partial(context.run, work))
     try:

@@ -4,6 +4,7 @@ import csv
 import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterator
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from bulkverify.lists import Match, address_key, compare, joined_rows, part_path, split
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.matching import MISSING, NEVER, Matching
+from bulkverify.lists.stopping import COUNTER, RowCount, StoppedError
 from tests.lists.made import HEADER, RESULT, addresses, opened, write_results
 
 BAD = ["undeliverable", *RESULT[1:]]
@@ -127,20 +129,22 @@ def test_a_part_is_compared_alone(path: Path) -> None:
         path.parent,
         largest_rows=3,
     )
-    pieces = 0
-
-    def count() -> None:
-        nonlocal pieces
-        pieces += 1
-
     rows = [[address, *RESULT] for address in addresses(path.parent, 2)]
     results = write_results(path.with_name("results.csv"), rows)
     fits, fits_not = (
-        compare(part, part_path(path.parent, part.number), results, on_piece=count)
-        for part in done.parts[1::-1]
+        compare(part, part_path(path.parent, part.number), results) for part in done.parts[1::-1]
     )
     assert (fits, fits_not) == (Match(sent=3, matched=3), Match(sent=3, matched=0, foreign=3))
-    assert pieces >= 3
+
+
+def test_a_comparison_ends_when_it_is_not_wanted(path: Path) -> None:
+    done = split(opened(path, "email\na@x.com\nb@x.com\n"), path.parent)
+    results = write_results(path.with_name("results.csv"), [["a@x.com", *RESULT]])
+    counter, context = RowCount(), copy_context()
+    counter.stopped.set()
+    context.run(COUNTER.set, counter)
+    with pytest.raises(StoppedError):
+        context.run(compare, done.parts[0], part_path(path.parent, 1), results)
 
 
 def test_rows_that_were_not_asked_for_take_no_memory() -> None:

@@ -5,15 +5,16 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bulkverify import Client, plan_list, verify_list
-from bulkverify.lists.stopping import StoppedError, checkpoint
+from bulkverify.lists.stopping import COUNTER, StoppedError, checkpoint
 from bulkverify.run import threads
 from bulkverify.run.source import RunSource
-from bulkverify.run.threads import RowCount, in_thread
+from bulkverify.run.threads import in_thread
 
 pytestmark = pytest.mark.asyncio
 
@@ -150,31 +151,37 @@ async def test_what_a_thread_raises_reaches_its_caller(error: BaseException) -> 
 
     expected = RuntimeError if isinstance(error, StopIteration) else type(error)
     with pytest.raises(expected):
-        await in_thread(work, RowCount())
+        await in_thread(work)
 
 
 async def test_a_thread_that_writes_is_waited_for() -> None:
-    counter, ended = RowCount(), threading.Event()
+    ended = threading.Event()
 
     def work() -> None:
-        while not counter.stopped.is_set():
-            time.sleep(0.01)
+        with suppress(StoppedError):
+            while True:
+                checkpoint()
+                time.sleep(0.01)
         time.sleep(0.2)
         ended.set()
         checkpoint()
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await in_thread(work, counter)
+            await in_thread(work)
     assert ended.is_set()
 
 
 async def test_a_checkpoint_stops_only_its_own_thread() -> None:
-    stopped, wanted = RowCount(), RowCount()
-    stopped.stopped.set()
+    def stop() -> None:
+        counter = COUNTER.get()
+        assert counter is not None
+        counter.stopped.set()
+        checkpoint()
+
     with pytest.raises(StoppedError):
-        await in_thread(checkpoint, stopped)
-    await in_thread(checkpoint, wanted)
+        await in_thread(stop)
+    await in_thread(checkpoint)
     checkpoint()
 
 
