@@ -144,7 +144,7 @@ def _require_answer_for(address: str, verdict: AddressVerdict) -> None:
 def _answer_of(verdict: AddressVerdict) -> tuple[str, ...]:
     """Return what the results of a list would say about the address, without the address."""
     flags = (verdict.free_email, verdict.role, verdict.disposable, verdict.spamtrap)
-    verified_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    verified_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     return (verdict.verdict, "", *("Y" if flag else "N" for flag in flags), verified_at)
 
 

@@ -84,6 +84,13 @@ def clear_folder(folder: Path) -> None:
     _unlink(folder / RECORD)
 
 
+def drop_results(folder: Path) -> None:
+    """Delete the results of an earlier list."""
+    for path in _children(folder):
+        if is_results(path.name):
+            _unlink(path)
+
+
 def remove_folder(folder: Path) -> None:
     """Delete our files, the lock last, and the folder if it is then empty."""
     clear_folder(folder)

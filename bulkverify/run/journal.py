@@ -31,6 +31,7 @@ from bulkverify.run.errors import JournalError
 from bulkverify.run.folder import (
     RECORD,
     clear_folder,
+    drop_results,
     lock_folder,
     remove_folder,
     sweep_folder,
@@ -149,6 +150,7 @@ class Journal:
 
     def begin(self, split: Split, base_url: str, splitting: Splitting) -> RunRecord:
         """Write down how the list was split; from now on a later call can go on."""
+        drop_results(self.folder)  # beside the new record they would pass for newer ones
         self.record = RunRecord(
             base_url=base_url,
             splitting=splitting,

@@ -78,12 +78,6 @@ class Output:
         await self._finish(run, written, delete=delete)
         return written.report
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the existing file may be the output of an earlier call."""
-        noted = None if self.restart else Written.noted(self.path)
-        return noted is not None and noted.is_valid and noted.is_at(self.path)
-
     def _is_of(self, record: RunRecord | None) -> bool:
         """Whether the existing file is the output of a run that still goes on."""
         if record is None or record.finished:

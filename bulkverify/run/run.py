@@ -161,8 +161,7 @@ class Run:
             for error in unreadable.values():
                 known_of(self._client).redacted(error)
             self._fail(unreadable)
-        file.seek(0)
-        file.truncate()
+        # All results are read before the first row is written, so the file is still empty.
         return await self._join(file, output_format, only, excel_safe=excel_safe)
 
     async def _join(

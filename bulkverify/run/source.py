@@ -90,7 +90,7 @@ class ListReader:
         source = self.source
         if isinstance(source, str | os.PathLike):
             return (Path(source),)
-        if not isinstance(source, Collection) or isinstance(source, bytes | bytearray | Mapping):
+        if not isinstance(source, Collection):
             return ()
         if not isinstance(next(iter(source), None), os.PathLike):
             return ()

@@ -128,7 +128,7 @@ async def verify_list(
         restart=restart,
         excel_safe=excel_safe,
     )
-    if path.exists() and not (overwrite or folder.exists() or output.is_known):
+    if restart and not overwrite and path.exists():  # before the journal is emptied
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     async with _opened(client, folder, reader, settings, on_progress, restart=restart) as run:
         return await output.write(run, delete=delete)

@@ -259,6 +259,21 @@ def test_a_column_of_the_list_keeps_its_name_and_ours_gives_way(
     assert list(json.loads(text))[-7:] == ours
 
 
+@pytest.mark.parametrize("name", ["\ufeffname", "name\ufeff", "\ufeffemail"])
+def test_a_column_keeps_a_name_with_a_byte_order_mark(path: Path, name: str) -> None:
+    text, _ = joined(opened(path, f"\ufeff{name},email,n\nA,a@x.com,1\n"), path.parent)
+    again = opened(path.with_name("again.csv"), text)
+    assert again.names[:3] == (name, "email", "n")
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl"])
+def test_half_a_character_in_a_name_is_written_as_a_question_mark(path: Path, format_: str) -> None:
+    source = path.with_suffix(".jsonl")
+    table = opened(source, '{"email": "a@x.com", "n\\ud83d": 1}\n')
+    text, _ = joined(table, path.parent, format=format_)
+    assert ("n?" if format_ == "csv" else "n\\ud83d") in text
+
+
 def test_json_lines_have_all_cells_of_a_csv(path: Path) -> None:
     table = opened(path, 'x,email,x,"q""\n"\n1,a@x.com,"ä\u2028",\n')
     text, _ = joined(table, path.parent, format="jsonl")

@@ -230,3 +230,27 @@ def test_one_row_in_upper_case_shows_that_a_service_keeps_the_case(at: int) -> N
     del rows[at]
     codes, _, _ = matching.match(rows)
     assert codes[matching.numbers[0]] == 1
+
+
+class Colliding(str):
+    """Text whose hash is that of all others of its kind."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return 7
+
+    __eq__ = str.__eq__
+
+
+def test_keys_of_the_same_hash_are_kept_apart() -> None:
+    keys: list[str] = [Colliding("a@x.com"), Colliding("b@x.com"), Colliding("a@x.com")]
+    distinct = Distinct()
+    assert distinct.number(keys) == [0, 1, 0]
+    assert distinct.find([*keys, Colliding("c@x.com")]) == [0, 1, 0, -1]
+
+
+def test_the_newest_row_counts_where_no_other_spelling_was_sent(path: Path) -> None:
+    rows = [["anna@x.com", *dated(BAD, 1)], ["anna@x.com", *dated(RESULT, 2)]]
+    assert found(path, ["anna@x.com"], rows) == [D]
+    assert found(path, ["anna@x.com"], rows[::-1]) == [D]

@@ -105,6 +105,14 @@ def test_parts_stay_below_the_number_of_bytes(path: Path) -> None:
     assert all_addresses(done, path.parent) == [f"ä{number:02}@x.com" for number in range(25)]
 
 
+@pytest.mark.parametrize(("bytes_", "parts"), [(69, 2), (70, 1)])
+def test_the_header_counts_as_bytes_of_a_part(path: Path, bytes_: int, parts: int) -> None:
+    content = "email\n" + "".join(f"{n}@x.com\n" for n in range(8))
+    done = split(opened(path, content), path.parent, largest_bytes=bytes_)
+    assert len(content) == 70
+    assert len(done.parts) == parts
+
+
 def test_parts_are_filled_across_batches(path: Path) -> None:
     content = "n,email\n" + "".join(f"{n},user{n // 2}@x.com\n" for n in range(60_000))
     done = split(opened(path, content), path.parent, largest_rows=7_000)
@@ -380,12 +388,6 @@ def test_a_file_of_others_is_not_written_through_a_link(path: Path) -> None:
     part_path(path.parent, 1).hardlink_to(mine)
     split(opened(path, CONTENT), path.parent)
     assert mine.read_text() == "mine"
-
-
-def test_half_a_character_is_sent_as_a_question_mark(path: Path) -> None:
-    table = opened(path, b"email\na+2AA-@x.com\n", encoding="utf-7")
-    split(table, path.parent, judge=False)
-    assert part_path(path.parent, 1).read_bytes() == b"email\na?@x.com\n"
 
 
 def test_the_names_of_files_are_recognised(tmp_path: Path) -> None:

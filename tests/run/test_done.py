@@ -605,3 +605,53 @@ async def test_a_list_in_its_own_place_is_verified_anew_also_while_its_journal_i
     assert (report.credits_spent, report.written) == (2, 1)
     assert left_behind(source) == []
     assert not folder.exists()
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_was_removed_is_not_made_again_from_a_journal_that_was_done_with(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    with dying():
+        await verified(client, source, output)
+    output.unlink()
+    report, _ = await again(sandbox, client, source, output)
+    assert (report.credits_spent, report.credits_spent_before) == (2, 0)
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_results_of_a_journal_that_was_done_with_do_not_stop_the_next_list(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    def stop(seen: RunProgress) -> None:
+        if seen.stage is Stage.STARTING:
+            raise DiedError
+
+    with dying():
+        await verified(client, source, output)
+    source.write_text(numbered(4))
+    with pytest.raises(DiedError):
+        await verified(client, source, output, overwrite=True, on_progress=stop)
+    report = await verified(client, source, output, overwrite=True)
+    assert (report.credits_spent, report.orphans) == (4, 0)
+    assert sandbox.ledger.credits_spent == 6
+    assert verdicts_of(table(output)) == ["verdict", D, U, A, K]
+
+
+@pytest.mark.asyncio
+async def test_a_restart_that_is_refused_forgets_nothing(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    def stop(seen: RunProgress) -> None:
+        if seen.stage is Stage.JOINING:
+            raise DiedError
+
+    with pytest.raises(DiedError):
+        await verified(client, source, output, on_progress=stop)
+    output.write_text("mine")
+    with pytest.raises(FileExistsError):
+        await verified(client, source, output, restart=True)
+    assert output.read_text() == "mine"
+    report = await verified(client, source, output, overwrite=True)
+    assert (report.credits_spent, report.credits_spent_before) == (0, 2)
+    assert sandbox.ledger.credits_spent == 2

@@ -1,5 +1,6 @@
 """The place of a journal: a journal of ours is continued, anything else is left alone."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -300,11 +301,50 @@ def test_a_folder_that_vanishes_again_and_again_is_given_up(
         Journal(folder)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
-def test_a_folder_that_may_not_be_read_is_told(folder: Path) -> None:
-    folder.mkdir(mode=0)
+def forbid(*_: object) -> None:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def test_a_folder_that_may_not_be_read_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir()
+    monkeypatch.setattr(Path, "iterdir", forbid)
     with pytest.raises(PermissionError):
         Journal(folder)
+
+
+def test_a_record_that_may_not_be_read_does_not_show_that_a_folder_is_ours(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precious_with_a_record(folder)
+    monkeypatch.setattr(Path, "read_bytes", forbid)
+    with pytest.raises(JournalError, match=r"something else is in there.* Nothing was touched"):
+        Journal(folder)
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to(path.parent / "record")])
+@pytest.mark.timeout(10)
+def test_a_record_that_is_no_file_is_neither_waited_for_nor_followed(
+    folder: Path, put: Callable[[Path], None]
+) -> None:
+    with Journal(folder) as journal:
+        journal.begin(split_of(1), URL, Splitting())
+    (folder / LOCK).unlink()
+    (folder / "run.json").rename(folder / "record")
+    put(folder / "run.json")
+    with pytest.raises(JournalError, match=r"something else is in there.* Nothing was touched"):
+        Journal(folder)
+
+
+def test_a_file_in_the_place_of_what_is_read_once_stays(folder: Path) -> None:
+    with Journal(folder):
+        (folder / "input").write_text("mine")
+        (folder / "part-0001.csv").touch()
+    with Journal(folder, restart=True) as journal:
+        journal.remove()
+    assert {path.name for path in folder.iterdir()} == {"input"}
+    assert (folder / "input").read_text() == "mine"
 
 
 # No lock

@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+import attrs
 import pytest
 
 from bulkverify import Client, IncompleteRunError, JournalError
@@ -213,3 +214,27 @@ def test_a_folder_that_can_not_be_opened_is_not_flushed(
 def test_a_part_is_unpaid_until_its_start_is_asked_for(state: PartState) -> None:
     before_the_start = {PartState.PENDING, PartState.UPLOADING, PartState.UPLOADED}
     assert (state in UNPAID) == (state in before_the_start)
+
+
+def test_results_that_must_be_fetched_again_are_written_down_so_that_any_process_can_go_on(
+    folder: Path,
+) -> None:
+    split = split_of(3)
+    first, *alone = split.parts
+    split = attrs.evolve(split, parts=(attrs.evolve(first, addresses=2), *alone))
+    with Journal(folder) as journal:
+        journal.begin(split, URL, Splitting())
+        fetched = PartRecord(number=1, state=PartState.DOWNLOADED, credits=2)
+        journal.note(attrs.evolve(fetched, job_id="j1"))
+        journal.note(attrs.evolve(fetched, number=2, answer=("unknown",)))
+        journal.note(attrs.evolve(fetched, number=3, answer=("unknown",)))
+        journal.forget_results([1, 2])
+    with Journal(folder) as journal:
+        assert journal.record is not None
+        # A single address has no list that could be started.
+        assert [part.state for part in journal.record.parts] == [
+            PartState.STARTED,
+            PartState.STARTING,
+            PartState.DOWNLOADED,
+        ]
+        assert [part.credits for part in journal.record.parts] == [2, 2, 2]

@@ -1,17 +1,25 @@
 """A lock ends with its process: a forked child does not keep it."""
 
 import asyncio
+import errno
+import gc
+import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bulkverify import Client, JournalError
+from bulkverify.run import locking
 from bulkverify.run.folder import LOCK
 from bulkverify.run.journal import Journal
+from bulkverify.run.locking import Lock, holder_of
 from bulkverify.run.record import PartRecord, PartState
 from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Sandbox
@@ -77,3 +85,74 @@ def test_a_child_neither_writes_nor_deletes_nor_unlocks_what_its_parent_has_open
         with pytest.raises(JournalError, match="is at work"):
             Journal(folder)
     assert {path.name for path in folder.iterdir()} == {"run.json", LOCK}
+
+
+def open_files(path: Path) -> int:
+    """Return how often this process has a file open."""
+    opened = list(Path("/proc/self/fd").iterdir())
+    return sum(os.path.realpath(descriptor) == str(path) for descriptor in opened)
+
+
+def refuse(number: int) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.ENOLCK])
+def test_a_lock_that_is_refused_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / "lock"
+    monkeypatch.setattr("fcntl.flock", refuse(number))
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        Lock(path)
+    assert open_files(path) == 0
+
+
+def test_a_released_lock_is_forgotten(tmp_path: Path) -> None:
+    lock = Lock.take(tmp_path / "lock")
+    assert lock is not None
+    assert open_files(tmp_path / "lock") == 1
+    lock.release()
+    assert open_files(tmp_path / "lock") == 0
+    kept = weakref.ref(lock)
+    del lock
+    gc.collect()
+    assert kept() is None
+
+
+def test_the_holder_is_named_by_its_own_id_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("the id of an earlier process, which was longer\n")
+    lock = Lock.take(path)
+    assert lock is not None
+    assert holder_of(path) == str(os.getpid())
+    lock.release()
+
+
+def test_a_disk_that_is_too_full_for_the_id_is_locked_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "write", refuse(errno.ENOSPC))
+    lock = Lock.take(tmp_path / "lock")
+    assert lock is not None
+    with pytest.raises(BlockingIOError):
+        Lock(tmp_path / "lock")
+    lock.release()
+
+
+def test_where_there_is_no_flock_a_run_has_a_lock_that_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    spec = importlib.util.spec_from_file_location("locking_elsewhere", locking.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    elsewhere = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(elsewhere)
+    locks = [elsewhere.Lock.take(tmp_path / "lock") for _ in range(2)]
+    assert all(lock.held for lock in locks)
+    for lock in locks:
+        lock.release()

@@ -370,3 +370,29 @@ async def test_what_cannot_be_meant_is_refused(  # noqa: PLR0917 - a row of the 
         await verified(client, many, output, **options)
     assert sandbox.ledger.requests.total() == 0
     assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("called", "count", "first"),
+    [
+        ("list", 4, "list-1-of-2.csv"),
+        ("a.b.csv", 4, "a.b-1-of-2.csv"),
+        (".csv", 4, ".csv-1-of-2.csv"),
+        ("list.csv", 20, "list-01-of-10.csv"),
+        ("list.csv", 2, "list.csv"),
+    ],
+)
+async def test_each_part_is_named_after_the_list_and_its_place_in_it(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    called: str,
+    count: int,
+    first: str,
+) -> None:
+    path = source.with_name(called)
+    path.write_text(numbered(count))
+    await verified(client, path, output, largest_part=2)
+    assert min(str(upload.filename) for upload in sandbox.ledger.uploads) == first

@@ -20,6 +20,7 @@ from bulkverify import (
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
 from .lists import FAST, A, D, K, U, left_behind, numbered, table, verdicts_of, verified
+from .test_done import dying
 
 
 @pytest.fixture(autouse=True)
@@ -192,3 +193,31 @@ async def test_a_plan_of_nothing_is_refused(source: Path, temporary: Path) -> No
     with pytest.raises(InvalidListError, match="is empty"):
         await plan_list(source)
     assert list(temporary.iterdir()) == []
+
+
+# Lists on the service
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("delete", [False, True])
+async def test_lists_are_deleted_after_the_last_row_if_that_was_asked_for(
+    sandbox: Sandbox, client: Client, source: Path, *, delete: bool
+) -> None:
+    source.write_text(numbered(4))
+    async for _ in verify_rows(client, source, wait=FAST, largest_part=2, delete=delete):
+        assert sandbox.ledger.deletes == []
+    assert sorted(sandbox.ledger.deletes) == (sorted(sandbox.ledger.starts) if delete else [])
+    assert len(sandbox.ledger.starts) == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("delete", [False, True])
+async def test_rows_whose_journal_stays_come_again_without_pay_unless_their_lists_are_deleted(
+    sandbox: Sandbox, client: Client, source: Path, tmp_path: Path, *, delete: bool
+) -> None:
+    options: dict[str, Any] = {"journal": tmp_path / "journal", "delete": delete}
+    with dying():
+        await rows_of(client, source, **options)
+    assert len(await rows_of(client, source, **options)) == 3
+    assert sandbox.ledger.credits_spent == (4 if delete else 2)
+    assert not options["journal"].exists()

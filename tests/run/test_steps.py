@@ -1,7 +1,8 @@
 """The steps of a part, each made by another process that got the record as JSON."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -74,17 +75,27 @@ async def made(
         async def check() -> None:
             await account.check_credits(part.addresses, title="list.csv", spent=0)
 
-        run = kind(
-            account=account,
-            notes=notes,
-            tell=lambda *_, **__: None,
-            check=check,
-            title="list.csv",
-            part=part,
-            record=notes.record(part.number),
-        )
+        run = run_of(kind, account, notes, part, check)
         for step in steps:
             await getattr(run, step)()
+
+
+def run_of(
+    kind: type[Any],
+    account: Account,
+    notes: JSONNotes,
+    part: Part,
+    check: Callable[[], Awaitable[None]],
+) -> Any:  # noqa: ANN401 - of this kind
+    return kind(
+        account=account,
+        notes=notes,
+        tell=lambda *_, **__: None,
+        check=check,
+        title="list.csv",
+        part=part,
+        record=notes.record(part.number),
+    )
 
 
 def written(opened: tuple[Table, Split], notes: JSONNotes, output: Path) -> list[str]:
@@ -156,6 +167,35 @@ async def test_a_start_that_the_account_can_not_pay_leaves_the_list_as_it_was(
             await made(sandbox, notes, part, PartRun, "start")
         assert sandbox.ledger.requests["start"] == 0
     assert notes.record(1).state is PartState.UPLOADED
+
+
+@pytest.mark.asyncio
+async def test_no_other_start_spends_the_credits_that_were_counted_just_before(
+    opened: tuple[Table, Split], notes: JSONNotes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    start = Client.start
+
+    async def note(self: Client, job_id: str) -> Any:  # noqa: ANN401 - as it is
+        answer = await start(self, job_id)
+        order.append("started")
+        return answer
+
+    async def check() -> None:
+        order.append("counted")
+
+    monkeypatch.setattr(Client, "start", note)
+    async with (
+        late(7) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        account = Account(client=client, timeout=60, wait=wait_fixed(0.01), outages=Outages(60))
+        runs = [run_of(PartRun, account, notes, part, check) for part in opened[1].parts]
+        for run in runs:
+            await run.upload()
+            await run.see_ready()
+        await asyncio.gather(*(run.start() for run in runs))
+    assert order == ["counted", "started"] * 3
 
 
 @pytest.mark.asyncio
