@@ -1,5 +1,5 @@
-"""The command line: `pip install "bulkverify[cli]"`, then `bulkverify --help`. It is no public API.
+"""The command line: `pip install "bulkverify[cli]"`, then `bulkverify --help`. Not a public API.
 
-`main` is the entry, `app` holds the commands. Their modules import none of the SDK that `--help` does
-not need: they use it as attributes of `bulkverify`, or import it within their functions.
+`main` is the entry point; `app` lists the commands. To keep `--help` fast, their modules use the SDK
+as attributes of `bulkverify`, or import it inside functions.
 """

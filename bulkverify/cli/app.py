@@ -1,7 +1,7 @@
-"""The commands by name, and the page of `--help`.
+"""The commands, and the text of `--help`.
 
-Each command is imported when it is called. Its text for `--help` stands here, and the texts of its
-options in its docstring.
+A command is imported when it is called. Its help text is here; the help for its options is in its
+docstring.
 """
 
 from typing import Final
@@ -34,15 +34,15 @@ _ACCOUNT: Final = Group("The account", sort_key=3)
 _TRYING: Final = Group("Trying it out", sort_key=4)
 
 _VERIFY: Final = """\
-Verify a list of any size, and write it again with a verdict in every row.
+Verify a list of any size, and write a copy with a verdict in every row.
 
 Each distinct address is sent and paid once. The other columns stay on this machine.
 
-The progress is kept in OUT.progress. After a crash or Ctrl-C the same command goes on from there.
+Progress is kept in OUT.progress. After a crash or Ctrl-C, the same command continues from there.
 """
 _UPLOAD: Final = "Upload a list as it is, and print the id of its job. This is free."
 _START: Final = "Start the verification of a list. This spends one credit for each address."
-_WAIT: Final = "Wait until a job has reached a status, and print its status then."
+_WAIT: Final = "Wait until a job reaches a status, and print it."
 _CHECK: Final = "Verify one address, and print the answer. This costs one credit."
 _SANDBOX: Final = "Serve a sandbox of the service until Ctrl-C. It spends no credits."
 
@@ -54,7 +54,7 @@ _COMMANDS: Final = (
     ("wait", "commands:wait", _STEPS, _WAIT),
     ("download", "commands:download", _STEPS, "Download the results of a completed job."),
     ("delete", "commands:delete", _STEPS, "Delete a list and its results from the service."),
-    ("credits", "commands:credits_left", _ACCOUNT, "Print the credits that the account has left."),
+    ("credits", "commands:credits_left", _ACCOUNT, "Print the remaining credits of the account."),
     ("check", "commands:check", _ACCOUNT, _CHECK),
     ("sandbox", "sandbox:sandbox", _TRYING, _SANDBOX),
 )
@@ -62,7 +62,7 @@ _COMMAND_EPILOGUE: Final = "Examples, exit codes and the API key: bulkverify --h
 
 
 def _shown_default(value: object) -> object:
-    """Leave out that a flag is off by default."""
+    """Hide the default of flags that are off."""
     return None if value is False else value
 
 

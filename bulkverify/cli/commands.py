@@ -1,4 +1,4 @@
-"""The commands that make one call each, about a list, an address or the account."""
+"""The commands for a single job, an address or the account."""
 
 from contextlib import aclosing
 from pathlib import Path
@@ -9,7 +9,7 @@ from cyclopts import Parameter
 import bulkverify
 from bulkverify.cli.options import ACCOUNT, Account, Timeout, read_verdicts
 from bulkverify.cli.output import SHOW, Show
-from bulkverify.cli.resume import Standing
+from bulkverify.cli.resume import Recovery
 from bulkverify.cli.text import address_lines, snapshot_line, snapshot_lines
 from bulkverify.files import check_writable
 from bulkverify.lifecycle import JobStatus
@@ -18,7 +18,7 @@ from bulkverify.models import JobSnapshot, Verdict
 
 JobId = Annotated[str, Parameter(metavar="JOB")]
 Output = Annotated[Path, Parameter(alias="-o", metavar="OUT")]
-FromRunner = Annotated[Standing, Parameter(parse=False)]
+FromRunner = Annotated[Recovery, Parameter(parse=False)]
 
 
 async def upload(
@@ -27,7 +27,7 @@ async def upload(
     *,
     account: Account = ACCOUNT,
     show: Show = SHOW,
-    standing: FromRunner,
+    recovery: FromRunner,
 ) -> None:
     """Upload a list as it is, and print the id of its job. This is free.
 
@@ -35,20 +35,18 @@ async def upload(
         source: A CSV file of at most 10 MB.
         account: The account.
         show: What to show.
-        standing: How to go on after an error.
+        recovery: How to go on after an error.
     """
     async with account.open() as client:
-        standing.state = (
-            "If the list has arrived, it is at the service, not started, and has cost nothing."
-        )
+        recovery.state = "If the list has arrived, it is not started and has cost nothing."
         with show.progress() as line:
             line.show("uploading")
             job = await client.upload(source)
     show.data({"job_id": job.id}, job.id)
     show.note(
         f"Uploaded {source}. Go on with:\n"
-        f"  {standing.other('wait', job.id, '--until', 'ready')}\n"
-        f"  {standing.other('start', job.id)}    (spends a credit for each address)"
+        f"  {recovery.other('wait', job.id, '--until', 'ready')}\n"
+        f"  {recovery.other('start', job.id)}    (spends a credit for each address)"
     )
 
 
@@ -60,7 +58,7 @@ async def status(
     timeout: Timeout = DEFAULT_TIMEOUT,
     account: Account = ACCOUNT,
     show: Show = SHOW,
-    standing: FromRunner,
+    recovery: FromRunner,
 ) -> None:
     """Print the status of a job.
 
@@ -70,7 +68,7 @@ async def status(
         timeout: Give up after this time, such as 90, 90s, 15m or 6h.
         account: The account.
         show: What to show.
-        standing: How to go on after an error.
+        recovery: How to go on after an error.
     """
     async with account.open() as client:
         handle = client.job(job)
@@ -79,13 +77,13 @@ async def status(
             show.data(snapshot, snapshot_lines(snapshot))
             return
         snapshot = JobSnapshot(job_id=job, status=JobStatus.PREPARING)
-        _note(standing, snapshot)
+        _note(recovery, snapshot)
         async with aclosing(bulkverify.watch(handle, timeout=timeout)) as snapshots:
             async for snapshot in snapshots:
-                _note(standing, snapshot)
+                _note(recovery, snapshot)
                 show.data(snapshot, snapshot_line(snapshot))
         if snapshot.status is not JobStatus.COMPLETED:
-            await bulkverify.wait_until(handle, timeout=timeout)  # raises how the job ended
+            await bulkverify.wait_until(handle, timeout=timeout)  # raises the job's error
 
 
 async def start(
@@ -94,7 +92,7 @@ async def start(
     *,
     account: Account = ACCOUNT,
     show: Show = SHOW,
-    standing: FromRunner,
+    recovery: FromRunner,
 ) -> None:
     """Start the verification of a list. This spends one credit for each address.
 
@@ -102,12 +100,12 @@ async def start(
         job: The id of the job, which must be ready.
         account: The account.
         show: What to show.
-        standing: How to go on after an error.
+        recovery: How to go on after an error.
     """
     async with account.open() as client:
         acknowledgement = await client.start(job)
     show.acknowledge(
-        acknowledgement, f"Started {job}. Go on with:\n  {standing.other('wait', job)}"
+        acknowledgement, f"Started {job}. Go on with:\n  {recovery.other('wait', job)}"
     )
 
 
@@ -119,9 +117,9 @@ async def wait(
     timeout: Timeout = DEFAULT_TIMEOUT,
     account: Account = ACCOUNT,
     show: Show = SHOW,
-    standing: FromRunner,
+    recovery: FromRunner,
 ) -> None:
-    """Wait until a job has reached a status, and print its status then.
+    """Wait until a job reaches a status, and print it.
 
     Args:
         job: The id of the job.
@@ -129,17 +127,17 @@ async def wait(
         timeout: Give up after this time, such as 90, 90s, 15m or 6h; 0 asks once.
         account: The account.
         show: What to show.
-        standing: How to go on after an error.
+        recovery: How to go on after an error.
     """
     async with account.open() as client:
         with show.progress() as line:
 
             def follow(seen: JobSnapshot) -> None:
                 line.show(seen.status, seen)
-                _note(standing, seen)
+                _note(recovery, seen)
 
             line.show("waiting")
-            _note(standing, JobSnapshot(job_id=job, status=JobStatus.PREPARING))
+            _note(recovery, JobSnapshot(job_id=job, status=JobStatus.PREPARING))
             snapshot = await bulkverify.wait_until(
                 client.job(job), until, timeout=timeout, on_progress=follow
             )
@@ -193,7 +191,7 @@ async def delete(job: JobId, /, *, account: Account = ACCOUNT, show: Show = SHOW
 
 
 async def credits_left(*, account: Account = ACCOUNT, show: Show = SHOW) -> None:
-    """Print how many credits the account has left."""
+    """Print the remaining credits of the account."""
     async with account.open() as client:
         credits_ = await client.credits()
     show.data(credits_, f"{credits_.remaining:,} credits")
@@ -220,10 +218,10 @@ async def check(
     show.data(answer, address_lines(answer))
 
 
-def _note(standing: Standing, seen: JobSnapshot) -> None:
+def _note(recovery: Recovery, seen: JobSnapshot) -> None:
     """Note what to say if the wait ends early."""
-    standing.state = f"Job {seen.job_id} goes on at the service by itself."
-    standing.resume = [standing.again()]
+    recovery.state = f"Job {seen.job_id} continues at the service."
+    recovery.resume = [recovery.again()]
     if seen.status is JobStatus.READY:
-        standing.state = f"Job {seen.job_id} is ready, and goes on when it is started."
-        standing.resume = [standing.other("start", seen.job_id), standing.again()]
+        recovery.state = f"Job {seen.job_id} is ready and has to be started."
+        recovery.resume = [recovery.other("start", seen.job_id), recovery.again()]

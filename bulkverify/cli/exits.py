@@ -1,4 +1,4 @@
-"""The exit codes, and which error has which."""
+"""The exit codes, and the code of each error."""
 
 import signal
 from enum import IntEnum
@@ -23,16 +23,16 @@ class Exit(IntEnum):
         return member
 
     DONE = 0, "done"
-    DEFECT = 1, "a defect of bulkverify: please report it, with what -vv shows"
+    DEFECT = 1, "a bug in bulkverify: please report it with the output of -vv"
     USAGE = 2, "a wrong option, list or file"
     REFUSED = 3, "the service refused: wrong key, too few credits, unknown job, not ready"
     LIFECYCLE = 4, "the job failed, was cancelled or has not been started"
-    TIMEOUT = 5, "the wait timed out; the job goes on"
+    TIMEOUT = 5, "the wait timed out; the job continues"
     NO_ANSWER = 6, "the service gave no usable answer"
-    INCOMPLETE = 7, "parts of the list have no verdicts; the same command goes on"
-    INTERRUPTED = 130, "interrupted by Ctrl-C; the job goes on"
-    BROKEN_PIPE = 141, "the reader of the output went away"
-    TERMINATED = 143, "ended by SIGTERM; the job goes on"
+    INCOMPLETE = 7, "parts of the list have no verdicts; the same command continues"
+    INTERRUPTED = 130, "interrupted by Ctrl-C; the job continues"
+    BROKEN_PIPE = 141, "the output was closed by its reader"
+    TERMINATED = 143, "ended by SIGTERM; the job continues"
 
 
 def exit_of(error: BaseException) -> Exit:
@@ -53,7 +53,7 @@ def exit_of(error: BaseException) -> Exit:
         (CycloptsError, Exit.USAGE),
         (OSError, Exit.USAGE),
     )
-    # The first match counts, because some errors belong to two families.
+    # Some errors belong to two families; the first match counts.
     return next((exit_ for family, exit_ in families if isinstance(error, family)), Exit.DEFECT)
 
 

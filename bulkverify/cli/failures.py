@@ -1,4 +1,4 @@
-"""Errors as the command line shows them: one line and how to go on, or a JSON document."""
+"""How the command line shows errors: as text with a hint, or as a JSON document."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from cyclopts import CycloptsError
 
 from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.output import as_json
-from bulkverify.cli.resume import Standing
+from bulkverify.cli.resume import Recovery
 from bulkverify.errors import (
     BulkVerifyError,
     JobCancelledError,
@@ -24,7 +24,7 @@ from bulkverify.run.models import RunReport
 
 @attrs.frozen(kw_only=True)
 class Failure:
-    """An error as it is shown; `status` is the HTTP status, if the service answered with an error."""
+    """An error to show. `status` is the HTTP status if the service answered with an error."""
 
     type: str
     message: str
@@ -52,11 +52,11 @@ class Failure:
         return "\n".join(lines)
 
 
-def describe(error: BaseException, standing: Standing) -> Failure:
-    """Put an error into the words of the command line."""
-    job_id = getattr(error, "job_id", None) or standing.job_id
+def describe(error: BaseException, recovery: Recovery) -> Failure:
+    """Describe an error for the command line."""
+    job_id = getattr(error, "job_id", None) or recovery.job_id
     status = getattr(error, "status", None)
-    hint, resume = _advise(error, standing, job_id)
+    hint, resume = _advise(error, recovery, job_id)
     return Failure(
         type=type(error).__name__,
         message=_message(error),
@@ -79,7 +79,7 @@ def _message(error: BaseException) -> str:
         case CycloptsError():
             text = str(error)
         case FileExistsError(filename=name) if name:
-            text = f"{name} exists already."
+            text = f"{name} already exists."
         case OSError(strerror=str(reason), filename=name) if name:
             text = f"{name}: {reason}."
         case OSError():
@@ -90,26 +90,26 @@ def _message(error: BaseException) -> str:
 
 
 def _advise(
-    error: BaseException, standing: Standing, job_id: str | None
+    error: BaseException, recovery: Recovery, job_id: str | None
 ) -> tuple[str, Sequence[str]]:
     """Say what to do next: a hint, and commands."""
     hint, resume = "", list[str]()
     shell_hint = error.shell_hint if isinstance(error, BulkVerifyError) else ""
     match error:
         case FileExistsError():
-            hint = "--force replaces it."
+            hint = "Use --force to replace it."
         case JobNotStartedError() if job_id:
-            resume = [standing.other("start", job_id)]
-        case StartUncertainError() if job_id and not standing.resume:
-            hint, resume = "To start it again is safe.", [standing.other("start", job_id)]
-        case NotReadyError() if job_id and not standing.resume:
-            resume = [standing.other("status", job_id)]
+            resume = [recovery.other("start", job_id)]
+        case StartUncertainError() if job_id and not recovery.resume:
+            hint, resume = "Starting it again is safe.", [recovery.other("start", job_id)]
+        case NotReadyError() if job_id and not recovery.resume:
+            resume = [recovery.other("status", job_id)]
         case JobFailedError() | JobCancelledError() | JobNotFoundError() | UsageError():
             pass
         case CycloptsError():
-            hint = "bulkverify --help lists the commands, COMMAND --help its options."
+            hint = "See bulkverify --help, or bulkverify COMMAND --help."
         case BulkVerifyError() | OSError() | KeyboardInterrupt():
-            hint, resume = standing.state, list(standing.resume)
+            hint, resume = recovery.state, list(recovery.resume)
         case _:
-            hint = "This is a defect of bulkverify: please report it, with the output of -vv."
+            hint = "This is a bug in bulkverify: please report it with the output of -vv."
     return " ".join(filter(None, (shell_hint, hint))), resume

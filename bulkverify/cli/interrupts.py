@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends the command in order, the second ends the process at once."""
+"""Ctrl-C and SIGTERM: the first ends the command cleanly, the second ends the process at once."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ _SHOW_CURSOR: Final = b"\r\x1b[K\x1b[?25h"  # a progress bar hides it
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was told to stop, by the signal `signum`."""
+    """The signal `signum` told the process to stop."""
 
     def __init__(self, signum: int = signal.SIGINT) -> None:
         super().__init__(signum)
@@ -25,7 +25,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Ends a command early, on a signal or when its log has lost its reader; a context manager.
+    """A context manager that ends a command on a signal, or when the reader of its log went away.
 
     The first signal cancels the event loop's work. It raises `Interrupted` where no loop runs, and
     in a call that blocks the loop. The second signal ends the process at once.
@@ -56,7 +56,7 @@ class Interrupts:
 
     @contextmanager
     def cancelling(self, cancel: Callable[[], object]) -> Iterator[None]:
-        """Call `cancel` when the command is told to end, instead of raising."""
+        """Call `cancel` instead of raising when the command has to end."""
         self._cancel = cancel
         try:
             yield
@@ -98,13 +98,13 @@ def interrupting_at_once() -> Iterator[None]:
 
 
 def end_command(reason: BaseException) -> None:
-    """End the command from where nothing may be raised, as in a log handler."""
+    """End the command from code that must not raise, such as a log handler."""
     if _ACTIVE:
         _ACTIVE[-1].end(reason)
 
 
 def _leave_at_once(signum: int) -> NoReturn:
-    """End the process without waiting for threads or files; the terminal gets its cursor back."""
+    """End the process without waiting for threads or files, but show the cursor again."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)  # in case the write below blocks
     with suppress(Exception):

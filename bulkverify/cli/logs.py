@@ -22,13 +22,13 @@ class _StderrHandler(logging.Handler):
             write(sys.stderr, self.format(record))
         except (OutputClosedError, Interrupted, SystemExit) as error:  # rich raises the last
             end_command(error)
-        except Exception:  # noqa: BLE001, S110 - such as a full disk; the work goes on without the log
+        except Exception:  # noqa: BLE001, S110 - such as a full disk; the command continues
             pass
 
 
 @contextmanager
 def shown_log(verbose: int) -> Iterator[None]:
-    """Show the log of the package while the block runs: 1 shows it from INFO on, 2 from DEBUG on."""
+    """Show the package's log while the block runs: 1 is INFO, 2 is DEBUG."""
     if not verbose:
         yield
         return

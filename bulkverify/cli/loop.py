@@ -1,6 +1,6 @@
 """The event loop of a command, which a signal cancels.
 
-It stands apart from the signals because `--help` needs no asyncio, which is slow to import.
+It is not in `interrupts` because asyncio is slow to import, and `--help` does not need it.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from bulkverify.cli.interrupts import Interrupted, Interrupts
 def run_until_interrupted(
     coroutine: Coroutine[object, object, object], interrupts: Interrupts
 ) -> None:
-    """Run a coroutine in a new event loop, and cancel it when the command is told to end.
+    """Run a coroutine in a new event loop, and cancel it when the command has to end.
 
     Raises:
         Interrupted: a signal came, and the coroutine has ended.
-        BaseException: the reason that `Interrupts.end` was given, likewise.
+        BaseException: the reason given to `Interrupts.end`, once the coroutine has ended.
     """
     try:
         asyncio.run(_supervise(coroutine, interrupts))
@@ -27,7 +27,7 @@ def run_until_interrupted(
         raise
     finally:
         coroutine.close()  # a signal may have come before it ran
-    # The coroutine has ended. A signal has nothing left to cancel then, but any other reason counts.
+    # The coroutine has ended, so a late signal has nothing to cancel. Other reasons still count.
     if interrupts.reason is not None and not isinstance(interrupts.reason, Interrupted):
         raise interrupts.reason
 
@@ -41,7 +41,7 @@ async def _supervise(coroutine: Coroutine[object, object, object], interrupts: I
 
 
 class _Threads(ThreadPoolExecutor):
-    """The threads of the loop. After a signal a blocked one is left behind, such as a name lookup."""
+    """The loop's threads. After a signal it leaves blocked ones behind, such as a name lookup."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         super().__init__(thread_name_prefix="bulkverify")

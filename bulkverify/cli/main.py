@@ -22,7 +22,7 @@ def main() -> None:
             os.write(sys.stdout.fileno(), f"{__version__}\n".encode())
             return
     try:
-        import rich  # noqa: F401, PLC0415 - a lack of it has to show before a run, not in it
+        import rich  # noqa: F401, PLC0415 - if it is missing, fail before a run, not during one
 
         from bulkverify.cli.runner import run  # noqa: PLC0415 - a missing extra is reported here
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _exit(code: int) -> NoReturn:
-    """End the process, also if a signal has left a thread behind in a blocked call."""
+    """End the process, even if a signal has left a blocked thread behind."""
     if any(thread is not main_thread() and not thread.daemon for thread in enumerate_threads()):
         with suppress(OSError):
             sys.stdout.flush()
@@ -51,10 +51,10 @@ def _exit(code: int) -> NoReturn:
 
 
 def _make_streams_usable() -> None:
-    """Keep a closed stream, or one that can't encode a character, from ending a run that is paid."""
+    """Keep closed streams and characters that can't be encoded from ending a paid run."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
-        if stream is None:  # the process was started with it closed
+        if stream is None:  # it was closed when the process started
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open
         elif mode == "w" and isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

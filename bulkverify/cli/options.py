@@ -24,26 +24,26 @@ _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 @Parameter(name="*", group=_GROUP)
 @attrs.frozen(kw_only=True)
 class Account:
-    """The account, and the service that it is with."""
+    """The account and its service."""
 
     base_url: Annotated[str | None, Parameter(metavar="URL")] = None
-    """The address of the service. Without it: BULKVERIFY_BASE_URL, or else Bouncify."""
+    """The URL of the service. By default BULKVERIFY_BASE_URL, or else Bouncify."""
 
     api_key_file: Annotated[str | None, Parameter(metavar="PATH", allow_leading_hyphen=True)] = None
-    """A file that holds the API key; - is stdin. Without it: BULKVERIFY_API_KEY, or else a prompt."""
+    """A file with the API key; - is stdin. By default BULKVERIFY_API_KEY, or else a prompt."""
 
     allow_http: bool = False
-    """Allow an http:// address of another machine, which gets the key unencrypted."""
+    """Allow an http:// URL of another machine. The key is then sent unencrypted."""
 
     requests_per_minute: Annotated[int, Parameter(metavar="N")] = REQUESTS_PER_MINUTE
-    """The limit of the service for each endpoint; 0 if it has none."""
+    """The service's limit for each endpoint; 0 for no limit."""
 
     def open(self) -> "bulkverify.Client":
         """Make the client, a context manager.
 
         Raises:
             UsageError: there is no key, or an option is wrong.
-            OSError: the file of the key can't be read.
+            OSError: the key file can't be read.
         """
         return bulkverify.Client(
             self._key(),
@@ -79,7 +79,7 @@ def parse_duration(text: str) -> float:
     """Read a time such as 90, 90s, 15m or 6h, in seconds.
 
     Raises:
-        ValueError: the text is something else.
+        ValueError: the text is not a time.
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text.strip().lower(), re.ASCII)
     if match is None:

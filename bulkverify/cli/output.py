@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _GROUP: Final = Group("Output", sort_key=20)
 _PIECE_CHARACTERS: Final = (
-    400  # a pipe with room takes 4096 bytes, and an escaped character is up to 10
+    400  # a writable pipe takes 4096 bytes, and an escaped character has up to 10
 )
 
 
@@ -92,7 +92,7 @@ def as_json(model: object) -> object:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write lines to stdout or stderr. While its pipe is full, a signal ends the wait for its reader.
+    """Write lines to stdout or stderr. If the pipe is full, a signal ends the wait.
 
     Raises:
         OutputClosedError: the reader went away.
@@ -115,7 +115,7 @@ def write(stream: TextIO, text: str) -> None:
 
 
 def has_room(stream: TextIO, *, milliseconds: int | None = None) -> bool:
-    """Wait until a piece of text can be written without blocking, for ever unless there is a limit."""
+    """Wait until a piece of text can be written without blocking; `None` waits for ever."""
     if not hasattr(select, "poll"):  # on Windows
         return True
     poll = select.poll()
@@ -124,7 +124,7 @@ def has_room(stream: TextIO, *, milliseconds: int | None = None) -> bool:
 
 
 def give_up(*streams: TextIO) -> None:
-    """Point streams to the null device, so that the rest of their buffers can neither fail nor block."""
+    """Redirect streams to the null device, so that flushing them can neither fail nor block."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in streams:
         os.dup2(nowhere, stream.fileno())

@@ -1,6 +1,6 @@
-"""Progress on a terminal: a line for one job, or a bar for a run and one for each of its active parts.
+"""Progress on a terminal: one line for a job; for a run, one line and one for each active part.
 
-This module imports rich, so it is imported only where stderr is a terminal.
+This module imports rich, so it is imported only if stderr is a terminal.
 """
 
 from typing import Final, Self
@@ -22,9 +22,9 @@ _OVER: Final = frozenset({Stage.FETCHED, Stage.FAILED})
 
 @attrs.define
 class Forecast:
-    """How fast the work goes, and when it should be done, from the counts seen so far.
+    """The rate and the remaining time, estimated from the counts so far.
 
-    Times are seconds, all of the same clock.
+    Times are seconds of one clock.
     """
 
     _first: tuple[float, int] | None = None
@@ -39,14 +39,14 @@ class Forecast:
 
     @property
     def rate(self) -> float | None:
-        """How many a second, or `None` before two counts differ."""
+        """The rate per second, or `None` before two counts differ."""
         if self._first is None or self._last is None:
             return None
         seconds, count = self._last[0] - self._first[0], self._last[1] - self._first[1]
         return count / seconds if seconds > 0 and count > 0 else None
 
     def left(self, now: float, total: int) -> float | None:
-        """How many seconds are left until `total`; this counts down between two counts."""
+        """Return the seconds left until `total`, which also fall between two counts."""
         rate = self.rate
         if rate is None or self._last is None:
             return None
@@ -95,7 +95,7 @@ class Numbers(ProgressColumn):
         )
 
 
-class Shown:
+class ProgressLines:
     """Lines of progress on stderr while the context is open."""
 
     def __init__(self, words: str) -> None:
@@ -122,7 +122,7 @@ class Shown:
         self._progress.stop()
 
 
-class Bar(Shown):
+class Bar(ProgressLines):
     """One line about one job."""
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class Bar(Shown):
         )
 
 
-class Bars(Shown):
+class Bars(ProgressLines):
     """One line for a run, and one for each of its active parts."""
 
     def __init__(self) -> None:
@@ -166,11 +166,11 @@ class Bars(Shown):
             self._show_part(seen.part, len(seen.parts))
         words, total, completed = _whole(seen)
         of_rows = seen.part is None
-        if of_rows is not self._of_rows:  # before the parts rows are counted, then addresses
+        if of_rows is not self._of_rows:  # rows are counted until there are parts, then addresses
             self._of_rows = of_rows
             self._forecast = Forecast()
         if total is None and self._length is not None:
-            # rich can't take the length of a bar away.
+            # rich can't remove the length of a bar.
             self._progress.remove_task(self._line)
             self._line = self._progress.add_task("", total=None)
         elif total is not None:
@@ -199,7 +199,7 @@ class Bars(Shown):
 
 
 def _whole(seen: RunProgress) -> tuple[str, int | None, int]:
-    """Return the words of the line for the run, its length if it has one, and how much is done."""
+    """Return the text of the line for a run, its total if known, and how much is done."""
     stage = seen.stage.capitalize()
     if seen.stage is Stage.READING:
         return (f"Read {seen.rows_done:,}" if seen.rows_done else stage), None, 0

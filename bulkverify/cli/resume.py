@@ -1,4 +1,4 @@
-"""How to go on after a command that ended early."""
+"""How to go on after a command ended early."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +11,15 @@ _ACCOUNT_OPTIONS: Final = {"--base-url": True, "--api-key-file": True, "--allow-
 
 
 @attrs.define(kw_only=True)
-class Standing:
-    """How far a command is. The command updates it, and the runner reads it after an error.
+class Recovery:
+    """How to go on after an error. The command updates it, and the runner reads it.
 
     Attributes:
         tokens: the arguments of the command.
         job_id: its job, once there is one.
         state: sentences about the state of the job or the run.
         resume: commands that go on, ready for a shell.
-        endless: whether the command runs until Ctrl-C, which then ends it well.
+        endless: whether the command is meant to run until Ctrl-C.
     """
 
     tokens: Sequence[str] = ()
@@ -29,19 +29,19 @@ class Standing:
     endless: bool = False
 
     def again(self, *, without: str | None = None) -> str:
-        """Write the same command again, without one of its flags if it has it."""
+        """Return the same command, without the flag `without`."""
         dropped = set(_places(self.tokens, {without: False} if without else {}))
         tokens = [token for place, token in enumerate(self.tokens) if place not in dropped]
         return shlex.join(["bulkverify", *tokens])
 
     def other(self, *words: str) -> str:
-        """Write another command for the same account."""
+        """Return another command for the same account."""
         account = (self.tokens[place] for place in _places(self.tokens, _ACCOUNT_OPTIONS))
         return shlex.join(["bulkverify", *words, *account])
 
 
 def _places(tokens: Sequence[str], options: Mapping[str, bool]) -> Iterator[int]:
-    """Give the places of these options, and of the values that follow them."""
+    """Yield the positions of these options and of their values."""
     for place, token in enumerate(tokens):
         if token == "--":  # noqa: S105 - it ends the options
             return

@@ -1,6 +1,6 @@
-"""From arguments to an exit code: parse, run, and report an error.
+"""Parses the arguments, runs the command, and reports its error.
 
-Some imports wait until a command or an error needs them, so that `--help` is quick.
+Some modules are imported only when a command or an error needs them, to keep `--help` fast.
 """
 
 import json
@@ -14,14 +14,14 @@ from bulkverify.cli.app import app
 from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.interrupts import Interrupted, Interrupts
 from bulkverify.cli.output import OutputClosedError, Show, give_up, has_room, write
-from bulkverify.cli.resume import Standing
+from bulkverify.cli.resume import Recovery
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run one command, and return its exit code. It raises nothing."""
-    # A guess, which tells how to report an error in the options themselves.
+    """Run one command, and return its exit code. It never raises."""
+    # A guess, used to report an error in the options themselves.
     show = Show(json="--json" in tokens, quiet="--quiet" in tokens or "-q" in tokens)
-    standing = Standing(tokens=tokens)
+    recovery = Recovery(tokens=tokens)
     with Interrupts() as interrupts:
         try:
             _refuse_key(tokens)
@@ -29,8 +29,8 @@ def run(tokens: Sequence[str]) -> int:
                 tokens, exit_on_error=False, print_error=False, help_on_error=False
             )
             show = bound.arguments.get("show", show)
-            standing.job_id = bound.arguments.get("job")
-            given = {"standing": standing} if "standing" in injected else {}
+            recovery.job_id = bound.arguments.get("job")
+            given = {"recovery": recovery} if "recovery" in injected else {}
             if iscoroutinefunction(function):
                 from bulkverify.cli.logs import shown_log  # noqa: PLC0415 - not for --help
                 from bulkverify.cli.loop import run_until_interrupted  # noqa: PLC0415 - asyncio
@@ -46,22 +46,22 @@ def run(tokens: Sequence[str]) -> int:
             give_up(sys.stdout, sys.stderr)
             return Exit.BROKEN_PIPE
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - all errors end here
-            if standing.endless and exit_of(error) is Exit.INTERRUPTED:
+            if recovery.endless and exit_of(error) is Exit.INTERRUPTED:
                 return Exit.DONE
-            return _tell(error, standing, show)
+            return _report(error, recovery, show)
     return Exit.DONE
 
 
-def _tell(error: BaseException, standing: Standing, show: Show) -> int:
+def _report(error: BaseException, recovery: Recovery, show: Show) -> int:
     """Report an error, if it can be written, and return the exit code."""
     import traceback  # noqa: PLC0415 - for errors only
 
     from bulkverify.cli.failures import describe  # noqa: PLC0415 - likewise
 
-    failure = describe(error, standing)
+    failure = describe(error, recovery)
     stream = sys.stdout if show.json else sys.stderr
     if isinstance(error, KeyboardInterrupt) and not has_room(stream, milliseconds=1000):
-        give_up(stream)  # a full pipe must not delay the end
+        give_up(stream)  # a full pipe must not delay the exit
         return failure.exit
     with suppress(OutputClosedError, OSError, Interrupted):
         if show.verbose > 1:
@@ -72,7 +72,7 @@ def _tell(error: BaseException, standing: Standing, show: Show) -> int:
 
 
 def _refuse_key(tokens: Sequence[str]) -> None:
-    """Refuse a key among the arguments without repeating it. The key of the sandbox is no secret."""
+    """Refuse a key among the arguments, without repeating it. The sandbox's key is not secret."""
     if tokens[:1] == ["sandbox"]:
         return
     if any(token.partition("=")[0] in {"--api-key", "--apikey"} for token in tokens):

@@ -26,21 +26,21 @@ async def sandbox(
     faults: Annotated[Path | None, Parameter(metavar="PATH")] = None,
     seed: Annotated[int | None, Parameter(metavar="N")] = None,
     show: Show = SHOW,
-    standing: FromRunner,
+    recovery: FromRunner,
 ) -> None:
     """Serve a sandbox of the service until Ctrl-C. It spends no credits.
 
     Args:
         port: The port to listen on; 0 takes a free one.
         host: The address to listen on.
-        speed: How many times as fast as the service it works.
+        speed: Its speed, as a multiple of the service's.
         credits_: The credits of its account at the start.
         api_key: The key that it accepts.
-        requests_per_minute: Its limit for each endpoint; 0 for none.
+        requests_per_minute: Its limit for each endpoint; 0 for no limit.
         faults: A TOML file that lists the faults to inject.
         seed: The same seed gives the same job ids and the same random faults.
         show: What to show.
-        standing: How to go on after an error.
+        recovery: How to go on after an error.
     """
     import asyncio  # noqa: PLC0415 - not for --help
 
@@ -54,8 +54,8 @@ async def sandbox(
         raise UsageError("--speed must be above 0.")
     if not _is_loopback(host):
         show.note(
-            f"bulkverify: warning: {host} can be reached from other machines. The sandbox is made for "
-            "tests, and does not encrypt."
+            f"bulkverify: warning: {host} can be reached from other machines. The sandbox is for tests "
+            "and does not encrypt."
         )
     try:
         rules = [] if faults is None else read_faults(faults)
@@ -72,16 +72,16 @@ async def sandbox(
         faults=rules,
     )
     async with service:
-        standing.endless = True
+        recovery.endless = True
         url = _reachable(service.url)
-        show.data({"url": url, "api_key": api_key}, _invitation(url, api_key))
+        show.data({"url": url, "api_key": api_key}, _instructions(url, api_key))
         if rules:
-            show.note(f"It has {plural(len(rules), 'fault')}. The seed is {service.seed}.")
+            show.note(f"It injects {plural(len(rules), 'fault')}, with the seed {service.seed}.")
         show.note("Ctrl-C ends it and deletes its lists.")
         await asyncio.Event().wait()
 
 
-def _invitation(url: str, api_key: str) -> str:
+def _instructions(url: str, api_key: str) -> str:
     return (
         f"URL  {url}\n"
         f"key  {api_key}\n"

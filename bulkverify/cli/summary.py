@@ -74,11 +74,11 @@ def _facts_by_name(report: RunReport) -> dict[str, str]:
     orphans = plural(report.orphans, "interrupted upload")
     return {
         "rows": f"{report.rows:,} ({', '.join(parts)})",
-        "short rows": f"{report.short:,}, filled up with empty cells" if report.short else "",
+        "short rows": f"{report.short:,}, padded with empty cells" if report.short else "",
         "flags": flags or "none",
         "credits spent": f"{report.credits_spent:,}{before}",
         "credits saved": f"{report.saved:,}" if report.saved else "",
-        "left behind": f"up to {orphans}, not started and not paid" if report.orphans else "",
+        "left behind": f"up to {orphans}, not started and not paid for" if report.orphans else "",
         "time": f"{report.seconds:,.1f} s",
         "job": jobs[0] if len(report.parts) == 1 and jobs else "",
         "parts": f"{len(report.parts):,}" if len(report.parts) > 1 else "",

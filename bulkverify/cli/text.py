@@ -93,5 +93,5 @@ def _table(facts: dict[str, str | None]) -> str:
     from bulkverify.service.answers import printable  # noqa: PLC0415 - slow; not for --help
 
     width = max(map(len, facts)) + 2
-    # A message of the service must neither break the line nor control the terminal.
+    # The service's messages must neither break the line nor control the terminal.
     return "\n".join(f"{name:<{width}}{printable(fact)}" for name, fact in facts.items() if fact)

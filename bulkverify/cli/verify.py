@@ -1,4 +1,4 @@
-"""The command that verifies a whole list, and writes it again with a verdict in every row."""
+"""The command that verifies a whole list."""
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -12,14 +12,14 @@ import bulkverify
 from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.options import ACCOUNT, Account, Timeout, read_verdicts
 from bulkverify.cli.output import SHOW, Show
-from bulkverify.cli.resume import Standing
+from bulkverify.cli.resume import Recovery
 from bulkverify.cli.text import plan_lines
 from bulkverify.errors import UsageError
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.models import Verdict
 
 Format: TypeAlias = Literal["csv", "tsv", "txt", "jsonl", "xlsx"]
-"""The same as `ListFormat`, which would import all that reads lists for `--help`."""
+"""The same as `ListFormat`, which is slow to import for `--help`."""
 
 SANDBOX_SPEED: Final = 6.5
 """At this speed a list of 200 addresses takes about three seconds."""
@@ -60,9 +60,9 @@ async def verify(
     sandbox_speed: Annotated[float, Parameter(group=_TRYING, metavar="N")] = SANDBOX_SPEED,
     account: Account = ACCOUNT,
     show: Show = SHOW,
-    standing: FromRunner,
+    recovery: FromRunner,
 ) -> None:
-    """Verify a list of any size, and write it again with a verdict in every row.
+    """Verify a list of any size, and write a copy with a verdict in every row.
 
     Args:
         sources: A CSV, TSV, TXT, JSON Lines or .xlsx file. Several files are read as one list.
@@ -72,22 +72,22 @@ async def verify(
         dry_run: Print what would be sent and what that would cost. This needs no key.
         force: Replace OUT if it exists.
         excel_safe: Put an apostrophe before each cell that a spreadsheet would take for a formula (CSV only).
-        restart: Begin anew. What an earlier command has paid is paid again.
+        restart: Begin anew. Addresses that an earlier command paid for are paid for again.
         delete: Delete the lists from the service when OUT is complete.
-        send_duplicates: Send and pay an address once for each of its rows.
-        send_invalid: Send and pay texts that can't be addresses too.
-        largest_part: Send at most this many addresses as one list of the service.
+        send_duplicates: Send and pay for an address once for each of its rows.
+        send_invalid: Also send and pay for text that can't be an address.
+        largest_part: Send at most this many addresses in one list.
         parts_at_once: Have at most this many lists at the service at the same time.
         timeout: Give up a part when one of its waits takes longer than this, such as 90, 90s, 15m or 6h.
         column: The name of the address column. Found automatically by default.
         delimiter: The character between two cells. Found automatically by default.
         encoding: The encoding of the list, such as cp1252.
-        format_: The format of the list, if the name of the file does not tell it.
+        format_: The format of the list, if the file's name does not show it.
         sandbox: Use a sandbox in this process: no key, no network, no credits.
-        sandbox_speed: How many times as fast as the service the sandbox works.
+        sandbox_speed: The sandbox's speed, as a multiple of the service's.
         account: The account.
         show: What to show.
-        standing: How to go on after an error.
+        recovery: How to go on after an error.
     """
     source = sources[0] if len(sources) == 1 else sources
     if dry_run:
@@ -111,18 +111,18 @@ async def verify(
         )
     if sandbox:
         _refuse_beside_sandbox(account)
-    # From here on the command needs all of the SDK, which --help and --dry-run should not load.
+    # From here on the command needs the whole SDK, which --help and --dry-run should not load.
     from tenacity import wait_fixed  # noqa: PLC0415
 
     from bulkverify.run.verify import journal_of  # noqa: PLC0415
 
     async with _sandboxed(sandbox_speed) if sandbox else _hosted(account) as (client, journal):
-        with show.following() as line, _incomplete_too(show):
+        with show.following() as line, _summing_up_failures(show):
 
             def follow(seen: bulkverify.RunProgress) -> None:
                 line.follow(seen)
                 if not sandbox:
-                    _note(standing, seen, journal_of(output))
+                    _note(recovery, seen, journal_of(output))
 
             report = await bulkverify.verify_list(
                 client,
@@ -153,10 +153,10 @@ async def verify(
             f"{output} was already verified at {report.already_verified_at:%Y-%m-%d %H:%M} UTC. Nothing was sent "
             f"or spent. {again} verifies it again."
         )
-    _tell(report, show)
+    _show_report(report, show)
 
 
-def _tell(report: "bulkverify.RunReport", show: Show) -> None:
+def _show_report(report: "bulkverify.RunReport", show: Show) -> None:
     if show.json:
         show.data(report, "")
     elif not show.quiet:
@@ -166,38 +166,38 @@ def _tell(report: "bulkverify.RunReport", show: Show) -> None:
 
 
 @contextmanager
-def _incomplete_too(show: Show) -> Iterator[None]:
+def _summing_up_failures(show: Show) -> Iterator[None]:
     """Print the summary of what was written, even if some parts failed."""
     try:
         yield
     except bulkverify.IncompleteRunError as error:
         if error.report is not None and error.report.written and not show.json:
-            _tell(error.report, show)
+            _show_report(error.report, show)
         raise
 
 
-def _note(standing: Standing, seen: "bulkverify.RunProgress", journal: Path) -> None:
+def _note(recovery: Recovery, seen: "bulkverify.RunProgress", journal: Path) -> None:
     """Note what to say if the run ends early."""
     stage = bulkverify.Stage
     jobs = [part.job_id for part in seen.parts if part.job_id]
-    standing.job_id = jobs[0] if len(seen.parts) == 1 and jobs else None
+    recovery.job_id = jobs[0] if len(seen.parts) == 1 and jobs else None
     if seen.part is None or seen.stage is stage.QUEUED:
         return
     paid = {stage.VERIFYING, stage.DOWNLOADING, stage.FETCHED}
     started = [part for part in seen.parts if part.stage in paid]
     spent = sum(part.addresses for part in started)
-    standing.state = f"The progress is kept in {journal}. Nothing is paid twice."
+    recovery.state = f"The progress is kept in {journal}. Nothing is paid twice."
     if not started:
-        standing.state += " Nothing has been spent."
+        recovery.state += " Nothing has been spent."
     else:
-        standing.state += f" {spent:,} addresses are paid, and the service goes on with them."
-    standing.resume = (standing.again(without="--restart"),)
+        recovery.state += f" {spent:,} addresses are paid for, and the service continues with them."
+    recovery.resume = (recovery.again(without="--restart"),)
 
 
 def _refuse_beside_sandbox(account: Account) -> None:
     if account.base_url or account.api_key_file:
         raise UsageError(
-            "--sandbox brings its own service and its own key: leave --base-url and --api-key-file out."
+            "--sandbox has its own service and key: leave out --base-url and --api-key-file."
         )
 
 
@@ -209,7 +209,7 @@ async def _hosted(account: Account) -> AsyncIterator[tuple["bulkverify.Client", 
 
 @asynccontextmanager
 async def _sandboxed(speed: float) -> AsyncIterator[tuple["bulkverify.Client", Path | None]]:
-    """Give a client of a new sandbox, and a folder for the progress; both go when the block ends."""
+    """Yield a client of a new sandbox and a temporary folder for the progress."""
     from bulkverify.sandbox import Sandbox  # noqa: PLC0415 - a web server, not for --help
 
     if speed <= 0:

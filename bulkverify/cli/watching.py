@@ -15,18 +15,18 @@ class Line(Protocol):
     """Follows one job."""
 
     def show(self, stage: str, snapshot: JobSnapshot | None = None) -> None:
-        """Take the stage, and the snapshot if there is one."""
+        """Show the stage, and the snapshot if there is one."""
 
 
 class Follower(Protocol):
     """Follows a run."""
 
     def follow(self, seen: RunProgress) -> None:
-        """Take the state of the run."""
+        """Show the state of the run."""
 
 
 class _Log:
-    """Logs each stage once, and all counts; it passes everything on to `line`."""
+    """Logs each stage once and every count, and passes everything on to `line`."""
 
     def __init__(self, line: Line | None = None) -> None:
         self._line = line
@@ -44,7 +44,7 @@ class _Log:
 
 
 class _RunLog:
-    """Logs each stage of each part once, and all counts; it passes everything on to `bars`."""
+    """Logs each stage of each part once and every count, and passes everything on to `bars`."""
 
     def __init__(self, bars: Follower | None = None) -> None:
         self._bars = bars

@@ -61,7 +61,7 @@ GOOD = "email\na@example.com\n"
         ),
         (GOOD, ["-o", "nowhere/out.csv"], "nowhere/out.csv: No such file or directory."),
         (GOOD, ["-o", "."], ".: Is a directory."),
-        (GOOD, ["-o", "there.csv"], "there.csv exists already."),
+        (GOOD, ["-o", "there.csv"], "there.csv already exists."),
         (
             GOOD,
             ["--max-credits", "0"],
@@ -96,7 +96,7 @@ def test_a_row_with_too_few_cells_is_filled_up_and_told(
     assert "too short   1 (have fewer cells" in cli("verify", "list.csv", "--dry-run").out
     outcome = cli("verify", "list.csv", "-o", "out.csv")
     assert outcome.code == 0
-    assert "short rows     1, filled up with empty cells" in outcome.err
+    assert "short rows     1, padded with empty cells" in outcome.err
     row = (tmp_path / "out.csv").read_text().splitlines()[1]
     assert row.startswith("deliverable@x.com,,deliverable,")
     assert service.sandbox.ledger.credits_spent == 1

@@ -96,7 +96,7 @@ def test_a_wait_that_is_over_is_5(slow: Service, cli: Cli, contacts: Path) -> No
     outcome = cli("wait", job, "--timeout", "0")
     assert outcome.code == 5
     assert outcome.err.splitlines()[1:] == [
-        f"  Job {job} goes on at the service by itself.",
+        f"  Job {job} continues at the service.",
         "  Go on with:",
         f"    bulkverify wait {job} --timeout 0",
     ]
@@ -159,4 +159,4 @@ def test_the_help_of_every_command_names_its_options(cli: Cli) -> None:
         text = cli(command, "--help").out
         assert "--api-key-file" in text
         assert "--api-key " not in text
-        assert "standing" not in text.lower()
+        assert "recovery" not in text.lower()

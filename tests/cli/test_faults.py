@@ -28,7 +28,7 @@ def test_it_says_by_which_seed_they_come(shell: Shell, tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline().startswith("URL")
     process.send_signal(signal.SIGINT)
-    assert "It has 1 fault. The seed is 7." in finish(process).err
+    assert "It injects 1 fault, with the seed 7." in finish(process).err
 
 
 def test_a_wrong_rule_is_a_wrong_use(cli: Cli, tmp_path: Path) -> None:

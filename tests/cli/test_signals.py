@@ -51,7 +51,7 @@ def test_a_terminated_verify_says_so_in_json_while_the_job_goes_on(
     error = json.loads(outcome.out)["error"]
     assert outcome.code == 143
     assert (error["type"], error["job_id"]) == ("Interrupted", upload.job_id)
-    assert "3 addresses are paid, and the service goes on with them." in error["hint"]
+    assert "3 addresses are paid for, and the service continues with them." in error["hint"]
     assert error["resume"] == [f"bulkverify verify {contacts} -o out.csv -v --json"]
     assert slow.sandbox.credits == 1_000_000 - 3
 

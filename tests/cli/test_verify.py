@@ -99,7 +99,9 @@ def test_an_output_that_exists_is_kept_unless_forced(
 ) -> None:
     (tmp_path / "out.csv").write_text("precious")
     outcome = cli("verify", str(contacts), "-o", "out.csv")
-    assert outcome.err == "bulkverify: error: out.csv exists already.\n  --force replaces it.\n"
+    assert (
+        outcome.err == "bulkverify: error: out.csv already exists.\n  Use --force to replace it.\n"
+    )
     assert (tmp_path / "out.csv").read_text() == "precious"
     assert cli("verify", str(contacts), "-o", "out.csv", "--force").code == 0
 

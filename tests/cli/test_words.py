@@ -6,7 +6,7 @@ from bulkverify.cli.exits import exit_of
 from bulkverify.cli.failures import describe
 from bulkverify.cli.options import parse_duration, show_duration
 from bulkverify.cli.progress import Forecast, clock
-from bulkverify.cli.resume import Standing
+from bulkverify.cli.resume import Recovery
 from bulkverify.cli.text import snapshot_line
 from bulkverify.errors import (
     BulkVerifyError,
@@ -105,13 +105,13 @@ def test_a_clock(seconds: float | None, text: str) -> None:
     ],
 )
 def test_the_same_command_without_what_would_undo_it(tokens: list[str], command: str) -> None:
-    assert Standing(tokens=tokens).again(without="--restart") == command
+    assert Recovery(tokens=tokens).again(without="--restart") == command
 
 
 def test_another_command_keeps_to_the_account() -> None:
     tokens = ["wait", "r1", "--base-url", "u", "--quiet", "--api-key-file=k", "--allow-http"]
     command = "bulkverify start r1 --base-url u --api-key-file=k --allow-http"
-    assert Standing(tokens=tokens).other("start", "r1") == command
+    assert Recovery(tokens=tokens).other("start", "r1") == command
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_another_command_keeps_to_the_account() -> None:
         (
             StartUncertainError("Start it again.", job_id="r1"),
             "Start it again.",
-            "To start it again is safe.",
+            "Starting it again is safe.",
             ("bulkverify start r1",),
         ),
         (
@@ -156,15 +156,15 @@ def test_another_command_keeps_to_the_account() -> None:
 def test_an_error_says_what_to_type_next(
     error: Exception, line: str, hint: str, resume: tuple[str, ...]
 ) -> None:
-    told = Standing()
+    recovery = Recovery()
     if hint.endswith("It goes on."):
-        told = Standing(state="It goes on.", resume=["bulkverify again"])
-    failure = describe(error, told)
+        recovery = Recovery(state="It goes on.", resume=["bulkverify again"])
+    failure = describe(error, recovery)
     assert (failure.message, failure.hint, failure.resume) == (line, hint, resume)
 
 
 def test_a_message_is_one_line() -> None:
-    assert describe(UsageError("one\n  two"), Standing()).message == "one two"
+    assert describe(UsageError("one\n  two"), Recovery()).message == "one two"
 
 
 def test_a_share_is_whole_only_when_it_is() -> None:
