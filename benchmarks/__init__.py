@@ -1,1 +1,1 @@
-"""What this package costs and how well it waits, measured: each module prints its tables."""
+"""Measures what the package costs and how well it waits. Each module prints its tables."""

@@ -1,8 +1,8 @@
-"""`python -m benchmarks`: what waiting costs the machine, beside other ways to wait.
+"""`python -m benchmarks`: what waiting costs the machine, compared with other libraries.
 
-Options: `--runs 5`, `--quick` (a tenth of everything, for trying it out), `--only aiohttp` (one peer, or
-several such options), and the tables to print (`memory`, `polls`, `start`, `import`,
-`commands`; all when left out). All of it takes half an hour, or twice that where others use the machine.
+Options: `--runs 5`, `--quick` (a tenth of everything, to try it out), `--only aiohttp` (one peer; can be
+repeated), and the tables to print: `memory`, `polls`, `start`, `import`, `commands`; by default all.
+All tables take half an hour, or twice that on a busy machine.
 """
 
 import argparse
@@ -34,10 +34,10 @@ _SHOWN: Final = (
     "stamina",
     "httpx",
 )
-_MODULES: Final = {"azure": "azure.core"}  # all others are called like their peer
+_MODULES: Final = {"azure": "azure.core"}  # all others have the name of their peer
 
 
-_chosen: set[str] = set()  # what `--only` names; everybody when it is empty
+_chosen: set[str] = set()  # the peers in `--only`; all if it is empty
 
 
 def _peers(*more: str) -> dict[str, str]:
@@ -59,7 +59,7 @@ def _with_noise(values: Spread, digits: int = 2) -> str:
 
 
 def memory(runs: int, waits: int) -> str:
-    """Say what a wait holds, and how much of it is not the caller's own task."""
+    """Report the memory of a wait, and how much of it is not the caller's task."""
     labels = {
         "bare": "the caller's own: a task and a future",
         "bulkverify": "**bulkverify** `wait_until`",
@@ -79,7 +79,7 @@ def memory(runs: int, waits: int) -> str:
 
 
 def polls(runs: int, count: int) -> str:
-    """Say what a poll costs over a bare GET."""
+    """Report the cost of a poll, compared with a bare GET."""
     labels = {
         "bare": "a bare aiohttp GET and `json.loads`",
         "bulkverify": "**bulkverify** `wait_until`",
@@ -109,7 +109,7 @@ def polls(runs: int, count: int) -> str:
 
 
 def start(runs: int, waits: int) -> str:
-    """Say how long it takes to begin many waits, and for how long at most nobody else can run."""
+    """Report how long it takes to start many waits, and how long they block other tasks."""
     manners = {"batches": "", "at once": ", all begun at once", "frozen": ", collector off"}
     cases = {
         (name, manner): f"{label}{manners[manner]}"
@@ -151,7 +151,7 @@ def start(runs: int, waits: int) -> str:
 
 
 def imports(runs: int, pairs: int) -> str:
-    """Say what importing the client takes beyond importing its dependencies."""
+    """Report the cost of importing the client, compared with importing its dependencies."""
     found = rounds({"": ("imports", pairs)}, repeat=runs)[""]
     rows = [
         [
@@ -169,7 +169,7 @@ def imports(runs: int, pairs: int) -> str:
 
 
 def commands(runs: int, turns: int) -> str:
-    """Say how long short commands take."""
+    """Report how long short commands take."""
     found = rounds({"": ("commands", turns)}, repeat=runs)[""]
     rows = [
         [
@@ -223,12 +223,12 @@ def main() -> None:
         parser.error(f"no such table: {', '.join(sorted(unknown))}")
     _print(
         f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {_machine()}, "
-        f"load {os.getloadavg()[0]:.1f} at the beginning; "
+        f"load {os.getloadavg()[0]:.1f} at the start; "
         f"{', '.join(_version(name) for name in _SHOWN)}."
     )
     _print(
         f"Medians of {options.runs} runs, each in a fresh process, all cases in turns; "
-        "± is half of the distance between the lowest and the highest run."
+        "± is half the distance between the lowest and the highest run."
     )
     for name in options.tables or _TABLES:
         title, measure, size = _TABLES[name]

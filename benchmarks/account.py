@@ -1,7 +1,7 @@
 """One account under its limit of 120 requests a minute, in virtual time: many jobs, many clients.
 
-The real client, scheduler, budget and strategies run on a clock that jumps; only the request itself is
-replaced by a service that counts arrivals as the hosted one does.
+The real client, scheduler, budget and strategies run on a virtual clock. Only the request is replaced,
+by a service that counts arrivals as the hosted one does.
 """
 
 import argparse
@@ -32,19 +32,19 @@ LIMIT = 120
 PERIOD = 60.0
 LATENCY = 0.1
 EXPONENTIAL = wait_exponential(multiplier=1, max=60) + wait_random(0, 1)
-"""What a retry loop around a status call usually has: tenacity's exponential + jitter, 1 to 60 s."""
+"""A usual retry loop around a status call: tenacity's exponential + jitter, 1 to 60 s."""
 
 
 class Service:
-    """Counts what arrives in any 60 seconds, whichever client sent it."""
+    """Counts the requests of all clients in any 60 seconds."""
 
     def __init__(self) -> None:
-        """Start with nothing arrived."""
+        """Start without requests."""
         self._arrivals: deque[float] = deque()
         self.refused: list[float] = []
 
     def admit(self, now: float) -> bool:
-        """Count one request, unless it is one too many."""
+        """Count a request, or refuse it if there are too many."""
         while self._arrivals and self._arrivals[0] <= now - PERIOD:
             self._arrivals.popleft()
         if len(self._arrivals) >= LIMIT:
@@ -55,10 +55,10 @@ class Service:
 
 
 class VirtualClient(Client):
-    """A client whose status requests are answered from a population, all of them started at 0."""
+    """A client that gets its answers from a population, in which all jobs started at 0."""
 
     def __init__(self, service: Service, works: dict[str, Work]) -> None:
-        """Know the jobs, by their ids."""
+        """Keep the jobs, by id."""
         super().__init__("key")
         self._service = service
         self._works = works
@@ -68,7 +68,7 @@ class VirtualClient(Client):
             known.note_start(job_id)
 
     async def _poll(self, job_id: str) -> JobSnapshot:
-        """Answer for a job as it is half a latency from now."""
+        """Answer with the state of a job half a latency from now."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(LATENCY / 2)
         if not self._service.admit(loop.time()):
@@ -87,7 +87,7 @@ class VirtualClient(Client):
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What one run came to: lags by client, polls, and when the service said 429."""
+    """The result of a run: lags by client, polls, and the times of the 429s."""
 
     lags: list[list[float]]
     polls: int
@@ -95,22 +95,22 @@ class Outcome:
 
     @property
     def mean_lag(self) -> float:
-        """Seconds from the end of a job until its waiter knows, on average."""
+        """The mean of the seconds from the end of a job until its waiter knows."""
         return fmean(lag for lags in self.lags for lag in lags)
 
     @property
     def p95_lag(self) -> float:
-        """The same, for all but the worst 5 %."""
+        """The 95th percentile of these seconds."""
         return quantiles([lag for lags in self.lags for lag in lags], n=20)[-1]
 
     @property
     def worst_client(self) -> float:
-        """The worst client's mean lag, over the mean of all."""
+        """The mean lag of the worst client, divided by the mean of all."""
         return max(map(fmean, self.lags)) / self.mean_lag
 
 
 async def run_account(works: Sequence[Work], clients: int, policy: wait_base) -> Outcome:
-    """Have `works` waited for by so many clients of one account, each with its own budget."""
+    """Wait for `works` with several clients of one account, each with its own budget."""
     service = Service()
     loop = asyncio.get_running_loop()
     lags: list[list[float]] = [[] for _ in range(clients)]
@@ -135,12 +135,12 @@ async def run_account(works: Sequence[Work], clients: int, policy: wait_base) ->
 
 
 def simulate(works: Sequence[Work], clients: int, policy: wait_base) -> Outcome:
-    """Run an account on a clock that jumps."""
+    """Run an account on a virtual clock."""
     return run_virtually(run_account(works, clients, policy))
 
 
 def many_jobs(seed: int) -> list[str]:
-    """One client, more and more jobs: lag and polls of the default against exponential + jitter."""
+    """Report lag and polls of one client with more and more jobs, compared with exponential + jitter."""
     rows = [
         "| jobs | mean lag | p95 | polls a job | 429s | exponential: mean lag | p95 | polls a job | 429s | ratio |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -158,7 +158,7 @@ def many_jobs(seed: int) -> list[str]:
 
 
 def many_clients(seed: int) -> list[str]:
-    """Several clients with one key that do not know of each other, 50 jobs each."""
+    """Report the lag of independent clients with one key, 50 jobs each."""
     rows = [
         "| clients | mean lag | worst client / mean | 429s in minutes 0-5 | 5-30 | 30-60 | later, per hour |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -1,4 +1,4 @@
-"""How long short commands take, beside a bare interpreter and other command lines, as new processes."""
+"""How long short commands take, compared with a bare interpreter and other command lines."""
 
 import json
 import os
@@ -37,14 +37,14 @@ CASES: Final[dict[str, tuple[str, ...]]] = {
 
 @contextmanager
 def compiled() -> Iterator[Mapping[str, str]]:
-    """Give an environment in which modules are compiled once, as those of an installed package are."""
+    """Yield an environment in which modules are compiled once, as in an installed package."""
     with TemporaryDirectory() as folder:
         rest = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         yield rest | {"PYTHONPYCACHEPREFIX": folder}
 
 
 def _measure(arguments: tuple[str, ...], environment: Mapping[str, str]) -> tuple[float, float]:
-    """Return the seconds of CPU and of wall time of a process."""
+    """Return the CPU seconds and the wall-clock seconds of a process."""
     began = perf_counter()
     process = subprocess.Popen(  # noqa: S603 - a constant
         [sys.executable, *arguments], stdout=subprocess.DEVNULL, env=environment

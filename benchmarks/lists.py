@@ -1,7 +1,7 @@
-"""`python -m benchmarks.lists`: splitting and joining large lists, beside a bare copy with `csv`.
+"""`python -m benchmarks.lists`: splitting and joining large lists, compared with a copy by `csv`.
 
 Options: `--rows 5000000`, `--runs 3`, `--folder DIR` (takes about 4 GB while it runs), and the tables to
-print (`lists`, `memory`, `numbering`, `rows`; all when left out). All of it takes twenty minutes.
+print: `lists`, `memory`, `numbering`, `rows`; by default all. All tables take twenty minutes.
 """
 
 import argparse
@@ -24,7 +24,7 @@ _SHARES: Final = (0.0, 0.2, 0.5, 0.9)
 
 
 def lists(folder: Path, rows: int, runs: int) -> str:
-    """Say what splitting and joining take, beside a copy."""
+    """Report what splitting and joining take, compared with a copy."""
     prepare(folder, rows)
     cases = {
         "`csv.reader` to `csv.writer`, a bare copy": ("copy", folder),
@@ -64,7 +64,7 @@ def lists(folder: Path, rows: int, runs: int) -> str:
 
 
 def memory(folder: Path, rows: int, runs: int) -> str:
-    """Say how memory grows with the number of distinct addresses."""
+    """Report how memory grows with the number of distinct addresses."""
     del runs  # memory is the same every time
     lines = []
     for share in _SHARES:
@@ -94,7 +94,7 @@ def memory(folder: Path, rows: int, runs: int) -> str:
 
 
 def numbering(folder: Path, rows: int, runs: int) -> str:
-    """Say what it takes to know which addresses have been there before."""
+    """Report what it takes to recognise repeated addresses."""
     count = rows * 4 // 5
     cases = {
         "making the addresses": "generate keys",
@@ -123,7 +123,7 @@ def numbering(folder: Path, rows: int, runs: int) -> str:
 
 
 def typed_rows(folder: Path, rows: int, runs: int) -> str:
-    """Say what typed rows take, beside `csv.DictReader` over the same bytes."""
+    """Report what typed rows take, compared with `csv.DictReader` over the same bytes."""
     prepare(folder, rows // 5)
     first = part_path(folder, 1)
     lines = []
@@ -174,8 +174,8 @@ def main() -> None:
     measures = dict(zip(_TABLES, (lists, memory, numbering, typed_rows), strict=True))
     sys.stdout.write(
         f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"load {os.getloadavg()[0]:.1f} at the beginning; medians of {options.runs} runs, each in a fresh process, all "
-        "cases in turns; ± is half of the distance between the lowest and the highest.\n\n"
+        f"load {os.getloadavg()[0]:.1f} at the start; medians of {options.runs} runs, each in a fresh process, all "
+        "cases in turns; ± is half the distance between the lowest and the highest.\n\n"
     )
     folder = Path(tempfile.mkdtemp(prefix="lists-", dir=options.folder))
     try:

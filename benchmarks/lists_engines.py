@@ -14,14 +14,14 @@ from benchmarks.lists_measured import peak_mb
 
 _PART_ROWS: Final = 300_000
 _CASES: Final = ("polars split", "polars join", "polars sink", "duckdb split", "duckdb join")
-# As `address_key`: the domain without case, and no blanks around.
+# As `address_key`: without surrounding blanks, and with the domain in lower case.
 _SQL_KEY: Final = (
     "regexp_extract(trim(email), '^(.*@)', 1) || lower(regexp_extract(trim(email), '@([^@]*)$', 1))"
 )
 
 
 def on_polars(case: str, folder: Path) -> None:
-    """Split or join with polars: eager, or as a stream into a file."""
+    """Split or join with polars, eagerly or as a stream into a file."""
     import polars as pl  # noqa: PLC0415 - only what is measured is loaded
 
     email = pl.col("email").str.strip_chars()

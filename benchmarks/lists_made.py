@@ -37,7 +37,7 @@ _VERDICTS: Final = ("deliverable", "undeliverable", "accept-all", "unknown")
 
 
 def write_list(path: Path, rows: int, *, duplicates: float = 0.2, seed: int = 1) -> None:
-    """Write a CSV file of 8 columns and about 100 bytes a row, of which a share repeats an address."""
+    """Write a CSV file of 8 columns and about 100 bytes a row. A share of the rows repeats an address."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -45,7 +45,7 @@ def write_list(path: Path, rows: int, *, duplicates: float = 0.2, seed: int = 1)
 
 
 def write_results(addresses: Path, path: Path, *, columns: int = 0) -> int:
-    """Write what the service would return for a part, with so many columns of its own."""
+    """Write the service's results for a part, with this many columns of the service."""
     with addresses.open(encoding="utf-8", newline="") as source:
         records = csv.reader(source)
         next(records)

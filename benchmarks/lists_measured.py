@@ -1,4 +1,4 @@
-"""One measurement of lists, in a process of its own; prints its numbers as JSON."""
+"""Runs one measurement of lists in this process, and prints its numbers as JSON."""
 
 import csv
 import hashlib
@@ -34,12 +34,12 @@ def table_in(folder: Path) -> Table:
 
 
 def saved(folder: Path) -> Split:
-    """Read what an earlier split came to."""
+    """Read the result of an earlier split."""
     return cattrs.structure(json.loads((folder / "split.json").read_text("utf-8")), Split)
 
 
 def copy(folder: Path) -> None:
-    """Do what nobody can do faster with `csv`: read every cell and write it."""
+    """Read and write every cell, which is the least that `csv` can do."""
     with (
         (folder / "list.csv").open(encoding="utf-8", newline="") as source,
         (folder / "copy.csv").open("w", encoding="utf-8", newline="") as file,
@@ -54,7 +54,7 @@ def splitting(folder: Path) -> None:
 
 
 def results_of(folder: Path, done: Split) -> dict[int, Path]:
-    """Say where the results of the parts are."""
+    """Return the results files of the parts."""
     return {p.number: part_path(folder, p.number).with_suffix(".results.csv") for p in done.parts}
 
 
@@ -97,7 +97,7 @@ def dictionaries(path: Path) -> int:
 
 
 def keys(count: int) -> Iterator[list[str]]:
-    """Give so many distinct addresses, a thousand at a time."""
+    """Yield `count` distinct addresses, a thousand at a time."""
     for begin in range(0, count, 1000):
         yield [f"user{n * 2654435761 % 2**32:08x}.{n}@x.com" for n in range(begin, begin + 1000)]
 

@@ -1,7 +1,7 @@
-"""How late waits notice an end, and with how many polls: virtual time, real strategies.
+"""How late waits notice an end, and with how many polls, in virtual time with the real strategies.
 
-Run with `python -m benchmarks.pacing`, which prints markdown tables. Each strategy is given the
-`PollState` that the scheduler would give it, after each poll of each job.
+Run with `python -m benchmarks.pacing`, which prints Markdown tables. After each poll, a strategy gets
+the same `PollState` as from the scheduler.
 """
 
 import argparse
@@ -40,7 +40,7 @@ OTHER_SEEDS: Final = (2, 3, 4)
 
 
 class design_rule(wait_base):  # noqa: N801 - tenacity's strategies are written like this
-    """The rule of the first design, for one job: it counts the polls that show all as verified."""
+    """The rule of the first design, for one job. It counts the polls that show all as verified."""
 
     def __init__(self) -> None:
         """Begin with a job."""
@@ -76,7 +76,7 @@ FIXED, EXPONENTIAL, DESIGN, OURS = POLICIES
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What a policy made of a population. Lags are in seconds."""
+    """The result of a policy for a population. Lags are in seconds."""
 
     lag: float
     p95: float
@@ -84,10 +84,10 @@ class Outcome:
 
 
 def wait_for(work: Work, policy: wait_base) -> tuple[float, int]:
-    """Poll one job until an answer shows its end: the seconds that this is late, and the polls."""
+    """Poll one job until an answer shows its end. Return the lag in seconds, and the polls."""
     sent_at, progress = 0.0, None
     for polls in itertools.count(1):
-        # The service looks half-way between the question and the answer.
+        # The service reads the state half-way between request and answer.
         looked_at, now = sent_at + LATENCY / 2, sent_at + LATENCY
         if looked_at >= work.ends_at:
             return now - work.ends_at, polls
@@ -119,10 +119,10 @@ def wait_for(work: Work, policy: wait_base) -> tuple[float, int]:
 def measure(task: tuple[Population, str, int, int]) -> Outcome:
     """Let one policy wait for all jobs of a population.
 
-    The lag is over the jobs that are meant to end so: those that complete, or all where all fail.
+    The lag is that of the jobs that complete, or of all jobs if all fail.
     """
     population, policy, seed, count = task
-    random.seed(seed)  # of the jitter
+    random.seed(seed)  # for the jitter
     make = POLICIES[policy]
     lags, polls = [], 0
     for work in population.draw(count, seed):
@@ -137,21 +137,21 @@ def measure(task: tuple[Population, str, int, int]) -> Outcome:
 
 
 def least_blind_lag(polls: float) -> float:
-    """Return the mean lag in seconds below which nobody gets who sees nothing until the end.
+    """Return the lowest mean lag in seconds of any schedule that sees no progress.
 
-    Gaps of g(t) cost the integral of S / g in polls and that of f g / 2 in lag, where f is the density
-    of the end and S what has not ended yet. By Cauchy and Schwarz their product is at least half of the
-    square of the integral of sqrt(f S): for whoever knows the population, and looks at nothing else.
+    f is the density of the end, and S the share that has not ended yet. Gaps of g(t) cost the integral of
+    S / g in polls, and the integral of f g / 2 in lag. By Cauchy and Schwarz, the product is at least half
+    the square of the integral of sqrt(f S), even for a schedule that is made for the population.
     """
     steps = 100_000
     log_range = math.log(LONGEST / SHORTEST)
     width = log_range / steps
     root = 0.0
     for step in range(steps):
-        log_left = (step + 0.5) * width  # of the longest time over the time at hand
+        log_left = (step + 0.5) * width  # log(LONGEST / time)
         time = LONGEST * math.exp(-log_left)
         root += math.sqrt(log_left / time) / log_range * time * width
-    # The first poll, when the wait begins, finds nothing.
+    # The first poll, at the start of the wait, finds nothing.
     return root**2 / 2 / (polls - 1)
 
 
@@ -197,7 +197,7 @@ def main() -> None:
         )
     table(["policy", "mean lag", "p95", "polls per job", "lag of a failure"], rows)
 
-    # Each population has the same ends, and that is all that the exponential waits depend on.
+    # Exponential waits depend only on the ends, which are the same in each population.
     exponential = results[BASE, EXPONENTIAL, SEED, jobs]
     rows = []
     for population in populations:
@@ -229,9 +229,8 @@ def main() -> None:
     )
 
     print(  # noqa: T201 - likewise
-        f"With nothing to see and {exponential.polls:.1f} polls a job, nobody's mean lag is below "
-        f"{least_blind_lag(exponential.polls):.1f} s, not even for a schedule made for these very "
-        "durations.\n"
+        f"With no progress shown and {exponential.polls:.1f} polls a job, no schedule has a mean lag below "
+        f"{least_blind_lag(exponential.polls):.1f} s, not even one made for these durations.\n"
     )
 
     rows = []

@@ -1,6 +1,6 @@
-"""How much hangs on each number in the default pacing: each made smaller and larger by a quarter.
+"""How sensitive the default pacing is to each of its numbers, made smaller and larger by a quarter.
 
-Run with `python -m benchmarks.pacing_sensitivity`, which prints a markdown table.
+Run with `python -m benchmarks.pacing_sensitivity`, which prints a Markdown table.
 """
 
 import os

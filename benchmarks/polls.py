@@ -1,8 +1,7 @@
 """CPU time per poll: many jobs, each polled until the service says that it has completed.
 
-All wait at the same time, with a short pause between two polls of a job, so that every pause is a
-real timer and there are always as many requests under way as there may be. There are more jobs than
-yarl caches URLs, as there will be wherever this matters.
+All jobs wait at once, with a short pause between two polls of a job. So every pause is a real timer, and
+the most requests allowed are always in flight. There are more jobs than yarl caches URLs, as in practice.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from benchmarks.server import count, job_id, running
 from bulkverify import Client, wait_for_progress, wait_until
 
 IN_FLIGHT: Final = 64
-# About as many as a job takes at the default pace, so that the start of a wait has its true share.
+# About as many as at the default pace, so that the start of a wait has its true share.
 POLLS_A_JOB: Final = 30
 _INTERVAL: Final = 0.01
 _KEY: Final = "benchmark"
@@ -30,12 +29,12 @@ Slice: TypeAlias = "Callable[[range], Coroutine[object, object, None]]"
 
 
 def _url_of(base_url: str) -> Callable[[str], str]:
-    """Return what makes the URL that bulkverify asks, as text: everybody asks the same."""
+    """Return a function that makes the URL of a job's status. All peers use the same URLs."""
     return lambda identity: f"{base_url}/v1/bulk/{identity}?apikey={_KEY}"
 
 
 async def _bare(session: aiohttp.ClientSession, base_url: str, jobs: range) -> None:
-    """Get and parse, as often as all others do: what the ratios are over. Nobody waits here."""
+    """Get and parse as often as the others, without waits. Ratios are relative to this."""
     urls = deque([_url_of(base_url)(job_id(number)) for number in jobs] * POLLS_A_JOB)
 
     async def work() -> None:
@@ -48,7 +47,7 @@ async def _bare(session: aiohttp.ClientSession, base_url: str, jobs: range) -> N
 
 @asynccontextmanager
 async def _ours(base_url: str) -> AsyncGenerator[peers.Wait]:
-    # The default policy, in a hurry: it costs what it costs at its usual pace.
+    # The default policy, only faster. A call costs the same as at the usual pace.
     policy = wait_for_progress(floor=_INTERVAL, ceiling=2 * _INTERVAL)
     async with Client(_KEY, base_url=f"{base_url}/v1", requests_per_minute=None) as client:
 
@@ -60,7 +59,7 @@ async def _ours(base_url: str) -> AsyncGenerator[peers.Wait]:
 
 @asynccontextmanager
 async def _opened(name: str, base_url: str) -> AsyncGenerator[Slice]:
-    """Give what polls a range of jobs until all have completed."""
+    """Yield a function that polls a range of jobs until all have completed."""
     if name == "bare":
         async with aiohttp.ClientSession() as session:
             yield lambda jobs: _bare(session, base_url, jobs)
@@ -91,7 +90,7 @@ async def _measure(name: str, base_url: str, jobs: int, slices: int) -> dict[str
         await bare(_warm(1))
         await measured(_warm(2))
         for turn in range(slices):
-            # Its turn comes first and second alternately, so that no drift favours either.
+            # They take turns at going first, so that no drift favours either.
             for is_bare in (turn % 2 == 0, turn % 2 == 1):
                 began = process_time()
                 await (bare if is_bare else measured)(range(first, first + jobs))
@@ -106,7 +105,7 @@ async def _measure(name: str, base_url: str, jobs: int, slices: int) -> dict[str
 
 
 def main(name: str, jobs: int, slices: int) -> None:
-    """Measure one of them in this process, in turns with the bare GET, and print JSON."""
+    """Measure one peer in this process, in turns with the bare GET, and print JSON."""
     with running(polls=POLLS_A_JOB) as base_url:
         sys.stdout.write(json.dumps(asyncio.run(_measure(name, base_url, jobs, slices))))
 

@@ -1,6 +1,6 @@
-"""Jobs as a service might run them: how long each takes, and what its counters show meanwhile.
+"""Jobs as a service might run them: how long each takes, and what its counters show.
 
-No population ties the size of a list to how long it takes, so that no rule can profit from the size.
+The size of a list says nothing about its duration, so that no rule can profit from the size.
 """
 
 import math
@@ -19,9 +19,9 @@ STRETCHES: Final = 20
 
 @attrs.frozen(kw_only=True)
 class Work:
-    """One list at the service, on a clock that starts when the wait for it does.
+    """One list at the service. Its times count from the start of the wait.
 
-    `times` and `shares` are the corners of its progress; in between it is even.
+    `times` and `shares` are the corners of its progress, which is linear in between.
     """
 
     total: int
@@ -29,8 +29,8 @@ class Work:
     shares: list[float]
     ends_at: float
     fails: bool
-    # How its counters are shown: refreshed only so often, in so many steps, or by replicas that lag
-    # behind by up to so many seconds; or not at all.
+    # How its counters are shown: the seconds between refreshes, the number of steps, the most seconds
+    # that a replica lags behind, or not at all.
     refresh: float = 0.0
     steps: int = 0
     replica_lag: float = 0.0
@@ -38,11 +38,11 @@ class Work:
     phase: float = 0.0
 
     def verified(self, at: float) -> int:
-        """Say how many addresses the service shows as verified at a moment."""
+        """Return how many addresses the service shows as verified at the time `at`."""
         if self.silent:
             return 0
         if self.replica_lag:
-            # Every other poll or so meets a replica that is behind: by how much depends on the moment.
+            # About every other poll meets a lagging replica. The lag depends on the time.
             noise = math.sin(at * 12.9898 + self.phase) * 43758.5453 % 1.0
             at -= self.replica_lag * max(0.0, 2 * noise - 1)
         if self.refresh:
@@ -68,7 +68,7 @@ Maker: TypeAlias = Callable[[Random], Work]
 
 @attrs.frozen(kw_only=True)
 class Population:
-    """Jobs of one kind; what is left at its default is as in the design."""
+    """Jobs of one kind. The defaults are those of the design."""
 
     title: str
     sigma: float = 0.3
@@ -83,14 +83,14 @@ class Population:
     failing: float = 0.03
 
     def draw(self, count: int, seed: int) -> list[Work]:
-        """Make jobs; the same seed makes the same ones, with the same durations in each population."""
+        """Make jobs. The same seed makes the same jobs, with the same durations in each population."""
         return [
             self._draw(Random(f"{seed}/{number}"), number / count, (number + 1) / count)  # noqa: S311 - no secret
             for number in range(count)
         ]
 
     def _draw(self, random: Random, low: float, high: float) -> Work:
-        # Stratified: the mean duration, and so the polls of a job, hardly depend on the seed.
+        # Stratified, so that the mean duration and the polls of a job hardly depend on the seed.
         duration = SHORTEST * (LONGEST / SHORTEST) ** random.uniform(low, high)
         quiet = min(random.uniform(1, 30), 0.3 * duration)
         finish = random.uniform(0, min(10, 0.05 * duration))
@@ -100,7 +100,7 @@ class Population:
         longer = random.uniform(0.1, 0.5)
         if self.long_finish:
             finish = longer * (duration - quiet)
-        # Each stretch is a twentieth of the list, and takes the inverse of its speed.
+        # Each stretch is a twentieth of the list, and its weight is the inverse of its speed.
         weights = [
             math.exp(-self.sigma * random.gauss(0, 1))
             / self.acceleration ** ((stretch + 0.5) / STRETCHES)
@@ -128,7 +128,7 @@ class Population:
 
 BASE: Final = Population(title="the design's")
 
-# For the lag of a failure: 3 % of 8,000 jobs would leave that uncertain by 2 s.
+# For the lag of a failure. With only 3 % of 8,000 jobs it would be uncertain by 2 s.
 FAILING: Final = Population(title="the design's, all fail", failing=1.0)
 
 WEAK_SPOTS: Final = (

@@ -2,9 +2,9 @@
 
     python -m benchmarks.run --rows 100000
 
-The list has 8 columns, and a fifth of its rows repeat an address. Three processes take part: the
-service, the client, whose memory and CPU are measured, and the check (`run_check`), which shares no code with
-the library and asks the service itself what it found out.
+The list has 8 columns, and a fifth of its rows repeat an address. There are three processes: the service;
+the client, whose memory and CPU are measured; and the check (`run_check`), which shares no code with the
+library and gets the verdicts from the service itself.
 """
 
 import argparse
@@ -34,21 +34,20 @@ _KEY: Final = "sandbox"
 
 
 class Split:
-    """Where the time of a run goes: each moment counts for one thing only.
+    """Splits the time of a run into network, service and ours.
 
-    While anything is being transferred it is the network's, which is the service's too, for it reads and
-    writes what is transferred; else, while a part is at the service, it is the service's; and
-    otherwise it is ours.
+    While anything is transferred, time counts as network, which includes the service's reading and
+    writing. Else it counts as service while a part is at the service, and as ours otherwise.
     """
 
     def __init__(self) -> None:
-        """Start with what is ours."""
+        """Start with our time."""
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._since = monotonic()
         self._what = "ours"
 
     def follow(self, seen: RunProgress) -> None:
-        """Take what the run tells."""
+        """Note the progress of the run."""
         stages = {part.stage for part in seen.parts} if seen.part else set()
         what = "network" if stages & _TRANSFER else "service" if stages & _SERVICE else "ours"
         self.close(what)
@@ -61,7 +60,7 @@ class Split:
 
 
 async def client(url: str, source: Path, output: Path, largest_part: int) -> dict[str, Any]:
-    """Verify the list, and say what that took."""
+    """Verify the list, and return what that took."""
     split = Split()
     before = process_time()
     async with Client(_KEY, base_url=url, requests_per_minute=None) as account:
@@ -91,7 +90,7 @@ async def client(url: str, source: Path, output: Path, largest_part: int) -> dic
 
 @contextmanager
 def service(speed: float) -> Generator[tuple[str, int]]:
-    """Serve the sandbox in a process of its own; give its URL, and its process id."""
+    """Serve the sandbox in a process of its own. Yield its URL and its process id."""
     command = [sys.executable, "-c", "from bulkverify.cli.main import main; main()", "sandbox"]
     command += ["--port", "0", "--json", "--speed", str(speed), "--requests-per-minute", "0"]
     command += ["--credits", "1000000000"]
@@ -105,7 +104,7 @@ def service(speed: float) -> Generator[tuple[str, int]]:
 
 
 def peak_of(pid: int) -> float:
-    """Return the peak memory of a process that still lives, in MB."""
+    """Return the peak memory of a running process, in MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
@@ -113,7 +112,7 @@ def peak_of(pid: int) -> float:
 
 
 def measure(rows: int, folder: Path, *, speed: float, largest_part: int) -> dict[str, Any]:
-    """Make a list, have it verified, and have the output checked."""
+    """Make a list, verify it, and check the output."""
     source, output = folder / "list.csv", folder / "verified.csv"
     write_list(source, rows)
     with service(speed) as (url, pid):

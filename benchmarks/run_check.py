@@ -2,9 +2,9 @@
 
     python -m benchmarks.run_check LIST OUTPUT URL KEY JOB...
 
-What the service found out it asks the service itself, job by job. The output has to have the rows of
-the list, all of them, in the same order and with the same cells, and behind each what the service
-says about its address. It prints what it has counted, or fails at the first row that is wrong.
+It gets the verdicts of each job from the service itself. The output must have all rows of the list, in
+the same order and with the same cells, each followed by the service's result for its address. The check
+prints its counts, or fails at the first wrong row.
 """
 
 import csv
@@ -38,7 +38,7 @@ OURS = [
 
 
 def results(url: str, key: str, job: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Download the results of a job: each address, and what was found out about it."""
+    """Download the results of a job: each address and its result."""
     query = urlencode({"jobId": job, "apikey": key})
     request = Request(f"{url}/download?{query}", method="POST")  # noqa: S310 - our own server
     with urlopen(request) as answer:  # noqa: S310 - likewise
@@ -52,7 +52,7 @@ def results(url: str, key: str, job: str) -> Iterator[tuple[str, tuple[str, ...]
 
 
 def folded(address: str) -> str:
-    """Return an address as mail compares it."""
+    """Return the form of an address that mail systems compare."""
     local, at, domain = address.strip().rpartition("@")
     return local + at + domain.lower()
 
@@ -73,10 +73,10 @@ def check(source: str, output: str, truth: dict[str, tuple[str, ...]]) -> dict[s
         for row, joined in pairs:
             rows += 1
             if row is None or joined is None:
-                sys.exit(f"one of the two ends at row {rows}")
+                sys.exit(f"one of the two files ends at row {rows}")
             expected = truth.get(folded(row[place]), ("",) * len(OURS))
             if joined != [*row, *expected]:
-                sys.exit(f"row {rows} is {joined}, and has to be {[*row, *expected]}")
+                sys.exit(f"row {rows} is {joined}, but must be {[*row, *expected]}")
             verdicts[expected[0]] += 1
     missing = verdicts.pop("", 0)
     return {"rows": rows, "verdicts": dict(verdicts), "missing": missing, "addresses": len(truth)}
@@ -91,5 +91,5 @@ if __name__ == "__main__":
             sent += 1
             found[address] = finding
     if sent != len(found):
-        sys.exit(f"{sent - len(found)} addresses were sent, and paid, more than once")
+        sys.exit(f"{sent - len(found)} addresses were sent and paid for more than once")
     sys.stdout.write(json.dumps(check(list_, output, found)) + "\n")

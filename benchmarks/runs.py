@@ -1,4 +1,4 @@
-"""Runs measurements in fresh processes, and what is made of several runs."""
+"""Runs measurements in fresh processes, and summarises several runs."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ _LONGEST_SECONDS: Final = 600
 
 @attrs.frozen
 class Spread:
-    """The runs of one measurement: their median, and how far apart they were."""
+    """The runs of one measurement, with their median and their spread."""
 
     values: tuple[float, ...]
 
@@ -24,7 +24,7 @@ class Spread:
 
     @property
     def noise(self) -> float:
-        """Half of the distance between the lowest and the highest, as a share of the median."""
+        """Half the distance between the lowest and the highest, as a share of the median."""
         return (max(self.values) - min(self.values)) / 2 / self.median if self.median else 0.0
 
 
@@ -41,7 +41,7 @@ def fresh(module: str, *arguments: object) -> dict[str, float]:
 def rounds(
     cases: dict[str, tuple[object, ...]], *, repeat: int
 ) -> dict[str, list[dict[str, float]]]:
-    """Run cases in turns, so that a busy minute of the machine hits all of them alike."""
+    """Run the cases in turns, so that a busy minute of the machine affects all of them."""
     results: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
     for turn in range(repeat):
         for name, (module, *arguments) in cases.items():
@@ -51,7 +51,7 @@ def rounds(
 
 
 def spread(runs: list[dict[str, float]], key: str) -> Spread:
-    """Collect one of the numbers of some runs."""
+    """Collect one number from several runs."""
     return Spread(tuple(run[key] for run in runs))
 
 

@@ -1,7 +1,7 @@
-"""A status endpoint as bare as asyncio allows, in a process of its own, that counts what it is asked.
+"""A minimal status endpoint in a process of its own, which counts its requests.
 
-Every GET of `/v1/...<id>...` is answered with a list that is verifying, and from the n-th one of the
-same id on with one that has completed; `/count` tells how many there were.
+A GET of `/v1/...<id>...` is answered with a verifying list, and from the n-th request for the same id
+on with a completed one. `/count` returns how many there were.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ def job_id(number: int) -> str:
 
 
 def body(identity: str, *, share: float) -> bytes:
-    """Write the answer for a list of which this share is verified: counters and time of its own."""
+    """Return the answer for a list with this share verified. Counters and time depend on the id."""
     number = int(identity[5:])
     total = 20_000 + number
     verified = int(total * share)
@@ -59,7 +59,7 @@ def body(identity: str, *, share: float) -> bytes:
 
 
 class _Asked:
-    """What has been asked so far, and how often it has to be."""
+    """The requests so far, and how many polls complete a job."""
 
     def __init__(self, polls: int) -> None:
         self.polls = polls
@@ -102,14 +102,14 @@ async def _serve(polls: int) -> None:
     server = await loop.create_server(lambda: _Protocol(asked), "127.0.0.1", 0, backlog=1024)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
-    # The end of its input is how it learns that whoever started it is done, or gone.
+    # stdin ends when the parent process is done or dead.
     await asyncio.to_thread(sys.stdin.read)
     server.close()
 
 
 @contextmanager
 def running(*, polls: int) -> Generator[str]:
-    """Run the server in a process of its own, and give its URL."""
+    """Run the server in a process of its own, and yield its URL."""
     with subprocess.Popen(  # noqa: S603 - this very module
         [sys.executable, "-m", "benchmarks.server", str(polls)],
         stdin=subprocess.PIPE,

@@ -1,8 +1,8 @@
 """`python -m benchmarks.soak`: does anything grow while a client works for hours?
 
-Programs of every habit keep two clients busy, under faults of every kind: they time out, are cancelled,
-have bugs in their callbacks, or leave what they have started. Two hours of virtual time with the sandbox
-in this process, or with `--real 10` so many minutes of the clock with the sandbox in another one.
+Tasks keep two clients busy, under faults of every kind. The tasks time out, are cancelled, have bugs in
+their callbacks, or leave jobs behind. It runs for two hours of virtual time with the sandbox in this
+process, or with `--real 10` for ten minutes of real time with the sandbox in another process.
 """
 
 import argparse
@@ -40,15 +40,15 @@ SEED: Final = 1
 CLIENTS: Final = 2
 SAMPLES: Final = 24
 WARMED_UP: Final = 0.4
-"""The share of the time that counts as warming up: pools, caches and windows are being filled."""
+"""The share of the time that counts as warm-up, in which pools, caches and windows fill."""
 
 FORGOTTEN_AFTER: Final = 2700.0
-"""So many seconds after its last step the sandbox in this process forgets a list."""
+"""How many seconds after its last step the sandbox in this process forgets a list."""
 
 _TOLERATED: Final = 0.03
 _TOLERATED_COUNT: Final = 5.0
 _NOISE: Final = 0.6
-"""What rises by less than this share of its own ups and downs has not grown."""
+"""A rise below this share of the distance between highest and lowest is not growth."""
 
 _PAGE_MB: Final = os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -58,11 +58,11 @@ class Load:
     """How hard the clients work.
 
     Attributes:
-        seconds: for how long, by the event loop's clock.
+        seconds: the duration, on the event loop's clock.
         per_minute: the budget of each client.
-        people: how many are at work at once at each client.
-        pause: how many seconds each of them rests between two lists, at most.
-        speed: of the sandbox.
+        people: the tasks at work at each client.
+        pause: the most seconds that a task rests between two lists.
+        speed: the speed of the sandbox.
     """
 
     seconds: float
@@ -74,14 +74,14 @@ class Load:
 
 @attrs.define
 class Sizes:
-    """Samples of everything that could grow, by name, and of the objects that the collector knows."""
+    """Samples of everything that could grow, by name, and of the garbage collector's objects."""
 
     at: list[float] = attrs.field(factory=list)
     values: dict[str, list[float]] = attrs.field(factory=dict)
     objects: list[Counter[str]] = attrs.field(factory=list)
 
     def take(self, now: float, clients: list[Client]) -> None:
-        """Look at everything once."""
+        """Take one sample."""
         gc.collect()
         objects = Counter(type(one).__qualname__ for one in gc.get_objects())
         self.at.append(now)
@@ -99,10 +99,10 @@ class Sizes:
             self.values.setdefault(name, []).append(value)
 
     def growth(self, values: list[float]) -> tuple[float, float, float]:
-        """Fit a line to what followed the warming up.
+        """Fit a line to the values after the warm-up.
 
         Returns:
-            the mean, by how much the line rises in that time, and twice the error of this rise.
+            the mean, the rise of the line in that time, and twice the error of the rise.
         """
         begin = int(len(values) * WARMED_UP)
         x, y = self.at[begin:], values[begin:]
@@ -119,7 +119,7 @@ def _containers(client: Client) -> dict[str, int]:
     """Count what is in a client's own containers."""
     scheduler = scheduler_of(client.job("any"))
     known = known_of(client)
-    lanes = client._transport._budget._lanes.values()  # noqa: SLF001 - it is what may grow
+    lanes = client._transport._budget._lanes.values()  # noqa: SLF001 - this may grow
     return {
         "streams": len(scheduler.streams),
         "idle handles": len(known._idle),  # noqa: SLF001 - likewise
@@ -147,7 +147,7 @@ async def _soak(load: Load, service: "Service") -> tuple[Sizes, str]:
 
     async def work(mine: Client, others: list[Client], name: str, folder: Path) -> None:
         nonlocal jobs
-        chance = random.Random(f"{SEED}, {name}")  # noqa: S311 - protects nothing
+        chance = random.Random(f"{SEED}, {name}")  # noqa: S311 - not for security
         number = 0
         while True:
             await asyncio.sleep(chance.uniform(0, load.pause))
@@ -183,7 +183,7 @@ async def _soak(load: Load, service: "Service") -> tuple[Sizes, str]:
             books.paid_for.clear()
             service.forget()
             sizes.take(loop.time() - began, clients)
-        loop.set_exception_handler(lambda _, __: None)  # what is broken off now is no failure
+        loop.set_exception_handler(lambda _, __: None)  # cancelled work is no failure
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
@@ -195,7 +195,7 @@ async def _soak(load: Load, service: "Service") -> tuple[Sizes, str]:
 
 @attrs.frozen
 class Service:
-    """The sandbox, here or elsewhere; `forget` makes it forget what is over."""
+    """The sandbox, in this process or another; `forget` removes old lists."""
 
     url: str
     staff: Staff | NoStaff
@@ -204,7 +204,7 @@ class Service:
 
 @asynccontextmanager
 async def _here(load: Load) -> AsyncIterator[Service]:
-    chance = random.Random(SEED)  # noqa: S311 - protects nothing
+    chance = random.Random(SEED)  # noqa: S311 - not for security
     async with Sandbox(
         seed=SEED,
         credits=10**12,
@@ -212,7 +212,7 @@ async def _here(load: Load) -> AsyncIterator[Service]:
         max_lists=10**6,
         faults=faults_at_random(chance),
     ) as sandbox:
-        account = sandbox._account  # noqa: SLF001 - its memory is not what is measured
+        account = sandbox._account  # noqa: SLF001 - its memory is not measured
         staff = Staff(sandbox, chance)
 
         def forget() -> None:
@@ -261,10 +261,10 @@ def _only_virtual(fault: Fault) -> bool:
 async def _serve(speed: float) -> None:
     """Serve the sandbox until the input ends.
 
-    Without lists that never complete, because here is nobody who cancels them; and without throttling
-    on purpose, after which the polls take half an hour to come back to their pace.
+    There are no endless lists, because nothing would cancel them. There is no throttling, because polls
+    then take half an hour to recover their pace.
     """
-    chance = random.Random(SEED)  # noqa: S311 - protects nothing
+    chance = random.Random(SEED)  # noqa: S311 - not for security
     faults = [one for one in faults_at_random(chance) if not _only_virtual(one)]
     async with Sandbox(
         credits=10**12,
@@ -280,10 +280,7 @@ async def _serve(speed: float) -> None:
 
 
 def report(sizes: Sizes, load: Load, unit: float, unit_name: str) -> str:
-    """Show the samples, and say of everything whether it stays as it is.
-
-    What fills up to a bound of its own is told apart from what grows.
-    """
+    """Show the samples, and whether each value is flat, grows, or fills up to a bound."""
     bounds = {
         "budget": CLIENTS * len(Endpoint) * (load.per_minute + 1),
         "_started": CLIENTS * MOST_STARTED,
@@ -311,7 +308,7 @@ def report(sizes: Sizes, load: Load, unit: float, unit_name: str) -> str:
     first, last = sizes.objects[begin], sizes.objects[-1]
     more = Counter({name: last[name] - first[name] for name in last}).most_common(5)
     grown = ", ".join(f"{name} {count:+,}" for name, count in more)
-    lines += [table(head, verdicts), "", f"Objects that became most: {grown}"]
+    lines += [table(head, verdicts), "", f"Objects that increased most: {grown}"]
     return "\n".join(lines)
 
 
@@ -321,10 +318,10 @@ async def _virtually(load: Load) -> tuple[Sizes, str]:
 
 
 def main() -> None:
-    """Soak, and print what came of it."""
+    """Soak, and print the report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--hours", type=float, default=2.0, help="virtual ones")
-    parser.add_argument("--real", type=float, metavar="MINUTES", help="of the clock instead")
+    parser.add_argument("--hours", type=float, default=2.0, help="virtual hours")
+    parser.add_argument("--real", type=float, metavar="MINUTES", help="run in real time instead")
     parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:

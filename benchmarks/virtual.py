@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: the time that the loop would have slept is added to its clock."""
+    """Never waits, but adds the time to the loop's clock."""
 
     def __init__(self, pass_by: Callable[[float], None]) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop that begins at 0 and takes no time for what it waits for."""
+    """An event loop that begins at time 0 and skips all waiting."""
 
     def __init__(self) -> None:
         """Begin at 0."""
@@ -35,11 +35,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual_now
 
     def _jump(self, seconds: float) -> None:
-        # A hair more than asked for, so that rounding can't leave the next timer just out of reach.
+        # Slightly more, so that rounding can't leave the next timer just ahead.
         self._virtual_now += seconds + 1e-9
 
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a virtual clock."""
+    """Run a coroutine on a virtual clock."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)

@@ -1,7 +1,7 @@
-"""Memory per wait and the start of many waits, without any HTTP: every answer is made up on the spot.
+"""Memory per wait and the start of many waits, without HTTP.
 
-`memory` parses an answer of its own for every job, so that each snapshot is as large as in reality;
-`start` copies one, so that parsing does not stand for half of the time.
+`memory` parses a different answer for every job, so that each snapshot is as large as in reality. `start`
+copies one answer, because parsing would take half of the time.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _HEARTBEAT: Final = 0.001
 
 TOGETHER: Final = "bulkverify, wait_all"
-"""One call for all jobs, and so without a task of the caller's for each."""
+"""One call for all jobs, without a task for each."""
 
 Look = Callable[[str], JobSnapshot]
 Start = Callable[[range], Coroutine[object, object, list[object]]]
 
 
 class _Asked:
-    """An operation without a request, that counts and says when all have asked once."""
+    """A status call without a request, which signals when all jobs have been polled once."""
 
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -59,7 +59,7 @@ class _Asked:
 
 
 class _ScriptedClient(Client):
-    """Asks the operation above instead of the service."""
+    """A client that calls `_Asked` instead of the service."""
 
     def __init__(self, asked: _Asked) -> None:
         super().__init__("benchmark", base_url="http://127.0.0.1:1/v1", requests_per_minute=None)
@@ -78,7 +78,7 @@ _PARSED: Final = _parse(job_id(0))
 
 
 def _copy(identity: str) -> JobSnapshot:
-    # As little as it can be: what this takes is not what is measured.
+    # As cheap as possible, because this is not what is measured.
     return JobSnapshot(
         job_id=identity,
         status=_PARSED.status,
@@ -113,7 +113,7 @@ def _waiting(name: str, asked: _Asked) -> peers.Wait:
 
 def _ours(asked: _Asked) -> peers.Wait:
     client = _ScriptedClient(asked)
-    policy = wait_fixed(_INTERVAL)  # nobody is asked twice here
+    policy = wait_fixed(_INTERVAL)  # no job is polled twice
 
     def wait(identity: str) -> Coroutine[object, object, object]:
         return wait_until(client.job(identity), "completed", wait=policy)
@@ -132,7 +132,7 @@ def _ours_together(asked: _Asked) -> Callable[[range], Coroutine[object, object,
 
 
 def _bare(asked: _Asked) -> peers.Wait:
-    """Return what is the caller's own in every wait: a task that awaits a future."""
+    """Return a wait that is only the caller's share: a task that awaits a future."""
     loop = asyncio.get_running_loop()
 
     async def wait(future: asyncio.Future[None]) -> None:
@@ -149,7 +149,7 @@ def _resident() -> int:
 
 
 def _starting(name: str, asked: _Asked, batch: int) -> Start:
-    """Return what begins to wait, giving way after each batch, until everybody has asked once."""
+    """Return a function that starts waits in batches, until each has polled once."""
 
     async def start(numbers: range) -> list[object]:
         asked.expect(len(numbers))
@@ -159,7 +159,7 @@ def _starting(name: str, asked: _Asked, batch: int) -> Start:
             if len(tasks) % batch == 0:
                 await asyncio.sleep(0)
         await asked.all.wait()
-        await asyncio.sleep(0)  # so that the last one has gone back to waiting
+        await asyncio.sleep(0)  # so that the last one waits again
         return tasks
 
     async def start_together(numbers: range) -> list[object]:
@@ -177,7 +177,7 @@ def _starting(name: str, asked: _Asked, batch: int) -> Start:
 
 
 async def memory(name: str, waits: int) -> dict[str, float]:
-    """Measure what a wait holds that has asked once; the ids are part of it."""
+    """Measure the memory of a wait that has polled once, including its id."""
     asked = _Asked((lambda _: _PARSED) if name.startswith(("bare", "aiohttp, json")) else _parse)
     begin = _starting(name, asked, _BATCH)
     warm = await begin(range(waits, waits + 100))
@@ -190,7 +190,7 @@ async def memory(name: str, waits: int) -> dict[str, float]:
 
 
 class _Heart:
-    """Beats every millisecond, and keeps the longest that it could not: by the clock, and of CPU time."""
+    """Beats every millisecond, and keeps its longest delay, in wall-clock and CPU time."""
 
     def __init__(self) -> None:
         self.longest_s = self.longest_cpu_s = 0.0
@@ -209,7 +209,7 @@ class _Heart:
 
 
 class _Collections:
-    """How long the garbage collector took at the most, and altogether, of CPU time."""
+    """The longest and the total CPU time of garbage collections."""
 
     def __init__(self) -> None:
         self.longest_s = self.total_s = 0.0
@@ -229,13 +229,13 @@ class _Collections:
 
 
 async def start(name: str, waits: int, manner: str) -> dict[str, float]:
-    """Measure how long it takes until everybody has asked once, and how long nobody else could run.
+    """Measure the time until each wait has polled once, and how long other tasks were blocked.
 
     Args:
         name: the peer.
-        waits: how many.
-        manner: `batches` gives way after each 500, `at once` never does, `frozen` is batches
-            with a collector that does not look at what there is (a caller's choice, not ours).
+        waits: the number of waits.
+        manner: `batches` lets other tasks run after each 500, `at once` never does, and `frozen` is
+            `batches` with the garbage collector off (a caller's choice, not ours).
     """
     asked = _Asked((lambda _: _PARSED) if name == "bare" else _copy)
     begin = _starting(name, asked, waits + 1 if manner == "at once" else _BATCH)
@@ -260,14 +260,14 @@ async def start(name: str, waits: int, manner: str) -> dict[str, float]:
 
 
 def main(what: str, name: str, waits: int, *manner: str) -> None:
-    """Measure one of them in this process, print what came out as JSON, and leave at once."""
+    """Measure one peer in this process, print the result as JSON, and exit at once."""
     measured: Awaitable[dict[str, float]]
     measured = memory(name, waits) if what == "memory" else start(name, waits, *manner)
 
     async def run() -> None:
         sys.stdout.write(json.dumps(await measured))
         sys.stdout.flush()
-        os._exit(0)  # to cancel 100,000 waits would take longer than to measure them
+        os._exit(0)  # cancelling 100,000 waits would take longer than measuring them
 
     asyncio.run(run())
 

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Run the suite of the commit that is checked out on every supported Python, with two sets of dependencies.
+"""Run the tests of the current commit on every supported Python, with two sets of dependencies.
 
     tools/pythons.py                    everything: each Python, the newest and the lowest dependencies
     tools/pythons.py 3.14 --lowest      one of each
     tools/pythons.py 3.13 -- -n 2 -x    what follows `--` goes to pytest
 
-Python 3.11 and 3.12 are those of this machine (`PATH`, or pyenv). 3.13 and 3.14 are Debian's, each in a
-minimal tree: that takes root, debootstrap and a minute the first time. Trees are kept in the cache folder
-and used again; the copy of the commit and its venv are made anew each time.
+Python 3.11 and 3.12 come from this machine (`PATH` or pyenv). 3.13 and 3.14 come from Debian, each in a
+minimal tree. The first time, a tree takes root, debootstrap and a minute. Trees are kept in the cache
+folder. The copy of the commit and its venv are made anew each time.
 
-The lowest dependencies are the lower bounds in pyproject.toml, each as `name==bound`; what those need in
-turn is as new as they allow.
+The lowest dependencies are the lower bounds in pyproject.toml, each as `name==bound`. Their own
+dependencies are as new as they allow.
 """
 
 import argparse
@@ -37,7 +37,7 @@ _SUITE: Final = r"""
 set -eu
 cd "$1"; python=$2; shift 2
 "$python" -m venv .venv
-# What builds the package is constrained, too: older pips go by the first of these, newer by the second.
+# Build dependencies are constrained too. Older pips read the first of these, newer ones the second.
 PIP_CONSTRAINT="$PWD/constraints.txt" PIP_BUILD_CONSTRAINT="$PWD/constraints.txt" \
     .venv/bin/pip install -q -e ".[dev]"
 .venv/bin/python -VV
@@ -54,20 +54,20 @@ exec chroot "$tree" "$@"
 
 
 class UnusableError(Exception):
-    """A Python is not to be had here, or a requirement can't be read."""
+    """A Python is not available here, or a requirement can't be read."""
 
 
 def lowest_versions(pyproject: Mapping[str, Any]) -> dict[str, str]:
-    """Return the lower bounds of everything that `.[dev]` is built with, needs and installs.
+    """Return the lower bounds of all requirements of `.[dev]`, including those of the build.
 
     Raises:
-        UnusableError: a requirement is no plain `name[extras]>=bound`.
+        UnusableError: a requirement is not a plain `name[extras]>=bound`.
     """
     lowest: dict[str, str] = {}
     for requirement in _requirements(pyproject):
         found = _REQUIREMENT.match(requirement)
         if found is None or found[3] is None:
-            raise UnusableError(f"no plain lower bound: {requirement}")
+            raise UnusableError(f"not a plain lower bound: {requirement}")
         name, bound = found[1], found[3]
         lowest[name] = max(lowest.get(name, "0"), bound, key=_numbers)
     return lowest
@@ -95,7 +95,7 @@ def _python_here(version: str) -> str:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = [shutil.which(f"python{version}"), *pyenv.glob(f"{version}.*/bin/python{version}")]
     for python in filter(None, found):
-        # A shim of pyenv is there for versions that are not chosen, and fails.
+        # pyenv has shims for inactive versions too, and they fail.
         if _version([str(python)]) == version:
             return str(python)
     raise UnusableError(f"Python {version} is not on this machine")
@@ -108,7 +108,7 @@ def _version(python: Sequence[str]) -> str:
 
 
 def _tree(suite: str, cache: Path) -> Path:
-    """Return a minimal Debian with pip's settings of this machine; build it if it is not there."""
+    """Return a minimal Debian with this machine's pip settings; build it if it is missing."""
     tree = cache / suite
     if not tree.exists():
         unfinished = cache / f"{suite}.unfinished"
@@ -117,7 +117,7 @@ def _tree(suite: str, cache: Path) -> Path:
         try:
             subprocess.run(["debootstrap", *wanted], check=True, stdout=sys.stderr)
         except (OSError, subprocess.CalledProcessError) as error:
-            raise UnusableError(f"no tree of {suite}: {error}") from None
+            raise UnusableError(f"the tree of {suite} can't be built: {error}") from None
         unfinished.rename(tree)
     settings = [
         (Path("/etc/resolv.conf"), "etc/resolv.conf"),
@@ -132,15 +132,15 @@ def _tree(suite: str, cache: Path) -> Path:
 
 
 def _run(version: str, which: str, cache: Path, arguments: Sequence[str]) -> tuple[bool, str]:
-    """Run the suite once, and return whether it passed, and its closing line."""
+    """Run the tests once. Return whether they passed, and pytest's last line."""
     environment = dict(os.environ)
     if version in _SUITES:
         tree = _tree(_SUITES[version], cache)
-        # A namespace of its own takes the mounts along when it ends, however it ends.
+        # The mounts are in a namespace of their own, which removes them when it ends.
         enter = ["unshare", "--mount", "sh", "-c", _IN_A_TREE, "sh", str(tree)]
         python, inside, checkout = "/usr/bin/python3", "/srv/bulkverify", tree / "srv/bulkverify"
         kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-        kept.pop("PIP_FIND_LINKS", None)  # folders that are not in the tree
+        kept.pop("PIP_FIND_LINKS", None)  # these folders are not in the tree
         environment = {
             **kept,
             **dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), _CERTIFICATES),
@@ -162,7 +162,7 @@ def _run(version: str, which: str, cache: Path, arguments: Sequence[str]) -> tup
     pins = lowest_versions(tomllib.loads((checkout / "pyproject.toml").read_text()))
     lines = [f"{name}=={bound}\n" for name, bound in pins.items()] if which == "lowest" else []
     (checkout / "constraints.txt").write_text("".join(lines))
-    closing = "it ended before any test"
+    closing = "ended before any test"
     with subprocess.Popen(
         [*enter, "sh", "-c", _SUITE, "sh", inside, python, *arguments],
         env=environment,
@@ -180,7 +180,7 @@ def _run(version: str, which: str, cache: Path, arguments: Sequence[str]) -> tup
 
 
 def main() -> int:
-    """Run what the command line asks for, one after the other, and print a line for each at the end."""
+    """Run all combinations in turn, and print a line for each at the end."""
     words = sys.argv[1:]
     split = words.index("--") if "--" in words else len(words)
     parser = argparse.ArgumentParser(
@@ -193,7 +193,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=base / "bulkverify-pythons")
     asked = parser.parse_args(words[:split])
     if unknown := set(asked.pythons) - set(_PYTHONS):
-        parser.error(f"no Python of ours: {', '.join(sorted(unknown))}")
+        parser.error(f"unsupported Python: {', '.join(sorted(unknown))}")
     results: list[str] = []
     all_passed = True
     for version in asked.pythons or _PYTHONS:

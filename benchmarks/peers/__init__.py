@@ -1,9 +1,8 @@
-"""The ways to wait that bulkverify is compared with, each in a module of its own.
+"""The libraries that bulkverify is compared with, each in a module of its own.
 
-A module imports its library at the top, so that a measured process holds one peer and not all of
-them. It has `waiting(ask, interval)`, which returns a function that waits for one job by asking
-for it until it has completed; `ask` is the operation of the library's user. A peer that brings its
-own HTTP has `over_http(url_of, interval, gate)` too, and gets no `ask` there.
+A module imports its library at the top, so that a measured process loads only one peer. Its
+`waiting(ask, interval)` returns a function that calls `ask`, the user's operation, until a job has
+completed. A peer with its own HTTP also has `over_http(url_of, interval, gate)`, without `ask`.
 """
 
 import json
@@ -29,23 +28,23 @@ PEERS = {
     "azure": "azure-core `AsyncLROPoller`",
     "stamina": "stamina `retry_context`",
 }
-"""By the name of their module, `<name>_peer`; httpx differs from the first in its HTTP alone."""
+"""By the name of the module, `<name>_peer`. httpx is left out; it differs from aiohttp only in its HTTP."""
 
 
 class Peer(Protocol):
-    """What the modules have."""
+    """The functions of a peer's module."""
 
     def waiting(self, ask: Ask, interval: float) -> Wait:
-        """Return what waits for a job by its id."""
+        """Return a function that waits for a job by its id."""
 
 
 def load(name: str) -> Peer:
-    """Import one peer, and with it its library."""
+    """Import one peer and its library."""
     return cast("Peer", import_module(f"{__name__}.{name}_peer"))
 
 
 def completed(answer: AnswerT) -> bool:
-    """Tell whether there is nothing more to wait for."""
+    """Return whether the job has completed."""
     status = answer["status"] if isinstance(answer, dict) else answer.status
     return status == "completed"
 
@@ -53,7 +52,7 @@ def completed(answer: AnswerT) -> bool:
 def over_http(
     name: str, url_of: UrlOf, interval: float, gate: Semaphore
 ) -> AbstractAsyncContextManager[Wait]:
-    """Open a peer's own HTTP if it has any, or else give it a GET of aiohttp's."""
+    """Open a peer's own HTTP if it has any, or else give it aiohttp."""
     peer = load(name)
     own = getattr(peer, "over_http", None)
     if own is not None:

@@ -1,4 +1,4 @@
-"""aiobotocore: the waiter behind `client.get_waiter`, over an operation that is not Amazon's."""
+"""aiobotocore: the waiter behind `client.get_waiter`, with an operation that is not Amazon's."""
 
 from aiobotocore.waiter import AIOWaiter  # type: ignore[import-untyped]
 from botocore.waiter import SingleWaiterConfig  # type: ignore[import-untyped]
@@ -9,11 +9,11 @@ _FOREVER = 10**9
 
 
 def waiting(ask: Ask, interval: float) -> Wait:
-    """Return the `wait` of one waiter, which serves any number of waits."""
+    """Return a wait function. All waits share one waiter."""
 
     async def operation(*, job_id: str) -> AnswerT:
         answer = await ask(job_id)
-        # It takes nothing but dicts.
+        # The waiter accepts only dicts.
         return answer if isinstance(answer, dict) else {"status": answer.status, "job": answer}
 
     waiter = AIOWaiter(
@@ -21,7 +21,7 @@ def waiting(ask: Ask, interval: float) -> Wait:
         SingleWaiterConfig(
             {
                 "operation": "GetJob",
-                # Whole seconds is what its models have; it takes fractions of one as well.
+                # Its models have whole seconds, but fractions work too.
                 "delay": interval,
                 "maxAttempts": _FOREVER,
                 "acceptors": [

@@ -1,4 +1,4 @@
-"""What one writes without any library: a task a job, that sleeps between two requests."""
+"""A loop without any library: one task for each job, which sleeps between two requests."""
 
 import asyncio
 

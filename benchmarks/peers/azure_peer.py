@@ -1,4 +1,4 @@
-"""azure-core: an `AsyncLROPoller` a wait, with a polling algorithm that reads our status."""
+"""azure-core: an `AsyncLROPoller` for each wait, with a polling algorithm that reads our status."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from benchmarks.peers import Ask, UrlOf, Wait, completed
 
 
 class _JobOperation(LongRunningOperation[Any, Any]):
-    """How its own operations are read: a URL to poll, and a status in the body."""
+    """Reads a job like one of its own operations: a URL to poll, and a status in the body."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -43,7 +43,7 @@ class _JobOperation(LongRunningOperation[Any, Any]):
 
 
 class _AskedPolling(AsyncLROBasePolling[Any, Any, Any]):
-    """Its polling with the request left out, and so with none of its request and response objects."""
+    """Its polling without the request, so without its request and response objects."""
 
     def __init__(self, ask: Ask, job_id: str, interval: float) -> None:
         super().__init__(timeout=interval, lro_algorithms=[_JobOperation(job_id)])
@@ -58,7 +58,7 @@ class _AskedPolling(AsyncLROBasePolling[Any, Any, Any]):
 
 
 class _GatedPolling(AsyncLROBasePolling[Any, Any, Any]):
-    """Its polling as it is, with no more requests under way than the others have."""
+    """Its usual polling, with no more requests in flight than the other peers."""
 
     def __init__(self, gate: Semaphore, url: str, interval: float) -> None:
         super().__init__(timeout=interval, lro_algorithms=[_JobOperation(url)])
@@ -69,7 +69,7 @@ class _GatedPolling(AsyncLROBasePolling[Any, Any, Any]):
             await super().update_status()
 
 
-# Only what the poller reads of the answer that began the operation; one for all, where it has one each.
+# The fields of the first answer that the poller reads. All waits share one answer here.
 _BEGUN: Any = SimpleNamespace(
     http_response=SimpleNamespace(
         status_code=202,
@@ -86,7 +86,7 @@ def _result(answer: object) -> object:
 
 
 def waiting(ask: Ask, interval: float) -> Wait:
-    """Return what makes a poller and awaits its result."""
+    """Return a function that makes a poller and awaits its result."""
 
     def wait(job_id: str) -> Any:  # noqa: ANN401 - its coroutine
         return AsyncLROPoller(None, _BEGUN, _result, _AskedPolling(ask, job_id, interval)).result()
@@ -96,7 +96,7 @@ def waiting(ask: Ask, interval: float) -> Wait:
 
 @asynccontextmanager
 async def over_http(url_of: UrlOf, interval: float, gate: Semaphore) -> AsyncGenerator[Wait]:
-    """Open a pipeline with the one policy that polling cannot do without: the cheapest it can be."""
+    """Open the cheapest pipeline, with only the one policy that polling needs."""
     client: AsyncPipelineClient[Any, Any] = AsyncPipelineClient(
         "http://127.0.0.1",
         policies=[RequestIdPolicy()],

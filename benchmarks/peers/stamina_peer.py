@@ -1,4 +1,4 @@
-"""stamina: it retries on errors alone, so "not yet" has to be one."""
+"""stamina: it retries only on errors, so "not yet" is an error."""
 
 import stamina
 from stamina.instrumentation import set_on_retry_hooks
@@ -9,7 +9,7 @@ set_on_retry_hooks([])  # it would log every poll as a warning
 
 
 class _NotYetError(Exception):
-    """The job goes on."""
+    """The job has not completed."""
 
 
 def waiting(ask: Ask, interval: float) -> Wait:

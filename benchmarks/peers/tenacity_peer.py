@@ -1,4 +1,4 @@
-"""tenacity: `AsyncRetrying` until the result is as wanted, one object a wait as it has to be."""
+"""tenacity: `AsyncRetrying` until the job has completed, with the one object a wait that it needs."""
 
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
