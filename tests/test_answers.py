@@ -282,6 +282,17 @@ def test_any_answer_is_an_object_or_one_of_our_errors(
 
 # The pause that is asked for
 
+
+def test_a_refusal_names_its_call_and_its_job_where_it_is_for_one() -> None:
+    said = answer({"success": False, "result": "Verify restricted"}, 400)
+    with pytest.raises(
+        AccountRestrictedError, match=f"refused the start call for job {JOB_ID}: 400"
+    ):
+        accepted(said, Endpoint.START, JOB_ID)
+    with pytest.raises(AccountRestrictedError, match="refused the credits call: 400"):
+        accepted(said, Endpoint.CREDITS)
+
+
 NOW = datetime(2024, 7, 19, 9, 8, 26, tzinfo=UTC)
 
 
@@ -307,7 +318,24 @@ def test_a_pause_comes_in_seconds_or_as_a_date(name: str, text: str, seconds: fl
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "soon", "-1", "1e3", "nan", "inf", "1" * 12, "Fri, 19 Jul", ",", "0 0", "Mon, 99"],
+    [
+        *(
+            "",
+            " ",
+            "soon",
+            "-1",
+            "1e3",
+            "nan",
+            "inf",
+            "1" * 12,
+            "Fri, 19 Jul",
+            ",",
+            "0 0",
+            "Mon, 99",
+        ),
+        f"Fri, 01 Jan {'9' * 20} 00:00:00 GMT",
+        f"Fri, 19 Jul 2024 09:08:56 +{'9' * 16}",
+    ],
 )
 def test_a_pause_that_cannot_be_read_is_none(text: str) -> None:
     assert retry_after({"Retry-After": text}, now=NOW) is None

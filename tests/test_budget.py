@@ -266,3 +266,32 @@ async def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
 
     await asyncio.gather(*(depart(number) for number in range(5)))
     assert order == [0, 1, 2, 3, 4]
+
+
+async def test_a_new_caller_waits_behind_those_in_line() -> None:
+    budget = Budget(1)
+    await budget.spend("status")
+    order: list[str] = []
+
+    async def call(name: str, after: float) -> None:
+        await asyncio.sleep(after)
+        await budget.spend("status")
+        order.append(name)
+
+    # The new caller comes at the moment of the other's turn, and is woken before it.
+    async with asyncio.TaskGroup() as group:
+        group.create_task(call("new", WINDOW_SECONDS + 1))
+        group.create_task(call("in line", 0.0))
+    assert order == ["in line", "new"]
+
+
+async def test_a_poll_waits_while_the_callers_in_line_want_the_whole_budget() -> None:
+    budget = Budget(2)
+    budget.throttled("status", 30)
+    waiting = [asyncio.create_task(budget.spend("status")) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert budget.take_for_poll("status") == 30
+    assert budget.take_for_poll("status", urgent=True) == 30
+    await asyncio.wait(waiting)
+    assert now() == 30
+    assert budget.take_for_poll("status") > 60

@@ -130,6 +130,14 @@ def test_a_byte_order_mark_is_no_part_of_the_first_cell() -> None:
     assert counted(b'\xef\xbb\xbf"a\nb",c\n1,2\n', 100) == (2, True)
 
 
+def test_a_byte_order_mark_later_in_the_file_is_text_of_a_cell() -> None:
+    counter = RecordCounter()
+    for piece in (b"a\n", b'\xef\xbb\xbf"b\nc\n'):  # so this quote opens no quoted cell
+        counter.feed(piece)
+    assert counter.finish()
+    assert counter.count == 3
+
+
 def test_the_first_record_may_have_several_lines() -> None:
     assert first_record(b'\n"a\nb",c\r\n1,2\n') == b'\n"a\nb",c\r'
     assert first_record(b"a,b") == b"a,b"

@@ -168,3 +168,61 @@ def test_nothing_that_was_cleared_passes(deadline: float) -> None:
     deadlines.clear()
     assert deadlines.next() == math.inf
     assert deadlines.passed(1e9) == []
+
+
+def test_the_sooner_minute_stays_the_first_when_those_who_are_done_are_removed() -> None:
+    deadlines: Any = Deadlines()
+    later, sooner = Waiting(6000.0), Waiting(600.0)
+    deadlines.add(later)
+    deadlines.add(sooner)
+    for _ in range(300):
+        waiter = Waiting(60_000.0)
+        deadlines.add(waiter)
+        waiter.gone = True
+        deadlines.discard(waiter)
+    assert deadlines._kept < 302
+    assert deadlines.next() <= 600
+    assert deadlines.passed(600) == [sooner]
+    assert deadlines.passed(6000) == [later]
+
+
+def test_the_count_of_those_kept_is_right_whatever_has_passed_or_was_removed() -> None:
+    deadlines: Any = Deadlines()
+    deadlines.add(Waiting(60.0))
+    deadlines.passed(60)  # from now on those of this minute are near
+    assert deadlines._kept == 0
+    for _ in range(10):
+        deadlines.add(Waiting(100.0))
+        deadlines.add(Waiting(6000.0))
+    assert (deadlines._kept, len(deadlines._near)) == (20, 10)
+    deadlines.passed(100)
+    assert (deadlines._kept, len(deadlines._near)) == (10, 0)
+    deadlines.add(Waiting(110.0))
+    for _ in range(100):
+        waiter = Waiting(110.0)
+        deadlines.add(waiter)
+        waiter.gone = True
+        deadlines.discard(waiter)
+    deadlines._remove_done()
+    assert (deadlines._kept, deadlines._gone) == (11, 0)
+    deadlines.discard(Waiting(6000.0))
+    deadlines.clear()
+    assert (deadlines._kept, deadlines._gone) == (0, 0)
+
+
+def test_the_rest_is_looked_through_only_once_many_are_done() -> None:
+    searches = []
+
+    class Watched(Deadlines):
+        def _remove_done(self) -> None:
+            searches.append(self._gone)
+            super()._remove_done()
+
+    deadlines: Any = Watched()
+    waiting = [Waiting(600.0) for _ in range(1000)]
+    for waiter in waiting:
+        deadlines.add(waiter)
+    for waiter in waiting[:900]:
+        waiter.gone = True
+        deadlines.discard(waiter)
+    assert len(searches) == 2

@@ -19,6 +19,8 @@ from bulkverify import (
     RateLimitedError,
     UnreadableAnswerError,
     UploadUncertainError,
+    Verdict,
+    VerdictName,
     WaitTimeoutError,
     wait_until,
     watch,
@@ -160,15 +162,16 @@ async def test_a_download_that_breaks_off_is_made_again(
     assert await job.download(tmp_path / "out.csv") == 1000
 
 
+@pytest.mark.parametrize("verdicts", [None, list(Verdict), [*Verdict, "unknown"]])
 async def test_a_download_that_lacks_rows_is_not_taken_for_whole(
-    sandbox: Sandbox, job: Job, tmp_path: Path
+    sandbox: Sandbox, job: Job, tmp_path: Path, verdicts: list[Verdict | VerdictName] | None
 ) -> None:
     # The defence: `_require(count, expected)` of `save_results` in downloads.py.
     sandbox.inject(Fault(kind=FaultKind.TRUNCATE_CLEANLY, times=None))
     await job.start()
     await wait_until(job, "completed")
     with pytest.raises(IncompleteDownloadError):
-        await job.download(tmp_path / "out.csv")
+        await job.download(tmp_path / "out.csv", verdicts=verdicts)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -240,6 +240,14 @@ async def test_a_job_that_is_gone_ends_its_waits_after_half_a_minute() -> None:
         assert now() == pytest.approx(35, abs=0.1)
 
 
+async def test_a_job_that_this_client_has_deleted_is_gone_at_once() -> None:
+    async with ScriptedClient([MISSING]) as client:
+        known_of(client).note_deletion(JOB_ID)
+        with pytest.raises(JobNotFoundError):
+            await wait_until(client.job(JOB_ID), wait=STEADY)
+        assert now() == 0
+
+
 async def test_the_half_minute_ends_with_the_deadline() -> None:
     async with ScriptedClient([MISSING]) as client:
         with pytest.raises(WaitTimeoutError, match="never heard of") as caught:

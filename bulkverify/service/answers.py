@@ -228,7 +228,7 @@ def _refusal(
             "Check the base URL, or try again later.",
             status=code,
         )
-    if readable and not isinstance(payload, dict) and code not in _BY_STATUS:
+    if not isinstance(payload, dict) and code not in _BY_STATUS:
         return ProtocolError(
             f"The answer to {call} is JSON but no object: {text!r}.", path="$", status=code
         )
