@@ -26,10 +26,6 @@ def _is_number(value: Any) -> bool:  # noqa: ANN401 - likewise
     return number and abs(value) <= float_info.max
 
 
-def _is_table(value: object) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values())
-
-
 FROM_0: Final = _allow("a whole number >= 0", lambda value: _is_whole(value) and value >= 0)
 FROM_1: Final = _allow("a whole number >= 1", lambda value: _is_whole(value) and value >= 1)
 TIMES: Final = _allow(
@@ -44,5 +40,10 @@ STATUS: Final = _allow(
 )
 FLAG: Final = _allow("true or false", lambda value: isinstance(value, bool))
 TEXT: Final = _allow("a string", lambda value: isinstance(value, str | bytes))
-TEXTS: Final = _allow("a table of strings", _is_table)
+TEXTS: Final = _allow(
+    "a table of strings",
+    lambda value: (
+        isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values())
+    ),
+)
 JOB_ID: Final = _allow("the id of a list", lambda value: isinstance(value, str | None))

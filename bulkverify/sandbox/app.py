@@ -12,12 +12,11 @@ from bulkverify.models import Verdict
 from bulkverify.sandbox import answers
 from bulkverify.sandbox.account import Account, Allowance
 from bulkverify.sandbox.answers import Refusal, RefusedError, acknowledgement
-from bulkverify.sandbox.delivery import Reply, hang_up, refuse, retry_after, send
+from bulkverify.sandbox.delivery import Reply, Results, Vendor, hang_up, refuse, retry_after, send
 from bulkverify.sandbox.drawing import Faults
 from bulkverify.sandbox.faults import TABLE, Exchange
 from bulkverify.sandbox.intake import read_json, receive
 from bulkverify.sandbox.ledger import Endpoint, Injected
-from bulkverify.sandbox.results import Results, Vendor
 
 _Work = Callable[[web.Request], Awaitable[Reply]]
 

@@ -1,16 +1,77 @@
-"""Replies, and how they are sent."""
+"""Replies: JSON, or the results of a list as CSV, and how they are sent."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Final
+import csv
+import io
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from types import MappingProxyType
+from typing import Final, Literal
 
 import attrs
 from aiohttp import web
 
+from bulkverify.models import Verdict
 from bulkverify.sandbox.answers import Refusal
-from bulkverify.sandbox.results import ROWS_PER_CHUNK, Results
+from bulkverify.sandbox.clock import iso_text
+from bulkverify.sandbox.jobs import Job
+from bulkverify.sandbox.verdicts import Flag
 
 _CSV: Final = {"Content-Type": "text/csv; charset=utf-8"}
+
+Vendor = Literal["bouncify", "validto"]
+"""The vendors, which order the columns differently."""
+
+_FLAGS: Final = (
+    ("Syntax Error", Flag.SYNTAX_ERROR),
+    ("ISP", Flag.ISP),
+    ("Role", Flag.ROLE),
+    ("Disposable", Flag.DISPOSABLE),
+    ("Trap", Flag.TRAP),
+)
+_FLAG_NAMES: Final = tuple(name for name, _ in _FLAGS)
+
+_COLUMNS: Final[Mapping[Vendor, tuple[str, ...]]] = MappingProxyType(
+    {
+        "bouncify": ("Verification Result", *_FLAG_NAMES, "Verified At"),
+        "validto": ("Verification Result", "Verified At", *_FLAG_NAMES),
+    }
+)
+"""The columns that the service adds, in the order of each vendor."""
+
+_ROWS_PER_CHUNK: Final = 1000
+_CELLS: Final = tuple(
+    tuple("Y" if flag & value else "N" for _, flag in _FLAGS) for value in range(2 * Flag.TRAP)
+)
+
+
+@attrs.frozen(kw_only=True)
+class Results:
+    """The results of a completed list. `at` turns a time into a date; a fault lowers `share`."""
+
+    job: Job
+    vendor: Vendor
+    at: Callable[[float], datetime]
+    wanted: Collection[Verdict]
+    share: float = 1.0
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the header, then the wanted ones of each thousand rows; a chunk may be empty."""
+        job = self.job
+        yield _text([[*job.addresses.header, *_COLUMNS[self.vendor]]])
+        every = enumerate(zip(job.addresses.rows(), job.addresses.findings(), strict=True))
+        found = islice(every, int(job.total * self.share))
+        while part := list(islice(found, _ROWS_PER_CHUNK)):
+            rows = []
+            for place, (row, (verdict, flags)) in part:
+                if verdict in self.wanted:
+                    when = iso_text(self.at(job.verified_at(place)))
+                    cells = _CELLS[flags]
+                    bouncify = self.vendor == "bouncify"
+                    own = (verdict, *cells, when) if bouncify else (verdict, when, *cells)
+                    rows.append([*row, *own])
+            yield _text(rows)
 
 
 @attrs.frozen(kw_only=True)
@@ -57,7 +118,7 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
     """Send a reply. Large results are streamed, without a length."""
     if reply.results is None:
         return reply.response()
-    if reply.results.job.total <= ROWS_PER_CHUNK:
+    if reply.results.job.total <= _ROWS_PER_CHUNK:
         return web.Response(body=b"".join(reply.results.chunks()), headers=_CSV)
     stream = web.StreamResponse(headers=_CSV)
     await stream.prepare(request)
@@ -88,3 +149,9 @@ def hang_up(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.close()
     return web.Response()  # never sent
+
+
+def _text(rows: Iterable[Iterable[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()

@@ -44,36 +44,38 @@ class Injected:
 
 
 @attrs.define(kw_only=True, eq=False)
-class JobBooks:
-    """Everything that happened to one list."""
+class _Books:
+    """What the books of a list and those of the account have in common."""
 
     requests: Counter[str] = attrs.field(factory=Counter)
-    """Requests about the list by endpoint, without its upload."""
+    """Requests by endpoint, answered or not; those about a list do not include its upload."""
     throttled: Counter[str] = attrs.field(factory=Counter)
     """Requests that were answered 429, by endpoint."""
     faults: Counter[str] = attrs.field(factory=Counter)
     """Requests that a fault hit, by kind of fault."""
-    starts: int = 0
-    """Accepted starts, including those by `auto_verify`."""
-    downloads: int = 0
-    """How often its results were downloaded."""
     credits_spent: int = 0
-    """What the list cost."""
+    """The credits spent."""
 
     @property
     def polls(self) -> int:
-        """How often its status was polled."""
+        """How often a status was polled."""
         return self.requests["status"]
 
 
 @attrs.define(kw_only=True, eq=False)
-class Ledger:
+class JobBooks(_Books):
+    """Everything that happened to one list."""
+
+    starts: int = 0
+    """Accepted starts, including those by `auto_verify`."""
+    downloads: int = 0
+    """How often its results were downloaded."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Ledger(_Books):
     """Everything that happened, for tests to check."""
 
-    requests: Counter[str] = attrs.field(factory=Counter)
-    """All requests by endpoint, answered or not."""
-    throttled: Counter[str] = attrs.field(factory=Counter)
-    """Requests that were answered 429, by endpoint."""
     uploads: list[Upload] = attrs.field(factory=list)
     """The accepted lists, in order."""
     starts: list[str] = attrs.field(factory=list)
@@ -84,12 +86,8 @@ class Ledger:
     """The ids of deleted lists."""
     verified_addresses: list[str] = attrs.field(factory=list)
     """The addresses that were verified one by one, as they were sent."""
-    faults: Counter[str] = attrs.field(factory=Counter)
-    """Faults that took effect, by kind."""
     injected: list[Injected] = attrs.field(factory=list)
     """Every fault that took effect, in order."""
-    credits_spent: int = 0
-    """All credits spent."""
     _jobs: dict[str, JobBooks] = attrs.field(factory=dict, repr=False)
     _paid: Counter[str] = attrs.field(factory=Counter, repr=False)
     _bills: list[Callable[[], Iterable[str]]] = attrs.field(factory=list, repr=False)
@@ -118,11 +116,6 @@ class Ledger:
     def spent_on(self, job_id: str) -> int:
         """Return the credits spent on one list."""
         return self.job(job_id).credits_spent
-
-    @property
-    def polls(self) -> int:
-        """How often the status of any list was polled."""
-        return self.requests["status"]
 
     @property
     def paid(self) -> Counter[str]:

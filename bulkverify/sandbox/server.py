@@ -13,11 +13,11 @@ from bulkverify.limits import MOST_UNVERIFIED_LISTS, MOST_VERIFYING_LISTS, REQUE
 from bulkverify.sandbox.account import Account, Allowance
 from bulkverify.sandbox.app import Front
 from bulkverify.sandbox.clock import Clock
+from bulkverify.sandbox.delivery import Vendor
 from bulkverify.sandbox.drawing import Faults
 from bulkverify.sandbox.faults import Fault
 from bulkverify.sandbox.jobs import Timings
 from bulkverify.sandbox.ledger import Ledger
-from bulkverify.sandbox.results import Vendor
 
 # How long requests that were cancelled on closing may take to clean up.
 _CLOSING_SECONDS: Final = 1.0
