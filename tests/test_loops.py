@@ -24,7 +24,7 @@ from bulkverify import (
     watch,
 )
 from tests.test_keyless import assert_keyless, everything_shown
-from tests.wire import Arrived, http, never, wire
+from tests.wire import CREDITS, UPLOADED, Arrived, http, never, wire
 
 KEY = "s3cr3t-Key/with+odd&chars=äöü"
 READY = b'{"success": true, "job_id": "job1", "status": "ready", "total": 1}'
@@ -160,6 +160,24 @@ def test_a_client_made_outside_of_any_loop_serves_the_first_that_uses_it() -> No
     asyncio.run(use())
     with pytest.raises(ClientClosedError, match="closed"):
         asyncio.run(_close_and_ask())
+
+
+def test_a_client_closed_after_its_loop_has_ended_leaves_no_connection_open() -> None:
+    async def use() -> Client:
+        async def respond(arrived: Arrived) -> bytes:
+            return http(UPLOADED if arrived.method == "POST" else CREDITS)
+
+        async with wire(respond) as (url, _):
+            client = Client(KEY, base_url=url)
+            await client.credits()
+            await client.upload(["a@example.com"])
+            return client
+
+    client = asyncio.run(use())
+    sessions = client._transport._sessions
+    connectors = [one.connector for one in (sessions._kept, sessions._fresh) if one is not None]
+    asyncio.run(client.close())
+    assert [one is not None and one.closed for one in connectors] == [True, True]
 
 
 async def _close_and_ask() -> None:

@@ -16,6 +16,7 @@ from bulkverify import (
     JobNotFoundError,
     ListLimitError,
     RateLimitedError,
+    RequestTimeoutError,
     ServerError,
     ServiceError,
     StartUncertainError,
@@ -27,6 +28,7 @@ from bulkverify import (
 )
 from bulkverify.client import known_of
 from bulkverify.sandbox import Fault, FaultKind
+from bulkverify.service import calls, money, uploads
 from tests.refusals import afterwards, answered, said
 from tests.served import ADDRESSES, FAST, fault, served, uploaded
 
@@ -94,6 +96,23 @@ async def test_an_upload_that_never_left_is_tried_again_and_says_so() -> None:
         with pytest.raises(ConnectionFailedError, match="Nothing was sent") as caught:
             await client.upload(ADDRESSES)
         assert caught.value.sent is False
+
+
+@pytest.mark.parametrize("kind", [ConnectionFailedError, RequestTimeoutError])
+@pytest.mark.parametrize("auto_verify", [False, True])
+async def test_what_found_no_connection_is_not_uncertain(
+    kind: type[ConnectionFailedError | RequestTimeoutError], *, auto_verify: bool
+) -> None:
+    class Never:
+        async def call(self, _: object) -> None:
+            raise kind("No connection within 15 seconds; nothing was sent.", sent=False)
+
+    transport: Any = Never()
+    call = await uploads.prepare(ADDRESSES, auto_verify=auto_verify, title=None)
+    with pytest.raises(kind, match="nothing was sent"):
+        await money.upload(transport, call, auto_verify=auto_verify)
+    with pytest.raises(kind, match="nothing was sent"):
+        await money.verify(transport, calls.verify("a@example.com", timeout=None))
 
 
 @pytest.mark.parametrize("answer", ["max lists", "unreadable list"])

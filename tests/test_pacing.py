@@ -293,6 +293,8 @@ def test_a_state_has_everything_that_tenacitys_has() -> None:
     shown = state(12, seen("verifying", 7))
     plain = RetryCallState(AsyncRetrying(), None, (), {})
     assert [name for name in vars(plain) if not hasattr(shown, name)] == []
+    for name in ("fn", "args", "kwargs", "idle_for", "next_action", "upcoming_sleep"):
+        assert getattr(shown, name) == getattr(plain, name)
     assert "returned" in repr(shown)
     shown.prepare_for_next_attempt()
     assert shown.outcome is None

@@ -4,10 +4,12 @@ import asyncio
 import math
 
 import pytest
-from tenacity import wait_fixed
+from tenacity import RetryCallState, wait_fixed
+from tenacity.wait import wait_base
 
 from bulkverify import ServerError, wait_for_progress
 from bulkverify.lifecycle import JobStatus
+from bulkverify.waiting.pacing import PollState
 from bulkverify.waiting.streams import URGENT_SECONDS, Stream
 from bulkverify.waiting.waiters import Waiter
 from tests.scripted import JOB_ID, ScriptedClient, seen
@@ -38,8 +40,8 @@ async def test_a_job_is_late_by_so_many_of_its_own_delays() -> None:
     for pause, late in ((10.0, 2.0), (25.0, 0.2), (0.0, 300.0)):
         stream = Stream(ScriptedClient([]).job(JOB_ID))
         joined(stream, pause=pause)
-        stream.take(seen("verifying"), 0.0, 0.0)
-        assert stream.overdue(30) == pytest.approx(late)
+        stream.take(seen("verifying"), 1000.0, 1000.0)
+        assert stream.overdue(1030) == pytest.approx(late)
     stream.due = None
     assert stream.overdue(30) == 0
 
@@ -93,4 +95,33 @@ async def test_each_failure_in_a_row_doubles_the_pause() -> None:
     stream.take(seen("verifying"), 1000.0, 1000.0)
     stream.take(failed, 1000.0, 1000.0)
     assert stream.due == 1001
+    waiter.cancel()
+
+
+async def test_a_strategy_is_told_how_the_counter_has_moved_since_its_first_rise() -> None:
+    told: list[tuple[float, ...] | None] = []
+
+    class Telling(wait_base):
+        def __call__(self, retry_state: RetryCallState) -> float:
+            assert isinstance(retry_state, PollState)
+            if (so_far := retry_state.progress) is None:
+                told.append(None)
+            else:
+                first = (so_far.first_at, so_far.first)
+                previous = (so_far.previous_at, so_far.previous)
+                told.append((*first, *previous, so_far.verified_at, so_far.verified))
+            return 10.0
+
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    waiter = Waiter(job=stream.job, target=JobStatus.COMPLETED, timeout=None, policy=Telling())
+    stream.add(waiter, 0.0)
+    for at, verified in enumerate((0, 20, 20, 50, 60)):
+        stream.take(seen("verifying", verified), at, at)
+    assert told == [
+        None,
+        (1, 20, 1, 20, 1, 20),
+        (1, 20, 1, 20, 1, 20),
+        (1, 20, 1, 20, 3, 50),
+        (1, 20, 3, 50, 4, 60),
+    ]
     waiter.cancel()

@@ -28,7 +28,7 @@ from bulkverify.service.answers import Answer, Endpoint
 from bulkverify.service.middleware import ConnectionLostError
 from bulkverify.service.retrying import LONGEST_RETRY_AFTER, may_repeat
 from bulkverify.service.translation import translate
-from bulkverify.service.transport import _read_answer
+from bulkverify.service.transport import _read_answer, _read_piece
 from bulkverify.testing import virtual_clock
 from tests.wire import CREDITS, UPLOADED, Arrived, http, wire
 
@@ -149,11 +149,12 @@ async def test_every_request_says_who_asks_and_for_what(*, own: bool) -> None:
         await client.upload(b"email\na@example.com\n")
     for one in arrived:
         assert f"User-Agent: bulkverify/{__version__}".encode() in one.head
-        assert b"Accept: application/json, text/csv" in one.head
+        assert b"\r\nAccept: application/json, text/csv\r\n" in one.head
         assert one.target.endswith("?apikey=key")
     kinds = [line for one in arrived for line in one.head.split(b"\r\n") if b"Content-Type" in line]
     assert kinds[0] == b"Content-Type: application/json"
     assert kinds[1].startswith(b"Content-Type: multipart/form-data")
+    assert b"\r\nContent-Type: text/csv\r\n" in arrived[2].body
 
 
 @pytest.mark.asyncio
@@ -254,6 +255,7 @@ async def test_whatever_breaks_an_answer_is_returned_as_an_error_of_ours(error: 
     outcome = await _read_answer(response, Endpoint.STATUS)
     assert not isinstance(outcome, Answer)
     assert "answer to the status call" in str(outcome)
+    assert "answer to the download call" in str(await _read_piece(response, Endpoint.DOWNLOAD))
 
 
 @pytest.mark.asyncio

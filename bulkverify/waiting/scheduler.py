@@ -235,10 +235,9 @@ class Scheduler:
         if self._asking.pop(task, None) is None:
             return
         self._stopped.discard(task)
-        if stream.task is task:
-            stream.task = None
-            stream.lose(self._loop.time())
-            self._enqueue(stream)
+        stream.task = None
+        stream.lose(self._loop.time())
+        self._enqueue(stream)
         self._arm()
 
     def _remove_unwanted(self) -> None:

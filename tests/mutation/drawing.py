@@ -15,6 +15,8 @@ _TEXT_FUNCTIONS: Final = frozenset({"__repr__", "__str__"})
 _NOT_FOR_US: Final = frozenset({"TypeVar", "ParamSpec", "NewType", "cast", "getLogger", "warn"})
 _LOGGED: Final = frozenset({"debug", "info", "warning", "error", "exception", "log", "add_note"})
 _SHOWN_CHARACTERS: Final = 120
+_LIMITS: Final = ("_MOST", "_LONGEST", "_LARGEST")
+_LEAST_MEASURE: Final = 50
 
 
 @attrs.frozen(kw_only=True)
@@ -64,6 +66,8 @@ class _Place:
     names: tuple[str, ...] = ()
     silent: bool = False
     """Whether it is in the text of a message."""
+    measure: bool = False
+    """Whether it is in a private number of the module that is no limit, such as the size of a buffer."""
 
 
 def changes(path: str, source: bytes) -> list[Change]:
@@ -125,7 +129,7 @@ def _walk(node: ast.AST, place: _Place) -> Iterator[tuple[Swap, _Place]]:
             continue
         inner = _entered(child, place)
         for swap in swaps(child):
-            if not (_is_text(swap, inner) or _is_log(child)):
+            if not (_is_text(swap, inner) or _is_log(child) or _is_trifle(swap, inner)):
                 yield swap, inner
         yield from _walk(child, inner)
 
@@ -137,12 +141,20 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
         if name in left_out:
             continue
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not _is_docstring(child):
+            if isinstance(child, ast.AST) and not (_is_docstring(child) or _is_strict(child)):
                 yield child
 
 
 def _is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_strict(node: ast.AST) -> bool:
+    """Tell whether a `zip` is told that all it gets is as long, which only a bug of ours could break."""
+    match node:
+        case ast.keyword(arg="strict", value=ast.Constant(value=True)):
+            return True
+    return False
 
 
 def _only_for_types(node: ast.AST) -> bool:
@@ -167,7 +179,7 @@ def _entered(node: ast.AST, place: _Place) -> _Place:
         if place.body is None and isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = tuple(target.id for target in targets if isinstance(target, ast.Name))
-            place = attrs.evolve(place, names=names)
+            place = attrs.evolve(place, names=names, measure=_is_measure(node.value, names))
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             name = f"{place.function}.{node.name}".lstrip(".")
@@ -185,6 +197,27 @@ def _entered(node: ast.AST, place: _Place) -> _Place:
         case ast.Assign(targets=[ast.Name(id="message")]):
             return attrs.evolve(place, silent=True)
     return place
+
+
+def _is_measure(value: ast.expr | None, names: Sequence[str]) -> bool:
+    computed = ast.BinOp | ast.UnaryOp | ast.operator | ast.unaryop
+    return (
+        value is not None
+        and all(name.startswith("_") and not name.startswith(_LIMITS) for name in names)
+        and all(
+            isinstance(part, computed)
+            or (isinstance(part, ast.Constant) and isinstance(part.value, int | float))
+            for part in ast.walk(value)
+        )
+    )
+
+
+def _is_trifle(swap: Swap, place: _Place) -> bool:
+    """Tell whether a measure becomes larger or smaller by a fiftieth at most."""
+    match swap:
+        case Swap(operator="const", old=ast.Constant(value=int(number) | float(number))):
+            return place.measure and number >= _LEAST_MEASURE
+    return False
 
 
 def _called(node: ast.Call) -> str:

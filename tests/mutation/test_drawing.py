@@ -80,6 +80,27 @@ def test_what_no_program_goes_by_is_left_alone(source: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "drawn"),
+    [
+        ("_PIECE: Final = 64 * 1024", {"arith: 64 * 1024 -> 64 / 1024"}),
+        ("_SECONDS = 60.0", set()),
+        ("zip(a, b, strict=True)", {"dropstmt: zip(a, b, strict=True) -> pass"}),
+        ("LIMIT: Final = 60", {"const: 60 -> 61", "const: 60 -> 59"}),
+        ("_MOST_ROWS: Final = 60", {"const: 60 -> 61", "const: 60 -> 59"}),
+        ("_SECONDS = 15", {"const: 15 -> 16", "const: 15 -> 14"}),
+        ("def f(): _x = 60", {"const: 60 -> 61", "const: 60 -> 59"}),
+        ("_CODES = tuple(range(100))", {"const: 100 -> 101", "const: 100 -> 99"}),
+        (
+            "zip(a, b, strict=False)",
+            {"dropstmt: zip(a, b, strict=False) -> pass", "bool: False -> True"},
+        ),
+    ],
+)
+def test_a_measure_is_not_changed_by_a_trifle_and_a_limit_is(source: str, drawn: set[str]) -> None:
+    assert shown(source) == drawn
+
+
 SOURCE = '''\
 """A module."""
 
