@@ -33,9 +33,6 @@ async def upload(
 
     Args:
         source: A CSV file of at most 10 MB.
-        account: The account.
-        show: What to show.
-        recovery: How to go on after an error.
     """
     async with account.open() as client:
         recovery.state = "If the list has arrived, it is not started and has cost nothing."
@@ -66,9 +63,6 @@ async def status(
         job: The id of the job.
         watching: Print a line for each change until the job ends.
         timeout: Give up after this time, such as 90, 90s, 15m or 6h.
-        account: The account.
-        show: What to show.
-        recovery: How to go on after an error.
     """
     async with account.open() as client:
         handle = client.job(job)
@@ -98,9 +92,6 @@ async def start(
 
     Args:
         job: The id of the job, which must be ready.
-        account: The account.
-        show: What to show.
-        recovery: How to go on after an error.
     """
     async with account.open() as client:
         acknowledgement = await client.start(job)
@@ -125,9 +116,6 @@ async def wait(
         job: The id of the job.
         until: The status to wait for; a later one is accepted.
         timeout: Give up after this time, such as 90, 90s, 15m or 6h; 0 asks once.
-        account: The account.
-        show: What to show.
-        recovery: How to go on after an error.
     """
     async with account.open() as client:
         with show.progress() as line:
@@ -163,8 +151,6 @@ async def download(
         output: The file to write. It appears when it is complete.
         only: Write only the rows with one of these verdicts.
         force: Replace the file if it exists.
-        account: The account.
-        show: What to show.
     """
     check_writable(output, overwrite=force)
     async with account.open() as client:
@@ -182,8 +168,6 @@ async def delete(job: JobId, /, *, account: Account = ACCOUNT, show: Show = SHOW
 
     Args:
         job: The id of the job, which must be ready or completed.
-        account: The account.
-        show: What to show.
     """
     async with account.open() as client:
         acknowledgement = await client.delete(job)
@@ -210,8 +194,6 @@ async def check(
     Args:
         address: The address.
         timeout: How long the service may take, from 30s to 180s.
-        account: The account.
-        show: What to show.
     """
     async with account.open() as client:
         answer = await client.verify(address, timeout=timeout)

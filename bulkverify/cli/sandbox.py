@@ -39,8 +39,6 @@ async def sandbox(
         requests_per_minute: Its limit for each endpoint; 0 for no limit.
         faults: A TOML file that lists the faults to inject.
         seed: The same seed gives the same job ids and the same random faults.
-        show: What to show.
-        recovery: How to go on after an error.
     """
     import asyncio  # noqa: PLC0415 - not for --help
 

@@ -85,9 +85,6 @@ async def verify(
         format_: The format of the list, if the file's name does not show it.
         sandbox: Use a sandbox in this process: no key, no network, no credits.
         sandbox_speed: The sandbox's speed, as a multiple of the service's.
-        account: The account.
-        show: What to show.
-        recovery: How to go on after an error.
     """
     source = sources[0] if len(sources) == 1 else sources
     if dry_run:
