@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import attrs
 import pytest
 
 from bulkverify import (
+    AddressVerdict,
     Client,
     InsufficientCreditsError,
     JobStatus,
@@ -31,7 +33,19 @@ from bulkverify.run.alone import spare_path
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from tests.refusals import afterwards, answered, said
 
-from .lists import FAST, D, U, journal_at, left_behind, name, states, table, verdicts_of, verified
+from .lists import (
+    FAST,
+    OURS,
+    D,
+    U,
+    journal_at,
+    left_behind,
+    name,
+    states,
+    table,
+    verdicts_of,
+    verified,
+)
 
 ONE = [f"{U}@x.com"]
 
@@ -119,6 +133,33 @@ async def test_a_lone_address_is_not_paid_where_that_is_not_allowed_or_possible(
         await verified(client, alone, output)
     assert sandbox.ledger.requests["verify"] == 0
     assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("said", "column"),
+    [
+        ("free_email", "common_isp"),
+        ("role", "role_based"),
+        ("disposable", "disposable"),
+        ("spamtrap", "spamtrap"),
+    ],
+)
+async def test_each_flag_of_a_lone_address_stands_in_its_own_column_whatever_the_case_of_the_answer(
+    client: Client, output: Path, monkeypatch: pytest.MonkeyPatch, said: str, column: str
+) -> None:
+    verify = client.verify
+    none: dict[str, Any] = dict.fromkeys(("free_email", "role", "disposable", "spamtrap"), False)
+
+    async def flagged(address: str) -> AddressVerdict:
+        answer = await verify(address)
+        return attrs.evolve(answer, email=address.lower(), **(none | {said: True}))
+
+    monkeypatch.setattr(client, "verify", flagged)
+    await verified(client, ["Anna@X.com"], output)
+    header, row = table(output)
+    cells = dict(zip(header, row, strict=True))
+    assert [name for name in OURS[1:-1] if cells[name] == "Y"] == [column]
 
 
 LOST = [

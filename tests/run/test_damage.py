@@ -138,6 +138,29 @@ async def test_results_that_are_whole_are_not_fetched_again(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("gone", [False, True])
+async def test_results_without_a_digest_are_fetched_again(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    many: Path,
+    output: Path,
+    folder: Path,
+    gone: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    await stopped(client, many, output, Stage.JOINING)
+    record = journal_at(folder)
+    record["parts"][0]["results"] = None
+    (folder / "run.json").write_text(json.dumps(record))
+    if gone:
+        (folder / "part-0001.results.csv").unlink()
+    before = sandbox.ledger.requests["download"]
+    await verified(client, many, output, **OPTIONS)
+    assert sandbox.ledger.requests["download"] == before + 1
+    assert verdicts_of(table(output)[1:]) == ROWS
+    assert sandbox.ledger.credits_spent == 6
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "edit",
     [

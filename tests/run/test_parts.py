@@ -22,9 +22,16 @@ from bulkverify import (
     UsageError,
     WaitTimeoutError,
 )
+from bulkverify.run.account import Account
+from bulkverify.run.journal import Journal
+from bulkverify.run.outages import Outages
+from bulkverify.run.parts import part_runs
+from bulkverify.run.record import PartRecord, PartState
+from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
 
 from .lists import D, journal_at, left_behind, name, numbered, states, table, verdicts_of, verified
+from .test_progress import split_of
 
 
 @asynccontextmanager
@@ -396,3 +403,25 @@ async def test_each_part_is_named_after_the_list_and_its_place_in_it(  # noqa: P
     path.write_text(numbered(count))
     await verified(client, path, output, largest_part=2)
     assert min(str(upload.filename) for upload in sandbox.ledger.uploads) == first
+
+
+@pytest.mark.asyncio
+async def test_parts_that_were_started_go_before_those_that_still_cost_something(
+    client: Client, folder: Path
+) -> None:
+    states_ = [PartState.PENDING, PartState.STARTED, PartState.UPLOADED, PartState.STARTING]
+    account = Account(client=client, timeout=None, wait=None, outages=Outages(None))
+
+    async def check() -> None:
+        return None
+
+    with Journal(folder) as journal:
+        record = journal.begin(split_of(4), client.base_url, Splitting())
+        record.parts = [
+            PartRecord(number=number, state=state, job_id=f"j{number}")
+            for number, state in enumerate(states_, start=1)
+        ]
+        runs = part_runs(
+            account, journal, record, tell=lambda *_, **__: None, check=check, title="list.csv"
+        )
+    assert [run.part.number for run in runs] == [2, 4, 3, 1]
