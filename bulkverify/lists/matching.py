@@ -136,8 +136,7 @@ class Matching:
             if fold in stray.mixed:
                 guessed = lacking[number] and open_to[fold] > 1
             else:
-                twice = seconds is not None and others.codes[fold] == MISSING and fold in own.mixed
-                guessed = twice and open_to[fold] > 0
+                guessed = seconds is not None and fold in own.mixed and open_to[fold] > 0
             if guessed:
                 exact.contested.add(number)
 

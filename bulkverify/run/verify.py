@@ -247,10 +247,7 @@ def _keep_apart(folder: Path, reader: ListReader, output: Path | None = None) ->
 
 def _is_within(path: Path, folder: Path) -> bool:
     """Whether a path leads to a folder, or to something in it."""
-    try:
-        top, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path))
-    except ValueError:  # no path can have a null character
-        return False
+    top, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path))
     return any(one == top or is_same_file(one, top) for one in (real, *real.parents))
 
 

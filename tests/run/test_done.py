@@ -465,6 +465,26 @@ async def test_where_no_note_can_be_written_the_journal_stays_and_tells(  # noqa
 
 
 @pytest.mark.asyncio
+async def test_an_older_note_is_not_taken_for_the_one_that_can_not_be_written(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await verified(client, source, output)
+    source.write_text(numbered(4))
+    with monkeypatch.context() as patched:
+        patched.setattr(Written, "note", lambda *_: False)
+        await verified(client, source, output, overwrite=True)
+    assert (folder / "run.json").exists()
+    report, requests = await again(sandbox, client, source, output, overwrite=True)
+    assert (requests, report.credits_spent_before, report.rows) == (0, 4, 4)
+    assert not folder.exists()
+
+
+@pytest.mark.asyncio
 async def test_an_output_with_rows_of_failed_parts_is_not_done(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bulkverify import (
+    BulkVerifyError,
     Client,
     ConnectionFailedError,
     ListLimitError,
@@ -233,6 +234,16 @@ async def test_a_service_that_was_never_reached_is_told_at_once(
     assert await held.retry(failing, failing.told.append) == "done"  # the service was there before
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", [ListLimitError, ServerError, RateLimitedError])
+async def test_a_service_that_has_refused_was_reached_and_is_waited_for(
+    kind: type[BulkVerifyError],
+) -> None:
+    failing = Attempts(kind("No."), ConnectionFailedError("Broken.", sent=False))
+    assert await Outages(None, reached=False).retry(failing, failing.told.append) == "done"
+    assert len(failing.told) == 2
+
+
 # Room
 
 
@@ -331,6 +342,8 @@ async def test_a_service_that_is_out_of_reach_from_the_start_is_told_at_once(
     source: Path, output: Path
 ) -> None:
     async with Client("k", base_url="http://127.0.0.1:9/v1", attempts=1) as client:
+        told: list[RunProgress] = []
         with pytest.raises(ConnectionFailedError):
-            await verified(client, source, output)
+            await verified(client, source, output, on_progress=told.append)
+    assert not [seen for seen in told if seen.part and seen.part.note]
     assert left_behind(output) == []

@@ -299,7 +299,11 @@ async def test_where_every_part_fails_nothing_is_written(
 
 @pytest.mark.asyncio
 async def test_a_part_that_takes_too_long_fails_alone(many: Path, output: Path) -> None:
+    told: list[tuple[int, str]] = []
+
     def slow_down(seen: RunProgress) -> None:
+        if seen.part and seen.stage is Stage.FAILED:
+            told.append((seen.part.number, seen.part.note))
         if seen.part and seen.part.number == 2 and seen.stage is Stage.VERIFYING:
             assert seen.part.job_id is not None
             sandbox.inject(
@@ -309,7 +313,9 @@ async def test_a_part_that_takes_too_long_fails_alone(many: Path, output: Path) 
     async with served() as (sandbox, client):
         with pytest.raises(IncompleteRunError) as info:
             await verified(client, many, output, largest_part=4, timeout=2, on_progress=slow_down)
-    assert [failure.error for failure in info.value.failures] == [WaitTimeoutError.__name__]
+    [failure] = info.value.failures
+    assert failure.error == WaitTimeoutError.__name__
+    assert told == [(2, failure.message)]
 
 
 @pytest.mark.asyncio

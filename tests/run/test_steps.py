@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import pytest
 from tenacity import wait_fixed
 
@@ -167,6 +168,20 @@ async def test_a_start_that_the_account_can_not_pay_leaves_the_list_as_it_was(
             await made(sandbox, notes, part, PartRun, "start")
         assert sandbox.ledger.requests["start"] == 0
     assert notes.record(1).state is PartState.UPLOADED
+
+
+@pytest.mark.asyncio
+async def test_what_an_earlier_start_may_have_cost_does_not_become_less(
+    opened: tuple[Table, Split], notes: JSONNotes
+) -> None:
+    part = opened[1].parts[0]
+    async with late(7) as sandbox:
+        await made(sandbox, notes, part, PartRun, "upload", "see_ready", "start", "see_completed")
+        started = notes.record(1)
+        assert started.credits == 2
+        notes.note(attrs.evolve(started, state=PartState.STARTING, credits=5))
+        await made(sandbox, notes, part, PartRun, "see_ready")
+    assert notes.record(1) == attrs.evolve(started, credits=5)
 
 
 @pytest.mark.asyncio
