@@ -158,53 +158,31 @@ __all__ = [
     "watch",
 ]
 
-# The module of each public name; the others are in `errors`.
-_HOMES: Final = {
-    "Acknowledgement": "models",
-    "AddressVerdict": "models",
-    "Analysis": "models",
-    "Client": "client",
-    "Credits": "models",
-    "Durations": "run.models",
-    "IncompleteRunError": "run.errors",
-    "Job": "client",
-    "JobSnapshot": "models",
-    "JobStatus": "lifecycle",
-    "JoinedRow": "lists",
-    "JournalError": "run.errors",
-    "ListFormat": "lists",
-    "PartFailure": "run.models",
-    "PartProgress": "run.models",
-    "PartReport": "run.models",
-    "PollState": "waiting.pacing",
-    "Progress": "waiting.pacing",
-    "ResultRow": "models",
-    "RunPlan": "run.models",
-    "RunProgress": "run.models",
-    "RunReport": "run.models",
-    "RunSource": "run.source",
-    "Stage": "run.models",
-    "Stats": "service.transport",
-    "StatusName": "lifecycle",
-    "UploadSource": "service.uploads",
-    "Verdict": "models",
-    "VerdictCounts": "models",
-    "VerdictName": "models",
-    "as_completed": "waiting.waits",
-    "plan_list": "run.plan",
-    "verify_list": "run.verify",
-    "verify_rows": "run.verify",
-    "wait_all": "waiting.waits",
-    "wait_for_progress": "waiting.pacing",
-    "wait_until": "waiting.waits",
-    "watch": "waiting.waits",
+# The names that each module gives; the others come from `errors`.
+_MODULES: Final = {
+    "client": "Client Job",
+    "lifecycle": "JobStatus StatusName",
+    "lists": "JoinedRow ListFormat",
+    "models": "Acknowledgement AddressVerdict Analysis Credits "
+    "JobSnapshot ResultRow Verdict VerdictCounts VerdictName",
+    "run.errors": "IncompleteRunError JournalError",
+    "run.models": "Durations PartFailure PartProgress PartReport "
+    "RunPlan RunProgress RunReport Stage",
+    "run.plan": "plan_list",
+    "run.source": "RunSource",
+    "run.verify": "verify_list verify_rows",
+    "service.transport": "Stats",
+    "service.uploads": "UploadSource",
+    "waiting.pacing": "PollState Progress wait_for_progress",
+    "waiting.waits": "as_completed wait_all wait_until watch",
 }
+_HOMES: Final = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 if not TYPE_CHECKING:  # with it, type checkers would accept any name
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used: the command line needs few of them."""
-        if name == "errors" or name in _HOMES.values():
+        if name == "errors" or name in _MODULES:
             return import_module(f"{__name__}.{name}")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
