@@ -1,10 +1,14 @@
 """Which row is a header, what the columns are called, and which of them has the addresses."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
+import attrs
+
 from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.lists.naming import Rank, name_meaning
 
 SAMPLE_ROWS: Final = 100
 """How many rows are read to find out how a list is written."""
@@ -27,7 +31,33 @@ ADDRESS_NAMES: Final = (
 )
 _SHOWN_NAMES: Final = 20
 _SHOWN_CHARACTERS: Final = 40
-_ADDRESS: Final = re.compile(r"[^\s@([]@[\w[]")
+_SHOWN_CELLS: Final = 3
+_ADDRESS: Final = re.compile(r"[^\s@([][@\uff20][\w[]")
+
+# An address alone, or with what people write around one: a name, brackets, `mailto:`, a remark.
+_LONGEST_CELL: Final = 500
+_ALONE: Final = re.compile(
+    r"(?:[^@\uff20<>]*<)?[^\w@\uff20]*(?:mailto:|smtp:)?"
+    r"[^\s@\uff20<>()\[\],;]+[@\uff20](?:[^\s@\uff20<>()\[\],;]+|\[[^\s\]]+\])"
+    r"[^\w@\uff20]*(?:\([^@\uff20]*\)\W*)?",
+    re.IGNORECASE,
+)
+_BETWEEN: Final = re.compile(r"[,;|\n]|:::|\s/\s|/(?=[^/]*@)")
+
+# A column is clearly the main one if others have so much less.
+_CLEARLY: Final = 4
+_CLEARLY_IF_FULL: Final = 2
+_SPARSE: Final = 10
+_HIGHEST_HEADER: Final = 30
+_MOST_NAMES: Final = 5000
+
+
+@attrs.frozen(kw_only=True)
+class AddressColumns:
+    """The place of the column of addresses, and the places of the `others` that have some."""
+
+    column: int
+    others: tuple[int, ...] = ()
 
 
 def sample_rows(rows: Iterable[Row], count: int) -> list[Row]:
@@ -42,11 +72,69 @@ def sample_rows(rows: Iterable[Row], count: int) -> list[Row]:
     return taken
 
 
-def is_header(record: Sequence[str], wanted: str | None) -> bool:
-    """Whether a first row is a header: it has no address, or it has the wanted name."""
-    if wanted is not None and fold(wanted) in map(fold, record):
+def holds_address(cell: str) -> bool:
+    """Whether a cell is an address, or several: a text that mentions one is none."""
+    if len(cell) > _LONGEST_CELL or not ("@" in cell or "\uff20" in cell):
+        return False
+    if _ALONE.fullmatch(cell):
         return True
-    return not any(_ADDRESS.search(cell) for cell in record)
+    for pieces in (_BETWEEN.split(cell), cell.split()):
+        found = [piece for piece in pieces if piece.strip()]
+        if len(found) > 1 and all(map(_ALONE.fullmatch, found)):
+            return True
+    return False
+
+
+def find_header(rows: Sequence[Sequence[str]], wanted: str | None) -> int | None:
+    """Find the row with the names of the columns among the first rows; `None` if there is none.
+
+    It is the first row, if that has no address. It is a later one if the wanted name stands there, or a
+    name that means e-mail above the addresses, or if only titles stand above it.
+    """
+    first = _first_address(rows)
+    if wanted is not None:
+        for index, row in enumerate(rows[: (first or 0) + 1]):
+            if fold(wanted) in map(fold, row):
+                return index
+    if first == 0:
+        return 0 if _has_example(rows) else None
+    above = rows[: min(first or len(rows), _HIGHEST_HEADER)]
+    below = rows[first:] if first is not None else ()
+    places = {
+        place
+        for row in below
+        for place, cell in enumerate(row)
+        if "@" in cell and holds_address(cell)
+    }
+    for rank in (Rank.MAIN, Rank.ONE_OF, Rank.SECOND):
+        for index, row in enumerate(above):
+            named = places or (range(min(len(row), _MOST_NAMES)) if rank is Rank.MAIN else ())
+            if any(place < len(row) and name_meaning(row[place]).rank == rank for place in named):
+                return index
+    if any(map(_ADDRESS.search, rows[0])):
+        return None
+    widths = Counter(sum(map(bool, row)) for row in below)
+    if widths and widths.most_common(1)[0][0] > 1:
+        return next((index for index, row in enumerate(above) if sum(map(bool, row)) > 1), 0)
+    return 0
+
+
+def _first_address(rows: Sequence[Sequence[str]]) -> int | None:
+    """Return the first row with an address, else the first with a text that mentions one."""
+    for is_one in (holds_address, _ADDRESS.search):
+        for index, row in enumerate(rows):
+            if any(map(is_one, row)):
+                return index
+    return None
+
+
+def _has_example(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row has a name for addresses with an example in it, and addresses below it."""
+    for place, cell in enumerate(rows[0]):
+        if "@" in cell and name_meaning(cell).rank is not Rank.OTHER:
+            below = [row[place] for row in rows[1:] if place < len(row) and row[place]]
+            return any(name_meaning(other).rank is Rank.OTHER for other in below)
+    return False
 
 
 def column_names(width: int) -> tuple[str, ...]:
@@ -56,38 +144,136 @@ def column_names(width: int) -> tuple[str, ...]:
 
 def find_column(
     title: str, names: Sequence[str], sample: Sequence[Sequence[str]], wanted: str | None
-) -> int:
-    """Find the column of addresses: the wanted one, else one with a usual name, else the one with most `@`.
+) -> AddressColumns:
+    """Find the column of addresses: the wanted one, else by its name and its cells.
+
+    Of the columns whose cells are addresses, the one counts whose name says e-mail best.
 
     Raises:
-        InvalidListError: no column has addresses.
+        InvalidListError: no column has addresses, or several could be meant.
         UsageError: there is no column of this name.
     """
-    folded = [fold(name) for name in names]
+    found, mentions = _addresses(names, sample)
     if wanted is not None:
-        if wanted in names:
-            return names.index(wanted)
-        if fold(wanted) in folded:
-            return folded.index(fold(wanted))
+        column = _wanted(title, names, found, wanted)
+    else:
+        column = _likeliest(title, names, sample, found, mentions)
+    return AddressColumns(
+        column=column, others=tuple(place for place in sorted(found) if place != column)
+    )
+
+
+def _addresses(
+    names: Sequence[str], sample: Sequence[Sequence[str]]
+) -> tuple[dict[int, dict[int, str]], Counter[int]]:
+    """Return the addresses of each column by row, and how many cells have an `@`."""
+    found: dict[int, dict[int, str]] = {}
+    mentions: Counter[int] = Counter()
+    for number, row in enumerate(sample):
+        for place, cell in enumerate(row[: len(names)]):
+            if "@" in cell or "\uff20" in cell:
+                mentions[place] += 1
+                if holds_address(cell):
+                    found.setdefault(place, {})[number] = cell.strip().lower()
+    return found, mentions
+
+
+def _wanted(title: str, names: Sequence[str], found: dict[int, dict[int, str]], wanted: str) -> int:
+    """Find a column by its name, or by its place from 1."""
+    places = [place for place, name in enumerate(names) if name == wanted]
+    key = fold(wanted)
+    places = places or [place for place, name in enumerate(names) if fold(name) == key]
+    if not places and wanted.isdecimal() and 1 <= int(wanted) <= len(names):
+        return int(wanted) - 1
+    if not places:
         raise UsageError(
             f"{title} has no column {wanted!r}; it has {listed(names)}. "
-            "A list without a header has col0, col1, ..."
+            "A list without a header has col0, col1, ... A number names a column by its place, from 1."
         )
-    found = [0] * len(names)
-    for row in sample:
-        for index, cell in enumerate(row[: len(names)]):
-            found[index] += "@" in cell
-    usual = [folded.index(name) for name in ADDRESS_NAMES if name in folded]
-    for index in usual:
-        if found[index]:
-            return index
-    if any(found):
-        return found.index(max(found))
-    if usual:
-        return usual[0]
-    raise InvalidListError(f"{title} has no column of addresses among {listed(names)}.").with_hint(
-        "Name it with `column`.", "Name it with --column."
+    filled = [place for place in places if place in found]
+    if len(filled) > 1:
+        raise UsageError(
+            f"{title} has addresses in several columns of the name {wanted!r}."
+        ).with_hint(*_by_place(filled))
+    return (filled or places)[0]
+
+
+def _likeliest(
+    title: str,
+    names: Sequence[str],
+    sample: Sequence[Sequence[str]],
+    found: dict[int, dict[int, str]],
+    mentions: Counter[int],
+) -> int:
+    ranks = _ranks(names, sample, found)
+    for rank in Rank:
+        own = [place for place in sorted(ranks) if ranks[place] == rank]
+        if not own:
+            continue
+        counts = {place: len({*found[place].values()}) for place in ranks}
+        best = max(own, key=counts.__getitem__)
+        full = _CLEARLY_IF_FULL if len(found[best]) * 10 >= len(sample) * 9 else _CLEARLY
+        rivals = [
+            place
+            for place in ranks
+            if place != best
+            and not found[place].items() <= found[best].items()
+            and counts[place]
+            * (full if ranks[place] == rank else 1 / _SPARSE if ranks[place] < Rank.OTHER else 0)
+            > counts[best]
+        ]
+        if not rivals:
+            return best
+        places = sorted([best, *rivals])
+        shown = " and ".join(
+            f"{names[place][:_SHOWN_CHARACTERS]!r} (column {place + 1})"
+            for place in places[:_SHOWN_CELLS]
+        )
+        raise InvalidListError(
+            f"{title} has addresses in several columns, and each could be meant: {shown}. Nothing was sent."
+        ).with_hint(*_by_place(places))
+    if mentions:
+        return mentions.most_common(1)[0][0]
+    for place, name in enumerate(names[:_MOST_NAMES]):
+        if name_meaning(name).rank is Rank.MAIN or fold(name) in ADDRESS_NAMES:
+            return place
+    raise InvalidListError(
+        f"{title} begins with {first_cells(sample)} and has no column of addresses among {listed(names)}."
+    ).with_hint("Name it with `column`.", "Name it with --column.")
+
+
+def _ranks(
+    names: Sequence[str], sample: Sequence[Sequence[str]], found: dict[int, dict[int, str]]
+) -> dict[int, Rank]:
+    """Rank the columns that can be meant: with a name that does not say e-mail, most cells have to be addresses."""
+    meanings = {place: name_meaning(names[place]) for place in found}
+    least = min(
+        (meaning.number for meaning in meanings.values() if meaning.rank is Rank.MAIN), default=0
     )
+    ranks = {}
+    for place, meaning in meanings.items():
+        if meaning.rank is Rank.OTHER:
+            filled = sum(place < len(row) and bool(row[place].strip()) for row in sample)
+            if len(found[place]) * 2 < filled:
+                continue
+        later = meaning.rank is Rank.MAIN and meaning.number > least
+        ranks[place] = Rank.SECOND if later else meaning.rank
+    return ranks
+
+
+def _by_place(places: Sequence[int]) -> tuple[str, str]:
+    """Return the hints that say how to choose one of several columns."""
+    numbers = [str(place + 1) for place in places[:_SHOWN_CELLS]]
+    return (
+        "Choose with " + " or ".join(f'`column="{number}"`' for number in numbers) + ".",
+        "Choose with " + " or ".join(f"--column {number}" for number in numbers) + ".",
+    )
+
+
+def first_cells(rows: Sequence[Sequence[str]]) -> str:
+    """List the cells that a list begins with, for a message."""
+    cells = [cell for row in rows for cell in row if cell.strip()][:_SHOWN_CELLS]
+    return listed(cells) or "empty cells"
 
 
 def fold(name: str) -> str:

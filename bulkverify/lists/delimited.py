@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
 from itertools import chain
@@ -12,15 +13,22 @@ import attrs
 
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists.bounds import Room, check_width
-from bulkverify.lists.columns import SAMPLE_ROWS, column_names, find_column, is_header, sample_rows
+from bulkverify.lists.columns import (
+    SAMPLE_ROWS,
+    column_names,
+    find_column,
+    find_header,
+    sample_rows,
+)
 from bulkverify.lists.decoding import decoded, sample_of
+from bulkverify.lists.naming import Rank, name_meaning
 from bulkverify.lists.tables import Digest, Table, file_pieces
 from bulkverify.results.records import RecordError, TextRecords
 
 DELIMITERS: Final = ",;\t|"
 """What stands between the cells of a table, unless the caller says otherwise."""
 
-_DECLARED: Final = re.compile(r"sep=([^\"\r\n])\r?\n", re.IGNORECASE)  # for Excel
+_DECLARED: Final = re.compile(r"(\"?)sep=([^\"\r\n])\1\r?\n", re.IGNORECASE)  # for Excel
 
 
 @attrs.frozen(kw_only=True)
@@ -96,29 +104,53 @@ def open_delimited(
         )
     beginning, encoding = sample_of(path, encoding, title)
     declared = _DECLARED.match(beginning)
-    delimiter = delimiter or (str(declared[1]) if declared else guess_delimiter(beginning))
+    delimiter = delimiter or (str(declared[2]) if declared else guess_delimiter(beginning))
     batches = _records(path, encoding, title, TextRecords(delimiter))
     sample = sample_rows(chain.from_iterable(batches), SAMPLE_ROWS + 2)
     skipped = 1 if declared else 0
     del sample[:skipped]
     if not sample:
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
-    headed = is_header(sample[0], column)
-    header = tuple(sample.pop(0)) if headed else ()
+    place = find_header(sample, column)
+    header: tuple[str, ...] = ()
+    preface = ""
+    if place is not None:
+        preface = _text_above(beginning, delimiter, skipped, place)
+        header = tuple(sample[place])
+        del sample[: place + 1]
+        skipped += place + 1
     if not sample:
         raise InvalidListError(f"{title} has a header and no rows: there is nothing to verify.")
     check_width(title, max(map(len, [header, *sample])))
     names = header or column_names(max(map(len, sample)))
+    columns = find_column(title, names, sample, column)
     return Delimited(
         title=title,
         names=names,
-        column=find_column(title, names, sample, column),
+        column=columns.column,
+        others=columns.others,
+        preface=preface,
         delimiter=delimiter,
         newline="\r\n" if "\r\n" in beginning else "\n",
         path=path,
         encoding=encoding,
-        skipped=skipped + headed,
+        skipped=skipped,
     )
+
+
+def _text_above(beginning: str, delimiter: str, declared: int, place: int) -> str:
+    """Return the text above a header, without a declared delimiter: it stands above the names in the output too."""
+    if not place:
+        return ""
+    records = csv.reader(StringIO(beginning, newline=""), delimiter=delimiter)
+    ends = [0]
+    starts = []
+    for record in records:
+        if record:
+            starts.append(ends[-1])
+        ends.append(records.line_num)
+    lines = list(StringIO(beginning, newline=""))
+    return "".join(lines[declared : starts[declared + place]])
 
 
 def guess_delimiter(sample: str) -> str:
@@ -129,10 +161,16 @@ def guess_delimiter(sample: str) -> str:
             records = list(csv.reader(StringIO(sample, newline=""), delimiter=delimiter))
         except csv.Error:
             return 0, 0
-        widths = [len(record) for record in records if record][:SAMPLE_ROWS]
-        if not widths or widths[0] == 1:
+        rows = list(filter(None, records))[:SAMPLE_ROWS]
+        widths = [len(row) for row in rows]
+        if not widths:
             return 0, 0
-        return widths.count(widths[0]), widths[0]
+        width = widths[0]
+        if width == 1:  # perhaps a title above the table
+            width, count = Counter(widths).most_common(1)[0]
+            if width == 1 or count * 2 < len(rows) or name_meaning(rows[0][0]).rank is Rank.MAIN:
+                return 0, 0
+        return widths.count(width), width
 
     return max(DELIMITERS, key=evenness)
 

@@ -251,6 +251,8 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
     names = [*table.names, *verdict_names(table.names)]
     if excel_safe:
         names = harmless(names)
+    if table.preface:
+        yield table.preface
     # A name that begins with a byte order mark would lose it at the start of a file, unless it is quoted.
     yield csv_text([names], table.delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
     cells = [_cells(finding) for finding in rows.findings]

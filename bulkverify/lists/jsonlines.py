@@ -118,10 +118,12 @@ def open_json_lines(
         [value if isinstance(value, str) else str(value.get(name) or "") for name in known]
         for value in sample[: 1 + SAMPLE_CHARACTERS // len(known)]
     ]
+    columns_found = find_column(title, known, rows, column)
     return JsonLines(
         title=title,
         names=known,
-        column=find_column(title, known, rows, column),
+        column=columns_found.column,
+        others=columns_found.others,
         path=path,
         encoding=encoding,
     )

@@ -60,7 +60,7 @@ def open_lines(path: Path, *, title: str, column: str | None, encoding: str) -> 
     return Lines(
         title=title,
         names=names,
-        column=find_column(title, names, [[line] for line in sample], column),
+        column=find_column(title, names, [[line] for line in sample], column).column,
         newline="\r\n" if "\r\n" in beginning else "\n",
         path=path,
         encoding=encoding,

@@ -57,14 +57,14 @@ def open_table(
 ) -> Table:
     """Read the beginning of a list, and find out how to read it.
 
-    A first row without an address is a header. Without `column`, the addresses are in the column with a
-    usual name, else in the column with most `@`.
+    A first row without an address is a header, and so is a later one with a name for addresses above
+    them. Without `column`, the column counts whose cells are addresses and whose name says e-mail best.
 
     Args:
         source: a path; several paths, read as one list with the columns of all; the content of a file;
             addresses; or rows as mappings. A `str` is a path.
-        column: the name of the address column, in any case; `col0`, `col1`, ... in a list without a
-            header.
+        column: the name of the address column, in any case, or its place from 1; `col0`, `col1`, ... in
+            a list without a header.
         delimiter: between the cells of CSV; by default it is found out.
         encoding: of the text; the default is UTF-8 with or without a byte order mark, or UTF-16 with
             one.
@@ -72,7 +72,7 @@ def open_table(
         spool: a folder for copies of sources that can't be read twice, or not as they are.
 
     Raises:
-        InvalidListError: the list is empty or binary, or has no addresses.
+        InvalidListError: the list is empty or binary, has no addresses, or several columns with some.
         UsageError: the column, encoding, delimiter or format does not exist, or the source is not a list.
         OSError: a file can't be read or written.
     """

@@ -112,6 +112,8 @@ def put_together(tables: Sequence[Table]) -> Table:
         column=first.column,
         delimiter=first.delimiter,
         newline=first.newline,
+        others=first.others,
+        preface=first.preface,
         tables=tuple(tables),
         places=tuple(places),
         paths=tuple(

@@ -31,8 +31,9 @@ class Table(ABC):
     """A list that can be read more than once, always with the same rows.
 
     `title` is its name in messages, `names` are its columns, and `column` is the place of the column of
-    addresses. `encoding` is that of its text. A CSV file that is made of it uses `delimiter` and
-    `newline`.
+    addresses; the columns at the places `others` have some too. `encoding` is that of its text. A CSV
+    file that is made of it uses `delimiter` and `newline`, and begins with the `preface`: what stood
+    above the names, such as a title.
     """
 
     title: str
@@ -41,6 +42,8 @@ class Table(ABC):
     encoding: str = "utf-8"
     delimiter: str = ","
     newline: str = "\n"
+    others: tuple[int, ...] = ()
+    preface: str = ""
 
     @abstractmethod
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:

@@ -68,7 +68,7 @@ async def verify_list(
         source: the list: a CSV, TSV, TXT, JSON Lines or `.xlsx` file, several of them as one list, or
             an iterable of addresses or of mappings.
         destination: the output, as UTF-8: JSON Lines if its name ends in `.jsonl`, else CSV.
-        column: the name of the address column; found out if left out.
+        column: the name of the address column, or its place from 1; found out if left out.
         delimiter: between the cells of a CSV file; found out if left out.
         encoding: of the list.
         format: of the list, if its name does not tell.

@@ -21,12 +21,12 @@ GOOD = "email\na@example.com\n"
         (
             "name,phone\nAnna,1\n",
             [],
-            "list.csv has no column of addresses among 'name', 'phone'.\n  Name it with --column.",
+            "list.csv begins with 'Anna', '1' and has no column of addresses among 'name', 'phone'.\n  Name it with --column.",
         ),
         (
             "email,phone\na@x.com,1\n",
             ["--column", "mail"],
-            "list.csv has no column 'mail'; it has 'email', 'phone'. A list without a header has col0, col1, ...",
+            "list.csv has no column 'mail'; it has 'email', 'phone'. A list without a header has col0, col1, ... A number names a column by its place, from 1.",
         ),
         (
             "email,none\na@x.com,\n",

@@ -1,0 +1,229 @@
+"""Which column has the addresses, and which row has the names of the columns."""
+
+from pathlib import Path
+
+import pytest
+
+# ruff: noqa: RUF001 - names in many scripts
+from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.lists.columns import AddressColumns, find_column, holds_address
+from bulkverify.lists.naming import Rank, name_meaning
+from tests.lists.made import joined, opened
+
+LANGUAGES = """
+email | E-Mail | eMail | E_MAIL | Email: | e-mail * | emailAddress | EMail Address | E-mail ID | Your email
+E-Mail-Adresse | Mailadresse | Emailadresse | Ihre E-Mail-Adresse | Haupt-E-Mail
+Courriel | Adresse e-mail | Adresse électronique | Adresse de messagerie | Mél | Votre courriel
+Correo electrónico | CORREO | Dirección de correo electrónico | E-correo electrónico
+E-mail | Endereço de e-mail | Correio eletrônico | Endereço eletrónico
+Indirizzo e-mail | Posta elettronica | Indirizzo di posta elettronica
+E-mailadres | E-mailadresse | E-postadress | E-post | Mejladress | Sähköposti | Sähköpostiosoite | Netfang
+Adres e-mail | Poczta elektroniczna | E-mailová adresa | E-pošta | E-mail cím | Adresă de e-mail | Imejl-email
+Электронная почта | Адрес эл. почты | Эл. почта | Имейл | Електронна пошта | Електронна поща | Е-пошта
+Ηλεκτρονικό ταχυδρομείο | Διεύθυνση email | E-posta | E-posta adresi | E-poçt | El. paštas | E-pasts | E-posti aadress
+البريد الإلكتروني | بريد إلكتروني | ایمیل | דוא"ל | דואר אלקטרוני | אימייל | ईमेल | ई-मेल पता | ইমেইল | மின்னஞ்சல்
+电子邮件 | 电子邮件地址 | 邮箱 | 電子郵件 | 電子信箱 | メールアドレス | メール | 電子メール アドレス | 이메일 | 이메일 주소 | 전자 메일 주소
+อีเมล | Địa chỉ email | Thư điện tử | Surel | Alamat email | E-mel | Barua pepe
+""".replace(" Imejl-email", " email")
+
+
+@pytest.mark.parametrize(
+    "name", [name.strip() for name in LANGUAGES.replace("\n", "|").split("|") if name.strip()]
+)
+def test_a_name_for_e_mail_is_known_in_many_languages(name: str) -> None:
+    assert name_meaning(name).rank is Rank.MAIN
+
+
+@pytest.mark.parametrize(
+    ("name", "rank"),
+    [
+        ("Primary Email", Rank.MAIN),
+        ("Adresse e-mail principale", Rank.MAIN),
+        ("E-mail (e.g. ana@example.com)", Rank.MAIN),
+        ("Work Email", Rank.ONE_OF),
+        ("customer.email", Rank.ONE_OF),
+        ("Secondary Email", Rank.SECOND),
+        ("Additional email addresses", Rank.SECOND),
+        ("Zweite E-Mail-Adresse", Rank.SECOND),
+        ("Correo alternativo", Rank.SECOND),
+        ("Email verified by", Rank.OTHER),
+        ("EMAIL_TYPE", Rank.OTHER),
+        ("E-mail Display Name", Rank.OTHER),
+        ("Mailing Address", Rank.OTHER),
+        ("Code postal", Rank.OTHER),
+        ("Postal Address", Rank.OTHER),
+        ("Address", Rank.OTHER),
+        ("Nom", Rank.OTHER),
+        ("", Rank.OTHER),
+        ("x" * 10_000, Rank.OTHER),
+    ],
+)
+def test_a_name_says_how_well_it_fits(name: str, rank: Rank) -> None:
+    assert name_meaning(name).rank is rank
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "a@x.com", " a@x.com ", "<a@x.com>", "Ana Lima <a@x.com>", '"Lima, Ana" <a@x.com>', "mailto:a@x.com",
+        "(a@x.com)", "a@x.com (work)", "'a@x.com'", "a@x.com;", "a\uff20x.com", "\u200ba@x.com", "a@[192.0.2.1]",
+        "a@x.com; b@x.com", "a@x.com ::: b@x.com", "a@x.com/b@x.com", "a@x.com b@x.com", "Ana <a@x.com>, Bo <b@x.com>",
+    ],
+)  # fmt: skip
+def test_a_cell_is_an_address_however_it_is_wrapped(cell: str) -> None:
+    assert holds_address(cell)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "", "@", "@ana", "ana", "ana@", "1 Main St., c/o office@x.com", "Rep One (rep@x.com)", "write to a@x.com",
+        "@ana@social.example", "a @ b", "a@x.com " + "x" * 1000, "dn: cn=Ana,mail=a@x.com",
+    ],
+)  # fmt: skip
+def test_a_text_that_mentions_an_address_is_none(cell: str) -> None:
+    assert not holds_address(cell)
+
+
+A, B, C = ([f"{letter}{number}@x.com" for number in range(9)] for letter in "abc")
+FEW = [*C[:2], *[""] * 7]
+ONE = [C[0]] * 9
+TEXT = ["Main St. 1, c/o a@x.com"] * 9
+
+TAKEN: list[tuple[dict[str, list[str]], str, list[str]]] = [
+    ({"Email": A, "Work Email": B}, "Email", ["Work Email"]),
+    ({"Secondary Email": B, "Primary Email": A}, "Primary Email", ["Secondary Email"]),
+    ({"E-mail 2 - Value": B, "E-mail 1 - Value": A}, "E-mail 1 - Value", ["E-mail 2 - Value"]),
+    ({"E-mail 2 Address": B, "E-mail Address": A}, "E-mail Address", ["E-mail 2 Address"]),
+    ({"emails.1": B, "emails.0": A}, "emails.0", ["emails.1"]),
+    ({"Mail": B, "Email": A}, "Email", ["Mail"]),
+    ({"Email verified by": A, "Email": FEW}, "Email", ["Email verified by"]),
+    ({"Email": ["yes"] * 9, "Kontakt": A}, "Kontakt", []),
+    ({"Email": [""] * 9, "Contact": A}, "Contact", []),
+    ({"Email": [""] * 9, "Work Email": A}, "Work Email", []),
+    ({"Address": TEXT, "Email Addr.": A}, "Email Addr.", []),
+    ({"Address": A, "Name": ["Ana"] * 9}, "Address", []),
+    ({"Address": [*TEXT[:8], A[0]], "Contact": B}, "Contact", ["Address"]),
+    ({"Owner": ONE, "Contact": A}, "Contact", ["Owner"]),
+    ({"From Email": A, "To Email": ONE}, "From Email", ["To Email"]),
+    ({"Work Email": FEW, "Home Email": A}, "Home Email", ["Work Email"]),
+    ({"Work Email": A, "Home Email": A}, "Work Email", ["Home Email"]),
+    ({"Login": A, "Contact": [*A[:7], "", ""]}, "Login", ["Contact"]),
+    ({"Notes": TEXT, "Name": ["Ana"] * 9}, "Notes", []),
+    ({"Name": ["Ana"] * 9, "Email": [""] * 9}, "Email", []),
+]
+
+
+def rows_of(columns: dict[str, list[str]]) -> list[tuple[str, ...]]:
+    return list(zip(*columns.values(), strict=True))
+
+
+@pytest.mark.parametrize(("columns", "taken", "others"), TAKEN)
+def test_the_column_of_addresses_is_told_by_its_name_and_its_cells(
+    columns: dict[str, list[str]], taken: str, others: list[str]
+) -> None:
+    names = list(columns)
+    found = find_column("list.csv", names, rows_of(columns), None)
+    assert (names[found.column], [names[place] for place in found.others]) == (taken, others)
+
+
+@pytest.mark.parametrize(
+    ("columns", "places"),
+    [
+        ({"Work Email": A, "Home Email": B}, (1, 2)),
+        ({"Name": ["Ana"] * 9, "Email": A, "E-mail": B}, (2, 3)),
+        ({"Contact": A, "Login": B}, (1, 2)),
+        ({"Email": A, "Name": ["Ana"] * 9, "Email ": B}, (1, 3)),
+        ({"Email": [*FEW[:1], *[""] * 8] + [""] * 41, "Work Email": [f"a{n}@x.com" for n in range(50)]}, (1, 2)),
+    ],
+)  # fmt: skip
+def test_two_columns_that_could_be_meant_are_refused(
+    columns: dict[str, list[str]], places: tuple[int, int]
+) -> None:
+    one, other = places
+    with pytest.raises(InvalidListError, match="several columns, and each could be meant") as info:
+        find_column("list.csv", list(columns), rows_of(columns), None)
+    assert f"(column {one}) and " in str(info.value)
+    assert info.value.shell_hint == f"Choose with --column {one} or --column {other}."
+
+
+@pytest.mark.parametrize(
+    ("wanted", "column"),
+    [("3", 2), ("1", 0), ("Email", 2), ("EMAIL ", 2), ("name", 1), ("2", 1)],
+)
+def test_a_column_can_be_named_by_its_place_too(wanted: str, column: int) -> None:
+    rows = [["", "Ana", "a@x.com"], ["", "Bo", "b@x.com"]]
+    found = find_column("list.csv", ["Email", "Name", "Email"], rows, wanted)
+    assert found == AddressColumns(column=column, others=() if column == 2 else (2,))
+
+
+def test_a_name_that_is_a_number_comes_before_a_place() -> None:
+    assert find_column("list.csv", ["a", "1"], [["a@x", "b@x"]], "1").column == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("0", "has no column '0'"),
+        ("4", "has no column '4'.* by its place, from 1"),
+        ("-1", "has no column"),
+        ("²", "has no column"),
+        (
+            "email",
+            r"several columns of the name 'email'\. Choose with `column=\"1\"` or `column=\"3\"`",
+        ),
+    ],
+)
+def test_a_column_that_is_not_one_is_refused(wanted: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        find_column("list.csv", ["Email", "Name", "Email"], [["a@x", "Ana", "b@x"]], wanted)
+
+
+HEADERS = [
+    ("Members 2026\n\nName,E-mail\nAna,a@x\nBo,b@x\n", "Members 2026\n\n"),
+    ("Members 2026,\n,\nName,E-mail\nAna,a@x\nBo,b@x\n", "Members 2026,\n,\n"),
+    ("\n\nMembers\nName,E-mail\nAna,a@x\n", "\n\nMembers\n"),
+    ("Members\r\n\r\nName;E-mail\r\nAna;a@x\r\nBo;b@x\r\n", "Members\r\n\r\n"),
+    ("Person,Contact\nName,E-mail\nAna,a@x\n", "Person,Contact\n"),
+    ("Members\nas of May\nName,Kontakt\nAna,a@x\nBo,b@x\n", "Members\nas of May\n"),
+    ('Notes:\n"Some addresses,\nare missing"\n\nName,E-mail\nAna,\nBo,\nCy,c@x\n', 'Notes:\n"Some addresses,\nare missing"\n\n'),
+    ("Mail list\nE-mail\na@x\n", "Mail list\n"),
+    ("Members,\nName,E-mail\nAna,\nBo,\n", "Members,\n"),
+    ("sep=;\nMembers\n\nName;E-mail\nAna;a@x\nBo;b@x\n", "Members\n\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "above"), HEADERS)
+def test_a_header_is_found_below_a_title(path: Path, content: str, above: str) -> None:
+    table = opened(path, content)
+    assert table.names[-1] in {"E-mail", "Kontakt"}
+    assert table.preface == above
+    assert not any("Name" in row for row in table.rows())
+
+
+def test_a_title_stands_above_the_names_in_the_output_too(path: Path) -> None:
+    table = opened(path, "Members;;\r\n;;\r\nName;E-mail;Phone\r\nAna;a@x.com;1\r\n")
+    text, outcome = joined(table, path.parent)
+    assert text.startswith("Members;;\r\n;;\r\nName;E-mail;Phone;verdict;")
+    assert text.count("\r\n") == 4
+    assert outcome.written == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("Name,Email (e.g. you@x.com)\nAna,a@x\n", ("Name", "Email (e.g. you@x.com)")),
+        ("Name,E-Mail <you@x.com>\nAna,a@x\n", ("Name", "E-Mail <you@x.com>")),
+        ("Ana,Ana Lima (a@x.com)\nBo,Bo Ek (b@x.com)\n", ("col0", "col1")),
+        ("Ana,,Rep (r@x.com)\nBo,b@x.com,Rep (r@x.com)\n", ("col0", "col1", "col2")),
+        ("E-Mail: a@x.com,Ana\nE-Mail: b@x.com,Bo\n", ("col0", "col1")),
+        ("Nom,Contact\nAna,\nBo,b@x\n", ("Nom", "Contact")),
+        ("x,\nAna,a@x\n", ("x", "")),
+        ('"sep=;"\r\nName;Email\r\nAna;a@x\r\n', ("Name", "Email")),
+    ],
+)
+def test_a_first_row_is_the_header_or_is_not(
+    path: Path, content: str, names: tuple[str, ...]
+) -> None:
+    table = opened(path, content)
+    assert (table.names, table.preface) == (names, "")
