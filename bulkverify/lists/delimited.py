@@ -22,7 +22,7 @@ from bulkverify.lists.columns import (
 )
 from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.naming import Rank, name_meaning
-from bulkverify.lists.tables import Digest, Table, file_pieces
+from bulkverify.lists.tables import Digest, FileTable
 from bulkverify.results.records import RecordError, TextRecords
 
 DELIMITERS: Final = ",;\t|"
@@ -32,10 +32,9 @@ _DECLARED: Final = re.compile(r"(\"?)sep=([^\"\r\n])\1\r?\n", re.IGNORECASE)  # 
 
 
 @attrs.frozen(kw_only=True)
-class Delimited(Table):
+class Delimited(FileTable):
     """A file of records. The first `skipped` records, such as a header, are not rows."""
 
-    path: Path
     skipped: int
     _short: list[int] = attrs.field(factory=lambda: [0], init=False, eq=False, repr=False)
 
@@ -66,10 +65,6 @@ class Delimited(Table):
                 before += count
                 if portion:
                     yield portion
-
-    def pieces(self) -> Iterator[bytes]:
-        """Read the file."""
-        return file_pieces(self.path)
 
     def _fit(self, records: list[list[str]], skip: int, text: TextRecords, before: int) -> int:
         """Make records as wide as the list, and return how many were short.

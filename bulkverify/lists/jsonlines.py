@@ -13,7 +13,7 @@ from bulkverify.lists.bounds import Columns, Room
 from bulkverify.lists.columns import SAMPLE_CHARACTERS, SAMPLE_ROWS, find_column
 from bulkverify.lists.decoding import sample_of
 from bulkverify.lists.lines import text_lines
-from bulkverify.lists.tables import Digest, Table, file_pieces
+from bulkverify.lists.tables import Digest, FileTable
 
 ADDRESS_KEY: Final = "email"
 """The column of addresses that come without a name."""
@@ -37,10 +37,8 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @attrs.frozen(kw_only=True)
-class JsonLines(Table):
+class JsonLines(FileTable):
     """A file of objects. Their keys are the columns, in the order of their first appearance."""
-
-    path: Path
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows in order; a key that a line does not have becomes an empty cell."""
@@ -64,10 +62,6 @@ class JsonLines(Table):
                 else _encode({ADDRESS_KEY: value or ""})[:-1]
                 for value, line in lines
             ]
-
-    def pieces(self) -> Iterator[bytes]:
-        """Read the file."""
-        return file_pieces(self.path)
 
     def _values(self, digest: Digest | None) -> Iterator[list[tuple[str | dict[str, object], str]]]:
         return json_values(self.path, self.encoding, self.title, digest)

@@ -10,15 +10,14 @@ from bulkverify.errors import InvalidListError
 from bulkverify.lists.columns import ADDRESS_NAMES, SAMPLE_ROWS, find_column, fold, sample_rows
 from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.delimited import DELIMITERS
-from bulkverify.lists.tables import Digest, Table, file_pieces
+from bulkverify.lists.tables import Digest, FileTable
 from bulkverify.results.records import LARGEST_RECORD_CHARACTERS, last_line_end
 
 
 @attrs.frozen(kw_only=True)
-class Lines(Table):
+class Lines(FileTable):
     """A file of addresses; `headed` tells whether its first line is the name of the column."""
 
-    path: Path
     headed: bool
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
@@ -31,10 +30,6 @@ class Lines(Table):
                 header = False
             if rows:
                 yield rows
-
-    def pieces(self) -> Iterator[bytes]:
-        """Read the file."""
-        return file_pieces(self.path)
 
 
 def open_lines(path: Path, *, title: str, column: str | None, encoding: str) -> Lines:

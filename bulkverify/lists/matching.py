@@ -89,7 +89,12 @@ class Matching:
             keys = [address_key(address) for address, _, _ in batch]
             folds = [key.lower() for key in keys]
             lowered = lowered and all(address == address.lower() for address, _, _ in batch)
-            numbers = zip(self._keys.find(keys), self._folds.find(folds), batch, strict=True)
+            numbers = zip(
+                self._keys.number(keys, learn=False),
+                self._folds.number(folds, learn=False),
+                batch,
+                strict=True,
+            )
             for number, fold, (_, code, time) in numbers:
                 if number >= 0:
                     own.add(fold, code)

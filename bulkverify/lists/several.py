@@ -9,10 +9,8 @@ from pathlib import Path
 import attrs
 
 from bulkverify.lists.bounds import Room, check_names
-from bulkverify.lists.delimited import Delimited
 from bulkverify.lists.jsonlines import JsonLines
-from bulkverify.lists.lines import Lines
-from bulkverify.lists.tables import Digest, Table, json_objects
+from bulkverify.lists.tables import Digest, FileTable, Table, json_objects
 from bulkverify.results.rows import unique_names
 
 
@@ -116,7 +114,5 @@ def put_together(tables: Sequence[Table]) -> Table:
         preface=first.preface,
         tables=tuple(tables),
         places=tuple(places),
-        paths=tuple(
-            table.path for table in tables if isinstance(table, Delimited | Lines | JsonLines)
-        ),
+        paths=tuple(table.path for table in tables if isinstance(table, FileTable)),
     )

@@ -81,6 +81,17 @@ class Table(ABC):
         return json.dumps([self.names, self.column, self.encoding, self.delimiter, self.newline])
 
 
+@attrs.frozen(kw_only=True)
+class FileTable(Table):
+    """A list in one file of text."""
+
+    path: Path
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read the file."""
+        return file_pieces(self.path)
+
+
 def digest_of(table: Table) -> str:
     """Return a hex digest of all that the rows of a list depend on, without parsing them."""
     digest = hashlib.blake2b(digest_size=16)
