@@ -9,6 +9,7 @@ from bulkverify import (
     BulkVerifyError,
     Client,
     ConnectionFailedError,
+    Credits,
     ListLimitError,
     RateLimitedError,
     RequestTimeoutError,
@@ -335,6 +336,28 @@ async def test_a_start_that_was_uncertain_for_long_is_counted_where_it_was_paid(
     report = await verified(client, source, output)
     assert sandbox.ledger.credits_spent == 2
     assert (report.credits_spent, report.credits_spent_before) == (2, 0)
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_goes_on_waits_for_a_service_that_is_out_of_reach_from_the_start(
+    client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(seen: RunProgress) -> None:
+        if seen.stage is Stage.STARTING:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await verified(client, source, output, on_progress=stop)
+    credits_, refused = client.credits, [ConnectionFailedError("Broken.", sent=False)]
+
+    async def refuse_once() -> Credits:
+        if refused:
+            raise refused.pop()
+        return await credits_()
+
+    monkeypatch.setattr(client, "credits", refuse_once)
+    report = await verified(client, source, output)
+    assert (report.credits_spent, refused) == (2, [])
 
 
 @pytest.mark.asyncio

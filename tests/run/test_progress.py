@@ -192,3 +192,7 @@ def test_what_a_run_tells_cannot_be_changed(cls: type) -> None:
 async def test_a_report_goes_through_json(client: Client, source: Path, output: Path) -> None:
     report = await verified(client, source, output)
     assert converter.structure(converter.unstructure(report), RunReport) == report
+
+
+def test_a_stage_is_written_as_it_is_called() -> None:
+    assert [stage.value for stage in Stage] == [stage.name.lower() for stage in Stage]
