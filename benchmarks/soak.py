@@ -152,7 +152,7 @@ async def _soak(load: Load, service: "Service") -> tuple[Sizes, str]:
         while True:
             await asyncio.sleep(chance.uniform(0, load.pause))
             number += 1
-            somebody = Person(
+            person = Person(
                 number=f"{name}.{number}",
                 client=mine,
                 others=others,
@@ -161,7 +161,7 @@ async def _soak(load: Load, service: "Service") -> tuple[Sizes, str]:
                 staff=service.staff,
                 folder=folder,
             )
-            await somebody.see_a_list_through()
+            await person.see_a_list_through()
             jobs += 1
 
     async with AsyncExitStack() as stack:

@@ -7,7 +7,7 @@
 
 Python 3.11 and 3.12 come from this machine (`PATH` or pyenv). 3.13 and 3.14 come from Debian, each in a
 minimal tree. The first time, a tree takes root, debootstrap and a minute. Trees are kept in the cache
-folder. The copy of the commit and its venv are made anew each time.
+folder. The copy of the commit and its venv are made each time.
 
 The lowest dependencies are the lower bounds in pyproject.toml, each as `name==bound`. Their own
 dependencies are as new as they allow.
@@ -149,7 +149,7 @@ def _run(version: str, which: str, cache: Path, arguments: Sequence[str]) -> tup
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         }
         if (there := _version([*enter, python])) != version:
-            raise UnusableError(f"{tree} has Python {there or 'none'}: delete it to build it anew")
+            raise UnusableError(f"{tree} has Python {there or 'none'}: delete it to rebuild it")
     else:
         enter, python, checkout = [], _python_here(version), cache / version
         inside = str(checkout)

@@ -92,7 +92,7 @@ def _message(error: BaseException) -> str:
 def _advise(
     error: BaseException, recovery: Recovery, job_id: str | None
 ) -> tuple[str, Sequence[str]]:
-    """Say what to do next: a hint, and commands."""
+    """Return what to do next: a hint, and commands."""
     hint, resume = "", list[str]()
     shell_hint = error.shell_hint if isinstance(error, BulkVerifyError) else ""
     match error:

@@ -1,4 +1,4 @@
-"""What a command writes: data to stdout, everything else to stderr, and JSON on demand."""
+"""The output of a command: data on stdout, everything else on stderr, and JSON on demand."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class Show:
     """What a command shows, and how."""
 
     json: bool = False
-    """One JSON document on stdout, for errors too, and nothing on stderr."""
+    """One JSON document on stdout, also for errors, and nothing on stderr."""
 
     quiet: Annotated[bool, Parameter(alias="-q")] = False
     """No progress, summaries or hints; data and errors are still shown."""

@@ -31,7 +31,7 @@ class Forecast:
     _last: tuple[float, int] | None = None
 
     def see(self, now: float, done: int) -> None:
-        """Take a count into account."""
+        """Add a count."""
         if self._first is None or done < self._first[1]:
             self._first = now, done
         if self._last is None or done != self._last[1]:

@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 _ACCOUNT_OPTIONS: Final = {"--base-url": True, "--api-key-file": True, "--allow-http": False}
-"""The options that other commands for the same job need too, and whether a value follows."""
+"""The options that commands for the same account share, and whether a value follows."""
 
 
 @attrs.define(kw_only=True)
@@ -18,7 +18,7 @@ class Recovery:
         tokens: the arguments of the command.
         job_id: its job, once there is one.
         state: sentences about the state of the job or the run.
-        resume: commands that go on, ready for a shell.
+        resume: shell commands that continue.
         endless: whether the command is meant to run until Ctrl-C.
     """
 

@@ -72,7 +72,7 @@ async def verify(
         dry_run: Print what would be sent and what that would cost. This needs no key.
         force: Replace OUT if it exists.
         excel_safe: Put an apostrophe before each cell that a spreadsheet would take for a formula (CSV only).
-        restart: Begin anew. Addresses that an earlier command paid for are paid for again.
+        restart: Start over. Addresses that an earlier command paid for are paid for again.
         delete: Delete the lists from the service when OUT is complete.
         send_duplicates: Send and pay for an address once for each of its rows.
         send_invalid: Also send and pay for text that can't be an address.

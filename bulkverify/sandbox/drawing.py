@@ -10,7 +10,7 @@ from bulkverify.sandbox.ledger import Endpoint
 
 
 def at_random(rates: Mapping[str, float | Mapping[Endpoint, float]]) -> list[Fault]:
-    """Make endless faults that hit requests at random. The sandbox's seed decides which.
+    """Make faults that hit requests at random, any number of times. The sandbox's seed decides which.
 
     Args:
         rates: the probability of each kind, from 0 to 1, for all endpoints or by endpoint.

@@ -116,7 +116,7 @@ class Fault:
     times: int | None = attrs.field(default=1, validator=allowed.TIMES)
     """How many times it happens; `None` for no limit."""
     lasting: float = attrs.field(default=0.0, validator=allowed.SECONDS)
-    """Once it happens, it hits all these requests for this many sandbox seconds. They count as one time."""
+    """Once it happens, it hits all requests of its endpoint and list for this many sandbox seconds, as one time."""
     delay: float = attrs.field(default=0.0, validator=allowed.SECONDS)
     """Seconds before it takes effect, in the event loop's time."""
     status: int = attrs.field(default=502, validator=allowed.STATUS)

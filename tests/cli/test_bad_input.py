@@ -1,4 +1,4 @@
-"""Every bad input of `bulkverify verify`, with what is said about it; none of it costs a request."""
+"""Every bad input of `bulkverify verify` has its message, and none costs a request."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +69,7 @@ GOOD = "email\na@example.com\n"
         ),
     ],
 )
-def test_bad_input_is_told_in_a_line_and_costs_no_request(  # noqa: PLR0917 - a row of the table
+def test_bad_input_has_a_message_of_one_line_and_costs_no_request(  # noqa: PLR0917 - a row of the table
     service: Service,
     cli: Cli,
     tmp_path: Path,
@@ -89,9 +89,7 @@ def test_bad_input_is_told_in_a_line_and_costs_no_request(  # noqa: PLR0917 - a 
     assert {path.name for path in tmp_path.iterdir()} <= {"there.csv", "list.csv"}
 
 
-def test_a_row_with_too_few_cells_is_filled_up_and_told(
-    service: Service, cli: Cli, tmp_path: Path
-) -> None:
+def test_short_rows_are_padded_and_reported(service: Service, cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("email,name\ndeliverable@x.com\n")
     assert "too short   1 (have fewer cells" in cli("verify", "list.csv", "--dry-run").out
     outcome = cli("verify", "list.csv", "-o", "out.csv")
@@ -113,7 +111,7 @@ def test_too_few_credits_are_a_refusal_of_the_service(
     )
 
 
-def test_a_folder_that_is_in_the_way_of_the_progress_is_left_alone(
+def test_a_folder_in_the_place_of_the_progress_is_not_touched(
     service: Service, cli: Cli, contacts: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out.csv.progress"
@@ -127,7 +125,7 @@ def test_a_folder_that_is_in_the_way_of_the_progress_is_left_alone(
 
 
 @pytest.mark.parametrize("restart", [[], ["--restart"]])
-def test_a_run_that_is_at_work_is_left_alone(  # noqa: PLR0917 - fixtures
+def test_a_run_in_progress_is_not_disturbed(  # noqa: PLR0917 - fixtures
     serve: Callable[..., Service],
     environment: Callable[[Service], None],
     shell: Shell,

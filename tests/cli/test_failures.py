@@ -70,7 +70,7 @@ def test_a_refusal_is_3(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--api-key-file" in outcome.err
 
 
-def test_a_job_that_is_not_ready_is_3_and_told_how_to_look(
+def test_a_job_that_is_not_ready_is_3_and_the_hint_is_status(
     slow: Service, cli: Cli, contacts: Path
 ) -> None:
     job = cli("upload", str(contacts), "--base-url", slow.url).out.strip()
@@ -116,7 +116,7 @@ def test_no_usable_answer_is_6(cli: Cli, service: Service) -> None:
     assert outcome.error["type"] == "VerifyUncertainError"
 
 
-def test_a_defect_is_1_and_asks_for_a_report(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_1_and_asks_for_a_report(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     app = Mock(parse_args=Mock(side_effect=ZeroDivisionError("by nought")))
     monkeypatch.setattr(runner, "app", app)
     outcome = cli("credits")

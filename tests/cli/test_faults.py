@@ -1,4 +1,4 @@
-"""The sandbox that misbehaves, as a command."""
+"""The command `sandbox` with faults."""
 
 import json
 import signal
@@ -21,7 +21,7 @@ def test_faults_come_from_a_file(shell: Shell, cli: Cli, tmp_path: Path) -> None
     assert (outcome.code, outcome.err) == (0, "")
 
 
-def test_it_says_by_which_seed_they_come(shell: Shell, tmp_path: Path) -> None:
+def test_it_shows_the_seed_of_the_faults(shell: Shell, tmp_path: Path) -> None:
     rules = tmp_path / "faults.toml"
     rules.write_text("[rates]\ndrop = 0.5\n")
     process = shell("sandbox", "--port", "0", "--faults", str(rules), "--seed", "7")
@@ -31,7 +31,7 @@ def test_it_says_by_which_seed_they_come(shell: Shell, tmp_path: Path) -> None:
     assert "It injects 1 fault, with the seed 7." in finish(process).err
 
 
-def test_a_wrong_rule_is_a_wrong_use(cli: Cli, tmp_path: Path) -> None:
+def test_an_invalid_rule_is_a_usage_error(cli: Cli, tmp_path: Path) -> None:
     rules = tmp_path / "faults.toml"
     rules.write_text('[[fault]]\nkind = "explode"\n')
     outcome = cli("sandbox", "--port", "0", "--faults", str(rules))

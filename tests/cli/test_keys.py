@@ -14,7 +14,7 @@ def _without_the_variable(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
     return service
 
 
-def test_without_a_key_it_says_where_one_can_come_from(cli: Cli) -> None:
+def test_without_a_key_it_says_how_to_give_one(cli: Cli) -> None:
     outcome = cli("credits")
     assert outcome.code == 2
     assert "BULKVERIFY_API_KEY" in outcome.err
@@ -45,7 +45,7 @@ def test_a_real_stdin_works_too(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"two s3cr3t words", b"s3cr3t\nlines", b"\xff\xfe\x00"])
-def test_a_file_that_holds_no_key_is_refused_unread_aloud(
+def test_a_file_without_a_key_is_refused_and_not_repeated(
     cli: Cli, tmp_path: Path, content: bytes
 ) -> None:
     path = tmp_path / "key"

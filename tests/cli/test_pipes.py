@@ -1,4 +1,4 @@
-"""Lists that never come, readers that go away, and the signals that have to end the command then."""
+"""Signals end a command whose list never arrives, or whose output is not read."""
 
 import os
 import signal
@@ -101,7 +101,7 @@ def test_a_signal_ends_a_command_whose_stdin_stays_open(
 
 
 @pytest.mark.usefixtures("service")
-def test_a_list_is_read_from_a_pipe_whose_writer_comes_late(
+def test_a_list_is_read_from_a_pipe_with_a_late_writer(
     shell: Shell, pipe: Path, tmp_path: Path
 ) -> None:
     process = shell("verify", "pipe", "-o", "out.csv", "-v")
@@ -114,7 +114,7 @@ def test_a_list_is_read_from_a_pipe_whose_writer_comes_late(
     assert (tmp_path / "out.csv").read_text().count("\n") == 3
 
 
-def test_the_terminal_is_as_before_when_a_signal_ends_the_reading(
+def test_a_signal_while_reading_restores_the_terminal(
     terminal: Terminal, shell: Shell, pipe: Path
 ) -> None:
     process = shell("verify", str(pipe), "--dry-run", stderr=terminal.far)
@@ -161,9 +161,7 @@ def test_a_second_signal_ends_the_process_at_once(work: str, signum: int, code: 
 
 
 @SIGNALS
-def test_a_second_signal_gives_the_terminal_its_cursor_back(
-    terminal: Terminal, signum: int, code: int
-) -> None:
+def test_a_second_signal_shows_the_cursor_again(terminal: Terminal, signum: int, code: int) -> None:
     process = script(
         "from bulkverify.cli.interrupts import Interrupts",
         "from bulkverify.cli.loop import run_until_interrupted",
@@ -239,7 +237,7 @@ def test_a_log_whose_reader_goes_away_ends_the_command(
 
 
 @pytest.mark.parametrize("lines", [1, 5])
-def test_a_paid_run_goes_on_after_its_log_has_lost_its_reader(  # noqa: PLR0917 - fixtures
+def test_a_paid_run_can_continue_after_the_reader_of_its_log_went_away(  # noqa: PLR0917 - fixtures
     service: Service, half: Half, cli: Cli, contacts: Path, tmp_path: Path, lines: int
 ) -> None:
     tokens = ["verify", str(contacts), "-o", "out.csv"]
@@ -294,7 +292,7 @@ def test_an_error_without_a_reader_keeps_its_exit_code(half: Half) -> None:
 @pytest.mark.usefixtures("service")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("option", ["-v", "-q", "--json"])
-def test_a_run_with_closed_streams_comes_to_its_end(
+def test_a_run_with_closed_streams_finishes(
     contacts: Path, tmp_path: Path, closed: str, option: str
 ) -> None:
     words = " ".join(f"'{word}'" for word in [*MAIN, "verify", str(contacts), "-o", "out.csv"])
@@ -316,7 +314,7 @@ def test_a_log_on_a_full_disk_ends_no_run(shell: Shell, contacts: Path) -> None:
 
 
 @pytest.mark.usefixtures("service")
-def test_data_that_a_full_disk_does_not_take_are_an_error(shell: Shell) -> None:
+def test_data_that_does_not_fit_on_the_disk_is_an_error(shell: Shell) -> None:
     with Path("/dev/full").open("w") as full:
         outcome = finish(shell("credits", stdout=full))
     assert outcome.code == 2

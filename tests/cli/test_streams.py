@@ -1,4 +1,4 @@
-"""What comes from outside does not steer a terminal, and odd streams end no run that may be paid."""
+"""The service's texts can't control the terminal, and odd streams end no paid run."""
 
 import json
 import os
@@ -16,7 +16,7 @@ STEERING = "bad\x1b[2J\x1b]0;title\x07\nsecond"
 
 
 @pytest.mark.parametrize("command", ["status", "wait"])
-def test_a_message_of_the_service_does_not_steer_the_terminal(
+def test_a_message_of_the_service_cannot_control_the_terminal(
     service: Service, cli: Cli, contacts: Path, command: str
 ) -> None:
     job = cli("upload", str(contacts)).out.strip()
@@ -39,7 +39,7 @@ def test_a_message_of_the_service_does_not_steer_the_terminal(
     assert "\nsecond" not in shown
 
 
-def test_a_refusal_of_the_service_does_not_steer_the_terminal(service: Service, cli: Cli) -> None:
+def test_a_refusal_of_the_service_cannot_control_the_terminal(service: Service, cli: Cli) -> None:
     body = json.dumps({"success": False, "result": STEERING}).encode()
     service.do(
         lambda: service.sandbox.inject(

@@ -1,4 +1,4 @@
-"""What is seen on a terminal of 80 columns."""
+"""The output on a terminal of 80 columns."""
 
 import fcntl
 import os
@@ -106,9 +106,7 @@ def test_no_color_is_respected(
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", seen)
 
 
-def test_nothing_is_shown_to_who_does_not_want_it(
-    terminal: Terminal, shell: Shell, many: Path
-) -> None:
+def test_json_shows_no_progress(terminal: Terminal, shell: Shell, many: Path) -> None:
     options = ["--sandbox", "--sandbox-speed", "100", "--json"]
     process = shell("verify", str(many), "-o", "out.csv", *options, stderr=terminal.far)
     terminal.leave()

@@ -106,7 +106,7 @@ def test_an_output_that_exists_is_kept_unless_forced(
     assert cli("verify", str(contacts), "-o", "out.csv", "--force").code == 0
 
 
-def test_a_lost_upload_is_told_as_uncertain(service: Service, cli: Cli, contacts: Path) -> None:
+def test_a_lost_upload_is_reported_as_uncertain(service: Service, cli: Cli, contacts: Path) -> None:
     fault = Fault(kind=FaultKind.DROP_AFTER, endpoint="upload")
     service.do(lambda: service.sandbox.inject(fault))
     error = cli("verify", str(contacts), "-o", "out.csv", "--json").error
@@ -198,7 +198,7 @@ def test_only_some_verdicts_are_written(
         (["-o", "out.csv", "--parts-at-once", "0"], "At least 1 part has to be sent at once"),
     ],
 )
-def test_what_cannot_be_meant_is_told(
+def test_invalid_options_are_refused(
     cli: Cli, contacts: Path, options: list[str], text: str
 ) -> None:
     outcome = cli("verify", str(contacts), *options)
@@ -230,7 +230,7 @@ def test_a_list_that_changed_meanwhile_is_refused_with_a_choice(
     assert len(service.sandbox.ledger.uploads) == 2
 
 
-def test_parts_that_fail_are_told_with_what_was_written(
+def test_failed_parts_are_reported_with_the_written_rows(
     service: Service, cli: Cli, contacts: Path
 ) -> None:
     def lose_the_second_upload() -> None:
@@ -296,7 +296,7 @@ def test_an_output_can_be_made_safe_for_spreadsheets(cli: Cli, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]])
-def test_the_same_command_once_more_says_when_it_was_done_and_spends_nothing(
+def test_repeating_a_finished_command_spends_nothing_and_says_when_it_finished(
     service: Service, cli: Cli, contacts: Path, force: list[str]
 ) -> None:
     command = ["verify", str(contacts), "-o", "out.csv"]

@@ -1,4 +1,4 @@
-"""The pure parts: durations, forecasts, commands that go on, and errors."""
+"""The pure parts: durations, forecasts, commands to continue with, and errors."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1", "nan", "inf", "1d", "1e3", "1 2", "٣"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time"):
         parse_duration(text)
 
@@ -104,11 +104,11 @@ def test_a_clock(seconds: float | None, text: str) -> None:
         (["verify", "-o", "x", "--", "--restart"], "bulkverify verify -o x -- --restart"),
     ],
 )
-def test_the_same_command_without_what_would_undo_it(tokens: list[str], command: str) -> None:
+def test_the_same_command_can_leave_out_a_flag(tokens: list[str], command: str) -> None:
     assert Recovery(tokens=tokens).again(without="--restart") == command
 
 
-def test_another_command_keeps_to_the_account() -> None:
+def test_another_command_keeps_the_options_of_the_account() -> None:
     tokens = ["wait", "r1", "--base-url", "u", "--quiet", "--api-key-file=k", "--allow-http"]
     command = "bulkverify start r1 --base-url u --api-key-file=k --allow-http"
     assert Recovery(tokens=tokens).other("start", "r1") == command

@@ -1,1 +1,1 @@
-"""Tests of the sandbox, over a real socket wherever a socket has a part in it."""
+"""Tests of the sandbox, over real sockets where sockets matter."""

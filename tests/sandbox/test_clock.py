@@ -35,7 +35,7 @@ def test_a_clock_can_be_moved_on_while_it_runs() -> None:
     assert clock.now() == 80
 
 
-def test_a_halted_clock_keeps_its_time_and_goes_on_from_there() -> None:
+def test_a_stopped_clock_keeps_its_time_and_continues_from_there() -> None:
     clock, source = Clock(speed=1), Source()
     clock.run(source)
     source.seconds += 10
@@ -47,7 +47,7 @@ def test_a_halted_clock_keeps_its_time_and_goes_on_from_there() -> None:
     assert clock.now() == 20
 
 
-def test_time_goes_one_way() -> None:
+def test_the_clock_cannot_go_back() -> None:
     with pytest.raises(ValueError, match="cannot go back by 1 seconds"):
         Clock().advance(-1)
 

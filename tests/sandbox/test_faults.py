@@ -81,7 +81,7 @@ async def test_an_answer_can_come_late(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("rows", [3, 5000])
-async def test_a_download_can_break_off(caller: Caller, rows: int) -> None:
+async def test_a_download_can_be_truncated(caller: Caller, rows: int) -> None:
     job_id = await caller.bring("a@example.com\n" * rows, "completed")
     caller.sandbox.inject(Fault(kind=FaultKind.TRUNCATE))
     received = bytearray()
@@ -106,7 +106,7 @@ async def test_a_download_can_lack_rows_and_look_complete(
     assert len((await caller.download(job_id)).table) == 1 + rows
 
 
-async def test_a_refused_download_has_nothing_to_break_off(caller: Caller) -> None:
+async def test_a_refused_download_is_not_truncated(caller: Caller) -> None:
     job_id = await caller.bring(LIST, "ready")
     caller.sandbox.inject(Fault(kind=FaultKind.TRUNCATE))
     assert (await caller.download(job_id)).status == 400
@@ -158,7 +158,7 @@ async def test_a_stale_status_shows_the_counters_of_its_time(caller: Caller) -> 
         ({"job_id": "another"}, []),
     ],
 )
-async def test_a_fault_hits_the_requests_it_is_meant_for(
+async def test_a_fault_hits_only_the_chosen_requests(
     caller: Caller, options: dict[str, Any], hit: list[int]
 ) -> None:
     caller.sandbox.inject(Fault(kind=FaultKind.ANSWER, **options))
@@ -173,7 +173,7 @@ async def test_the_first_fault_that_fits_hits(caller: Caller) -> None:
     assert [(await caller.ask("GET", "/info")).status for _ in range(4)] == [500, 502, 504, 200]
 
 
-async def test_a_fault_can_be_meant_for_one_list(caller: Caller) -> None:
+async def test_a_fault_can_hit_only_one_list(caller: Caller) -> None:
     first, second = [await caller.bring(LIST, "completed") for _ in range(2)]
     caller.sandbox.inject(Fault(kind=FaultKind.ANSWER, job_id=second, times=None))
     assert (await caller.ask("GET", f"/bulk/{first}")).status == 200
@@ -184,7 +184,7 @@ async def test_a_fault_can_be_meant_for_one_list(caller: Caller) -> None:
     assert (await caller.send_file(LIST)).status == 201
 
 
-async def test_a_fault_comes_before_the_key_is_looked_at(caller: Caller) -> None:
+async def test_a_fault_hits_before_the_key_is_checked(caller: Caller) -> None:
     caller.sandbox.inject(Fault(kind=FaultKind.ANSWER))
     assert (await caller.ask("GET", "/info", {"apikey": "wrong"})).status == 502
 
@@ -208,6 +208,6 @@ async def test_a_fault_comes_before_the_key_is_looked_at(caller: Caller) -> None
         ({"kind": "delay", "delay": -1}, "delay"),
     ],
 )
-async def test_a_fault_that_makes_no_sense_is_refused(options: dict[str, Any], text: str) -> None:
+async def test_an_invalid_fault_is_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Fault(**options)

@@ -120,7 +120,7 @@ async def test_a_refusal_can_be_late_and_large_too(caller: Caller) -> None:
         assert answer.refusal == (401, "Invalid API Key")
 
 
-async def test_the_books_tell_of_each_list(caller: Caller) -> None:
+async def test_the_ledger_has_an_entry_for_each_list(caller: Caller) -> None:
     first, second = [await caller.bring(LIST, "ready") for _ in range(2)]
     caller.sandbox.inject(Fault(kind=FaultKind.THROTTLE, job_id=second))
     await caller.ask("GET", f"/bulk/{second}")
@@ -141,7 +141,7 @@ async def test_the_books_tell_of_each_list(caller: Caller) -> None:
     )
 
 
-async def test_the_books_list_every_fault_and_the_addresses_paid_twice(caller: Caller) -> None:
+async def test_the_ledger_lists_every_fault_and_the_addresses_paid_twice(caller: Caller) -> None:
     job_id = await caller.bring("a@example.com\nb@example.com\na@example.com\n", "verifying")
     caller.sandbox.inject(Fault(kind=FaultKind.STALE))
     caller.sandbox.inject(Fault(kind=FaultKind.ANSWER))

@@ -62,14 +62,14 @@ async def test_lists_verifying_are_limited_by_uploads_that_start_by_themselves(
     assert (await caller.start(ready)).status == 200
 
 
-async def test_an_automatic_start_that_came_to_nothing_frees_its_place(serve: Serve) -> None:
+async def test_a_failed_automatic_start_frees_its_place(serve: Serve) -> None:
     caller = await serve(max_verifying=1, credits=0)
     await caller.upload(LIST, auto_verify="true")
     caller.sandbox.advance(4)
     await caller.upload(LIST, auto_verify="true")
 
 
-async def test_any_minute_has_its_allowance_of_requests(serve: Serve) -> None:
+async def test_requests_are_limited_in_any_minute(serve: Serve) -> None:
     caller = await serve(requests_per_minute=3)
     for _ in range(3):
         assert (await caller.ask("GET", "/info")).status == 200
@@ -87,7 +87,7 @@ async def test_any_minute_has_its_allowance_of_requests(serve: Serve) -> None:
     assert caller.sandbox.ledger.requests == {"credits": 7}
 
 
-async def test_each_endpoint_has_an_allowance_of_its_own(serve: Serve) -> None:
+async def test_each_endpoint_has_its_own_limit(serve: Serve) -> None:
     caller = await serve(requests_per_minute=1)
     requests = [
         ("POST", "/bulk"),
@@ -104,12 +104,12 @@ async def test_each_endpoint_has_an_allowance_of_its_own(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(7, "7"), (0.5, "0.5"), (0, "0")])
-async def test_a_429_may_say_when_to_come_back(serve: Serve, seconds: float, text: str) -> None:
+async def test_a_429_may_have_a_retry_after(serve: Serve, seconds: float, text: str) -> None:
     caller = await serve(requests_per_minute=0, retry_after=seconds)
     assert (await caller.ask("GET", "/info")).headers["Retry-After"] == text
 
 
-async def test_a_wrong_key_uses_up_no_allowance(serve: Serve) -> None:
+async def test_a_request_with_a_wrong_key_does_not_count(serve: Serve) -> None:
     caller = await serve(requests_per_minute=1)
     assert (await caller.ask("GET", "/info", {"apikey": "wrong"})).status == 401
     assert (await caller.ask("GET", "/info")).status == 200

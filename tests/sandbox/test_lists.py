@@ -37,7 +37,7 @@ async def test_a_status_has_the_fields_and_the_message_of_the_sample(
     assert found["created_at"] == "08/13/2021, 9:39:37 AM"
 
 
-async def test_a_list_goes_the_main_line(serve: Serve) -> None:
+async def test_a_list_passes_through_all_statuses(serve: Serve) -> None:
     caller = await serve(timings=Timings(verifying_per_address=0))
     job_id = await caller.upload(LIST)
     seen = [(await caller.status(job_id))["status"]]
@@ -183,7 +183,7 @@ async def test_only_a_known_list_can_be_ended(caller: Caller) -> None:
         caller.sandbox.cancel("x" * 36)
 
 
-async def test_everything_may_take_no_time_at_all(serve: Serve) -> None:
+async def test_all_timings_may_be_zero(serve: Serve) -> None:
     nothing = Timings(
         preparing=0,
         preparing_per_address=0,

@@ -36,7 +36,7 @@ async def test_paid_addresses_add_up_over_lists_and_single_ones(caller: Caller) 
     assert caller.sandbox.ledger.credits_spent == 3
 
 
-async def test_what_was_paid_stays_paid(caller: Caller) -> None:
+async def test_credits_are_not_refunded(caller: Caller) -> None:
     job_id = await caller.bring(LIST, "verifying")
     caller.sandbox.cancel(job_id)
     assert caller.sandbox.credits == 999_997
@@ -51,7 +51,9 @@ async def test_a_list_with_auto_verify_is_paid_when_it_gets_ready(caller: Caller
     assert caller.sandbox.ledger.starts == [job_id]
 
 
-async def test_lists_with_auto_verify_are_paid_in_the_order_of_getting_ready(serve: Serve) -> None:
+async def test_lists_with_auto_verify_are_paid_in_the_order_in_which_they_become_ready(
+    serve: Serve,
+) -> None:
     caller = await serve(credits=1)
     first = await caller.upload("a@example.com\n", auto_verify="true")
     second = await caller.upload("a@example.com\n", auto_verify="true")
@@ -121,7 +123,7 @@ async def test_uploads_are_noted_with_their_names(caller: Caller) -> None:
     ]
 
 
-async def test_the_books_show_no_addresses_of_lists(caller: Caller) -> None:
+async def test_the_ledger_shows_no_addresses_of_lists(caller: Caller) -> None:
     await caller.bring("secret@example.com\n", "completed")
     assert "secret" not in repr(caller.sandbox.ledger)
     assert "secret" not in repr(caller.sandbox._account)

@@ -66,7 +66,7 @@ def test_a_list_is_read(content: str, header: tuple[str, ...], addresses: list[s
     assert found.usable
 
 
-def test_cells_stay_as_they_are_and_short_rows_are_filled_up() -> None:
+def test_cells_are_unchanged_and_short_rows_are_padded() -> None:
     found = read('email,note\n A@x.com ,"a ""b"",\r\nc"\nb@x.com\n')
     assert list(found.rows()) == [[" A@x.com ", 'a "b",\r\nc'], ["b@x.com", ""]]
 
@@ -95,7 +95,7 @@ def test_a_list_without_an_address_is_read_but_not_usable(content: str) -> None:
     ],
     ids=["empty", "blank", "bom", "latin", "utf16", "zip", "open quote", "too large", "too long"],
 )
-def test_what_is_no_list_is_refused(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_upload_is_refused(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "bulkverify.sandbox.reading.judge", lambda _: (Verdict.DELIVERABLE, 0)
     )  # only faster
@@ -168,7 +168,7 @@ def test_any_bytes_are_a_list_or_refused(content: bytes) -> None:
     assert found.count(found.total).deliverable <= found.total
 
 
-def test_the_loop_gets_its_turn_while_a_large_list_is_read() -> None:
+def test_other_tasks_run_while_a_large_list_is_read() -> None:
     async def main() -> int:
         turns = 0
         numbers = random.Random(1)  # noqa: S311

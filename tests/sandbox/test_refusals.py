@@ -31,7 +31,7 @@ UNUSABLE = "Unable to process your job, The uploaded list contains invalid data"
     ],
 )
 @pytest.mark.parametrize("key", ["", "wrong"])
-async def test_no_endpoint_takes_another_key(
+async def test_no_endpoint_accepts_another_key(
     caller: Caller, method: str, path: str, key: str
 ) -> None:
     answer = await caller.ask(method, path, {"apikey": key})
@@ -99,7 +99,7 @@ async def test_a_list_cannot_be_started_again_while_it_still_shows_ready(caller:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"action": "stop"}', b"[]", b"{", b"\xff"])
-async def test_a_start_must_say_so(caller: Caller, body: bytes) -> None:
+async def test_a_start_needs_its_action(caller: Caller, body: bytes) -> None:
     job_id = await caller.bring(LIST, "ready")
     answer = await caller.ask("PATCH", f"/bulk/{job_id}", data=body)
     assert answer.refusal == (400, "Invalid request. Required action.")
@@ -166,14 +166,14 @@ async def test_a_filter_must_be_made_of_verdicts(caller: Caller, body: bytes) ->
 
 
 @pytest.mark.parametrize("status", ["preparing", "verifying", "failed", "cancelled"])
-async def test_a_list_in_process_stays(caller: Caller, status: str) -> None:
+async def test_a_list_in_progress_cannot_be_deleted(caller: Caller, status: str) -> None:
     job_id = await caller.bring(LIST, status)
     text = "List is being processed, and cannot be deleted."
     assert (await caller.delete(job_id)).refusal == (400, text)
     assert (await caller.status(job_id))["status"] == status
 
 
-async def test_a_started_list_stays_while_it_still_shows_ready(caller: Caller) -> None:
+async def test_a_started_list_cannot_be_deleted_while_it_still_shows_ready(caller: Caller) -> None:
     job_id = await caller.bring(LIST, "ready")
     await caller.start(job_id)
     assert (await caller.delete(job_id)).status == 400
@@ -246,7 +246,7 @@ async def test_a_single_address_must_be_given_and_paid(serve: Serve) -> None:
     assert answer.refusal[1].startswith("Insufficient verification credits")
 
 
-async def test_there_is_nothing_else(caller: Caller) -> None:
+async def test_other_paths_and_methods_are_refused(caller: Caller) -> None:
     assert (await caller.ask("GET", "/lists")).status == 404
     assert (await caller.ask("PUT", "/bulk")).status == 405
     assert (await caller.ask("HEAD", "/info")).status == 405

@@ -74,7 +74,7 @@ async def test_rows_come_back_with_their_keys_as_columns(caller: Caller) -> None
         (["unknown", "accept_all"], ["accept-all", "unknown"]),
     ],
 )
-async def test_only_the_wanted_verdicts_come(
+async def test_the_download_has_only_the_wanted_verdicts(
     caller: Caller, wanted: list[str], found: list[str]
 ) -> None:
     job_id = await caller.bring(FOUR, "completed")

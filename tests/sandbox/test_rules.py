@@ -1,4 +1,4 @@
-"""Faults from a file: right rules become faults, and wrong ones are named with what is allowed."""
+"""Faults from a file: valid rules become faults; errors name invalid ones and say what is allowed."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -35,7 +35,7 @@ async def test_its_url_is_that_of_the_running_server() -> None:
         _ = sandbox.url
 
 
-async def test_it_listens_where_it_is_told() -> None:
+async def test_it_listens_on_the_given_host_and_port() -> None:
     async with Sandbox(host="::1") as sandbox:
         assert sandbox.url.startswith("http://[::1]:")
         port = urlsplit(sandbox.url).port
@@ -65,7 +65,7 @@ async def test_its_clock_follows_the_loop(monkeypatch: pytest.MonkeyPatch) -> No
     await sandbox.close()
 
 
-async def test_its_clock_begins_now_if_nothing_else_is_said() -> None:
+async def test_its_clock_begins_now_by_default() -> None:
     async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
         caller = Caller(sandbox, session)
         found = await caller.status(await caller.upload("a@example.com\n"))
@@ -73,7 +73,7 @@ async def test_its_clock_begins_now_if_nothing_else_is_said() -> None:
     assert abs(age.total_seconds()) < 60
 
 
-async def test_there_is_no_other_vendor() -> None:
+async def test_an_unknown_vendor_is_refused() -> None:
     with pytest.raises(ValueError, match="'acme' is not a vendor; use bouncify or validto"):
         Sandbox(vendor="acme")  # type: ignore[arg-type]
 

@@ -101,19 +101,19 @@ async def test_the_seed_decides_which_requests_are_hit_at_random(serve: Serve) -
     assert 3 < found[0].count(429) < 20
 
 
-async def test_a_sandbox_without_a_seed_draws_one_and_tells_it() -> None:
+async def test_a_sandbox_without_a_seed_draws_one_and_shows_it() -> None:
     first, second = Sandbox(), Sandbox()
     assert first.seed != second.seed
     assert Sandbox(seed=5).seed == 5
 
 
 @pytest.mark.parametrize("rates", [{"explode": 0.1}, {"drop": 1.1}, {"stale": {"start": 0.1}}])
-async def test_rates_that_make_no_sense_are_refused(rates: dict[str, Any]) -> None:
+async def test_invalid_rates_are_refused(rates: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"explode|rate|it must be one of status"):
         at_random(rates)
 
 
 @pytest.mark.parametrize("options", [{"every": 0}, {"rate": 2}, {"rate": -1}, {"lasting": -1}])
-async def test_a_number_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
+async def test_invalid_numbers_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         Fault(kind=FaultKind.DROP, **options)

@@ -114,7 +114,7 @@ def test_a_missing_extra_says_what_to_install(module: str, monkeypatch: pytest.M
     assert caught.value.name == module
 
 
-def test_no_other_failure_of_an_import_is_mistaken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_import_errors_are_raised_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bulkverify.models", None)
     with pytest.raises(ModuleNotFoundError, match="halted"):
         import_anew()

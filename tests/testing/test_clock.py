@@ -46,7 +46,7 @@ async def test_sleeping_takes_no_time(clock: VirtualClock) -> None:
     assert clock.skipped == pytest.approx(30 * HOURS)
 
 
-async def test_timers_come_in_their_order(clock: VirtualClock) -> None:
+async def test_timers_fire_in_order(clock: VirtualClock) -> None:
     order = []
 
     async def note(seconds: float) -> None:
@@ -128,7 +128,7 @@ async def test_a_name_is_looked_up_in_a_thread(sandbox: Sandbox, clock: VirtualC
     assert clock.skipped < 60
 
 
-async def test_a_thread_that_is_not_the_loops_can_wake_it(clock: VirtualClock) -> None:
+async def test_another_thread_can_wake_the_loop(clock: VirtualClock) -> None:
     loop, event = asyncio.get_running_loop(), asyncio.Event()
     thread = threading.Timer(0.05, lambda: loop.call_soon_threadsafe(event.set))
     thread.start()
@@ -219,7 +219,7 @@ async def test_a_loop_has_one_virtual_clock() -> None:
         pass
 
 
-async def test_a_loop_of_another_make_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_kind_of_loop_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Other(asyncio.AbstractEventLoop):
         pass
 

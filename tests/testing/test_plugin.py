@@ -63,7 +63,7 @@ def test_six_hours_are_jumped_over_in_every_loop(
     result.assert_outcomes(passed=2)
 
 
-def test_the_marker_says_what_goes_wrong(pytester: pytest.Pytester) -> None:
+def test_the_marker_sets_faults(pytester: pytest.Pytester) -> None:
     source = """
         import pytest
         from bulkverify import wait_until
@@ -113,7 +113,7 @@ def test_a_client_without_arguments_finds_the_sandbox(pytester: pytest.Pytester)
     run(pytester, source).assert_outcomes(passed=1)
 
 
-def test_a_test_that_fails_shows_the_books(pytester: pytest.Pytester) -> None:
+def test_a_failed_test_shows_the_ledger(pytester: pytest.Pytester) -> None:
     source = """
         import pytest
 
@@ -153,9 +153,7 @@ def test_a_test_that_fails_shows_the_books(pytester: pytest.Pytester) -> None:
         ("faults=[{'kind': 'drop', 'times': '3'}]", "fault 1 (drop): times is '3'; it must be"),
     ],
 )
-def test_a_marker_that_cannot_be_right_says_so(
-    pytester: pytest.Pytester, marker: str, words: str
-) -> None:
+def test_an_invalid_marker_is_an_error(pytester: pytest.Pytester, marker: str, words: str) -> None:
     source = f"""
         import pytest
 
@@ -169,7 +167,7 @@ def test_a_marker_that_cannot_be_right_says_so(
     assert words in result.stdout.str()
 
 
-def test_a_test_that_is_no_coroutine_is_refused(pytester: pytest.Pytester) -> None:
+def test_a_test_that_is_not_async_is_refused(pytester: pytest.Pytester) -> None:
     result = run(pytester, "def test_it(bulkverify_client): pass")
     result.assert_outcomes(errors=1)
     assert "bulkverify_sandbox needs a test that pytest-asyncio runs" in result.stdout.str()

@@ -1,4 +1,4 @@
-"""What never comes is not waited for until the end of all days."""
+"""Endless waits end with an error."""
 
 import asyncio
 
@@ -14,14 +14,14 @@ async def wait_for_nothing() -> None:
             await asyncio.sleep(86400)
 
 
-def test_waiting_for_what_never_comes_ends() -> None:
+def test_an_endless_wait_ends_with_an_error() -> None:
     with asyncio.Runner() as runner:
         runner.get_loop()
         with pytest.raises(StillWaitingError, match="jumped 401 days"):
             runner.run(wait_for_nothing())
 
 
-def test_timers_that_are_due_at_once_come_after_years_as_well() -> None:
+def test_timers_that_are_due_at_once_fire_even_after_years() -> None:
     async def wait() -> None:
         with virtual_clock() as clock:
             for _ in range(3):

@@ -1,4 +1,4 @@
-"""What is on its way, told by the sockets themselves."""
+"""Bytes in flight between real sockets."""
 
 import socket
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def busy(wires: Wires, *, reads: bool = True, listens: bool = False) -> bool:
     return wires.busy(lambda _: reads, lambda _: listens)
 
 
-def test_what_was_sent_is_on_its_way_until_it_is_received(wires: Wires, pair: Pair) -> None:
+def test_bytes_are_in_flight_until_they_are_received(wires: Wires, pair: Pair) -> None:
     near, far = pair
     assert not busy(wires)
     near.send(b"four")
@@ -43,7 +43,7 @@ def test_what_was_sent_is_on_its_way_until_it_is_received(wires: Wires, pair: Pa
     assert not busy(wires)
 
 
-def test_the_end_is_on_its_way_too(wires: Wires, pair: Pair) -> None:
+def test_the_end_of_a_stream_is_in_flight_too(wires: Wires, pair: Pair) -> None:
     near, far = pair
     near.shutdown(socket.SHUT_WR)
     assert busy(wires)
@@ -58,7 +58,7 @@ def test_the_end_is_on_its_way_too(wires: Wires, pair: Pair) -> None:
     assert not wires.foreign
 
 
-def test_a_connection_that_was_reset_is_over(wires: Wires, pair: Pair) -> None:
+def test_a_reset_connection_has_nothing_in_flight(wires: Wires, pair: Pair) -> None:
     near, far = pair
     near.send(b"never read")
     far.close()
@@ -91,7 +91,7 @@ def test_a_connection_that_is_not_accepted_yet_is_waited_for(wires: Wires) -> No
         assert listening_port(near.fileno()) is None
 
 
-def test_what_is_no_connection_is_left_alone(wires: Wires) -> None:
+def test_other_sockets_are_not_watched(wires: Wires) -> None:
     left, right = socket.socketpair()
     with left, right, socket.socket() as loose:
         wires.watch(left)
