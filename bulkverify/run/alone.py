@@ -54,7 +54,7 @@ class LoneRun(PartWork):
         """
         record = self.record
         if record.state is PartState.DOWNLOADED:
-            self._tell(Stage.FETCHED)
+            self.tell(Stage.FETCHED)
             return
         if record.answer is None and record.state is PartState.STARTING:
             raise VerifyUncertainError(f"The answer for one address was lost. {self._once_only()}")
@@ -68,12 +68,12 @@ class LoneRun(PartWork):
         )
 
     async def _ask(self, address: str) -> None:
-        self._tell(Stage.VERIFYING)
+        self.tell(Stage.VERIFYING)
         with _room(spare_path(self.notes.results_of(self.part.number))) as free:
             self._note(PartState.STARTING, credits=1)
             try:
                 verdict = await self.account.client.verify(address)
-                self._spend(1)
+                self.spent += 1
                 _require_answer_for(address, verdict)
             except VerifyUncertainError as error:
                 raise VerifyUncertainError(f"{error.message} {self._once_only()}") from error
@@ -93,7 +93,7 @@ class LoneRun(PartWork):
         path = self.notes.results_of(self.part.number)
         _write(path, address, answer)
         self._note(PartState.DOWNLOADED, results=file_digest(path))
-        self._tell(Stage.FETCHED)
+        self.tell(Stage.FETCHED)
 
     def _once_only(self) -> str:
         return (

@@ -66,7 +66,7 @@ class PartRun(PartWork):
             OSError: the results or the record can't be kept.
         """
         if self.record.state is PartState.DOWNLOADED:
-            self._tell(Stage.FETCHED)
+            self.tell(Stage.FETCHED)
             return
         await self.upload()
         if await self.see_ready():
@@ -83,11 +83,11 @@ class PartRun(PartWork):
         """
         if self.record.job_id is not None:
             return
-        self._take_over()
-        self._tell(Stage.QUEUED)
+        self.record = self.record.taken_over()
+        self.tell(Stage.QUEUED)
         async with self.account.uploading:
             job = await self.account.outages.retry(self._send, partial(self._held_up, Stage.QUEUED))
-        self._tell(Stage.PREPARING, job_id=job.id)
+        self.tell(Stage.PREPARING, job_id=job.id)
 
     async def see_ready(self) -> bool:
         """Wait until the list can be started, and return `False` if it has been started before.
@@ -131,7 +131,7 @@ class PartRun(PartWork):
             IncompleteDownloadError, ProtocolError: the results do not fit the list.
             BulkVerifyError, OSError: as `Client.download`.
         """
-        self._tell(Stage.DOWNLOADING)
+        self.tell(Stage.DOWNLOADING)
         path = self.notes.results_of(self.part.number)
         with self._ending():
             for fetches_left in reversed(range(_FETCHES)):
@@ -147,7 +147,7 @@ class PartRun(PartWork):
                     _log.info("the results of job %s are fetched again: %s", self.job.id, error)
         digest = await in_thread(partial(file_digest, path))
         self._note(PartState.DOWNLOADED, results=digest)
-        self._tell(Stage.FETCHED)
+        self.tell(Stage.FETCHED)
 
     @property
     def job(self) -> Job:
@@ -160,7 +160,7 @@ class PartRun(PartWork):
         return self._job
 
     async def _send(self) -> Job:
-        self._tell(Stage.UPLOADING)
+        self.tell(Stage.UPLOADING)
         self._note(PartState.UPLOADING)
         path = self.notes.list_of(self.part.number)
         try:
@@ -200,7 +200,7 @@ class PartRun(PartWork):
         cost, before = self.cost, self.record.state
         if before in UNPAID:
             await self.check()
-        self._tell(Stage.STARTING)
+        self.tell(Stage.STARTING)
         # What an earlier start may have cost was counted then, and does not become less.
         self._note(PartState.STARTING, credits=max(cost, self.record.credits))
         try:
@@ -220,16 +220,16 @@ class PartRun(PartWork):
         else:
             spent = cost
         self._note(PartState.STARTED)
-        self._spend(spent)
+        self.spent += spent
 
     async def _wait(self, status: JobStatus, stage: Stage) -> JobSnapshot:
-        self._tell(stage, job_id=self.job.id)
+        self.tell(stage, job_id=self.job.id)
         return await wait_until(
             self.job,
             status,
             timeout=self.account.timeout,
             wait=self.account.wait,
-            on_progress=lambda seen: self._tell(stage, snapshot=seen),
+            on_progress=lambda seen: self.tell(stage, snapshot=seen),
         )
 
     async def _compare(self) -> None:

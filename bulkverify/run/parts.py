@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from copy import copy
+from functools import partial
 from typing import Final, TypeAlias
 
 from bulkverify.client import known_of
@@ -23,7 +24,8 @@ from bulkverify.run.alone import LoneRun
 from bulkverify.run.journal import Journal, RunRecord, ways_out
 from bulkverify.run.models import PartFailure, Stage
 from bulkverify.run.part import PartRun
-from bulkverify.run.record import UNPAID, PartState, Tell
+from bulkverify.run.progress import Tracker
+from bulkverify.run.record import UNPAID, PartState
 
 AnyRun: TypeAlias = PartRun | LoneRun
 
@@ -44,7 +46,7 @@ def part_runs(
     journal: Journal,
     record: RunRecord,
     *,
-    tell: Tell,
+    tracker: Tracker,
     check: Callable[[], Awaitable[None]],
     title: str,
 ) -> list[AnyRun]:
@@ -57,7 +59,7 @@ def part_runs(
             kind(
                 account=account,
                 notes=journal,
-                tell=tell,
+                tell=partial(tracker.tell_part, part.number),
                 check=check,
                 title=_title(title, part.number, count),
                 part=part,
@@ -87,7 +89,7 @@ async def verify_parts(
                 raise
             except BulkVerifyError as error:
                 failed[run.part.number] = known_of(run.account.client).redacted(error)
-                run.tell(run.part.number, Stage.FAILED, note=error.message)
+                run.tell(Stage.FAILED, note=error.message)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -112,14 +112,13 @@ class Tell(Protocol):
 
     def __call__(
         self,
-        number: int,
         stage: Stage,
         *,
         job_id: str | None = None,
         snapshot: JobSnapshot | None = None,
         note: str = "",
     ) -> None:
-        """Take in the stage of a part; `note` says why the part does not move."""
+        """Take in the stage of the part; `note` says why the part does not move."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -143,25 +142,9 @@ class PartWork:
     spent: int = attrs.field(default=0, init=False)
     """The credits that the part has cost in this process."""
 
-    def _spend(self, credits_: int) -> None:
-        self.spent += credits_
-
-    def _take_over(self) -> None:
-        self.record = self.record.taken_over()
-
     def _note(self, state: PartState, **facts: Any) -> None:  # noqa: ANN401 - fields of the record
         self.record = attrs.evolve(self.record, state=state, **facts)
         self.notes.note(self.record)
 
-    def _tell(
-        self,
-        stage: Stage,
-        *,
-        job_id: str | None = None,
-        snapshot: JobSnapshot | None = None,
-        note: str = "",
-    ) -> None:
-        self.tell(self.part.number, stage, job_id=job_id, snapshot=snapshot, note=note)
-
     def _held_up(self, stage: Stage, why: str) -> None:
-        self._tell(stage, note=why)
+        self.tell(stage, note=why)

@@ -121,7 +121,7 @@ class Run:
             await account.check_credits(record.owed, title=title, spent=record.credits)
 
         self._parts = part_runs(
-            account, self.journal, record, tell=self.tracker.tell_part, check=check, title=title
+            account, self.journal, record, tracker=self.tracker, check=check, title=title
         )
         await account.outages.retry(check, self._held_up)
         self._fail(await verify_parts(self._parts, self.journal, self._settings.parts_at_once))

@@ -10,7 +10,7 @@ import pytest
 
 from bulkverify import Client, IncompleteRunError, JournalError
 from bulkverify.files import flush_folder, replacing
-from bulkverify.run import locking
+from bulkverify.run import folder as locking
 from bulkverify.run.folder import LOCK
 from bulkverify.run.journal import Journal
 from bulkverify.run.record import UNPAID, PartRecord, PartState

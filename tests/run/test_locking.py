@@ -16,10 +16,9 @@ from pathlib import Path
 import pytest
 
 from bulkverify import Client, JournalError
-from bulkverify.run import locking
-from bulkverify.run.folder import LOCK
+from bulkverify.run import folder as locking
+from bulkverify.run.folder import LOCK, Lock, holder_of
 from bulkverify.run.journal import Journal
-from bulkverify.run.locking import Lock, holder_of
 from bulkverify.run.record import PartRecord, PartState
 from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Sandbox

@@ -26,6 +26,7 @@ from bulkverify.run.account import Account
 from bulkverify.run.journal import Journal
 from bulkverify.run.outages import Outages
 from bulkverify.run.parts import part_runs
+from bulkverify.run.progress import Tracker
 from bulkverify.run.record import PartRecord, PartState
 from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Fault, FaultKind, Sandbox, Timings
@@ -428,6 +429,6 @@ async def test_parts_that_were_started_go_before_those_that_still_cost_something
             for number, state in enumerate(states_, start=1)
         ]
         runs = part_runs(
-            account, journal, record, tell=lambda *_, **__: None, check=check, title="list.csv"
+            account, journal, record, tracker=Tracker(None), check=check, title="list.csv"
         )
     assert [run.part.number for run in runs] == [2, 4, 3, 1]
