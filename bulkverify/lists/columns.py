@@ -261,6 +261,23 @@ def _ranks(
     return ranks
 
 
+def refuse_rows_of_addresses(title: str, rows: Iterable[Iterable[str]]) -> None:
+    """Refuse a list that has nothing but addresses, and several of them on a line.
+
+    Raises:
+        InvalidListError: the list is one.
+    """
+    cells = [cell.strip() for row in rows for cell in row if cell.strip()]
+    if all(map(holds_address, cells)):
+        raise InvalidListError(
+            f"{title} has several addresses on a line: {listed(cells[:_SHOWN_CELLS])}. Write one address a line. "
+            "Nothing was sent."
+        ).with_hint(
+            'If it is a table, say so with `format="csv"`, and choose a column, such as `column="1"`.',
+            "If it is a table, say so with --format csv, and choose a column, such as --column 1.",
+        )
+
+
 def _by_place(places: Sequence[int]) -> tuple[str, str]:
     """Return the hints that say how to choose one of several columns."""
     numbers = [str(place + 1) for place in places[:_SHOWN_CELLS]]

@@ -14,7 +14,38 @@ from bulkverify.results.records import DEFAULT_ENCODING, LARGEST_RECORD_CHARACTE
 _SAMPLE_BYTES: Final = 64 * 1024
 # A file with a byte order mark is read with the encoding that has no byte order in its name.
 _ORDERED: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-_MARKUP: Final = re.compile(r"\s*<(?:html|!doctype|\?xml|table)[\s>]", re.IGNORECASE)
+_AS_CSV: Final = "save it as CSV (UTF-8)"
+_EXPORT: Final = "export it as CSV (UTF-8)"
+_TEXTS: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), kind, advice)
+    for pattern, kind, advice in (
+        (
+            r"<(?:html|!doctype|!--|\?xml|head|body|table|div|ul|ol|p|meta|style)[\s>]",
+            "HTML or XML, despite its name",
+            _AS_CSV,
+        ),
+        (r"BEGIN:VCARD\b", "a file of contacts (vCard)", _EXPORT),
+        (r"BEGIN:VCALENDAR\b", "a calendar (iCalendar)", _EXPORT),
+        (r"(?:version: *\d+\s+)?dn::? ", "LDIF", _EXPORT),
+        (
+            r"\[\s*(?:\[\s*)?[{\"']",
+            "one JSON array",
+            "write each of its items on a line of its own, as `jq -c '.[]'` does, and name the file .jsonl",
+        ),
+        (r"\{\\rtf", "a document (RTF)", _AS_CSV),
+        (r"ID;P", "a SYLK file", _AS_CSV),
+        (
+            r"(?:CREATE TABLE|INSERT INTO|-- \w+ dump)\b",
+            "an SQL dump",
+            "export the table as CSV (UTF-8)",
+        ),
+        (
+            r"(?:From \S+@\S+ .*:\d\d |(?:Return-Path|Received|MIME-Version|Message-ID|Delivered-To): )",
+            "a mailbox or an e-mail message",
+            "make a list of its addresses, one a line",
+        ),
+    )
+)
 _KINDS: Final = {
     b"PK\x03\x04": "a spreadsheet or a ZIP file",
     b"\xd0\xcf\x11\xe0": "an old Excel file, or one with a password",
@@ -41,10 +72,10 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
         text = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
     except UnicodeError:  # as of UTF-16 without its byte order mark; `decoded` reports it
         text = ""
-    if _MARKUP.match(text):
-        raise InvalidListError(
-            f"{title} is HTML or XML, despite its name: save it as CSV (UTF-8). Nothing was sent."
-        )
+    start = _without_comments(text)
+    for pattern, kind, advice in _TEXTS:
+        if pattern.match(start):
+            raise InvalidListError(f"{title} is {kind}: {advice}. Nothing was sent.")
     if "\0" in text:
         raise InvalidListError(
             f"{title} is not a text file: save it as CSV (UTF-8). Nothing was sent."
@@ -52,6 +83,14 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     if not beginning.strip(b"\xef\xbb\xbf \t\r\n"):
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
     return text, encoding
+
+
+def _without_comments(text: str) -> str:
+    """Leave out blank lines and comments at the beginning, as of LDIF."""
+    text = text.lstrip()
+    while text.startswith("#"):
+        text = text.partition("\n")[2].lstrip()
+    return text
 
 
 def _encoding_of(beginning: bytes, encoding: str) -> str:

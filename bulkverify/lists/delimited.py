@@ -18,6 +18,8 @@ from bulkverify.lists.columns import (
     column_names,
     find_column,
     find_header,
+    holds_address,
+    refuse_rows_of_addresses,
     sample_rows,
 )
 from bulkverify.lists.decoding import decoded, sample_of
@@ -27,6 +29,8 @@ from bulkverify.results.records import RecordError, TextRecords
 
 DELIMITERS: Final = ",;\t|"
 """What stands between the cells of a table, unless the caller says otherwise."""
+
+_SHOWN_CHARACTERS: Final = 100
 
 _DECLARED: Final = re.compile(r"(\"?)sep=([^\"\r\n])\1\r?\n", re.IGNORECASE)  # for Excel
 
@@ -81,10 +85,22 @@ class Delimited(FileTable):
                     f"{width:,} columns. Quote cells that hold {self.delimiter!r}, or name the "
                     "delimiter. Nothing was sent."
                 )
+            if len(record) == 1 < width and index >= skip and "@" in record[0]:
+                self._refuse_other_delimiter(record[0], text, before + index)
             short += len(record) < width and index >= skip
             # A new row, because the old one may still be in use.
             records[index] = [*record[:width], *[""] * (width - len(record))]
         return short
+
+    def _refuse_other_delimiter(self, cell: str, text: TextRecords, index: int) -> None:
+        """Refuse a row that is one cell because other characters stand between its cells."""
+        for delimiter in DELIMITERS:
+            pieces = [piece for piece in cell.split(delimiter) if piece.strip()]
+            if len(pieces) > 1 and sum(map(holds_address, pieces)) == 1 and cell.count("@") == 1:
+                raise InvalidListError(
+                    f"Line {text.line_of(index):,} of {self.title} has {delimiter!r} between its cells where the list "
+                    f"has {self.delimiter!r}: {cell[:_SHOWN_CHARACTERS]!r}. Write all rows with one delimiter. Nothing was sent."
+                )
 
 
 def open_delimited(
@@ -117,6 +133,8 @@ def open_delimited(
     if not sample:
         raise InvalidListError(f"{title} has a header and no rows: there is nothing to verify.")
     check_width(title, max(map(len, [header, *sample])))
+    if place is None and column is None and len(sample[0]) > 1:
+        refuse_rows_of_addresses(title, sample)
     names = header or column_names(max(map(len, sample)))
     columns = find_column(title, names, sample, column)
     return Delimited(

@@ -7,9 +7,15 @@ from pathlib import Path
 import attrs
 
 from bulkverify.errors import InvalidListError
-from bulkverify.lists.columns import ADDRESS_NAMES, SAMPLE_ROWS, find_column, fold, sample_rows
+from bulkverify.lists.columns import (
+    SAMPLE_ROWS,
+    find_column,
+    refuse_rows_of_addresses,
+    sample_rows,
+)
 from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.delimited import DELIMITERS
+from bulkverify.lists.naming import Rank, name_meaning
 from bulkverify.lists.tables import Digest, FileTable
 from bulkverify.results.records import LARGEST_RECORD_CHARACTERS, last_line_end
 
@@ -39,14 +45,16 @@ def open_lines(path: Path, *, title: str, column: str | None, encoding: str) -> 
     sample = sample_rows(filter(None, lines), SAMPLE_ROWS + 1)
     if not sample:
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
-    headed = fold(sample[0]) in ADDRESS_NAMES
+    headed = name_meaning(sample[0]).rank is Rank.MAIN or sample[0].strip().lower() == "address"
     names = (sample.pop(0) if headed else "email",)
     if not sample:
         raise InvalidListError(f"{title} has a header and no rows: there is nothing to verify.")
     for delimiter in DELIMITERS:
-        if sum(delimiter in line for line in sample) > len(sample) / 2:
+        found = [line for line in sample if delimiter in line]
+        if len(found) > len(sample) / 2:
+            refuse_rows_of_addresses(title, (line.split(delimiter) for line in found))
             raise InvalidListError(
-                f"{title} has more than one address on a line, with {delimiter!r} between them. "
+                f"{title} has more than one cell on a line, with {delimiter!r} between them. "
                 "Nothing was sent."
             ).with_hint(
                 'If it is a table, say so with `format="csv"`.',

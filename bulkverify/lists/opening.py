@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import attrs
 
-from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.errors import UsageError
 from bulkverify.lists.decoding import sample_of
 from bulkverify.lists.delimited import open_delimited
 from bulkverify.lists.jsonlines import open_json_lines
@@ -152,13 +152,7 @@ def _guess_format(path: Path, encoding: str, title: str) -> ListFormat:
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":
             return "xlsx"
-    text = sample_of(path, encoding, title)[0].lstrip()
-    if text.startswith(("[{", "[\n", '["')):
-        raise InvalidListError(
-            f"{title} is one JSON array: write each of its items on a line of its own, as `jq -c '.[]'` does. "
-            "Nothing was sent."
-        )
-    return "jsonl" if text.startswith("{") else "csv"
+    return "jsonl" if sample_of(path, encoding, title)[0].lstrip().startswith("{") else "csv"
 
 
 def _path(item: object, number: int) -> Path:

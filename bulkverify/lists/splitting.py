@@ -4,7 +4,7 @@ import hashlib
 import re
 import sys
 from array import array
-from itertools import count
+from itertools import count, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -15,6 +15,7 @@ from bulkverify.errors import InvalidListError
 from bulkverify.files import flush_to_disk
 from bulkverify.limits import FEWEST_PART_ROWS, LARGEST_PART_BYTES, LONGEST_LIST_ROWS
 from bulkverify.lists.addresses import keys_of
+from bulkverify.lists.columns import SAMPLE_ROWS, first_cells
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.layout import create, part_path, rows_path
 from bulkverify.lists.stopping import checkpoint
@@ -155,11 +156,8 @@ def split(
             break
         stale.unlink()
     digest.update(table.described().encode())
-    if blank == rows:
-        raise InvalidListError(
-            f"{table.title} has no addresses in its column {table.names[table.column]!r}: there is nothing to "
-            "verify. Nothing was sent."
-        ).with_hint("Name the right one with `column`.", "Name the right one with --column.")
+    if not addresses:
+        raise _without_addresses(table)
     content = digest.hexdigest()
     return Split(
         rows=rows,
@@ -173,6 +171,14 @@ def split(
         short=table.short,
         codes=codes_digest.hexdigest(),
     )
+
+
+def _without_addresses(table: Table) -> InvalidListError:
+    cells = first_cells([[row[table.column]] for row in islice(table.rows(), SAMPLE_ROWS)])
+    return InvalidListError(
+        f"{table.title} has no addresses in its column {table.names[table.column]!r}: there is nothing to "
+        f"verify. The column begins with {cells}. Nothing was sent."
+    ).with_hint("Name the right one with `column`.", "Name the right one with --column.")
 
 
 def is_intact(folder: Path, split: Split) -> bool:

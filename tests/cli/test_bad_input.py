@@ -31,7 +31,7 @@ GOOD = "email\na@example.com\n"
         (
             "email,none\na@x.com,\n",
             ["--column", "none"],
-            "list.csv has no addresses in its column 'none': there is nothing to verify. Nothing was sent.\n  Name the right one with --column.",
+            "list.csv has no addresses in its column 'none': there is nothing to verify. The column begins with empty cells. Nothing was sent.\n  Name the right one with --column.",
         ),
         (
             b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",

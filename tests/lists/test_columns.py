@@ -6,9 +6,10 @@ import pytest
 
 # ruff: noqa: RUF001 - names in many scripts
 from bulkverify.errors import InvalidListError, UsageError
+from bulkverify.lists import open_table
 from bulkverify.lists.columns import AddressColumns, find_column, holds_address
 from bulkverify.lists.naming import Rank, name_meaning
-from tests.lists.made import joined, opened
+from tests.lists.made import joined, opened, write
 
 LANGUAGES = """
 email | E-Mail | eMail | E_MAIL | Email: | e-mail * | emailAddress | EMail Address | E-mail ID | Your email
@@ -227,3 +228,87 @@ def test_a_first_row_is_the_header_or_is_not(
 ) -> None:
     table = opened(path, content)
     assert (table.names, table.preface) == (names, "")
+
+
+# Lists that are none
+
+
+@pytest.mark.parametrize(
+    ("content", "seems"),
+    [
+        ("BEGIN:VCARD\nEMAIL:a@x.com\nEND:VCARD\n", r"a file of contacts \(vCard\): export it as CSV"),
+        ("dn: cn=Ana,mail=a@x.com\nmail: a@x.com\n", "LDIF: export it as CSV"),
+        ("# LDAPv3\n#\n\nversion: 1\ndn:: eA==\nmail: a@x.com\n", "LDIF: export it as CSV"),
+        ("BEGIN:VCALENDAR\nATTENDEE:mailto:a@x.com\n", "a calendar"),
+        ('[{"email": "a@x.com"}]', r"one JSON array: write each of its items .* `jq -c '\.\[\]'`"),
+        ('[\n  "a@x.com"\n]', "one JSON array"),
+        ("['a@x.com']", "one JSON array"),
+        ("\n<table><tr><td>a@x.com", "HTML or XML, despite its name"),
+        ("<!-- list -->\n<p>a@x.com", "HTML or XML"),
+        ("{\\rtf1 a@x.com}", r"a document \(RTF\)"),
+        ("INSERT INTO people VALUES ('a@x.com');", "an SQL dump"),
+        ("-- MySQL dump 10.13\n", "an SQL dump"),
+        ("Return-Path: <a@x.com>\n", "a mailbox or an e-mail message"),
+        ("From a@x.com Thu Nov 26 00:18:09 2026\n", "a mailbox or an e-mail message"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", ["csv", "txt", "vcf"])
+def test_what_a_file_seems_to_be_is_said(
+    tmp_path: Path, content: str, seems: str, suffix: str
+) -> None:
+    with pytest.raises(InvalidListError, match=rf"list\.{suffix} is {seems}"):
+        open_table(write(tmp_path / f"list.{suffix}", content), spool=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["<a@x.com>\n<p@x.com>\n", "#,email\n1,a@x.com\n", "Received,email\n1,a@x.com\n", "p,email\n1,a@x\n"]
+)  # fmt: skip
+def test_a_list_is_not_taken_for_something_else(path: Path, content: str) -> None:
+    assert opened(path, content).names
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.csv", "a@x.com; b@x.com; c@x.com\n"),
+        ("list.csv", "a@x.com,b@x.com\nc@x.com,d@x.com\n"),
+        ("list.csv", '"Lima, Ana" <a@x.com>,Bo <b@x.com>'),
+        ("list.txt", "a@x.com, b@x.com, c@x.com\n"),
+        ("list.txt", "a@x.com;b@x.com;\nc@x.com;d@x.com;\n"),
+        ("list", "a@x.com|b@x.com"),
+    ],
+)
+def test_several_addresses_on_a_line_are_refused(tmp_path: Path, name: str, content: str) -> None:
+    path = write(tmp_path / name, content)
+    with pytest.raises(
+        InvalidListError, match=r"several addresses on a line: .* Write one address a"
+    ):
+        open_table(path, spool=tmp_path)
+
+
+def test_addresses_on_a_line_are_columns_if_one_is_chosen(path: Path) -> None:
+    table = opened(path, "a@x.com,b@x.com\nc@x.com,d@x.com\n", column="2")
+    assert (table.column, len(list(table.rows()))) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "delimiters"),
+    [
+        ("email,name\na@x.com,Ana\nb@x.com;Bo\n", 3, ("';'", "','")),
+        ("name;email\nAna;a@x.com\n\n\nBo,b@x.com\n", 5, ("','", "';'")),
+        ("email;name\n" + "a@x.com;Ana\n" * 9 + "b@x.com\tBo\n", 11, (r"'\\t'", "';'")),
+    ],
+)
+def test_a_row_with_another_delimiter_is_refused(
+    path: Path, content: str, line: int, delimiters: tuple[str, str]
+) -> None:
+    other, own = delimiters
+    message = rf"Line {line} of .* has {other} between its cells where the list has {own}: '.*b@x"
+    with pytest.raises(InvalidListError, match=message):
+        list(opened(path, content).rows())
+
+
+@pytest.mark.parametrize("row", ["b@x.com", "b@x.com;", "b@x.com; c@x.com", "Ana;Bo", "@;@"])
+def test_a_short_row_is_filled_up_unless_it_has_another_delimiter(path: Path, row: str) -> None:
+    rows = list(opened(path, f"email,name\na@x.com,Ana\n{row}\n").rows())
+    assert rows[1] == [row, ""]

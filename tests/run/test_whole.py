@@ -13,6 +13,7 @@ from bulkverify import (
     Analysis,
     Client,
     IncompleteRunError,
+    InvalidListError,
     PartReport,
     RunReport,
     VerdictCounts,
@@ -217,14 +218,14 @@ async def test_what_is_no_address_may_be_sent_all_the_same(
 
 
 @pytest.mark.asyncio
-async def test_a_list_without_any_possible_address_costs_no_request(
+async def test_a_list_without_any_possible_address_is_refused_without_a_request(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     source.write_text("email,x\nnobody,1\n,2\n")
-    report = await verified(client, source, output)
-    assert verdicts_of(table(output)[1:]) == [U, U]
-    assert (report.addresses, report.invalid, report.blank, report.parts) == (0, 1, 1, ())
+    with pytest.raises(InvalidListError, match=r"no addresses in its column 'email'.*'nobody'"):
+        await verified(client, source, output)
     assert sandbox.ledger.requests.total() == 0
+    assert not output.exists()
     assert left_behind(output) == []
 
 
