@@ -111,3 +111,23 @@ def test_a_job_that_is_new_to_us_may_be_anywhere(status: JobStatus) -> None:
     assert job.note(seen(status))
     assert job.snapshot is not None
     assert job.snapshot.status is status
+
+
+@pytest.mark.asyncio
+async def test_a_start_is_remembered_until_its_job_has_ended_or_is_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bulkverify.service.known.MOST_STARTED", 3)
+    known = known_of(Client("k"))
+    for name in "abcd":  # one more than are remembered
+        known.note_start(name)
+    assert [name for name in "abcd" if known.was_started(name)] == ["b", "c", "d"]
+    known.note_start("b")
+    known.note(seen("verifying", job_id="b"))
+    assert known.was_started("b")
+    for status in ("completed", "failed", "cancelled"):
+        known.note_start("b")
+        known.note(seen(status, job_id="b"))
+        assert not known.was_started("b")
+    known.note_deletion("c")
+    assert [name for name in "abcd" if known.was_started(name)] == ["d"]

@@ -10,6 +10,7 @@ from bulkverify import (
     AlreadyStartedError,
     AuthenticationError,
     Client,
+    ClientClosedError,
     ConnectionFailedError,
     InsufficientCreditsError,
     InvalidRequestError,
@@ -20,6 +21,7 @@ from bulkverify import (
     ServerError,
     ServiceError,
     StartUncertainError,
+    TransportError,
     UnexpectedRedirectError,
     UnreadableAnswerError,
     UploadUncertainError,
@@ -98,20 +100,28 @@ async def test_an_upload_that_never_left_is_tried_again_and_says_so() -> None:
         assert caught.value.sent is False
 
 
-@pytest.mark.parametrize("kind", [ConnectionFailedError, RequestTimeoutError])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionFailedError("No connection; nothing was sent.", sent=False),
+        RequestTimeoutError("No connection in time; nothing was sent.", sent=False),
+        ClientClosedError("The client is closed; nothing was sent."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 @pytest.mark.parametrize("auto_verify", [False, True])
-async def test_what_found_no_connection_is_not_uncertain(
-    kind: type[ConnectionFailedError | RequestTimeoutError], *, auto_verify: bool
+async def test_what_was_never_sent_is_not_uncertain(
+    error: TransportError, *, auto_verify: bool
 ) -> None:
     class Never:
         async def call(self, _: object) -> None:
-            raise kind("No connection within 15 seconds; nothing was sent.", sent=False)
+            raise error
 
     transport: Any = Never()
     call = await uploads.prepare(ADDRESSES, auto_verify=auto_verify, title=None)
-    with pytest.raises(kind, match="nothing was sent"):
+    with pytest.raises(type(error), match="nothing was sent"):
         await money.upload(transport, call, auto_verify=auto_verify)
-    with pytest.raises(kind, match="nothing was sent"):
+    with pytest.raises(type(error), match="nothing was sent"):
         await money.verify(transport, calls.verify("a@example.com", timeout=None))
 
 
