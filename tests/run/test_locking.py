@@ -110,6 +110,24 @@ def test_a_lock_that_is_refused_leaves_no_file_open(
     assert open_files(path) == 0
 
 
+def test_a_lock_that_another_process_has_just_removed_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    opened = os.open
+
+    def open_and_lose(name: Path, *more: int) -> int:
+        descriptor = opened(name, *more)
+        path.unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_lose)
+    assert Lock.take(path) is None
+    assert not [
+        one for one in Path("/proc/self/fd").iterdir() if str(path) in os.path.realpath(one)
+    ]
+
+
 def test_a_released_lock_is_forgotten(tmp_path: Path) -> None:
     lock = Lock.take(tmp_path / "lock")
     assert lock is not None
