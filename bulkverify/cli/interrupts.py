@@ -86,11 +86,7 @@ _ACTIVE: Final[list[Interrupts]] = []
 
 @contextmanager
 def interrupting_at_once() -> Iterator[None]:
-    """Let a signal end a call that blocks the event loop, such as a prompt or a write to a full pipe.
-
-    Raises:
-        Interrupted: a signal came.
-    """
+    """Let a signal end a call that blocks the event loop, such as a prompt, by `Interrupted`."""
     with ExitStack() as stack:
         if _ACTIVE and threading.current_thread() is threading.main_thread():
             stack.enter_context(_ACTIVE[-1].at_once())

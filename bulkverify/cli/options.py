@@ -39,12 +39,7 @@ class Account:
     """The service's limit for each endpoint; 0 for no limit."""
 
     def open(self) -> "bulkverify.Client":
-        """Make the client, a context manager.
-
-        Raises:
-            UsageError: there is no key, or an option is wrong.
-            OSError: the key file can't be read.
-        """
+        """Make the client, a context manager."""
         return bulkverify.Client(
             self._key(),
             base_url=self.base_url,
@@ -76,11 +71,7 @@ def budget(requests_per_minute: int) -> int | None:
 
 
 def parse_duration(text: str) -> float:
-    """Read a time such as 90, 90s, 15m or 6h, in seconds.
-
-    Raises:
-        ValueError: the text is not a time.
-    """
+    """Read a time such as 90, 90s, 15m or 6h, in seconds; any other text raises `ValueError`."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text.strip().lower(), re.ASCII)
     if match is None:
         raise ValueError(f"{text!r} is not a time such as 90, 90s, 15m or 6h.")

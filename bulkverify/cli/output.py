@@ -49,11 +49,7 @@ class Show:
         )
 
     def data(self, model: object, text: str) -> None:
-        """Write the result of the command to stdout: the model as JSON, or the text.
-
-        Raises:
-            OutputClosedError: the reader of stdout went away.
-        """
+        """Write the result of the command to stdout: the model as JSON, or the text."""
         write(sys.stdout, json.dumps(as_json(model)) if self.json else text)
 
     def note(self, text: str) -> None:

@@ -96,14 +96,9 @@ class Numbers(ProgressColumn):
 
 
 class ProgressLines:
-    """Lines of progress on stderr while the context is open."""
+    """Lines of progress on stderr while the context is open; `words` is rich's format of their text."""
 
     def __init__(self, words: str) -> None:
-        """Prepare the lines without showing them.
-
-        Args:
-            words: rich's format of the text at the beginning of a line.
-        """
         self._forecast = Forecast()
         self._progress = Progress(
             TextColumn(words),

@@ -33,11 +33,7 @@ class Columns:
         return tuple(self._names)
 
     def add(self, names: Iterable[str]) -> None:
-        """Add the names that are new.
-
-        Raises:
-            InvalidListError: there are too many, or they are too long.
-        """
+        """Add the names that are new; too many or too long ones raise `InvalidListError`."""
         for name in names:
             if name not in self._names:
                 self._names[name] = None
@@ -51,11 +47,7 @@ class Columns:
 
 
 def check_names(title: str, names: Sequence[str]) -> None:
-    """Refuse columns that no real table has.
-
-    Raises:
-        InvalidListError: there are too many, or their names are too long.
-    """
+    """Raise `InvalidListError` for names of columns that no real table has."""
     check_width(title, len(names))
     if sum(map(len, names)) > LARGEST_RECORD_CHARACTERS:
         raise InvalidListError(
@@ -65,11 +57,7 @@ def check_names(title: str, names: Sequence[str]) -> None:
 
 
 def check_width(title: str, width: int) -> None:
-    """Refuse rows that no real table has.
-
-    Raises:
-        InvalidListError: there are too many columns.
-    """
+    """Raise `InvalidListError` for more columns than a real table has."""
     if width > MOST_COLUMNS:
         raise InvalidListError(
             f"{title} has more than the {MOST_COLUMNS:,} columns that a list may have. Leave out columns that you "
@@ -85,13 +73,6 @@ class Room:
     """
 
     def __init__(self, title: str, names: tuple[str, ...], paths: Iterable[Path]) -> None:
-        """Start before the first row.
-
-        Args:
-            title: of the list.
-            names: of its columns.
-            paths: its files.
-        """
         self._title = title
         self._width = len(names)
         self._row_size = len(names) + sum(map(len, names))
@@ -107,11 +88,7 @@ class Room:
             yield rows[begin : begin + self._rows]
 
     def fill(self, rows: int) -> None:
-        """Count rows that were short.
-
-        Raises:
-            InvalidListError: nearly all cells of the list are missing.
-        """
+        """Count short rows; it raises `InvalidListError` if nearly all cells of the list are missing."""
         self._left -= rows * self._row_size
         if self._left < 0:
             raise InvalidListError(

@@ -119,11 +119,7 @@ def joined_rows(
     *,
     only: Collection[Verdict] | None = None,
 ) -> Generator[JoinedRow]:
-    """Give every row of a list with its verdict, in the order of the list.
-
-    Raises:
-        InvalidListError, ProtocolError, OSError: as for `join`.
-    """
+    """Give every row of a list with its verdict, in the order of the list; it raises as `join`."""
     verdicts = Verdicts(split.addresses)
     verdicts.take(split, folder, results)
     rows = _Rows(table, split, folder, verdicts, only)

@@ -51,9 +51,6 @@ def create(path: Path) -> BinaryIO:
     """Create a file that only its owner can read; an existing file is replaced.
 
     It is a new file, so that a hard link to the old one keeps its content.
-
-    Raises:
-        OSError: it can't be created, or something other than a file has this name.
     """
     require_replaceable(path)
     path.unlink(missing_ok=True)

@@ -34,11 +34,6 @@ class Package:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        """Read the directory.
-
-        Raises:
-            BadZipFile: it is not a ZIP file.
-        """
         self._archive = zipfile.ZipFile(file)
         self._names = frozenset(self._archive.namelist())
         self.size_bytes: int = file.seek(0, os.SEEK_END)
@@ -49,11 +44,7 @@ class Package:
         return name in self._names
 
     def spend(self, size: int) -> None:
-        """Count what was unpacked or written.
-
-        Raises:
-            UnreadableError: it is too much for a workbook of this size.
-        """
+        """Count what was unpacked or written; too much for its size raises `UnreadableError`."""
         self._left -= size
         if self._left < 0:
             raise UnreadableError("it is small, and would become far too large")
@@ -61,14 +52,8 @@ class Package:
     def parse(self, name: str, start: Start, end: End, text: Text) -> Iterator[None]:
         """Parse a file, piece by piece; what was found can be used after each piece.
 
-        Args:
-            name: of the file.
-            start: is called with the name of an element, without its prefix, and its attributes.
-            end: is called with the name of an element.
-            text: is called with text.
-
-        Raises:
-            UnreadableError, BadZipFile, ExpatError, RuntimeError, zlib.error: it can't be read.
+        `start` is called with the name of an element, without its prefix, and its attributes; `end` with
+        the name, and `text` with text.
         """
         info = self._archive.getinfo(name)
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:

@@ -48,13 +48,7 @@ class Spool:
         return self._path
 
     def extend(self, items: Iterable[object]) -> None:
-        """Add addresses (str) or rows (mappings).
-
-        Raises:
-            InvalidListError: they have too many columns.
-            UsageError: one is neither; the message names its number.
-            OSError: the file can't be written.
-        """
+        """Add addresses (str) or rows (mappings); anything else raises `UsageError`, which names its number."""
         lines = []
         for item in items:
             checkpoint()  # the next item may have taken any time
@@ -76,12 +70,7 @@ class Spool:
         self._write(lines)
 
     def table(self, *, column: str | None = None) -> Table:
-        """Close the file and make a table of it.
-
-        Raises:
-            InvalidListError: there are no rows, or they have no addresses.
-            UsageError: there is no such column.
-        """
+        """Close the file and make a table of it, as `open_table` does."""
         self._file.close()
         return open_json_lines(
             self._path,

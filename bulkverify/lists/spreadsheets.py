@@ -28,12 +28,7 @@ _UNREADABLE: Final = (
 
 
 def write_as_csv(source: Path, destination: Path, title: str) -> None:
-    """Write the rows of the sheet with the addresses.
-
-    Raises:
-        InvalidListError: the workbook can't be read, or has addresses on several sheets.
-        OSError: a file can't be read or written.
-    """
+    """Write the rows of the sheet with the addresses; it must be the only one with any."""
     with source.open("rb") as file:
         try:
             book = Workbook(file)

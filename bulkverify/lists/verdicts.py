@@ -109,11 +109,7 @@ class Verdicts:
 
 
 def compare(part: Part, listed: Path, results: Path) -> Match:
-    """Return how the results of a part fit the addresses that were sent.
-
-    Raises:
-        ProtocolError, IncompleteDownloadError: the results can't be read.
-    """
+    """Return how the results of a part fit the addresses that were sent."""
     return Verdicts(part.addresses).take_part(FIRST_ADDRESS, listed, results)
 
 

@@ -34,11 +34,7 @@ class Workbook:
     """A workbook; `sheets` holds the names and the files of its worksheets."""
 
     def __init__(self, file: BinaryIO) -> None:
-        """Read the texts and styles that its cells refer to.
-
-        Raises:
-            UnreadableError, KeyError, ValueError, BadZipFile, ExpatError, RuntimeError, zlib.error: it can't be read.
-        """
+        """Read the texts and styles that its cells refer to."""
         self._package = package = Package(file)
         self._texts = _Texts(package)
         self._styles = bytearray()

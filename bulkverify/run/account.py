@@ -30,15 +30,9 @@ class Account:
     """Allows one comparison of results at a time, which takes memory for each address of the part."""
 
     async def check_credits(self, owed: int, *, title: str, spent: int) -> None:
-        """Compare the credits of the account with what a list still costs.
+        """Raise `InsufficientCreditsError` if the account can't pay the credits that a list still costs.
 
-        Args:
-            owed: the credits that the list still costs.
-            title: of the list, for the message.
-            spent: the credits that the list has cost so far.
-
-        Raises:
-            InsufficientCreditsError: the account has too few.
+        For the message, `spent` says how many the list has cost so far.
         """
         if not owed:
             return

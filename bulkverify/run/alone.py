@@ -109,11 +109,7 @@ def spare_path(results: Path) -> Path:
 
 @contextmanager
 def _room(path: Path) -> Iterator[Callable[[], None]]:
-    """Take room on the disk for what must be written later, and give a function that frees it.
-
-    Raises:
-        OSError: there is none.
-    """
+    """Take room on the disk for what must be written later, and give a function that frees it."""
 
     def free() -> None:
         path.unlink(missing_ok=True)

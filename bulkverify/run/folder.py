@@ -40,9 +40,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         """Open the file, or create it; a symbolic link is not followed.
 
-        Raises:
-            BlockingIOError: another process has locked it.
-            OSError: the file can't be opened or locked.
+        It raises `BlockingIOError` if another process has locked it.
         """
         require_replaceable(path)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
@@ -60,11 +58,7 @@ class Lock:
 
     @classmethod
     def take(cls, path: Path) -> Self | None:
-        """Lock a file, and return `None` if another process has just removed it.
-
-        Raises:
-            BlockingIOError, OSError: as for the class.
-        """
+        """Lock a file, and return `None` if another process has just removed it."""
         lock = cls(path)
         assert lock._descriptor is not None  # noqa: S101 - it was opened just now
         links = os.fstat(lock._descriptor).st_nlink
@@ -96,13 +90,8 @@ class Lock:
 def lock_folder(folder: Path, is_record: Callable[[Path], bool]) -> Lock:
     """Make the folder if it is missing, and lock it.
 
-    Args:
-        folder: of the journal.
-        is_record: whether a file is the record of a run, which also shows that the folder is ours.
-
-    Raises:
-        JournalError: the folder is in use, or not one of a run.
-        OSError: the folder can't be made or locked.
+    `is_record` says whether a file is the record of a run, which also shows that the folder is ours. It
+    raises `JournalError` if the folder is in use, or not one of a run.
     """
     path = folder / LOCK
     for _ in range(_TRIES):

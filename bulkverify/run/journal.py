@@ -119,15 +119,10 @@ class Journal:
     """The folder of a run, locked while it is open; `record` is `None` until the list is split."""
 
     def __init__(self, folder: Path, *, restart: bool = False) -> None:
-        """Open the journal or begin one; until it is closed, no other process can open it.
+        """Open the journal or begin one, with `restart` in any case.
 
-        Args:
-            folder: of the journal.
-            restart: forget what is in there.
-
-        Raises:
-            JournalError: the folder is in use, no journal, or can't be read.
-            OSError: the folder can't be made.
+        Until it is closed, no other process can open it. It raises `JournalError` if another one has it open,
+        or if it can't be read.
         """
         self.folder = folder
         self.record: RunRecord | None = None
@@ -162,11 +157,7 @@ class Journal:
         return self.record
 
     def note(self, record: PartRecord) -> None:
-        """Write down the record of a part, see `Notes`.
-
-        Raises:
-            JournalError, OSError: as `save`.
-        """
+        """Write down the record of a part, see `Notes`."""
         self._replace(record)
         self.save()
 

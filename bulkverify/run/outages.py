@@ -68,15 +68,7 @@ class Outages:
         """Make attempts until one succeeds, fails in another way, or the time is over.
 
         No attempt comes earlier than the service asked for in `Retry-After`. The error is raised at
-        once where that is later than the end of the time.
-
-        Args:
-            attempt: can be repeated when the account was full or the service out of reach.
-            held_up: is told why there is a pause.
-
-        Raises:
-            ListLimitError: there was no room until the timeout.
-            BulkVerifyError: any other error of the last attempt.
+        once where that is later than the end of the time. `held_up` is told why there is a pause.
         """
         began = now()
         pause = FIRST_PAUSE

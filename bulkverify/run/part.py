@@ -59,12 +59,7 @@ class PartRun(PartWork):
     _uncertain: bool = attrs.field(default=False, init=False)
 
     async def run(self) -> None:
-        """Make all steps that are left.
-
-        Raises:
-            BulkVerifyError: the part gets no results, at least not now.
-            OSError: the results or the record can't be kept.
-        """
+        """Make all steps that are left."""
         if self.record.state is PartState.DOWNLOADED:
             self.tell(Stage.FETCHED)
             return
@@ -115,11 +110,7 @@ class PartRun(PartWork):
                 )
 
     async def see_completed(self) -> None:
-        """Wait until all addresses have been verified.
-
-        Raises:
-            BulkVerifyError: as `wait_until`.
-        """
+        """Wait until all addresses have been verified."""
         with self._ending():
             await self._wait(JobStatus.COMPLETED, Stage.VERIFYING)
         self.account.outages.list_ended()
@@ -233,12 +224,7 @@ class PartRun(PartWork):
         )
 
     async def _compare(self) -> None:
-        """Compare the results with what was sent: each address must have a verdict.
-
-        Raises:
-            IncompleteDownloadError: some addresses have none.
-            ProtocolError: the results can't be read.
-        """
+        """Compare the results with what was sent: each address must have a verdict."""
         number = self.part.number
         listed, results = self.notes.list_of(number), self.notes.results_of(number)
         async with self.account.comparing:

@@ -27,11 +27,7 @@ class RecordedList:
     _table: Table | None = attrs.field(default=None, init=False)
 
     async def open(self) -> Table:
-        """Return the list, which is opened once, because some lists can't be opened again.
-
-        Raises:
-            InvalidListError, UsageError, OSError: the list can't be read.
-        """
+        """Return the list, which is opened once, because some lists can't be opened again."""
         if self._table is None:
             self.tracker.tell(Stage.READING)
             self._table = await self.reader.open(self.journal.folder)
@@ -56,9 +52,7 @@ class RecordedList:
     async def produced(self, written: Written, *, in_place: Path | None) -> bool:
         """Whether an output came from this list, split the same way, on this service.
 
-        Args:
-            written: the output.
-            in_place: the path of the output if it has replaced the list, which can't be compared then.
+        If it has replaced the list, which can't be compared then, `in_place` is its path.
         """
         before, now = written.splitting, self.splitting
         if (written.base_url, before.judge, before.deduplicate) != (
@@ -98,11 +92,7 @@ class RecordedList:
             ).with_hint(*out)
 
     async def _repair(self, table: Table, record: RunRecord) -> None:
-        """Make damaged files again from the list, and have lost results fetched again.
-
-        Raises:
-            JournalError: the list is no longer split as it was.
-        """
+        """Make damaged files again from the list, and have lost results fetched again."""
         folder = self.journal.folder
         if not record.is_sealed or not await in_thread(partial(is_intact, folder, record.split)):
             split = await self.reader.split(table, folder, record.splitting, self.tracker)

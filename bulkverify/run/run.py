@@ -93,12 +93,7 @@ class Run:
         return self.journal.record
 
     async def verify(self) -> None:
-        """Get the results of all parts; afterwards `failures` has the parts that failed.
-
-        Raises:
-            BulkVerifyError: the list can't be verified, at least not now.
-            OSError: something can't be read or kept.
-        """
+        """Get the results of all parts; afterwards `failures` has the parts that failed."""
         table = await self.list.open()
         record = await self.list.split()
         self.tracker.set_parts(record.split, self.journal.results())
@@ -232,9 +227,7 @@ class Run:
     async def finish(self, *, delivered: bool) -> None:
         """End a run that is complete, and delete its journal.
 
-        Args:
-            delivered: the caller has all rows, so a journal that can't be deleted is of no use to the
-                next call.
+        If the caller has all rows (`delivered`), the next call ignores a journal that can't be deleted.
         """
         record = self.journal.record
         if delivered and record is not None and record.sent:

@@ -120,11 +120,7 @@ class ListReader:
         return blake2b(repr((options, digests)).encode(), digest_size=16).hexdigest()
 
     async def open(self, folder: Path) -> Table:
-        """Find out how to read the list; a source that can be read only once is copied into the folder.
-
-        Raises:
-            InvalidListError, UsageError, OSError: as `open_table`.
-        """
+        """Find out how to read the list; a source that can be read only once is copied into the folder."""
         with _naming(folder):
             return await self._open(folder / _SPOOL)
 

@@ -103,11 +103,7 @@ class Account:
         return job.snapshot(now)
 
     def job(self, job_id: str) -> Job:
-        """Return a list.
-
-        Raises:
-            KeyError: there is no such list.
-        """
+        """Return a list, or raise `KeyError`."""
         return self._jobs[job_id]
 
     def is_verifying(self, job_id: str | None) -> bool:

@@ -37,11 +37,7 @@ class Clock:
         return self._elapsed + self.speed * (self._source() - self._since)
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead.
-
-        Raises:
-            ValueError: `seconds` is negative.
-        """
+        """Jump ahead; a negative number of seconds raises `ValueError`."""
         if seconds < 0:
             raise ValueError(f"The clock cannot go back by {-seconds:g} seconds")
         self._elapsed += seconds

@@ -95,11 +95,7 @@ def _check_endpoint(fault: "Fault", _: object, value: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """A fault to inject.
-
-    Raises:
-        ValueError: a field has an invalid value.
-    """
+    """A fault to inject; an invalid value of a field raises `ValueError`."""
 
     kind: FaultKind = attrs.field(converter=_kind)
     """What happens to the request."""

@@ -32,11 +32,7 @@ class Received:
 
 
 async def receive(request: web.Request) -> Received:
-    """Read an upload, which is a file or rows.
-
-    Raises:
-        RefusedError: it is neither, or holds no usable list.
-    """
+    """Read an upload, which is a file or rows; anything else raises `RefusedError`."""
     try:
         if request.content_type == "multipart/form-data":
             return await _receive_file(request)
@@ -53,11 +49,7 @@ def is_true(value: object) -> bool:
 
 
 async def read_json(request: web.Request) -> Mapping[str, object]:
-    """Read a JSON object; an empty body is an empty object.
-
-    Raises:
-        ValueError: the body is not a JSON object.
-    """
+    """Read a JSON object; an empty body is an empty object, and any other raises `ValueError`."""
     body = await request.read()
     try:
         data = json.loads(body or b"{}")

@@ -83,11 +83,7 @@ class Job:
         return (self.started is not None or self.automatic) and self.is_open(now)
 
     def end(self, status: JobStatus, now: float) -> None:
-        """End the list with `status`.
-
-        Raises:
-            IllegalTransitionError: it has already ended with another status.
-        """
+        """End the list, unless it has ended with another status: then it raises `IllegalTransitionError`."""
         known = self.status(now)
         if not can_follow(known, status):
             raise IllegalTransitionError(

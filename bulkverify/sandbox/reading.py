@@ -79,11 +79,7 @@ class AddressList:
 
 
 async def read_file(data: bytes) -> AddressList:
-    """Read an uploaded file.
-
-    Raises:
-        UnusableListError: it is empty, too large, or not text.
-    """
+    """Read an uploaded file; an empty, binary or too large one raises `UnusableListError`."""
     if len(data) > LARGEST_LIST_BYTES:
         raise UnusableListError(f"larger than {LARGEST_LIST_BYTES:,} bytes")
     try:
@@ -96,11 +92,7 @@ async def read_file(data: bytes) -> AddressList:
 
 
 async def read_rows(entries: Sequence[object]) -> AddressList:
-    """Read the rows of a JSON upload; the columns are the keys, in the order of first appearance.
-
-    Raises:
-        UnusableListError: there are none, too many, or one is not a mapping.
-    """
+    """Read the rows of a JSON upload; the columns are the keys, in the order of first appearance."""
     if not entries or len(entries) > LONGEST_LIST_ROWS:
         raise UnusableListError("empty, or too long")
     rows = [entry for entry in entries if isinstance(entry, Mapping)]
