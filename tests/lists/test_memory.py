@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from bulkverify.lists import join, joined_rows, open_table, split
+from bulkverify.lists.verdicts import Verdicts
+from bulkverify.models import Verdict
 from tests.lists.made import answered
 
 
@@ -60,3 +62,12 @@ def test_a_list_of_any_size_takes_the_same_memory(
         peaks.append(peak_of(everything))
     assert peaks[1] < peaks[0] + 300_000
     assert peaks[1] < 8_000_000
+
+
+def test_verdicts_that_are_new_objects_each_time_take_no_memory() -> None:
+    verdicts = Verdicts(1)
+    before = len(verdicts.findings)
+    codes = {verdicts._code((Verdict(text), *[False] * 5)) for text in ["unknown"] * 20_000}  # type: ignore[arg-type]
+    assert len(codes) == 1
+    assert len(verdicts.findings) == before + 1
+    assert len(verdicts._known) <= 8192
