@@ -1,1 +1,1 @@
-"""Every mishap of every request with every mishap of the next, and a kill at every operation on files."""
+"""Every pair of mishaps in two requests in a row, and a kill at every file operation."""

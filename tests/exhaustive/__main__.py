@@ -1,6 +1,6 @@
-"""`python -m tests.exhaustive`: every case there is, how many that are, and which promises they broke.
+"""`python -m tests.exhaustive` runs all cases, counts them and prints the broken promises.
 
-A case that broke one is run again alone by `--case`, followed by what is printed before it.
+`--case` runs a single case again, by the name that is printed with the promise.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from . import kills, product
 from .product import Case, Result, firsts, run
 from .world import VARIANTS
 
-_TOLD_EVERY = 1000
+_REPORT_EVERY = 1000
 _SHOWN = 3
-_ALIKE = re.compile(r"[0-9a-z]{32,}|[0-9a-f]{8}(?=\.part)|/dev/shm/[^ ]*|[0-9.]+")
+_VARYING = re.compile(r"[0-9a-z]{32,}|[0-9a-f]{8}(?=\.part)|/dev/shm/[^ ]*|[0-9.]+")
 
 
 @attrs.define
 class Tally:
-    """How many cases of each kind there were, and which promises they broke, those alike together."""
+    """Counts the cases of each kind, and groups similar broken promises."""
 
     counts: Counter[str] = attrs.field(factory=Counter)
     broken: dict[str, list[str]] = attrs.field(factory=dict)
@@ -38,32 +38,32 @@ class Tally:
         self.counts[kind] += 1
         self.counts["all"] += 1
         for promise in broken:
-            alike = self.broken.setdefault(_ALIKE.sub("_", promise)[:80], [])
+            alike = self.broken.setdefault(_VARYING.sub("_", promise)[:80], [])
             alike.append(f"--case {str(case)!r}: {promise[:400]}")
             if len(alike) <= _SHOWN:
                 sys.stdout.write(f"BROKEN {alike[-1]}\n")
-        if self.counts["all"] % _TOLD_EVERY == 0:
+        if self.counts["all"] % _REPORT_EVERY == 0:
             sys.stdout.write(f"{self.counts['all']:,} cases, {self.all_broken} promises broken\n")
         sys.stdout.flush()
 
     def is_late(self, minutes: float | None) -> bool:
-        """Tell whether so many minutes have passed."""
+        """Return whether this many minutes have passed."""
         return minutes is not None and time.monotonic() - self.began > 60 * minutes
 
     @property
     def all_broken(self) -> int:
-        """How many promises were broken in all."""
+        """The number of broken promises."""
         return sum(map(len, self.broken.values()))
 
     def __str__(self) -> str:
-        """Tell it in lines."""
+        """Return the summary as lines."""
         lines = [f"{count:9,}  {kind}" for kind, count in sorted(self.counts.items())]
         lines += [f"{len(alike):9,}  broken: {kind}" for kind, alike in self.broken.items()]
         return "\n".join([*lines, f"{self.all_broken:,} promises broken"])
 
 
 def main() -> int:
-    """Run the cases; 1 if a promise was not kept."""
+    """Run the cases; return 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.exhaustive", description=__doc__)
     parser.add_argument("--jobs", type=int, default=2, help="how many processes")
     parser.add_argument("--part", choices=("faults", "kills"), help="only one of the two parts")

@@ -49,7 +49,7 @@ _TEXTS: Final[dict[Endpoint, tuple[str, ...]]] = {
     "verify": ("Invalid request. Required email.",),
     "credits": (),
 }
-"""The refusals of the contract that come with a 400; the longest are cut."""
+"""The refusals with status 400 in the contract; the longest are cut."""
 
 _UNDOCUMENTED: Final[dict[Endpoint, tuple[str, ...]]] = {
     "start": ("List has been cancelled", "Job is being verified, please wait until it completes."),
@@ -66,10 +66,10 @@ BODIES: Final = {
     "a no": '{"success": "false"}',
     "no JSON": '{"success": tru',
 }
-"""What comes with a good status and is no good answer, by name."""
+"""Unusable answers with a good status, by name."""
 
 CHANGING: Final = frozenset[Endpoint]({"upload", "start", "delete", "verify"})
-"""What these ask for has an effect, so that it matters whether the answer or the request was lost."""
+"""Requests with an effect: a lost answer differs from a lost request."""
 
 _ONE_LIST: Final = frozenset[Endpoint]({"status", "start", "download", "delete"})
 _JUST_TOO_LARGE: Final = 1_100_000
@@ -78,7 +78,7 @@ _LONGER_THAN_ANY_CALL: Final = 400.0
 
 @attrs.frozen
 class Mishap:
-    """One way in which a request can go wrong: by a fault, or because its list comes to an end."""
+    """One way in which a request can go wrong: by a fault, or because its list ends."""
 
     name: str
     fault: Fault | None = None
@@ -86,7 +86,7 @@ class Mishap:
 
 
 def refuses(endpoint: Endpoint, fault: Fault) -> bool:
-    """Tell whether an answer is a refusal that the contract has, which is believed whatever was done."""
+    """Return whether an answer is a refusal of the contract; the SDK believes it even if it is false."""
     if fault.kind not in {FaultKind.ANSWER, FaultKind.ANSWER_AFTER}:
         return fault.kind is FaultKind.THROTTLE
     known = fault.status == 400 and any(text in str(fault.body) for text in _TEXTS[endpoint])
@@ -101,7 +101,7 @@ def mishaps(endpoint: Endpoint) -> dict[str, Mishap]:
 
 @cache
 def kinds(endpoint: Endpoint) -> dict[str, Mishap]:
-    """Return one mishap of each kind that the SDK tells from the others: answers by the error they are."""
+    """Return one mishap of each kind that the SDK distinguishes; answers count by their error."""
     seen: dict[tuple[str, ...], Mishap] = {}
     for mishap in mishaps(endpoint).values():
         seen.setdefault(_kind(endpoint, mishap), mishap)
@@ -156,7 +156,7 @@ def _mishaps(endpoint: Endpoint) -> Iterator[Mishap]:
 
 def _answers(endpoint: Endpoint) -> Iterator[tuple[str, int, str]]:
     for status in _STATUSES:
-        # Where texts are cut, the key is cut too, and must not be there all the same.
+        # A long text is cut within the key; no piece of the key may remain.
         said = "Not now" if status < 404 else "Not now, and here is why: " + "no " * 50
         yield str(status), status, _refusal(f"{said}: ?apikey={KEY}")
     for text in (*_TEXTS[endpoint], *_UNDOCUMENTED.get(endpoint, ())):

@@ -1,12 +1,11 @@
-"""A process that dies at a chosen operation on its files, and a disk that may not have all of them yet.
+"""Kills a process at a chosen file operation, or cuts its power.
 
-Every operation by which a run changes a folder is counted: opened for writing, written, synced, renamed,
-removed, made, cut off. At the chosen one, before or after it, the process is killed as by `kill -9`.
+All operations that change a folder are counted: opening for writing, writing, syncing, renaming, removing,
+making and truncating. The process is killed with SIGKILL before or after the chosen one.
 
-A power cut is a kill after which the disk has what it had to have, and of the rest as little as it may:
-a file that was not synced since it was written is empty, or halved, or has zeros for what was written;
-a name that was given or taken is as before where its folder was not synced since. That is the strictest
-reading of POSIX; most file systems keep more.
+After a power cut the disk keeps only synced data. A file that was not synced after a write loses the new
+data, or half of it, or has zeros instead. A new or removed name is undone if its folder was not synced.
+That is the strictest reading of POSIX; most file systems keep more.
 """
 
 import builtins
@@ -27,7 +26,7 @@ import attrs
 
 CONTENTS: Final = ("kept", "emptied", "halved", "zeroed")
 NAMES: Final = ("kept", "undone", "undone inside", "undone outside")
-"""What becomes of names that are not synced: those inside the journal, those outside, or all."""
+"""What happens to unsynced names: inside the journal, outside of it, or everywhere."""
 
 _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _AUDITED: Final = {
@@ -40,7 +39,7 @@ _AUDITED: Final = {
     "os.link": "link",
     "os.symlink": "symlink",
 }
-"""The events of Python's own audit that change a folder, and what they are called here."""
+"""The audit events of Python that change a folder, and their names here."""
 
 _ALSO_CALLED: Final = {"replace": "rename", "remove": "unlink", "ftruncate": "truncate"}
 _real: Final = {name: getattr(os, name) for name in dir(os) if callable(getattr(os, name))}
@@ -49,7 +48,7 @@ _real_open: Final = io.open
 
 @attrs.frozen
 class Death:
-    """When the process dies, and what the disk has of it."""
+    """When the process dies, and what the disk keeps."""
 
     number: int
     when: str
@@ -59,7 +58,7 @@ class Death:
 
 @attrs.frozen
 class Operation:
-    """An operation of an undisturbed run, and whether the disk had everything after it."""
+    """An operation of an undisturbed run, and whether data or names were unsynced after it."""
 
     what: str
     path: str
@@ -77,7 +76,7 @@ class _Naming:
 
 
 class Disk:
-    """Watches what this process does below `root`; `spare` takes what may have to come back."""
+    """Watches the file operations of this process below `root`; `spare` keeps files for an undo."""
 
     def __init__(self, root: Path, spare: Path, death: Death | None) -> None:
         self.operations: list[Operation] = []
@@ -85,25 +84,25 @@ class Disk:
         self._audited: Counter[str] = Counter()
         self._root, self._spare, self._death = root, spare, death
         self._lock = threading.RLock()
-        self._synced: dict[int, int] = {}  # the bytes that are safe, of files that are not
+        self._synced: dict[int, int] = {}  # synced bytes of the files with unsynced ones, by inode
         self._namings: list[_Naming] = []
         self._spares = 0
 
     def install(self) -> None:
-        """Replace the functions by which files are changed, until the process ends."""
+        """Replace the functions that change files, until the process ends."""
         for name in ("unlink", "remove", "rmdir", "mkdir", "truncate"):
             setattr(os, name, self._watched(name, self._by_path(name)))
         for name in ("replace", "rename", "link", "symlink"):
             setattr(os, name, self._watched_pair(name))
         for name in ("write", "fsync", "fdatasync", "ftruncate"):
             setattr(os, name, self._watched(name, lambda fd, *_, **__: _path_of(fd)))
-        setattr(os, "open", self._open)  # noqa: B010 - its type is more than can be written here
+        setattr(os, "open", self._open)  # noqa: B010 - its type is too complex to write
         setattr(io, "open", self._open_file)  # noqa: B010 - likewise
         setattr(builtins, "open", self._open_file)  # noqa: B010 - likewise
         sys.addaudithook(self._audit)
 
     def unnoticed(self) -> dict[str, int]:
-        """Count what Python's own audit has seen and this has not; there should be nothing."""
+        """Count the operations that only Python's audit has seen; there should be none."""
         return dict(self._audited - self._tried)
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
@@ -118,7 +117,7 @@ class Disk:
 
     @contextmanager
     def operation(self, what: str, path: Path | None) -> Iterator[None]:
-        """Count an operation, and die before or after it if it is the one."""
+        """Count an operation, and die before or after it if it is the chosen one."""
         if path is None or not path.is_relative_to(self._root):
             yield
             return
@@ -140,7 +139,7 @@ class Disk:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _cut(self, death: Death) -> None:
-        """Leave on the disk what it must have."""
+        """Remove everything from the disk that was not synced."""
         if death.content != "kept":
             for path in self._files():
                 self._spoil(path, death.content)
@@ -156,7 +155,7 @@ class Disk:
         return min(folders, key=lambda folder: len(folder.parts), default=None)
 
     def _files(self) -> list[Path]:
-        """Find every file that is not safe."""
+        """Find all files with unsynced data."""
         found = [*self._root.rglob("*"), *self._spare.rglob("*")]
         return [path for path in found if path.is_file() and path.stat().st_ino in self._synced]
 
@@ -177,7 +176,7 @@ class Disk:
             if content == "zeroed":
                 file.truncate(size)
 
-    # What each operation does to what is safe.
+    # The effect of each operation on the synced state.
 
     def _by_path(self, name: str) -> Callable[..., Path | None]:
         def resolved(path: Any, *_: Any, dir_fd: int | None = None, **__: Any) -> Path | None:  # noqa: ANN401
@@ -230,7 +229,7 @@ class Disk:
 
         return _Naming(target.parent, undo)
 
-    def _prepare(self, name: str, path: Path | None) -> Any:  # noqa: ANN401 - whatever `_note` needs
+    def _prepare(self, name: str, path: Path | None) -> Any:  # noqa: ANN401 - for `_note`
         if path is None or not path.is_relative_to(self._root):
             return None
         if name in {"unlink", "remove"}:
@@ -271,7 +270,7 @@ class Disk:
         ]
 
     def _keep(self, path: Path | None) -> Path | None:
-        """Keep what has a name that is about to be taken."""
+        """Keep a file whose name is about to be replaced or removed."""
         if path is None or not path.is_relative_to(self._root) or not path.exists():
             return None
         self._spares += 1
@@ -345,9 +344,9 @@ class _WatchedFile(io.FileIO):
 
 
 def _path_of(descriptor: int) -> Path:
-    return Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115 - a text that may be no path
+    return Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115 - it may not be a path
 
 
-def _resolved(path: Any, dir_fd: int | None) -> Path:  # noqa: ANN401 - whatever names a file
+def _resolved(path: Any, dir_fd: int | None) -> Path:  # noqa: ANN401 - any name of a file
     named = Path(os.fsdecode(path))
     return (_path_of(dir_fd) if dir_fd is not None else Path.cwd()) / named

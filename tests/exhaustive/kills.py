@@ -1,4 +1,4 @@
-"""A kill before and after every operation on files, and a power cut at each that leaves anything unsynced."""
+"""A kill before and after every file operation, and a power cut after each that leaves something unsynced."""
 
 import asyncio
 import gc
@@ -65,7 +65,7 @@ VARIANTS: Final = {
 
 @attrs.frozen
 class Case:
-    """A way to make the call, and when and how the process that makes it dies."""
+    """A variant of the call, and when and how its process dies."""
 
     variant: str
     death: Death
@@ -76,20 +76,20 @@ class Case:
 
     @classmethod
     def parse(cls, text: str) -> "Case":
-        """Read what `str` has written."""
+        """Parse the result of `str`."""
         _, variant, number, *how = text.split("/")
         return cls(variant, Death(int(number), *how))
 
     @property
     def kind(self) -> str:
-        """Say what kind of death it is."""
+        """The kind of death."""
         plain = (self.death.content, self.death.names) == ("kept", "kept")
         return f"killed {self.death.when}" if plain else f"power cut {self.death.when}"
 
 
 @attrs.frozen
 class Lived:
-    """What a process that was not killed has told."""
+    """The report of a process that was not killed."""
 
     error: str = ""
     orphans: int = 0
@@ -100,7 +100,7 @@ class Lived:
 
 @attrs.frozen
 class Undisturbed:
-    """A call in the way of a variant that nothing kills."""
+    """A call of a variant without a kill."""
 
     operations: tuple[Operation, ...]
     output: str
@@ -113,7 +113,7 @@ class Undisturbed:
 
 
 def cases(variant: str) -> Iterator[Case]:
-    """Name every death in the way of a variant."""
+    """List all deaths of a variant."""
     for number, operation in enumerate(undisturbed(variant).operations, start=1):
         for when in ("before", "after"):
             yield Case(variant, Death(number, when))
@@ -122,7 +122,7 @@ def cases(variant: str) -> Iterator[Case]:
 
 
 def _cuts(operation: Operation) -> Iterator[tuple[str, str]]:
-    """Name every way in which the disk may not have all of what was done so far."""
+    """List all ways in which the disk may lack unsynced data and names."""
     if operation.unsynced:
         yield from ((content, NAMES[0]) for content in CONTENTS[1:])
     if operation.unnamed:
@@ -134,7 +134,7 @@ def _cuts(operation: Operation) -> Iterator[tuple[str, str]]:
 def run_all(
     variants: Sequence[str], jobs: int, sample: random.Random | None, count: int
 ) -> Iterator[tuple[Case, list[str]]]:
-    """Run every case, or so many of them, in so many processes."""
+    """Run all cases, or `count` random ones, in `jobs` processes."""
     every = [case for name in variants if name in VARIANTS for case in cases(name)]
     if sample is not None:
         every = sample.sample(every, min(count, len(every)))
@@ -147,7 +147,7 @@ def _numbered(case: Case) -> tuple[Case, list[str]]:
 
 
 def run_one(case: Case) -> list[str]:
-    """Run a case; name the promises that were not kept."""
+    """Run a case, and return the broken promises."""
     variant, reference = VARIANTS[case.variant], undisturbed(case.variant)
     with _folder(variant) as folder:
         url = _service().begin()
@@ -163,16 +163,16 @@ def _broken(lived: Lived, reference: Undisturbed, output: Path, books: Books) ->
     if any(times != 1 for times in books.paid.values()) or (
         not lived.error and books.paid != reference.books.paid
     ):
-        yield f"paid were {books.paid}"
+        yield f"the payments were {books.paid}"
     if lived.error:
         if reference.alone and lived.error.startswith("VerifyUncertainError"):
-            return  # for the user to decide: the service can't be asked what became of it
+            return  # the user decides, because the service can't be asked about it
         yield f"the same call raised {lived.error}"
         return
     if timeless(output.read_text()) != reference.output:
         yield f"the output is {output.read_text()!r}"
     if lived.spent != sum(books.paid.values()):
-        yield f"the report says {lived.spent} credits, and paid were {books.paid}"
+        yield f"the report says {lived.spent} credits, the payments were {books.paid}"
     if books.uploads - books.starts > lived.orphans:
         yield f"{books.uploads} lists, {books.starts} starts, the report says {lived.orphans} orphans"
     allowed = {"list.csv", output.name, f".{output.name}.done", "elsewhere"}
@@ -183,7 +183,7 @@ def _broken(lived: Lived, reference: Undisturbed, output: Path, books: Books) ->
 
 @cache
 def undisturbed(variant: str) -> Undisturbed:
-    """Make the call once without any disturbance."""
+    """Make the call once without a kill."""
     with _folder(VARIANTS[variant]) as folder:
         lived = _live(_service().begin(), folder, VARIANTS[variant])
         assert lived is not None, "it hangs"
@@ -197,13 +197,12 @@ _services: dict[int, Service] = {}
 
 
 def _service() -> Service:
-    """Return the service of this process; that of another one is not ours to talk to."""
+    """Return the service of this process; each process has its own."""
     if os.getpid() not in _services:
         _services.clear()
         _services[os.getpid()] = service = Service()
-        with _folder(
-            VARIANTS["plain"]
-        ) as folder:  # what is done only once need not be done by each
+        # Imports and caches are filled once, before the forks.
+        with _folder(VARIANTS["plain"]) as folder:
             asyncio.run(_call(service.begin(), folder, VARIANTS["plain"]))
         gc.collect()
         gc.freeze()
@@ -211,12 +210,12 @@ def _service() -> Service:
 
 
 def _live(url: str, folder: Path, variant: Variant, death: Death | None = None) -> Lived | None:
-    """Make the call in a process of its own; return what it told, or nothing if it died."""
+    """Make the call in its own process; return its report, or `None` if it died."""
     reads, writes = os.pipe()
     process = os.fork()
     if not process:
         os.close(reads)
-        signal.alarm(_REAL_SECONDS)  # which nobody catches
+        signal.alarm(_REAL_SECONDS)  # without a handler, so it kills
         told = b""
         try:
             told = _told(url, folder, variant, death)
@@ -260,7 +259,7 @@ async def _call(url: str, folder: Path, variant: Variant) -> Lived:
                 wait=wait_fixed(0.003),
                 **variant.options,
             )
-    except Exception as error:  # noqa: BLE001 - which is for the promises to judge
+    except Exception as error:  # noqa: BLE001 - the promises judge it
         return Lived(error=repr(error))
     return Lived(orphans=report.orphans, spent=report.credits_spent + report.credits_spent_before)
 

@@ -1,4 +1,4 @@
-"""The cases: every mishap of every request of a run, and with each of them every one of the next request."""
+"""The cases: each mishap of each request of a run, alone and with each mishap of the next request."""
 
 import asyncio
 import gc
@@ -25,7 +25,7 @@ _NOWHERE: Final = 10**6
 
 @attrs.frozen
 class Case:
-    """Which requests go wrong, and how; `names` has one mishap, or one and that of the next request."""
+    """Which requests go wrong, and how; `names` has one mishap, or two for two requests in a row."""
 
     variant: str
     place: int
@@ -37,16 +37,16 @@ class Case:
 
     @classmethod
     def parse(cls, text: str) -> "Case":
-        """Read what `str` has written."""
+        """Parse the result of `str`."""
         variant, place, *names = text.split("/")
         return cls(variant, int(place), tuple(names))
 
 
 @attrs.frozen
 class Result:
-    """What a case came to: which promises it broke, in how many calls, and which request came next.
+    """The outcome of a case: the broken promises, the number of calls, and the next request.
 
-    `denied` tells that the service refused a start that it had done, and then ended the list.
+    It is `denied` if the service refused a start that it had done, and then ended the list.
     """
 
     case: Case
@@ -60,7 +60,7 @@ class Result:
 
 @attrs.frozen
 class Undisturbed:
-    """The run on which nothing goes wrong: its requests, and its output."""
+    """The run without mishaps: its requests, and its output."""
 
     requests: tuple[Request, ...]
     output: str
@@ -68,7 +68,7 @@ class Undisturbed:
 
 @cache
 def undisturbed(variant: str) -> Undisturbed:
-    """Record the run without any mishap."""
+    """Record the run without mishaps."""
     with _scratch() as folder:
         story = _run(live(VARIANTS[variant], folder, _NOWHERE, ()))
         assert story.report is not None, story.outcomes
@@ -76,7 +76,7 @@ def undisturbed(variant: str) -> Undisturbed:
 
 
 def firsts(variant: str) -> Iterator[Case]:
-    """Name every mishap of every request; with `delete`, of those that are not in the plain run."""
+    """List each mishap of each request; with `delete`, only of the requests that the plain run lacks."""
     requests = undisturbed(variant).requests
     begin = len(undisturbed("one").requests) - 1 if VARIANTS[variant].delete else 0
     for place, request in enumerate(requests):
@@ -87,7 +87,7 @@ def firsts(variant: str) -> Iterator[Case]:
 
 
 def seconds(result: Result, *, each: bool) -> Iterator[Case]:
-    """Name the mishaps of the request that came after a first one: each, or one of each kind."""
+    """List the mishaps of the next request: all if `each`, else one of each kind."""
     if result.next is not None and result.took_effect:
         case, endpoint = result.case, result.next.endpoint
         for name in mishaps(endpoint) if each else kinds(endpoint):
@@ -96,7 +96,7 @@ def seconds(result: Result, *, each: bool) -> Iterator[Case]:
 
 
 def run(case: Case) -> Result:
-    """Run a case in an event loop of its own, and compare what is open before and after."""
+    """Run a case in its own event loop, and compare the open files before and after."""
     reference = undisturbed(case.variant)
     problems: list[str] = []
     sys.unraisablehook = lambda hook: problems.append(f"unraisable: {hook.exc_value!r}")
@@ -129,7 +129,7 @@ def run(case: Case) -> Result:
 def run_all(first: Case, *, each: bool = False) -> list[Result]:
     """Run a first mishap alone, and then with those of the next request.
 
-    Unless `each` is wanted, two mishaps in a row are one of each kind that the SDK tells apart.
+    Without `each`, pairs are made of one mishap of each kind that the SDK distinguishes.
     """
     alone = run(first)
     endpoint = undisturbed(first.variant).requests[first.place].endpoint
@@ -157,7 +157,7 @@ def _descriptors() -> int:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """Give a folder in memory, where there is no disk to wait for."""
+    """Give a folder in memory, which is faster than a disk."""
     where: Any = _IN_MEMORY if Path(_IN_MEMORY).is_dir() else None
     folder = tempfile.mkdtemp(prefix="exhaustive-", dir=where)
     try:

@@ -1,4 +1,4 @@
-"""What must hold whatever went wrong, checked against the service's own books."""
+"""The promises that hold after any mishap, checked against the service's own books."""
 
 import csv
 import re
@@ -24,14 +24,14 @@ from .world import MOST_CALLS, Story
 
 _DATE: Final = re.compile(r"[0-9-]{10}T[0-9:.]{12}Z")
 _NEVER_RAISED: Final = (UsageError, ClientClosedError)
-"""Nothing that a service does is a mistake of the caller's."""
+"""Errors that only the caller can cause."""
 
 _LOST: Final = (IncompleteRunError, JobCancelledError, JobFailedError)
-"""What each call raises once a list was paid and then ended by the service: only the user can decide to
-pay for its addresses again, with `restart=True`. A list of one part raises the part's own error."""
+"""Errors of each call after the service has ended a paid list: only the user can decide to pay for its
+addresses again, with `restart=True`. A list of one part raises the part's own error."""
 
 _UNKNOWN: Final = (VerifyUncertainError,)
-"""The same for a single address whose answer was lost: the service can't be asked what became of it."""
+"""Errors after the answer for a single address was lost: the service can't be asked about it."""
 
 _PIECE: Final = 8
 
@@ -42,7 +42,7 @@ def timeless(text: str) -> str:
 
 
 def broken(story: Story, reference: str) -> Iterator[str]:
-    """Name the promises that were not kept; `reference` is the output of a run without mishaps."""
+    """Yield the broken promises; `reference` is the output of a run without mishaps."""
     yield from _money(story)
     yield from _rows(story, reference)
     yield from _ends(story)
@@ -51,16 +51,16 @@ def broken(story: Story, reference: str) -> Iterator[str]:
 
 
 def _final(story: Story) -> tuple[type[BulkVerifyError], ...]:
-    """Return what each call may raise for ever, because the next step is for the user to decide."""
+    """Return the errors that each call may raise for ever, because the user must decide."""
     paid = {*story.sandbox.ledger.starts, *_uncertain(story, "start")}
     lost = () if paid.isdisjoint(story.plan.ended) else _LOST
     return (*lost, *(_UNKNOWN if any(_uncertain(story, "verify")) else ()))
 
 
 def denied(story: Story) -> bool:
-    """Tell whether the service refused what it had done, so that it was rightly done again.
+    """Return whether the service refused a request that it had done, so that a repetition is right.
 
-    That is a single address, or a start of a list that it then put an end to.
+    This concerns a single address, or the start of a list that then ended.
     """
     ended = {*story.plan.ended} & {*story.sandbox.ledger.starts}
     return any(
@@ -71,7 +71,7 @@ def denied(story: Story) -> bool:
 
 
 def _uncertain(story: Story, wanted: Endpoint) -> Iterator[str]:
-    """Name the lists of those requests after which something may have been paid, as far as can be known."""
+    """Yield the lists that may have been paid by these requests."""
     for endpoint, job_id, fault in _faults(story):
         paid = "already started" in str(fault.body)
         if endpoint == wanted and (paid or not refuses(endpoint, fault)):
@@ -93,7 +93,7 @@ def _money(story: Story) -> Iterator[str]:
     if report is None:
         return
     if len(ledger.paid) != report.addresses:
-        yield f"{report.addresses} addresses, and paid were {dict(ledger.paid)}"
+        yield f"{report.addresses} addresses, but the payments were {dict(ledger.paid)}"
     told = report.credits_spent + report.credits_spent_before
     if told != ledger.credits_spent:
         yield f"the report says {told} credits, the books {ledger.credits_spent}"
@@ -115,7 +115,7 @@ def _rows(story: Story, reference: str) -> Iterator[str]:
 
 
 def _wrong(text: str, reference: str) -> list[list[str]]:
-    """Return the rows that have neither the right verdict nor none."""
+    """Return the rows with a wrong verdict."""
     found, right = (list(csv.reader(StringIO(one))) for one in (text, reference))
     if len(found) != len(right):
         return found
@@ -134,7 +134,7 @@ def _ends(story: Story) -> Iterator[str]:
             yield f"a call raised {outcome!r}"
     if story.report is None:
         if not isinstance(story.outcomes[-1], _final(story)):
-            yield f"{MOST_CALLS} calls did not get there: {story.outcomes[-1]!r}"
+            yield f"{MOST_CALLS} calls did not succeed: {story.outcomes[-1]!r}"
     else:
         allowed = {"list.csv", "verified.csv", ".verified.csv.done"}
         left = {path.name for path in story.folder.iterdir()} - allowed

@@ -1,4 +1,4 @@
-"""The service of one case after the other, in a process that outlives those that are killed."""
+"""A service for one case after the other, in a process that outlives the killed ones."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ _QUICK: Final = Timings(
 
 @attrs.frozen
 class Books:
-    """What a service has seen: how often each address was paid, and how many lists came and were started."""
+    """The books of a service: payments by address, and the numbers of uploads and starts."""
 
     paid: dict[str, int]
     uploads: int
@@ -47,7 +47,7 @@ class Service:
         return str(self._ours.recv())
 
     def books(self) -> Books:
-        """Return what has been seen since."""
+        """Return the books since then."""
         self._ours.send("books")
         books = self._ours.recv()
         assert isinstance(books, Books)
@@ -60,7 +60,7 @@ class Service:
 
 
 async def _serve(pipe: Connection) -> None:
-    # Let every verdict be of the same moment, so that two runs can be compared to the byte.
+    # All verdicts get the same time, so that two outputs can be equal.
     setattr(Clock, "at", lambda self, _: self.epoch)  # noqa: B010 - in this process only
     asked: asyncio.Queue[str | None] = asyncio.Queue()
 

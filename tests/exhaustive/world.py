@@ -1,4 +1,4 @@
-"""One case: a service on which two requests in a row go wrong, and a call that is made until it succeeds."""
+"""One case: one or two requests in a row go wrong, and the call is repeated until it succeeds."""
 
 import asyncio
 import logging
@@ -25,9 +25,9 @@ from .catalogue import KEY, Mishap, mishaps
 MOST_CALLS: Final = 6
 WAIT_SECONDS: Final = 900.0
 LONGEST_CALL: Final = 3 * 3600.0
-"""Virtual seconds; two parts have three waits each, and an outage is sat out for a quarter of an hour."""
+"""Virtual seconds: two parts have three waits each, and an outage lasts up to 15 minutes."""
 REAL_SECONDS: Final = 60
-"""A case that takes so long hangs."""
+"""A case that takes longer hangs."""
 
 _TIMINGS: Final = Timings(
     preparing=0.5, start_delay=0.5, verifying=0.5, verifying_per_address=0.5, finishing=0.5
@@ -62,18 +62,18 @@ VARIANTS: Final = {
 
 @attrs.frozen
 class Request:
-    """A request as it arrived: what for, and whether it was about a list that is verifying."""
+    """A request: its endpoint, and whether its list was verifying."""
 
     endpoint: Endpoint
     counts: bool
 
 
 class Plan(Faults):
-    """Lets the request at `place`, and the one after it, go wrong; the first is at 0.
+    """Lets the request at `place` (from 0) and the one after it go wrong.
 
     Attributes:
         requests: all that arrived.
-        happened: the mishaps that took effect, and on which request about which list.
+        happened: the mishaps that took effect, with their endpoint and list.
         ended: the lists that came to an end.
     """
 
@@ -89,14 +89,14 @@ class Plan(Faults):
     def draw(
         self, endpoint: Endpoint, job_id: str | None, now: float, *, verifying: Callable[[], bool]
     ) -> Fault | None:
-        """Say what goes wrong with this request."""
+        """Choose the fault of this request."""
         del now
         place = len(self.requests) - self.place
         self.requests.append(Request(endpoint, verifying()))
         if not 0 <= place < len(self.names):
             return None
         mishap = mishaps(endpoint).get(self.names[place])
-        if mishap is None:  # another request came than was expected
+        if mishap is None:  # not the expected request
             return None
         if self._takes_effect(mishap, job_id, counting=self.requests[-1].counts):
             self.happened.append((endpoint, job_id, mishap))
@@ -109,19 +109,19 @@ class Plan(Faults):
             assert job_id is not None
             try:
                 self.sandbox._account.end(job_id, mishap.end)
-            except (IllegalTransitionError, KeyError):  # it has come to its end before
+            except (IllegalTransitionError, KeyError):  # it has already ended
                 return False
             self.ended.append(job_id)
         return counting or mishap.fault is None or not TABLE[mishap.fault.kind].verifying
 
     def expected(self) -> bool:
-        """Tell whether every mishap of the plan took effect."""
+        """Return whether every mishap of the plan took effect."""
         return len(self.happened) == len(self.names)
 
 
 @attrs.define
 class Story:
-    """What came of a case, for the promises to be checked."""
+    """The outcome of a case, for checking the promises."""
 
     variant: Variant
     plan: Plan
@@ -135,22 +135,22 @@ class Story:
 
     @property
     def output(self) -> Path:
-        """Where the rows are."""
+        """The path of the output."""
         return self.folder / "verified.csv"
 
     @property
     def report(self) -> RunReport | None:
-        """What the call came to that succeeded."""
+        """The report of the call that succeeded."""
         last = self.outcomes[-1]
         return last if isinstance(last, RunReport) else None
 
 
 class HangingError(BaseException):
-    """Nothing has happened for too long in real time."""
+    """A case has taken too long in real time."""
 
 
 class OneThreadLoop(asyncio.SelectorEventLoop):
-    """Does at once what is meant for a thread: to start one takes longer than a request of these runs."""
+    """Runs the work of threads at once, because starting a thread takes longer than a request here."""
 
     def run_in_executor(  # type: ignore[override]
         self,
@@ -203,7 +203,7 @@ async def live(variant: Variant, folder: Path, place: int, names: tuple[str, ...
                     if story.report is not None:
                         break
                     for job in sandbox._account._jobs.values():
-                        job.endless = False  # the service mends it
+                        job.endless = False  # the service recovers
                     await asyncio.sleep(1)
             await asyncio.sleep(1)
     await asyncio.sleep(0)
@@ -228,7 +228,7 @@ async def _call(story: Story) -> RunReport | BaseException:
             )
     except BulkVerifyError as error:
         return error
-    except Exception as error:  # noqa: BLE001 - which is for the promises to judge
+    except Exception as error:  # noqa: BLE001 - the promises judge it
         return error
 
 
