@@ -1,4 +1,4 @@
-"""Which cells can be addresses, and which addresses are the same."""
+"""Tells which cells can be addresses, and which addresses are the same."""
 
 import re
 from functools import lru_cache
@@ -11,7 +11,7 @@ _ORDINARY: Final = re.compile(
     r"@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\.)+[A-Za-z]{2,}"
 )
 _ORDINARY_CHARACTERS: Final = 64
-_LONGEST_CHARACTERS: Final = 1000  # 254 that count, all quoted and escaped
+_LONGEST_CHARACTERS: Final = 1000  # the limit of 254 counts no quotes and escapes
 
 
 def address_key(address: str) -> str:
@@ -21,11 +21,11 @@ def address_key(address: str) -> str:
 
 
 def keys_of(addresses: list[str], *, judge: bool) -> list[str | None]:
-    """Return the key of each address: `None` for what can't be an address, and empty for an empty cell.
+    """Return the key of each cell: `None` if it can't be an address, and empty if it is empty.
 
     Args:
         addresses: without blanks around them.
-        judge: whether to look for what can't be an address; if not, everything can be one.
+        judge: whether to check their form; otherwise every text counts as an address.
     """
     keys: list[str | None] = []
     add = keys.append
@@ -44,10 +44,10 @@ def is_ordinary(address: str) -> bool:
 
 
 def is_possible(address: str) -> bool:
-    """Whether its form allows it to be an address on the internet.
+    """Whether it has the form of an internet address.
 
     Special domains such as example.test and printer.local are allowed, and so are quoted local parts
-    and addresses of machines in brackets: the service decides about those.
+    and IP addresses in brackets: the service decides about those.
     """
     return len(address) <= _LONGEST_CHARACTERS and _is_valid(address)
 
@@ -69,6 +69,6 @@ def _is_valid(address: str) -> bool:
             allow_domain_literal=True,
             check_deliverability=False,
         )
-    except ValueError:  # also of text that no encoding can carry
+    except ValueError:  # also for text that can't be encoded
         return False
     return True

@@ -1,4 +1,4 @@
-"""Limits of what a small list may grow to: its columns, and the empty cells that its rows get."""
+"""Limits on how far a small list may grow: by its columns, and by empty cells that fill its rows."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -65,11 +65,10 @@ def check_width(title: str, width: int) -> None:
         )
 
 
-class Room:
-    """Gives rows in batches of about the same memory, however wide the list is.
+class GrowthLimit:
+    """Limits the memory of a batch of rows, and the growth of a list by its short rows.
 
-    A short row gets an empty cell for each missing column, and in JSON the column's name too. How much
-    a whole list may grow by that is limited as well.
+    A short row gets an empty cell for each missing column, and in JSON the column's name too.
     """
 
     def __init__(self, title: str, names: tuple[str, ...], paths: Iterable[Path]) -> None:
@@ -80,18 +79,18 @@ class Room:
         self._left = max(_GROWN_SIZE, _GROWTH * sum(path.stat().st_size for path in paths))
 
     def portions(self, rows: list[T]) -> Iterator[list[T]]:
-        """Cut a batch that would take too much memory with rows as wide as the list."""
+        """Cut a batch into portions that take bounded memory with rows as wide as the list."""
         if len(rows) <= self._rows:
             yield rows
             return
         for begin in range(0, len(rows), self._rows):
             yield rows[begin : begin + self._rows]
 
-    def fill(self, rows: int) -> None:
+    def count_short(self, rows: int) -> None:
         """Count short rows; it raises `InvalidListError` if nearly all cells of the list are missing."""
         self._left -= rows * self._row_size
         if self._left < 0:
             raise InvalidListError(
-                f"{self._title} has {self._width:,} columns, and nearly all cells of its rows are missing: with "
-                f"them it would be {_GROWTH} times as large. Leave columns out. Nothing was sent."
+                f"{self._title} has {self._width:,} columns, and nearly all cells of its rows are missing: "
+                f"filled up, it would be {_GROWTH} times as large. Leave columns out. Nothing was sent."
             )

@@ -1,4 +1,4 @@
-"""Which row is a header, what the columns are called, and which of them has the addresses."""
+"""Finds the header of a list, the names of its columns, and the column of addresses."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists.naming import Rank, name_meaning
 
 SAMPLE_ROWS: Final = 100
-"""How many rows are read to find out how a list is written."""
+"""How many rows are read to detect the format of a list."""
 
 SAMPLE_CHARACTERS: Final = 4_000_000
 """How much text these rows may have in all."""
@@ -61,7 +61,7 @@ class AddressColumns:
 
 
 def sample_rows(rows: Iterable[Row], count: int) -> list[Row]:
-    """Take the first rows, or fewer of long ones."""
+    """Take the first rows; fewer if they are long."""
     taken = []
     characters = 0
     for row in rows:
@@ -294,12 +294,12 @@ def first_cells(rows: Sequence[Sequence[str]]) -> str:
 
 
 def fold(name: str) -> str:
-    """Return a key that is the same for names that people take for the same."""
+    """Return a key for a name that ignores its case and spacing."""
     return " ".join(name.lower().split())
 
 
 def listed(names: Sequence[str]) -> str:
-    """List names for a message, and at most 20 of them."""
+    """List up to 20 names for a message."""
     shown = ", ".join(repr(name[:_SHOWN_CHARACTERS]) for name in names[:_SHOWN_NAMES])
     more = len(names) - _SHOWN_NAMES
     return f"{shown} and {more:,} more" if more > 0 else shown

@@ -57,10 +57,10 @@ _KINDS: Final = {
 def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     """Read the beginning of a file; return it and the encoding of the file.
 
-    The encoding is the given one, unless that is the default and the first bytes tell another.
+    The encoding is the given one, unless that is the default and the first bytes show another.
 
     Raises:
-        InvalidListError: the file is empty or no text.
+        InvalidListError: the file is empty or not text.
     """
     with path.open("rb") as file:
         beginning = file.read(_SAMPLE_BYTES)
@@ -70,7 +70,7 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     encoding = _encoding_of(beginning, encoding)
     try:
         text = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
-    except UnicodeError:  # as of UTF-16 without its byte order mark; `decoded` reports it
+    except UnicodeError:  # such as UTF-16 without its byte order mark; `decoded` reports it
         text = ""
     start = _without_comments(text)
     for pattern, kind, advice in _TEXTS:
@@ -94,7 +94,7 @@ def _without_comments(text: str) -> str:
 
 
 def _encoding_of(beginning: bytes, encoding: str) -> str:
-    """Return the encoding that does not take a byte order mark for text."""
+    """Return the encoding, adapted to a byte order mark at the beginning."""
     name = codecs.lookup(encoding).name
     if name == "utf-8":
         encoding = name = DEFAULT_ENCODING
@@ -125,16 +125,14 @@ def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None)
             byte = f"byte 0x{error.object[error.start]:02x}"
             place = read - len(error.object) + error.start
             problem = f"{byte} at position {place:,}, on line {line:,} ({error.reason})"
-        except UnicodeError as error:  # as of UTF-16 without its byte order mark
+        except UnicodeError as error:  # such as UTF-16 without its byte order mark
             problem = str(error)
         else:
             line += text.count("\n")
             yield text
             if len(decoder.getstate()[0]) <= LARGEST_RECORD_CHARACTERS:
                 continue
-            problem = (
-                f"on line {line:,} it shifts to other characters and never back"  # as UTF-7 can
-            )
+            problem = f"on line {line:,} a shift sequence never ends"  # as in UTF-7
         raise InvalidListError(
             f"{title} is not {encoding} text: {problem}. Nothing was sent."
         ).with_hint(

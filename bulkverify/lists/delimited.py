@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists.bounds import Room, check_width
+from bulkverify.lists.bounds import GrowthLimit, check_width
 from bulkverify.lists.columns import (
     SAMPLE_ROWS,
     column_names,
@@ -28,7 +28,7 @@ from bulkverify.lists.tables import Digest, FileTable
 from bulkverify.results.records import RecordError, TextRecords
 
 DELIMITERS: Final = ",;\t|"
-"""What stands between the cells of a table, unless the caller says otherwise."""
+"""The delimiters that are tried if the caller names none."""
 
 _SHOWN_CHARACTERS: Final = 100
 
@@ -52,15 +52,15 @@ class Delimited(FileTable):
         fits = {len(self.names)}.issuperset
         skip = self.skipped
         text = TextRecords(self.delimiter)
-        room = Room(self.title, self.names, [self.path])
+        limit = GrowthLimit(self.title, self.names, [self.path])
         self._short[0] = 0
         for records in _records(self.path, self.encoding, self.title, text, digest):
             before = 0
-            for portion in room.portions(records):
+            for portion in limit.portions(records):
                 count = len(portion)
                 if not fits(map(len, portion)):
                     short = self._fit(portion, skip, text, before)
-                    room.fill(short)
+                    limit.count_short(short)
                     self._short[0] += short
                 if skip:
                     skipped = min(skip, count)
@@ -106,7 +106,7 @@ class Delimited(FileTable):
 def open_delimited(
     path: Path, *, title: str, column: str | None, delimiter: str | None, encoding: str
 ) -> Delimited:
-    """Look at the beginning of a file of records and find out how to read it."""
+    """Detect how to read a file of records from its beginning."""
     if delimiter is not None and (
         len(delimiter) != 1 or delimiter in '"\r\n\0' or "\ud800" <= delimiter <= "\udfff"
     ):

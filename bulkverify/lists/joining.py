@@ -57,7 +57,7 @@ class JoinedRow:
     verdict: Verdict | None
     """The verdict; `None` if the service returned none."""
     syntax_error: bool | None = None
-    """Whether the text is no address."""
+    """Whether the text is not an address."""
     common_isp: bool | None = None
     """Whether it is at a free provider, such as Gmail."""
     role_based: bool | None = None
@@ -92,11 +92,11 @@ def join(
         folder: the folder that `split` wrote to.
         results: the downloaded results by the number of their part; rows of a missing part have no
             verdict.
-        file: gets UTF-8.
+        file: the output, as UTF-8.
         format: of the output. CSV has the list's own delimiter and line ends; JSON Lines keep the
-            values of a list that was written so.
+            values of a list in JSON Lines.
         only: leave out rows with another verdict or without one.
-        excel_safe: no cell of a CSV begins a formula; see `harmless`.
+        excel_safe: put an apostrophe before formulas in CSV, see `harmless`.
 
     Raises:
         InvalidListError: the list is not the one that was split, or can't be read.
@@ -128,7 +128,7 @@ def joined_rows(
         {"verdict": None} if finding is None else dict(zip(VERDICT_COLUMNS, finding, strict=False))
         for finding in verdicts.findings
     ]
-    for batch, codes, times, numbers in rows.beside(table.batches(rows.digest)):
+    for batch, codes, times, numbers in rows.with_verdicts(table.batches(rows.digest)):
         for row, code, time, number in zip(batch, codes, times, numbers, strict=True):
             yield JoinedRow(
                 row=number,
@@ -174,10 +174,10 @@ class _Rows:
         self._counts: Counter[int] = Counter()
         self._written = 0
 
-    def beside(
+    def with_verdicts(
         self, batches: Iterable[list[_Row]]
     ) -> Iterator[tuple[list[_Row], list[int], list[int], Sequence[int]]]:
-        """Give the wanted rows, with the codes and times of their verdicts, and their numbers."""
+        """Give the wanted rows, the codes and times of their verdicts, and their numbers."""
         code_of, time_of = self._verdicts.codes.__getitem__, self._verdicts.times.__getitem__
         done = 0
         with self._path.open("rb") as file:
@@ -237,8 +237,8 @@ class _Rows:
 
     def _changed(self) -> InvalidListError:
         return InvalidListError(
-            f"{self._table.title} has changed since it was split: its rows and their verdicts no longer belong "
-            "together. Nothing was written."
+            f"{self._table.title} has changed since it was split: its rows and verdicts no longer match. "
+            "Nothing was written."
         )
 
 
@@ -249,20 +249,18 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
         names = harmless(names)
     if table.preface:
         yield table.preface
-    # A name that begins with a byte order mark would lose it at the start of a file, unless it is quoted.
+    # At the start of a file, a name would lose its byte order mark unless it is quoted.
     yield csv_text([names], table.delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
     cells = [_cells(finding) for finding in rows.findings]
     ends = ["".join(f"{table.delimiter}{cell}" for cell in [*own, ""]) for own in cells]
-    plain = not (
-        table.delimiter.isalnum() or table.delimiter in "_-:."
-    )  # it is never within our cells
-    for found, codes, times, _ in rows.beside(table.batches(rows.digest)):
+    # Our cells never hold such a delimiter.
+    plain = not (table.delimiter.isalnum() or table.delimiter in "_-:.")
+    for found, codes, times, _ in rows.with_verdicts(table.batches(rows.digest)):
         batch = list(map(harmless, found)) if excel_safe else found
         written = csv_text(batch, table.delimiter, table.newline)
         lines = written.split(table.newline)
-        if (
-            plain and len(lines) == len(batch) + 1
-        ):  # each row is one line, to which our cells are added as text
+        if plain and len(lines) == len(batch) + 1:
+            # Each row is one line, so our cells are added as text.
             texts = zip(lines, codes, moments(times), strict=False)
             joined = [f"{line}{ends[code]}{moment}" for line, code, moment in texts]
             yield table.newline.join([*joined, ""])
@@ -317,7 +315,7 @@ def _json_lines(table: Table, rows: _Rows) -> Iterator[str]:
         values = [None] * len(ours) if finding is None else finding
         members = encode(dict(zip(ours, values, strict=True)))[1:-1]
         ends.append(f", {members}, {encode(last)}: ")
-    for batch, codes, times, _ in rows.beside(table.objects(rows.digest)):
+    for batch, codes, times, _ in rows.with_verdicts(table.objects(rows.digest)):
         yield "".join(
             f'{text}{ends[code]}"{moment}"}}\n' if moment else f"{text}{ends[code]}null}}\n"
             for text, code, moment in zip(batch, codes, moments(times), strict=True)

@@ -9,7 +9,7 @@ from typing import Final, cast
 import attrs
 
 from bulkverify.errors import InvalidListError
-from bulkverify.lists.bounds import Columns, Room
+from bulkverify.lists.bounds import Columns, GrowthLimit
 from bulkverify.lists.columns import SAMPLE_CHARACTERS, SAMPLE_ROWS, find_column
 from bulkverify.lists.decoding import sample_of
 from bulkverify.lists.lines import text_lines
@@ -44,11 +44,11 @@ class JsonLines(FileTable):
         """Read the rows in order; a key that a line does not have becomes an empty cell."""
         places = {name: index for index, name in enumerate(self.names)}
         width = len(places)
-        room = Room(self.title, self.names, [self.path])
+        limit = GrowthLimit(self.title, self.names, [self.path])
         for lines in self._values(digest):
-            for portion in room.portions(lines):
+            for portion in limit.portions(lines):
                 if width > 1:
-                    room.fill(
+                    limit.count_short(
                         sum(isinstance(item, str) or len(item) < width for item, _ in portion)
                     )
                 yield [self._row(value, places, line) for value, line in portion]
@@ -162,7 +162,7 @@ def json_values(
 
 
 def _is_too_deep(value: object, line: str) -> bool:
-    """Whether a value is nested so deeply that it might be read and could not be written."""
+    """Whether a value is nested so deeply that writing it could fail, although it was read."""
     if line.count("{") + line.count("[") <= _DEEPEST:
         return False
     level = [value]

@@ -27,7 +27,7 @@ class Lines(FileTable):
     headed: bool
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
-        """Read the rows in order: quotes and commas mean nothing here."""
+        """Read the rows in order; quotes and commas are part of the text."""
         header = self.headed
         for lines in text_lines(self.path, self.encoding, self.title, digest):
             rows = [[line] for line in lines if line]

@@ -1,14 +1,15 @@
-"""Finds the address that each row of the results is for, in any order of the rows.
+"""Finds the address that each row of the results belongs to, in any order of the rows.
 
-A row is for the address in its spelling; the case of the domain does not matter. A row in a spelling
-that was not sent is for the addresses that differ from it in case only and have no row of their own. So
-`Anna@x.com` never gets the verdict of `anna@x.com` if both were sent. There is one exception: a service
-that writes everything in lower case returns `anna@x.com` twice, and then the second row is for
-`Anna@x.com`. If such rows have different verdicts and may be for any of several addresses, none of these
-gets a verdict.
+A row belongs to the address with the same spelling; the case of the domain does not matter. If that
+spelling was not sent, the row belongs to each address that differs only in case and has no row of its
+own. So `Anna@x.com` never gets the verdict of `anna@x.com` if both were sent.
 
-If an address has several rows, the one that was verified last counts; a row without a time is the
-oldest. An address gets no verdict if its last rows have the same time and contradict each other.
+Some services write everything in lower case. They return `anna@x.com` twice, and then the second row
+belongs to `Anna@x.com`. If such rows have different verdicts and may belong to any of several addresses,
+none of these gets a verdict.
+
+If an address has several rows, the one verified last counts; a row without a time is the oldest. An
+address gets no verdict if its last rows have the same time and contradict each other.
 
 Only hashes of the sent addresses are kept, so the results can't take more memory than these.
 """
@@ -77,14 +78,14 @@ class Matching:
         Args:
             found: the address, the code and the time of each row of the results.
         """
-        exact, others, seconds = (
+        exact, others, repeats = (
             _Newest(len(self._keys)),
             _Newest(len(self._folds)),
             _Newest(len(self._folds)),
         )
         lowered = True
         doubled = foreign = 0
-        own, stray = _Alike(len(self._folds)), _Alike(len(self._folds))
+        own, stray = _CaseVariants(len(self._folds)), _CaseVariants(len(self._folds))
         for batch in _batches(found):
             keys = [address_key(address) for address, _, _ in batch]
             folds = [key.lower() for key in keys]
@@ -100,13 +101,13 @@ class Matching:
                     own.add(fold, code)
                     if not exact.add(number, code, time):
                         doubled += 1
-                        seconds.add(fold, code, time)
+                        repeats.add(fold, code, time)
                 elif fold >= 0:
                     stray.add(fold, code)
                     doubled += not others.add(fold, code, time)
                 else:
                     foreign += 1
-        self._fill(exact, others, seconds if lowered else None, own, stray)
+        self._fill(exact, others, repeats if lowered else None, own, stray)
         contested = len(exact.contested)
         for number in exact.contested:
             exact.codes[number], exact.times[number] = MISSING, NEVER
@@ -127,27 +128,27 @@ class Matching:
         self,
         exact: "_Newest",
         others: "_Newest",
-        seconds: "_Newest | None",
-        own: "_Alike",
-        stray: "_Alike",
+        repeats: "_Newest | None",
+        own: "_CaseVariants",
+        stray: "_CaseVariants",
     ) -> None:
-        """Give rows in another spelling to the addresses that they can be for."""
+        """Give rows in another spelling to the addresses that they may belong to."""
         lacking = [code == MISSING for code in exact.codes]
         open_to = Counter(compress(self._fold_of, lacking))
         for number, fold in enumerate(self._fold_of):
             exact.fill(number, others, fold)
-            if seconds is not None:
-                exact.fill(number, seconds, fold)
+            if repeats is not None:
+                exact.fill(number, repeats, fold)
             if fold in stray.mixed:
                 guessed = lacking[number] and open_to[fold] > 1
             else:
-                guessed = seconds is not None and fold in own.mixed and open_to[fold] > 0
+                guessed = repeats is not None and fold in own.mixed and open_to[fold] > 0
             if guessed:
                 exact.contested.add(number)
 
 
-class _Alike:
-    """Compares rows of addresses that differ in case only; `mixed` holds those with different verdicts."""
+class _CaseVariants:
+    """Compares rows that differ only in case; `mixed` holds the keys with different verdicts."""
 
     def __init__(self, size: int) -> None:
         self._codes = array("H", [MISSING]) * size
@@ -162,7 +163,7 @@ class _Alike:
 
 
 class _Newest:
-    """The newest verdict of each number; `contested` numbers have two of the same time."""
+    """The newest verdict of each number; `contested` numbers have two verdicts of the same time."""
 
     def __init__(self, size: int) -> None:
         self.codes = array("H", [MISSING]) * size
@@ -170,7 +171,7 @@ class _Newest:
         self.contested: set[int] = set()
 
     def add(self, number: int, code: int, time: int) -> bool:
-        """Add a verdict; tell whether it is the first for this number."""
+        """Add a verdict; return whether it is the first for this number."""
         before = self.codes[number]
         if before == MISSING or time > self.times[number]:
             self.codes[number], self.times[number] = code, time

@@ -1,4 +1,4 @@
-"""Opens a list from any source, and finds out how to read it."""
+"""Opens a list from any source, and detects how to read it."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -55,7 +55,7 @@ def open_table(
     format: ListFormat | None = None,  # noqa: A002 - the usual name
     spool: Path,
 ) -> Table:
-    """Read the beginning of a list, and find out how to read it.
+    """Read the beginning of a list, and detect how to read it.
 
     A first row without an address is a header, and so is a later one with a name for addresses above
     them. Without `column`, the column counts whose cells are addresses and whose name says e-mail best.
@@ -65,11 +65,11 @@ def open_table(
             addresses; or rows as mappings. A `str` is a path.
         column: the name of the address column, in any case, or its place from 1; `col0`, `col1`, ... in
             a list without a header.
-        delimiter: between the cells of CSV; by default it is found out.
+        delimiter: between the cells of CSV; detected by default.
         encoding: of the text; the default is UTF-8 with or without a byte order mark, or UTF-16 with
             one.
-        format: how the list is written; by default its suffix tells, else its beginning.
-        spool: a folder for copies of sources that can't be read twice, or not as they are.
+        format: how the list is written; detected by its suffix or its beginning by default.
+        spool: a folder for copies of sources that can't be read twice, and for workbooks as CSV.
 
     Raises:
         InvalidListError: the list is empty or binary, has no addresses, or several columns with some.
@@ -125,7 +125,7 @@ class _Reading:
     spool: Path
 
     def open(self, path: Path, title: str, number: int) -> Table:
-        """Find out how to read a file, the `number`th of them."""
+        """Detect how to read a file; `number` counts the files from 1."""
         if path.exists() and not path.is_file() and not path.is_dir():
             spooled = source_path(self.spool, number, path.suffix)
             copy(path, spooled)  # a pipe can be read only once

@@ -23,7 +23,7 @@ Text = Callable[[str], None]
 
 
 class UnreadableError(ValueError):
-    """A workbook is not one of Excel's, or would take too much memory."""
+    """A file is not an Excel workbook, or would take too much memory."""
 
 
 class Package:
@@ -44,13 +44,13 @@ class Package:
         return name in self._names
 
     def spend(self, size: int) -> None:
-        """Count what was unpacked or written; too much for its size raises `UnreadableError`."""
+        """Count unpacked or written bytes; too many for the workbook raise `UnreadableError`."""
         self._left -= size
         if self._left < 0:
-            raise UnreadableError("it is small, and would become far too large")
+            raise UnreadableError("it would become far too large for its size")
 
     def parse(self, name: str, start: Start, end: End, text: Text) -> Iterator[None]:
-        """Parse a file, piece by piece; what was found can be used after each piece.
+        """Parse a file, and pause after each piece, so that its elements can be used.
 
         `start` is called with the name of an element, without its prefix, and its attributes; `end` with
         the name, and `text` with text.
@@ -78,7 +78,7 @@ class Package:
         def started(name: str, attributes: dict[str, str]) -> None:
             self._elements_left -= 1
             if self._elements_left < 0:
-                raise UnreadableError("it is small, and has far too many elements")
+                raise UnreadableError("it has far too many elements for its size")
             start(name, attributes)
 
         return started

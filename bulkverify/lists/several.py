@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from bulkverify.lists.bounds import Room, check_names
+from bulkverify.lists.bounds import GrowthLimit, check_names
 from bulkverify.lists.jsonlines import JsonLines
 from bulkverify.lists.tables import Digest, FileTable, Table, json_objects
 from bulkverify.results.rows import unique_names
@@ -18,8 +18,8 @@ from bulkverify.results.rows import unique_names
 class Several(Table):
     """Lists whose columns are joined by name, in the order of their first appearance.
 
-    `places` holds for each list the places of its columns in the whole. All addresses go to the column
-    of addresses of the first list, whatever it is called in the others.
+    `places` holds the places of each list's columns among `names`. All addresses go to the address column
+    of the first list.
     """
 
     tables: tuple[Table, ...]
@@ -28,16 +28,16 @@ class Several(Table):
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows of one list after the other."""
-        room = Room(self.title, self.names, self.paths)
+        limit = GrowthLimit(self.title, self.names, self.paths)
         for table, places in zip(self.tables, self.places, strict=True):
             spread = self._spreading(places)
             if spread is None:
                 yield from table.batches(digest)
                 continue
             for batch in table.batches(digest):
-                for rows in room.portions(batch):
+                for rows in limit.portions(batch):
                     if len(places) < len(self.names):
-                        room.fill(len(rows))
+                        limit.count_short(len(rows))
                     yield [list(spread([*row, ""])) for row in rows]
 
     def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
@@ -72,7 +72,7 @@ class Several(Table):
         width = len(self.names)
         if places == tuple(range(width)):
             return None
-        sources = [len(places)] * width  # a missing column is the empty cell behind the row
+        sources = [len(places)] * width  # a missing column takes the empty cell after the row
         for index, place in enumerate(places):
             sources[place] = index
         return itemgetter(*sources)

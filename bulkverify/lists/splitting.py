@@ -50,9 +50,9 @@ class Split:
     """The result of a split.
 
     Of the `rows`, `duplicates` repeat the address of an earlier row, `blank` have no address, and
-    `invalid` have something that can't be one. None of these is sent; the `addresses` are. `short` rows
-    had too few cells, and got empty ones. `content` is the same for the same list, and `fingerprint`
-    for the same list that is split in the same way. `codes` is the digest of `rows.bin`.
+    `invalid` have a text that can't be one. Only the distinct `addresses` are sent. `short` rows had too
+    few cells, and got empty ones. `content` is a digest of the list, `fingerprint` one of the list and
+    the options of the split, and `codes` one of `rows.bin`.
     """
 
     rows: int
@@ -100,10 +100,10 @@ def split(
     Args:
         table: the list.
         folder: gets the files; those of an earlier try are replaced.
-        largest_rows: the most rows of a part, without its header. Of several parts none has a single
-            row, so with 2 the last one can have 3.
+        largest_rows: the most rows of a part, without its header. With 2, the last part can have 3, so
+            that it never has a single row.
         largest_bytes: the most bytes of a part.
-        judge: leave out what can't be an address.
+        judge: leave out cells that can't be addresses.
         deduplicate: leave out addresses of earlier rows.
 
     Raises:
@@ -182,7 +182,7 @@ def _without_addresses(table: Table) -> InvalidListError:
 
 
 def is_intact(folder: Path, split: Split) -> bool:
-    """Tell whether all files that `split` has written are there and unchanged."""
+    """Whether all files that `split` has written are there and unchanged."""
     return file_digest(rows_path(folder)) == split.codes and all(
         file_digest(part_path(folder, part.number)) == part.digest for part in split.parts
     )
@@ -191,10 +191,10 @@ def is_intact(folder: Path, split: Split) -> bool:
 class _Parts:
     """Writes addresses to one part after the other; a new part begins when one is full.
 
-    Of several parts none has a single address, because some services accept such a list and then fail
-    it. So the last address of a full part is not written at once. If one address is left over at the
-    end, both go into a part of two. If that would leave a single address behind, the last one joins the
-    full part.
+    If there are several parts, none has a single address, because some services accept such a list and
+    then fail it. So the last address of a full part is held back. It forms a part of its own with a
+    single address left over at the end. If the full part would then have a single address, the address
+    left over joins it instead.
     """
 
     def __init__(self, folder: Path, largest_rows: int, largest_bytes: int) -> None:
@@ -202,7 +202,7 @@ class _Parts:
         self._folder = folder
         self._largest_rows = max(largest_rows, FEWEST_PART_ROWS)
         self._largest_bytes = largest_bytes
-        # So each part has room for three, and an address that is left over always finds a place.
+        # Each part has room for three, so an address that is left over always fits.
         self._longest_line = (largest_bytes - len(_HEADER)) // 3
         self._file: BinaryIO | None = None
         self._digest = hashlib.blake2b(digest_size=16)

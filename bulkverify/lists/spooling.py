@@ -23,10 +23,7 @@ _LOOK_AGAIN_MILLISECONDS: Final = 200
 
 
 class Spool:
-    """Takes addresses or rows as mappings, many at a time, and makes a table of them.
-
-    Asynchronous callers gather some hundred, and add them in a thread.
-    """
+    """Takes addresses or rows as mappings, many at a time, and makes a table of them."""
 
     def __init__(self, folder: Path) -> None:
         self._path = source_path(folder, 1, ".jsonl")
@@ -51,7 +48,7 @@ class Spool:
         """Add addresses (str) or rows (mappings); anything else raises `UsageError`, which names its number."""
         lines = []
         for item in items:
-            checkpoint()  # the next item may have taken any time
+            checkpoint()  # the next item may have taken long to come
             self._count += 1
             if isinstance(item, str):
                 self._columns.add((ADDRESS_KEY,))
@@ -93,7 +90,7 @@ class Spool:
 
 
 def copy(source: Path, destination: Path) -> None:
-    """Copy the content of a pipe, even if nothing comes for a long time."""
+    """Copy the content of a pipe; a wait for its writer can be stopped."""
     # On Linux this opens a pipe without a writer, and `poll` waits for one. Elsewhere a missing writer
     # would look like the end.
     waiting = os.O_NONBLOCK if sys.platform == "linux" else 0
@@ -105,10 +102,9 @@ def copy(source: Path, destination: Path) -> None:
 
 
 def write(file: BinaryIO, data: bytes) -> None:
-    """Write a piece of a list, unless it is not wanted any more.
+    """Write a piece of a list, unless the work was stopped.
 
-    Nothing stays in the buffer, because closing the file must not write for a thread that was left
-    behind.
+    The buffer is flushed, because closing the file must not write for an abandoned thread.
     """
     checkpoint()
     file.write(data)
@@ -126,7 +122,7 @@ def _next_piece(pipe: FileIO) -> bytes:
 
 
 def _plain(value: object) -> object:
-    """Turn a value that JSON does not know into one that it does."""
+    """Turn a value into one that JSON knows."""
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, Mapping):

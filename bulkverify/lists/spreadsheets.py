@@ -43,7 +43,7 @@ def write_as_csv(source: Path, destination: Path, title: str) -> None:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            problem = "its directory is damaged"  # it names places that no file has
+            problem = "its directory is damaged"  # it points outside the file
         else:
             return
     raise InvalidListError(

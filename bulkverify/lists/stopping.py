@@ -1,4 +1,4 @@
-"""Work on a list in a thread: counts the rows, and ends when it is not wanted any more."""
+"""Counts the rows of work in a thread, and stops the work."""
 
 from contextvars import ContextVar
 from threading import Event
@@ -8,7 +8,7 @@ import attrs
 
 
 class StoppedError(Exception):
-    """Ends work whose result is not wanted any more."""
+    """Ends work that was stopped."""
 
 
 @attrs.define(eq=False)
@@ -24,13 +24,13 @@ COUNTER: Final[ContextVar[RowCount | None]] = ContextVar("bulkverify_counter", d
 
 
 def checkpoint(rows: int = 0) -> None:
-    """Count rows, and go on only if the work is still wanted.
+    """Count rows, or raise if the work was stopped.
 
-    It is called after each read that may block and before each write. So work that was left behind
-    in a blocked read never writes again.
+    It is called after each read that may block and before each write. So a thread that was abandoned in
+    a blocked read never writes again.
 
     Raises:
-        StoppedError: the work is not wanted any more.
+        StoppedError: the work was stopped.
     """
     counter = COUNTER.get()
     if counter is not None:

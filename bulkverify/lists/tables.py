@@ -1,4 +1,4 @@
-"""A list that can be read, as rows of cells, as often as wanted."""
+"""A list that can be read more than once, as rows of cells."""
 
 import hashlib
 import json
@@ -77,7 +77,7 @@ class Table(ABC):
             yield json_objects(names, batch)
 
     def described(self) -> str:
-        """Describe how the list is read, in a text that changes with it."""
+        """Return a text that names every setting with which the list is read."""
         return json.dumps([self.names, self.column, self.encoding, self.delimiter, self.newline])
 
 

@@ -31,7 +31,7 @@ class Verdicts:
     """The verdicts of a split list, by the code of a row in `rows.bin`.
 
     `findings[codes[number]]` is the verdict with its flags, and `times[number]` its time in milliseconds
-    since 1970. What can't be an address is undeliverable, which costs nothing to know.
+    since 1970. A cell that can't be an address is undeliverable.
     """
 
     def __init__(self, addresses: int) -> None:
@@ -40,8 +40,8 @@ class Verdicts:
         self.codes: array[int] = array("H", bytes(2)) * size
         self.times: array[int] = array("q", [NEVER]) * size
         self._known: dict[int, tuple[int, Meaning]] = {}
-        nowhere = (Verdict.UNDELIVERABLE, True, False, False, False, False)
-        self.codes[BLANK] = self.codes[INVALID] = self._code(nowhere)
+        invalid = (Verdict.UNDELIVERABLE, True, False, False, False, False)
+        self.codes[BLANK] = self.codes[INVALID] = self._code(invalid)
 
     def take(self, split: Split, folder: Path, results: Mapping[int, Path]) -> dict[int, Match]:
         """Add the results of parts, and return how they fit, by the number of the part."""
@@ -86,7 +86,7 @@ class Verdicts:
         with closing(file_pieces(results)) as pieces:
             every = chain.from_iterable(map(reader.answers, pieces))
             for address, meaning, moment in chain(every, reader.last_answers()):
-                # To compare these takes longer than all the rest, and mostly they are the same object.
+                # Comparing meanings is slow, and most are the same object, so their ids are compared.
                 code, same = known(id(meaning), (0, None))
                 if same is not meaning:
                     code = self._code(meaning)

@@ -1,4 +1,4 @@
-"""An account as the parts of lists use it: one object for each account and process."""
+"""The account of a run: its client, its settings and its locks."""
 
 import asyncio
 
@@ -12,10 +12,9 @@ from bulkverify.run.outages import Outages
 
 @attrs.define(kw_only=True, eq=False)
 class Account:
-    """What all parts of an account share in one process."""
+    """Shared by all parts of one account in one process."""
 
     client: Client
-    """Talks to the service."""
     timeout: float | None
     """Seconds for each wait of a part; `None` for no limit."""
     wait: wait_base | None
@@ -23,11 +22,11 @@ class Account:
     outages: Outages
     """Waits for room and for the service to come back."""
     uploading: asyncio.Lock = attrs.field(factory=asyncio.Lock)
-    """Allows one upload at a time. A process that dies then leaves at most one list whose id is unknown."""
+    """One upload at a time, so that a process that dies loses the id of at most one list."""
     starting: asyncio.Lock = attrs.field(factory=asyncio.Lock)
-    """Allows one start at a time, so that no other start spends the credits that were counted just before."""
+    """One start at a time, so that the credits just counted are not spent by another start."""
     comparing: asyncio.Lock = attrs.field(factory=asyncio.Lock)
-    """Allows one comparison of results at a time, which takes memory for each address of the part."""
+    """One comparison of results at a time, because each needs memory for every address of its part."""
 
     async def check_credits(self, owed: int, *, title: str, spent: int) -> None:
         """Raise `InsufficientCreditsError` if the account can't pay the credits that a list still costs.

@@ -1,9 +1,9 @@
 """A part with a single address, which is verified without a list.
 
-Some services accept a list of one address and then fail it. So the address is verified by the call for
-one address, and the answer is written as the service writes results.
+Some services accept a list of one address and then fail it. So the call for one address verifies it,
+and the answer is written as a results file.
 
-A lost answer is not asked for again, because each time costs a credit.
+After a lost answer the address is not sent again, because each request costs a credit.
 """
 
 import csv
@@ -60,7 +60,7 @@ class LoneRun(PartWork):
             raise VerifyUncertainError(f"The answer for one address was lost. {self._once_only()}")
         listed = partial(_only_address, self.notes.list_of(self.part.number))
         address = await in_thread(listed)
-        if record.answer is not None:  # an earlier process could note it, and no more
+        if record.answer is not None:  # an earlier process noted it and wrote no results
             self._keep(address, record.answer)
             return
         await self.account.outages.retry(
@@ -69,7 +69,7 @@ class LoneRun(PartWork):
 
     async def _ask(self, address: str) -> None:
         self.tell(Stage.VERIFYING)
-        with _room(spare_path(self.notes.results_of(self.part.number))) as free:
+        with _reserved(spare_path(self.notes.results_of(self.part.number))) as free:
             self._note(PartState.STARTING, credits=1)
             try:
                 verdict = await self.account.client.verify(address)
@@ -81,7 +81,7 @@ class LoneRun(PartWork):
                 self._note(PartState.PENDING, credits=0)
                 raise
             # Nothing is awaited between the answer and its notes, so no cancellation comes between
-            # them. Either note is enough for the next process, should the other fail.
+            # them. One of the two notes is enough for the next process.
             free()
             answer = _answer_of(verdict)
             try:
@@ -97,19 +97,19 @@ class LoneRun(PartWork):
 
     def _once_only(self) -> str:
         return (
-            f"It is the only address of {self.title}, and is not asked for again by itself, because a "
+            f"It is the only address of {self.title}. It is not sent again automatically, because a "
             "credit may have been spent on it."
         )
 
 
 def spare_path(results: Path) -> Path:
-    """Return where room for an answer is taken; named like a file that is not complete, and swept like one."""
+    """Return the path of a file that reserves disk space; it is swept like an incomplete file."""
     return incomplete_path(results, "00000000")
 
 
 @contextmanager
-def _room(path: Path) -> Iterator[Callable[[], None]]:
-    """Take room on the disk for what must be written later, and give a function that frees it."""
+def _reserved(path: Path) -> Iterator[Callable[[], None]]:
+    """Reserve disk space for an answer, and yield a function that frees it."""
 
     def free() -> None:
         path.unlink(missing_ok=True)
@@ -133,12 +133,12 @@ def _only_address(path: Path) -> str:
 def _require_answer_for(address: str, verdict: AddressVerdict) -> None:
     if address_key(verdict.email).lower() != address_key(address).lower():
         raise VerifyUncertainError(
-            f"The service answered for {verdict.email[:60]!r}, and was asked for another address."
+            f"The service answered for {verdict.email[:60]!r}, but another address was sent."
         )
 
 
 def _answer_of(verdict: AddressVerdict) -> tuple[str, ...]:
-    """Return what the results of a list would say about the address, without the address."""
+    """Return the cells of a results file for the address, without the address itself."""
     flags = (verdict.free_email, verdict.role, verdict.disposable, verdict.spamtrap)
     verified_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     return (verdict.verdict, "", *("Y" if flag else "N" for flag in flags), verified_at)

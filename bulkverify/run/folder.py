@@ -1,7 +1,7 @@
 """The folder of a journal: recognised by its lock, and removed file by file.
 
-The lock file is made first and removed last, so it shows that the folder is ours. A file with a name
-that we do not give is never touched, and then the folder stays too.
+The lock file is made first and removed last, so it shows that the folder is ours. Files with other names
+are never touched; the folder then stays, too.
 
 One process holds the lock at a time. It ends with the process, and a child does not inherit it.
 """
@@ -11,65 +11,54 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from bulkverify.files import complete_name, flush_folder, is_file, require_replaceable
 from bulkverify.lists.layout import is_of_list, is_results, is_source
 from bulkverify.run.errors import JournalError
+from bulkverify.run.source import SPOOL
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock, so nothing keeps two processes apart there
+except ImportError:  # Windows has no flock, so a lock there does not keep out other processes
     fcntl = None  # type: ignore[assignment]
 
 _held: Final[set["Lock"]] = set()
 
 LOCK: Final = "bulkverify-journal.lock"
-"""An unusual name, because it shows that the folder is ours."""
-
 RECORD: Final = "run.json"
-SPOOL: Final = "input"
 
 _TRIES: Final = 100
-"""How often the folder may vanish while it is opened: each time another process has just finished."""
+"""How often the folder may vanish while it is opened, because another process has just finished."""
 
 
 class Lock:
     """A file that this process has locked, until `release` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or create it; a symbolic link is not followed.
+        """Lock a file, which is created if it is missing; a symbolic link is not followed.
 
-        It raises `BlockingIOError` if another process has locked it.
+        It raises `BlockingIOError` if another process has locked it, and `FileNotFoundError` if another
+        process has just removed it.
         """
         require_replaceable(path)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        self._descriptor: int | None = os.open(path, flags, 0o600)
+        descriptor = os.open(path, flags, 0o600)
+        self._descriptor: int | None = descriptor
         _held.add(self)
         try:
             if fcntl is not None:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.release()
-            raise
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            links = os.fstat(descriptor).st_nlink
+            if not links:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         except OSError as error:  # some network file systems have no locks
             self.release()
             raise OSError(error.errno, error.strerror, str(path)) from error
-
-    @classmethod
-    def take(cls, path: Path) -> Self | None:
-        """Lock a file, and return `None` if another process has just removed it."""
-        lock = cls(path)
-        assert lock._descriptor is not None  # noqa: S101 - it was opened just now
-        links = os.fstat(lock._descriptor).st_nlink
-        if not links:
-            lock.release()
-            return None
         if links == 1:  # else the file has another name too, and is not ours
             with suppress(OSError):  # the process id is only information
-                os.truncate(lock._descriptor, 0)
-                os.write(lock._descriptor, f"{os.getpid()}\n".encode())
-        return lock
+                os.truncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()}\n".encode())
 
     @property
     def held(self) -> bool:
@@ -91,13 +80,13 @@ def lock_folder(folder: Path, is_record: Callable[[Path], bool]) -> Lock:
     """Make the folder if it is missing, and lock it.
 
     `is_record` says whether a file is the record of a run, which also shows that the folder is ours. It
-    raises `JournalError` if the folder is in use, or not one of a run.
+    raises `JournalError` if the folder is in use, or is not a journal.
     """
     path = folder / LOCK
     for _ in range(_TRIES):
         _make(folder, is_record)
         try:
-            lock = Lock.take(path)
+            lock = Lock(path)
         except FileNotFoundError:  # another process has just removed it
             continue
         except BlockingIOError:
@@ -106,11 +95,10 @@ def lock_folder(folder: Path, is_record: Callable[[Path], bool]) -> Lock:
                 "end, or name another output.",
                 path=str(folder),
             ) from None
-        if lock is not None:
-            flush_folder(folder)
-            return lock
+        flush_folder(folder)
+        return lock
     raise JournalError(
-        f"{folder} is removed again and again while it is opened: name another output.",
+        f"{folder} disappeared {_TRIES} times while it was opened: name another output.",
         path=str(folder),
     )
 
@@ -126,7 +114,7 @@ def sweep_folder(folder: Path) -> None:
 def clear_folder(folder: Path) -> None:
     """Delete our files except the lock; the record goes last.
 
-    A process that dies meanwhile leaves either the record or nothing that was paid for.
+    So a process that dies meanwhile leaves either the record, or no paid results.
     """
     sweep_folder(folder)
     for path in _children(folder):
@@ -134,7 +122,7 @@ def clear_folder(folder: Path) -> None:
             for spooled in _children(path):
                 if is_source(spooled.name):
                     _unlink(spooled)
-            with suppress(OSError):  # it is a file, or holds files of others
+            with suppress(OSError):  # it is a file, or holds other files
                 path.rmdir()
         elif is_of_list(path.name):
             _unlink(path)
@@ -152,7 +140,7 @@ def remove_folder(folder: Path) -> None:
     """Delete our files, the lock last, and the folder if it is then empty."""
     clear_folder(folder)
     _unlink(folder / LOCK)
-    with suppress(OSError):  # it holds files of others, or another process uses it
+    with suppress(OSError):  # it holds other files, or another process uses it
         folder.rmdir()
 
 
@@ -166,29 +154,29 @@ def _make(folder: Path, is_record: Callable[[Path], bool]) -> None:
 
 
 def _require_ours(folder: Path, is_record: Callable[[Path], bool]) -> None:
-    """Refuse a folder that no run has made."""
+    """Refuse a folder that was not made by a run."""
     problem = None
     try:
         names = {path.name for path in folder.iterdir()}
     except FileNotFoundError:
         if folder.is_symlink():
-            problem = f"a symbolic link to {folder.readlink()}, which is not there"
+            problem = f"a symbolic link to {folder.readlink()}, which does not exist"
         names = set()  # else another process has just removed it
     except NotADirectoryError:
-        problem = "no folder"
+        problem = "not a folder"
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
         problem = "a symbolic link that leads to itself"
     if problem is not None:
         raise JournalError(
-            f"{folder} is where this run would keep its progress, and it is {problem}. Remove it, or "
+            f"This run would keep its progress in {folder}, but that is {problem}. Remove it, or "
             "name another output.",
             path=str(folder),
         )
     if names and not is_file(folder / LOCK) and not is_record(folder / RECORD):
         raise JournalError(
-            f"{folder} is where this run would keep its progress, and something else is in there: "
+            f"This run would keep its progress in {folder}, but something else is in there: "
             f"{min(names)!r}. Nothing was touched. Move it, or name another output.",
             path=str(folder),
         )
@@ -213,12 +201,12 @@ def holder_of(path: Path) -> str:
     return "another"
 
 
-def _leave_to_parent() -> None:
-    """Close the descriptors in a child, which would hold the locks longer than its parent."""
+def _close_in_child() -> None:
+    """Close the descriptors in a forked child, so that the locks end with its parent."""
     for lock in _held:
         lock._forget()  # noqa: SLF001 - of this module
     _held.clear()
 
 
 if fcntl is not None:
-    os.register_at_fork(after_in_child=_leave_to_parent)
+    os.register_at_fork(after_in_child=_close_in_child)

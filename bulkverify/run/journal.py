@@ -5,14 +5,14 @@
     ├── rows.bin                which row has which address
     ├── part-0001.csv           the addresses of a part, as they are sent
     ├── part-0001.results.csv   the results of the part, as they were fetched
-    ├── input/                  copies of those parts of the list that can be read only once
+    ├── input/                  copies of sources that can be read only once
     └── bulkverify-journal.lock held by the process that is at work
 
-Each step that may cost something is written down before it is made, and again after it. So a process
-that takes over knows the list of each part on the service, or that an upload may have been lost.
-Neither the key nor an address is in `run.json`.
+Each step that may cost something is recorded before it begins, and again after it. So a process that
+takes over knows the list of each part on the service, or that an upload may have been lost. `run.json`
+holds neither the key nor an address.
 
-Before anything is sent, all files that it relies on are on the disk, and `run.json` has their digests.
+Before anything is sent, all files that a run needs are on the disk, and `run.json` has their digests.
 Damaged files are made again from the list, or fetched again.
 """
 
@@ -52,26 +52,21 @@ _WITHOUT_LIST: Final = frozenset({PartState.STARTING, PartState.DOWNLOADED})
 
 @attrs.define(kw_only=True)
 class RunRecord:
-    """Everything that is written down about a run."""
+    """The content of `run.json`."""
 
     version: int = VERSION
-    """The version of the format."""
     base_url: str
-    """The service that has the lists."""
     splitting: Splitting
-    """How the list was split."""
     split: Split
-    """What the list was split into."""
     seal: str
     """The digest of `split`."""
     parts: list[PartRecord]
-    """What was done about each part."""
     written: Written | None = None
     """The output that the run has written."""
     replaced: Written | None = None
-    """The output that was there when `written` was about to take its place; a process may die before it does."""
+    """The output that `written` was about to replace; it is still there if the process died before."""
     finished: bool = False
-    """Whether the caller has got what was paid for. Then the journal only waits to be deleted."""
+    """Whether the caller has all results, so that the journal can be deleted."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse a record that contradicts itself, as after an edit by hand."""
@@ -79,7 +74,7 @@ class RunRecord:
             raise ValueError("the parts are not those of the split")
         ids = [part.job_id for part in self.parts if part.job_id is not None]
         if len(ids) != len(set(ids)):
-            raise ValueError("two parts have one job")
+            raise ValueError("two parts have the same job")
         for part, record in zip(self.split.parts, self.parts, strict=True):
             alone = part.addresses == 1 and record.state in _WITHOUT_LIST
             if record.job_id is None and record.state in _WITH_LIST and not alone:
@@ -87,17 +82,17 @@ class RunRecord:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether `split` is as it was first written down."""
+        """Whether `split` is unchanged since it was recorded."""
         return self.seal == seal_of(self.split)
 
     def output_at(self, path: Path) -> Written | None:
-        """Return the output of this run that is the file at `path`."""
+        """Return the output of this run that is at `path`, if there is one."""
         outputs = (self.written, self.replaced)
         return next((one for one in outputs if one is not None and one.is_at(path)), None)
 
     @property
     def sent(self) -> bool:
-        """Whether anything was sent that would be lost with the journal."""
+        """Whether anything was sent, so that the journal is needed to go on."""
         return any(part.state is not PartState.PENDING or part.orphans for part in self.parts)
 
     @property
@@ -119,10 +114,10 @@ class Journal:
     """The folder of a run, locked while it is open; `record` is `None` until the list is split."""
 
     def __init__(self, folder: Path, *, restart: bool = False) -> None:
-        """Open the journal or begin one, with `restart` in any case.
+        """Open the journal or begin one; with `restart`, forget the earlier run.
 
-        Until it is closed, no other process can open it. It raises `JournalError` if another one has it open,
-        or if it can't be read.
+        Until it is closed, no other process can open it. It raises `JournalError` if another process has it
+        open, or if it can't be read.
         """
         self.folder = folder
         self.record: RunRecord | None = None
@@ -144,7 +139,7 @@ class Journal:
         self.close()
 
     def begin(self, split: Split, base_url: str, splitting: Splitting) -> RunRecord:
-        """Write down how the list was split; from now on a later call can go on."""
+        """Record how the list was split; from now on a later call can go on."""
         drop_results(self.folder)  # beside the new record they would pass for newer ones
         self.record = RunRecord(
             base_url=base_url,
@@ -157,7 +152,7 @@ class Journal:
         return self.record
 
     def note(self, record: PartRecord) -> None:
-        """Write down the record of a part, see `Notes`."""
+        """Save the record of a part, see `Notes`."""
         self._replace(record)
         self.save()
 
@@ -201,7 +196,7 @@ class Journal:
         ]
 
     def forget_results(self, numbers: Collection[int]) -> None:
-        """Write down that the results of parts must be fetched again.
+        """Record that the results of parts must be fetched again.
 
         The result of a single address is made again from the answer in its record.
         """
@@ -212,7 +207,7 @@ class Journal:
         self.save()
 
     def remove(self) -> None:
-        """Delete the journal and unlock it; only the process that has it open deletes it."""
+        """Delete the journal and unlock it; a forked child deletes nothing."""
         if self._lock.held:
             remove_folder(self.folder)
         self.close()
@@ -226,7 +221,7 @@ class Journal:
         return tuple(self.record.parts) if self.record else ()
 
     def _replace(self, record: PartRecord) -> None:
-        assert self.record is not None  # noqa: S101 - a part has a record once the list is split
+        assert self.record is not None  # noqa: S101 - `begin` comes first
         self.record.parts[record.number - 1] = record
 
 
@@ -243,7 +238,7 @@ def _is_record(path: Path) -> bool:
 
 
 def _read(path: Path) -> RunRecord | int:
-    """Read a record, or only its version if that is another one."""
+    """Read a record; return only its version if the format is another one."""
     document = json.loads(path.read_bytes())
     version = document["version"]
     return converter.structure(document, RunRecord) if version == VERSION else version
@@ -253,34 +248,33 @@ def _load(folder: Path) -> RunRecord | None:
     path = folder / RECORD
     try:
         if not is_file(path) and (path.exists() or path.is_symlink()):
-            raise ValueError("it is no file")
+            raise ValueError("it is not a file")
         record = _read(path)
     except FileNotFoundError:
         return None
     except _UNREADABLE as error:
         raise JournalError(
             f"{path} can't be read ({type(error).__name__}).", path=str(folder)
-        ).with_hint(*ways_out(folder)) from None
+        ).with_hint(*restart_hints(folder)) from None
     if not isinstance(record, RunRecord):
         raise JournalError(
-            f"{folder} was written by another version of bulkverify (format {record}): go on with that "
-            "one.",
+            f"{folder} was written by another version of bulkverify (format {record}): use that version.",
             path=str(folder),
-        ).with_hint(*ways_out(folder))
+        ).with_hint(*restart_hints(folder))
     if any(
         part.state in UNPAID and is_file(results_path(folder, part.number)) for part in record.parts
     ):
         raise JournalError(
-            f"{path} is older than the results beside it, and what was paid since then is not in it. "
-            "Restore the newer one.",
+            f"{path} is older than the results beside it, so later payments are missing in it. Restore "
+            "the newer one.",
             path=str(folder),
-        ).with_hint(*ways_out(folder))
+        ).with_hint(*restart_hints(folder))
     record.parts = [part.taken_over() for part in record.parts]
     return record
 
 
-def ways_out(folder: Path, credits_: int = 0) -> tuple[str, str]:
-    """Return the hints that say how to begin anew, and what that costs."""
-    lost = f", and the {credits_:,} credits spent so far with it" if credits_ else ""
+def restart_hints(folder: Path, credits_: int = 0) -> tuple[str, str]:
+    """Return the hints, for Python and the shell, that say how to restart and what that costs."""
+    lost = f", and the {credits_:,} credits spent on it" if credits_ else ""
     begin = f"To give up what was done so far{lost}, use "
     return f"{begin}`restart=True`, or delete {folder}.", f"{begin}--restart, or delete {folder}."

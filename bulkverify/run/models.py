@@ -22,7 +22,7 @@ class Stage(StrEnum):
     STARTING = "starting"
     """A part is started, which spends its credits."""
     VERIFYING = "verifying"
-    """The service finds verdicts."""
+    """The service verifies a part."""
     DOWNLOADING = "downloading"
     """The results of a part are being downloaded."""
     FETCHED = "fetched"
@@ -54,7 +54,7 @@ class PartProgress:
 
     @property
     def verified(self) -> int:
-        """How many of its addresses have a verdict, as far as the service has said."""
+        """How many of its addresses have a verdict, by the last snapshot."""
         if self.stage in {Stage.DOWNLOADING, Stage.FETCHED}:
             return self.addresses
         if self.stage is not Stage.VERIFYING or self.snapshot is None:
@@ -67,7 +67,7 @@ class RunProgress:
     """How far a run is."""
 
     stage: Stage
-    """The stage that has just begun or changed."""
+    """The stage of `part`, or of the whole run."""
     rows: int = 0
     """The rows of the list; 0 until it has been read."""
     rows_done: int = 0
@@ -75,7 +75,7 @@ class RunProgress:
     addresses: int = 0
     """The addresses that are sent and paid for; 0 until the list has been read."""
     part: PartProgress | None = None
-    """The part that this is about, if it is about one."""
+    """The part whose progress has changed; `None` for the whole run."""
     parts: tuple[PartProgress, ...] = ()
     """All parts, once the list has been split."""
 
@@ -102,11 +102,11 @@ class RunPlan:
     short: int
     """The rows with fewer cells than the list has columns."""
     parts: int
-    """The parts that the list would be sent in."""
+    """The number of parts that would be sent."""
 
     @property
     def saved(self) -> int:
-        """The credits that sending every row would have cost on top."""
+        """The credits that sending every row would cost in addition."""
         return self.duplicates + self.invalid + self.blank
 
 
@@ -130,7 +130,7 @@ class PartReport:
 
 @attrs.frozen(kw_only=True)
 class PartFailure:
-    """A part that got no verdicts, and the error that was the reason."""
+    """A part that got no verdicts, and why."""
 
     number: int
     """The number of the part, from 1."""
@@ -203,7 +203,7 @@ class RunReport:
     credits_spent_before: int
     """The credits that earlier calls spent."""
     orphans: int
-    """Uploads whose answer was lost. At most so many lists are on the service that are never started; they cost nothing."""
+    """Uploads whose answer was lost. Each may have left a list on the service that is never started and costs nothing."""
     requests: int
     """The requests that the client sent during this call."""
     seconds: float

@@ -26,7 +26,7 @@ LONGEST_OUTAGE: Final = 900.0
 """The seconds for which the service may be out of reach in the middle of a run, on top of the retries of
 each request. Waits for a list have their own timeout."""
 
-# An upload that may have arrived raises none of these, but UploadUncertainError.
+# An upload that may have arrived raises UploadUncertainError instead.
 _OUTAGES: Final = (
     ConnectionFailedError,
     RateLimitedError,
@@ -37,21 +37,20 @@ _OUTAGES: Final = (
 
 
 def now() -> float:
-    """Return the event loop's time, which the pauses go by."""
+    """Return the event loop's time."""
     return asyncio.get_running_loop().time()
 
 
 class Outages:
-    """Repeats what fails because the account is full or the service is out of reach."""
+    """Repeats attempts that fail because the account is full or the service is out of reach.
+
+    Args:
+        timeout: the most seconds to wait for room; `None` for no limit.
+        reached: whether the service has answered before. Until it has, a request that can't be sent is
+            not repeated, because the base URL may be wrong.
+    """
 
     def __init__(self, timeout: float | None, *, reached: bool = True) -> None:
-        """Start without a pause.
-
-        Args:
-            timeout: the seconds after which there must be room; `None` for no limit.
-            reached: whether the service has answered before. Until it has, a request that can't be
-                sent is not repeated, because the base URL may be wrong.
-        """
         self._timeout = timeout
         self._reached = reached
         self._ends = 0
@@ -67,8 +66,8 @@ class Outages:
     async def retry(self, attempt: Callable[[], Awaitable[T]], held_up: Callable[[str], None]) -> T:
         """Make attempts until one succeeds, fails in another way, or the time is over.
 
-        No attempt comes earlier than the service asked for in `Retry-After`. The error is raised at
-        once where that is later than the end of the time. `held_up` is told why there is a pause.
+        Each attempt waits as long as `Retry-After` asks. If that is longer than the time left, the error
+        is raised at once. `held_up` is called with the reason for each pause.
         """
         began = now()
         pause = FIRST_PAUSE
@@ -79,7 +78,7 @@ class Outages:
             except ListLimitError as error:
                 self._reached = True
                 seconds = self._pause(error, pause, began, held_up)
-                # A list that ended during the attempt may have made room since it was refused.
+                # A list that ended during the attempt may have made room.
                 if self._ends != ends or await self._list_ends(seconds):
                     continue
             except _OUTAGES as error:
@@ -99,7 +98,7 @@ class Outages:
         began: float,
         held_up: Callable[[str], None],
     ) -> float:
-        """Tell why there is a pause and return its seconds; raise the error if no time is left for it."""
+        """Report a pause and return its seconds, or raise the error if no time is left."""
         room = isinstance(error, ListLimitError)
         allowed = float("inf") if self._timeout is None else self._timeout
         if not room:

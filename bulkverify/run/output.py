@@ -27,7 +27,7 @@ _JSON_LINES: Final = (".jsonl", ".ndjson")
 
 @attrs.frozen(kw_only=True)
 class Output:
-    """Where the rows are written, and which of them; `in_place` if the output replaces the list."""
+    """The options of the output; it is `in_place` if it replaces the list."""
 
     path: Path
     only: frozenset[Verdict] | None
@@ -55,47 +55,48 @@ class Output:
         """Verify the list and write the output, unless an earlier call has written it.
 
         Raises:
-            FileExistsError: there is a file that no earlier call of this run has written.
+            FileExistsError: the file exists, and an earlier call of this run did not write it.
             IncompleteRunError: some parts failed, and their rows have no verdicts.
             BulkVerifyError, OSError: as `Run.verify`.
         """
         if not self.restart and (done := await self._done(run)) is not None:
             await self._finish(run, done, delete=delete)
+            again = "" if self.overwrite else " with `overwrite=True`"
             _log.info(
-                "%s was verified at %s, and nothing was sent or spent. %s verifies it again.",
-                *(self.path, f"{done.written_at:%Y-%m-%d %H:%M} UTC", _again(self.overwrite)),
+                "%s was verified at %s, and nothing was sent or spent. `restart=True`%s verifies it again.",
+                *(self.path, f"{done.written_at:%Y-%m-%d %H:%M} UTC", again),
             )
             return run.report_again(done, self.path)
-        if self.path.exists() and not (self.overwrite or self._is_of(run.journal.record)):
+        if self.path.exists() and not (self.overwrite or self._was_written_by(run.journal.record)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
         await run.verify()
         if run.failures and (self.in_place or not run.journal.results()):
-            report = run.report(_nothing(run.record.split), self.path)
+            report = run.report(_without_verdicts(run.record.split), self.path)
             raise run.incomplete(report, "Nothing was written.")
         written = await self._write(run)
         if run.failures:
-            raise run.incomplete(written.report, f"{self.path} has those of the others.")
+            raise run.incomplete(written.report, f"{self.path} has those of the other parts.")
         await self._finish(run, written, delete=delete)
         return written.report
 
-    def _is_of(self, record: RunRecord | None) -> bool:
-        """Whether the existing file is the output of a run that still goes on."""
+    def _was_written_by(self, record: RunRecord | None) -> bool:
+        """Whether the existing file was written by a run that is not finished."""
         if record is None or record.finished:
             return False
         return record.output_at(self.path) is not None
 
     async def _done(self, run: Run) -> Written | None:
-        """Return the output of an earlier call that was the same, if it still exists."""
+        """Return the output of the same call made earlier, if it still exists."""
         record = run.journal.record
         in_place = self.path if self.in_place else None
         if record is not None and record.sent and not record.finished:
             written = record.written
             if written is None or not (written.is_complete and written.is_at(self.path)):
-                return None  # that run still goes on
+                return None  # that run is not finished
             same = written.is_valid and await run.list.produced(written, in_place=in_place)
-            if same and self._has_shape_of(written):
+            if same and self._has_options_of(written):
                 return written
-            # All that was paid for was delivered. Another list begins anew. The same list goes on unless
+            # All paid results were delivered, so another list begins anew. The same list goes on, unless
             # the output has replaced it.
             record.finished = self.in_place or not same
             return None
@@ -105,13 +106,13 @@ class Output:
             and written.is_complete
             and written.is_valid
             and written.is_at(self.path)
-            and self._has_shape_of(written)
+            and self._has_options_of(written)
             and await run.list.produced(written, in_place=in_place)
         ):
             return written
         return None
 
-    def _has_shape_of(self, written: Written) -> bool:
+    def _has_options_of(self, written: Written) -> bool:
         only = None if written.only is None else frozenset(written.only)
         return (only, written.excel_safe) == (self.only, self.excel_safe)
 
@@ -123,7 +124,7 @@ class Output:
             await in_thread(partial(written.note, self.path))
         if written.is_noted(self.path) or await in_thread(partial(written.note, self.path)):
             await run.finish(delivered=True)
-        else:  # only the record tells the same call that the work is done
+        else:  # the journal stays, because only it shows that the work is done
             run.tracker.tell(Stage.DONE)
 
     async def _write(self, run: Run) -> Written:
@@ -155,11 +156,7 @@ class Output:
         return written
 
 
-def _again(overwrite: bool) -> str:  # noqa: FBT001 - an option, handed on
-    return "`restart=True`" if overwrite else "`restart=True` with `overwrite=True`"
-
-
-def _nothing(split: Split) -> Joined:
+def _without_verdicts(split: Split) -> Joined:
     verdicts = VerdictCounts(deliverable=0, undeliverable=0, accept_all=0, unknown=0)
     flags = Analysis(common_isp=0, role_based=0, disposable=0, spamtrap=0, syntax_error=0)
     return Joined(rows=split.rows, written=0, missing=split.rows, verdicts=verdicts, flags=flags)

@@ -2,8 +2,8 @@
 
     upload -> see_ready -> start -> see_completed -> fetch
 
-The record of the part is noted before and after each step that may cost something. Each step can be
-made by another process that got the record, see `bulkverify.run.record`.
+The record of the part is saved before and after each step that may cost something. Another process
+that has the record can make the next step, see `bulkverify.run.record`.
 
 The service refuses a second start of a list and charges for the first one only, so nothing is paid
 twice.
@@ -46,7 +46,7 @@ from bulkverify.waiting.waits import wait_until
 _log: Final = SafeLogger(__name__)
 
 _FETCHES: Final = 3
-"""How often results are fetched that do not fit the list: a replica may be behind."""
+"""How often results that do not fit the list are fetched, because a replica may be behind."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -157,7 +157,7 @@ class PartRun(PartWork):
         try:
             job = await self.account.client.upload(path, title=self.title)
         except UploadUncertainError:
-            raise  # the record goes on saying so
+            raise  # the record already says so
         except (BulkVerifyError, OSError):  # it never arrived
             self._note(PartState.PENDING)
             raise
@@ -176,12 +176,12 @@ class PartRun(PartWork):
         return False
 
     def _cost_of(self, snapshot: JobSnapshot) -> int:
-        """Return the credits that a start costs by the service's count; fewer than ours are allowed."""
+        """Return the credits that a start costs by the service's count, which may be below ours."""
         cost = self.part.addresses if snapshot.total is None else snapshot.total
         if cost > self.part.addresses:
             raise ProtocolError(
-                f"Job {snapshot.job_id} has {cost:,} addresses by the service's count, and {self.part.addresses:,} were sent: "
-                "it reads the list otherwise than we do, and would charge for more. It was not started.",
+                f"The service counts {cost:,} addresses in job {snapshot.job_id}, but {self.part.addresses:,} were sent: "
+                "it reads the list differently, and would charge for more. It was not started.",
                 path="total",
             )
         return cost
@@ -192,12 +192,12 @@ class PartRun(PartWork):
         if before in UNPAID:
             await self.check()
         self.tell(Stage.STARTING)
-        # What an earlier start may have cost was counted then, and does not become less.
+        # The credits of an earlier start that may be paid never decrease.
         self._note(PartState.STARTING, credits=max(cost, self.record.credits))
         try:
             await self.job.start()
         except AlreadyStartedError:
-            # An earlier attempt of this object started it, or an earlier process, or a person.
+            # It was started by an earlier attempt of this object, by another process, or by hand.
             spent = cost if self._uncertain else 0
         except (TransportError, ServiceError) as error:
             if may_be_paid(error, Endpoint.START):
@@ -234,7 +234,7 @@ class PartRun(PartWork):
         expected = min(match.sent, total or match.sent)
         if match.matched < expected:
             raise IncompleteDownloadError(
-                f"The results of job {self.job.id} are not those of the list: {expected - match.matched:,} of "
+                f"The results of job {self.job.id} do not fit the list: {expected - match.matched:,} of "
                 f"{expected:,} addresses have no verdict, {match.doubled:,} rows repeat an address, "
                 f"{match.foreign:,} have one that was not sent, and {match.contested:,} addresses have rows "
                 f"that contradict each other.",
@@ -247,7 +247,7 @@ class PartRun(PartWork):
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
-        """Note what a list that failed, was cancelled or is gone means for the part."""
+        """Update the record after the list failed, was cancelled or is gone."""
         try:
             yield
         except (JobFailedError, JobCancelledError, JobNotFoundError) as error:
@@ -267,7 +267,7 @@ class PartRun(PartWork):
             raise
 
     def _may_be_late(self, error: BulkVerifyError) -> bool:
-        """Whether a list that is not found may only not be known to all replicas yet."""
+        """Whether the list was uploaded so recently that some replicas may not find it yet."""
         sent_at = self.record.uploaded_at
         return (
             isinstance(error, JobNotFoundError)

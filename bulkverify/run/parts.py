@@ -21,7 +21,7 @@ from bulkverify.errors import (
 )
 from bulkverify.run.account import Account
 from bulkverify.run.alone import LoneRun
-from bulkverify.run.journal import Journal, RunRecord, ways_out
+from bulkverify.run.journal import Journal, RunRecord, restart_hints
 from bulkverify.run.models import PartFailure, Stage
 from bulkverify.run.part import PartRun
 from bulkverify.run.progress import Tracker
@@ -50,7 +50,7 @@ def part_runs(
     check: Callable[[], Awaitable[None]],
     title: str,
 ) -> list[AnyRun]:
-    """Return the work on each part, the furthest first: a part that was started owes nothing more."""
+    """Return the work on each part, the furthest first, because started parts cost nothing more."""
     runs: list[AnyRun] = []
     count = len(record.parts)
     for part, noted in zip(record.split.parts, record.parts, strict=True):
@@ -117,7 +117,7 @@ async def _verify(run: AnyRun, journal: Journal) -> None:
     except (JobFailedError, JobCancelledError, JobNotFoundError) as error:
         if run.record.state in UNPAID or journal.record is None:
             raise
-        out, shell_out = ways_out(journal.folder, journal.record.credits)
+        out, shell_out = restart_hints(journal.folder, journal.record.credits)
         raise copy(error).with_hint(
             f"The same call asks about it again. {out}",
             f"The same command asks about it again. {shell_out}",
@@ -137,7 +137,7 @@ class _CancelledWithinError(Exception):
 
 
 def failures(record: RunRecord, failed: Mapping[int, BulkVerifyError]) -> tuple[PartFailure, ...]:
-    """Return which rows the failed parts held, and why those have no verdicts."""
+    """Describe the failed parts."""
     return tuple(
         PartFailure(
             number=part.number,
@@ -155,7 +155,7 @@ def failures(record: RunRecord, failed: Mapping[int, BulkVerifyError]) -> tuple[
 
 
 def _title(title: str, number: int, count: int) -> str:
-    """Name an upload after the list, and after the place of the part in it."""
+    """Return the title of a part's upload, such as `list-2-of-9.csv`."""
     if count == 1:
         return title
     stem, dot, suffix = title.rpartition(".")

@@ -25,7 +25,7 @@ class Tracker:
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def tell(self, stage: Stage, *, rows_done: int = 0) -> None:
-        """Set the stage of the whole run, and how many rows have passed."""
+        """Set the stage of the whole run, and how many rows are done."""
         if stage is not self._stage:
             self._leave(self._stage)
             self._enter(stage)
@@ -33,7 +33,7 @@ class Tracker:
         self._call(stage, None, self._rows if stage is Stage.DONE else rows_done)
 
     def set_parts(self, split: Split, fetched: Collection[int] = ()) -> None:
-        """Set the parts of the list; `fetched` are those whose results an earlier call has fetched."""
+        """Set the parts of the list; an earlier call has `fetched` the results of some."""
         self._rows, self._addresses = split.rows, split.addresses
         self._parts = {
             part.number: PartProgress(
@@ -55,7 +55,7 @@ class Tracker:
         snapshot: JobSnapshot | None = None,
         note: str = "",
     ) -> None:
-        """Set the stage of a part; its job and its last snapshot are remembered."""
+        """Set the stage of a part; its job and snapshot stay unless new ones are given."""
         before = self._parts[number]
         if stage is not before.stage:
             self._leave(before.stage)
@@ -86,9 +86,8 @@ class Tracker:
         self._busy[stage] += 1
 
     def _leave(self, stage: Stage | None) -> None:
-        if (
-            stage is None or not self._busy[stage]
-        ):  # a part is queued from the start, without `_enter`
+        # A part is queued from the start, without `_enter`.
+        if stage is None or not self._busy[stage]:
             return
         self._busy[stage] -= 1
         if not self._busy[stage]:

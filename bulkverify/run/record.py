@@ -30,7 +30,7 @@ from bulkverify.service.converter import converter
 
 
 class PartState(StrEnum):
-    """How far a part is, as far as this side knows; its list may be further on the service."""
+    """How far a part is by its last record; its list on the service may be further."""
 
     PENDING = "pending"
     UPLOADING = "uploading"
@@ -51,12 +51,11 @@ UNPAID: Final = frozenset({PartState.PENDING, PartState.UPLOADING, PartState.UPL
 
 @attrs.frozen(kw_only=True)
 class PartRecord:
-    """What has been done about one part; JSON by the one converter."""
+    """The progress of one part; the converter turns it into JSON."""
 
     number: int
     """The number of the part, from 1."""
     state: PartState = PartState.PENDING
-    """How far the part is."""
     job_id: str | None = None
     """The id of its list on the service."""
     credits: int = 0
@@ -68,15 +67,15 @@ class PartRecord:
     results: str | None = None
     """The digest of the results file."""
     answer: tuple[str, ...] | None = None
-    """What the service said about a single address, without the address."""
+    """The cells of a single address in a results file, without the address."""
 
     def __attrs_post_init__(self) -> None:
-        """Refuse numbers that no run writes, as after an edit by hand."""
+        """Refuse numbers that an edit by hand has spoilt."""
         if self.credits < 0 or self.orphans < 0:
             raise ValueError("a count is negative")
 
     def taken_over(self) -> "PartRecord":
-        """Return the record as another process goes on with it.
+        """Return the record for a process that takes over.
 
         An upload that was under way counts as lost, because its id will never be known.
         """
@@ -86,13 +85,13 @@ class PartRecord:
 
 
 class Notes(Protocol):
-    """Where the records and the files of a list's parts are kept; a journal is one."""
+    """Keeps the records and the files of a list's parts; a journal is one implementation."""
 
     def note(self, record: PartRecord) -> None:
-        """Keep the record of a part, and return when it is safe.
+        """Keep the record of a part, and return when it is on the disk.
 
-        It must not give way to other tasks: a task that is cancelled between an answer of the service
-        and the note of it would lose what was paid.
+        It must not yield to other tasks: a cancellation between an answer of the service and its record
+        would lose paid work.
 
         Raises:
             OSError: the record can't be kept.
@@ -108,7 +107,7 @@ class Notes(Protocol):
 
 
 class Tell(Protocol):
-    """Is told what a part is busy with."""
+    """Called with the stage of a part."""
 
     def __call__(
         self,
@@ -118,27 +117,23 @@ class Tell(Protocol):
         snapshot: JobSnapshot | None = None,
         note: str = "",
     ) -> None:
-        """Take in the stage of the part; `note` says why the part does not move."""
+        """Report the stage of the part; `note` says why the part does not move."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class PartWork:
-    """The work on one part: every change of its record is noted, and every stage is told."""
+    """The work on one part: every change of its record is kept, and every stage is reported."""
 
     account: Account
-    """Pays for the part."""
     notes: Notes
-    """Keeps the record."""
     tell: Tell
-    """Is told what the part is busy with."""
     check: Callable[[], Awaitable[None]]
-    """Raises `InsufficientCreditsError` if the account can't pay for all that is owed."""
+    """Raises `InsufficientCreditsError` if the account can't pay for all unpaid parts."""
     title: str
-    """Names the list on the service."""
+    """The title of the list on the service."""
     part: Part
-    """What is to be verified."""
     record: PartRecord
-    """What has been done so far; replaced with every step."""
+    """Replaced with every step."""
     spent: int = attrs.field(default=0, init=False)
     """The credits that the part has cost in this process."""
 

@@ -7,7 +7,7 @@ import attrs
 
 from bulkverify.lists import Table, is_intact
 from bulkverify.run.errors import JournalError
-from bulkverify.run.journal import Journal, RunRecord, seal_of, ways_out
+from bulkverify.run.journal import Journal, RunRecord, restart_hints, seal_of
 from bulkverify.run.models import Stage
 from bulkverify.run.progress import Tracker
 from bulkverify.run.source import ListReader, Splitting
@@ -52,7 +52,7 @@ class RecordedList:
     async def produced(self, written: Written, *, in_place: Path | None) -> bool:
         """Whether an output came from this list, split the same way, on this service.
 
-        If it has replaced the list, which can't be compared then, `in_place` is its path.
+        If the output has replaced the list, `in_place` is its path, and only the other files are compared.
         """
         before, now = written.splitting, self.splitting
         if (written.base_url, before.judge, before.deduplicate) != (
@@ -69,25 +69,25 @@ class RecordedList:
 
     async def _require_same(self, table: Table, record: RunRecord) -> None:
         folder, before, now = self.journal.folder, record.splitting, self.splitting
-        out = ways_out(folder, record.credits)
+        out = restart_hints(folder, record.credits)
         if record.base_url != self.base_url:
             raise JournalError(
-                f"{folder} is about lists at {record.base_url}, and this is {self.base_url}. Go on "
-                "there, or name another output.",
+                f"{folder} belongs to lists at {record.base_url}, not at {self.base_url}. Use that service, "
+                "or name another output.",
                 path=str(folder),
             ).with_hint(*out)
         if (before.judge, before.deduplicate) != (now.judge, now.deduplicate):
             raise JournalError(
-                f"{folder} was begun with another choice of which rows are sent.", path=str(folder)
+                f"{folder} was begun with other options for the rows to send.", path=str(folder)
             ).with_hint(
-                f"Make the same choice of `judge` and `deduplicate`. {out[0]}",
-                f"Make the same choice of --send-invalid and --send-duplicates. {out[1]}",
+                f"Use the same `judge` and `deduplicate`. {out[0]}",
+                f"Use the same --send-invalid and --send-duplicates. {out[1]}",
             )
         if await self.reader.fingerprint(table, before) != record.split.fingerprint:
             raise JournalError(
-                f"{table.title} is not as it was when {folder} was begun, or is read otherwise: its verdicts "
-                f"would not belong to its rows. Restore it, or name another output; an iterable has to give the same "
-                "rows in the same order.",
+                f"{table.title} has changed since {folder} was begun, or is read differently: the verdicts would "
+                "not belong to its rows. Restore it, or name another output; an iterable must give the same rows in "
+                "the same order.",
                 path=str(folder),
             ).with_hint(*out)
 
@@ -100,10 +100,10 @@ class RecordedList:
                 record.parts
             ):
                 raise JournalError(
-                    f"{folder} is damaged, and {table.title} is no longer split as it was: its verdicts "
-                    "would not belong to its rows.",
+                    f"{folder} is damaged, and {table.title} is no longer split as before: the verdicts would "
+                    "not belong to its rows.",
                     path=str(folder),
-                ).with_hint(*ways_out(folder, record.credits))
+                ).with_hint(*restart_hints(folder, record.credits))
             record.split, record.seal = split, seal_of(split)
             self.journal.save()
         lost = await in_thread(self.journal.lost_results)

@@ -23,7 +23,7 @@ from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
 from bulkverify.run.account import Account
 from bulkverify.run.errors import IncompleteRunError
-from bulkverify.run.journal import Journal, RunRecord, ways_out
+from bulkverify.run.journal import Journal, RunRecord, restart_hints
 from bulkverify.run.models import PartFailure, PartReport, RunProgress, RunReport, Stage
 from bulkverify.run.outages import Outages
 from bulkverify.run.parts import AnyRun, failures, part_runs, verify_parts
@@ -51,10 +51,10 @@ class RunSettings:
     wait: wait_base | None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse options that can't be meant."""
+        """Refuse less than one part at once."""
         if self.parts_at_once < 1:
             raise UsageError(
-                f"At least 1 part has to be sent at once, not {self.parts_at_once}."
+                f"At least 1 part must be sent at once, not {self.parts_at_once}."
             ).with_hint("Correct `parts_at_once`.", "Correct --parts-at-once.")
 
 
@@ -193,7 +193,7 @@ class Run:
         )
 
     def incomplete(self, report: RunReport | None, outcome: str) -> IncompleteRunError:
-        """Make the error of a run with failed parts; `outcome` says what became of the other parts."""
+        """Make the error of a run with failed parts; `outcome` says where the other rows are."""
         told = [
             f"part {failure.number} (rows {failure.first_row:,} to {failure.last_row:,}): {failure.error}: {failure.message}"
             for failure in self.failures[:_FAILURES_SHOWN]
@@ -205,7 +205,7 @@ class Run:
         out = shell_out = ""
         if any(failure.paid for failure in self.failures):
             out, shell_out = (
-                f" {way}" for way in ways_out(self.journal.folder, self.record.credits)
+                f" {way}" for way in restart_hints(self.journal.folder, self.record.credits)
             )
         return IncompleteRunError(
             f"{len(self.failures)} of {len(self.record.parts)} parts, with {lost:,} addresses, got no verdicts. "
@@ -214,7 +214,7 @@ class Run:
             failures=self.failures,
         ).with_hint(f"The same call {goes_on}{out}", f"The same command {goes_on}{shell_out}")
 
-    def lists(self) -> list[str]:
+    def job_ids(self) -> list[str]:
         """Return the ids of the lists on the service."""
         return [part.job_id for part in self.record.parts if part.job_id is not None]
 

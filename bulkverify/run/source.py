@@ -45,7 +45,7 @@ RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[s
 
 _UNORDERED: Final[tuple[type, ...]] = (AbstractSet, type(iter(set())))
 
-_SPOOL: Final = "input"
+SPOOL: Final = "input"
 _ITEMS_A_TURN: Final = 1000
 
 
@@ -58,7 +58,7 @@ class Splitting:
     largest_rows: int = attrs.field(default=LONGEST_LIST_ROWS)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse parts that the service would refuse, or may fail: those of one address."""
+        """Refuse sizes that the service refuses, and parts of one address, which may fail."""
         if not FEWEST_PART_ROWS <= self.largest_rows <= LONGEST_LIST_ROWS:
             raise UsageError(
                 f"A part has {FEWEST_PART_ROWS} to {LONGEST_LIST_ROWS:,} addresses, not {self.largest_rows:,}."
@@ -67,7 +67,7 @@ class Splitting:
 
 @attrs.frozen(kw_only=True)
 class ListReader:
-    """Reads a list; options that are `None` are found out."""
+    """Reads a list; options that are `None` are detected."""
 
     source: RunSource = attrs.field(repr=False)
     column: str | None
@@ -76,13 +76,13 @@ class ListReader:
     format: ListFormat | None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a source that has another order in the next process, which could not go on."""
+        """Refuse a set: its order changes with the process, so a later call could not go on."""
         if isinstance(self.source, _UNORDERED) and not isinstance(
             self.source, KeysView | ItemsView
         ):
             raise UsageError(
-                f"A {type(self.source).__name__} has another order in each process, so no later call could go "
-                "on with this one. Nothing was sent."
+                f"The order of a {type(self.source).__name__} changes with each process, so a later call could not "
+                "go on. Nothing was sent."
             ).with_hint("Pass `sorted(...)` of it.", "Write it to a file, and name that.")
 
     def paths(self) -> tuple[Path, ...]:
@@ -120,25 +120,22 @@ class ListReader:
         return blake2b(repr((options, digests)).encode(), digest_size=16).hexdigest()
 
     async def open(self, folder: Path) -> Table:
-        """Find out how to read the list; a source that can be read only once is copied into the folder."""
+        """Detect how to read the list; a source that can be read only once is copied into the folder."""
+        spool = folder / SPOOL
         with _naming(folder):
-            return await self._open(folder / _SPOOL)
-
-    async def _open(self, spool: Path) -> Table:
-        make_folder(spool)
-        source = self.source
-        if isinstance(source, AsyncIterable):
-            return await _drained(source, spool, self.column)
-        opening = partial(
-            open_table,
-            source,
-            column=self.column,
-            delimiter=self.delimiter,
-            encoding=self.encoding,
-            format=self.format,
-            spool=spool,
-        )
-        return await in_thread(opening, leave=True)
+            make_folder(spool)
+            if isinstance(self.source, AsyncIterable):
+                return await _drained(self.source, spool, self.column)
+            opening = partial(
+                open_table,
+                self.source,
+                column=self.column,
+                delimiter=self.delimiter,
+                encoding=self.encoding,
+                format=self.format,
+                spool=spool,
+            )
+            return await in_thread(opening, leave=True)
 
     async def split(
         self, table: Table, folder: Path, splitting: Splitting, tracker: Tracker

@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 _TICK_SECONDS: Final = 0.2
 _GRACE_SECONDS: Final = 2.0
-"""How long a reading thread has to stop before it is left behind."""
+"""How long a blocked thread has to stop before it is abandoned."""
 
 
 class _Threads(Executor):
-    """Runs each call in a daemon thread of its own, so that the loop and the process can end."""
+    """Runs each call in its own daemon thread, so that a blocked one holds up neither the loop nor the process."""
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:
         """Start the thread."""

@@ -2,9 +2,8 @@
 
 import errno
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -60,22 +59,22 @@ async def verify_list(
 
     Until then the progress is kept in a folder beside the output, `verified.csv.progress`. After a
     crash, an error or Ctrl-C the same call goes on from there, and sends and pays nothing twice. For
-    six days after its end, the same call finds the output by a note beside it (`.verified.csv.done`),
-    and returns its report.
+    six days after the end, a note beside the output (`.verified.csv.done`) lets the same call return
+    the report at once.
 
     Args:
         client: the account.
         source: the list: a CSV, TSV, TXT, JSON Lines or `.xlsx` file, several of them as one list, or
             an iterable of addresses or of mappings.
         destination: the output, as UTF-8: JSON Lines if its name ends in `.jsonl`, else CSV.
-        column: the name of the address column, or its place from 1; found out if left out.
-        delimiter: between the cells of a CSV file; found out if left out.
+        column: the name of the address column, or its place from 1; detected by default.
+        delimiter: between the cells of a CSV file; detected by default.
         encoding: of the list.
-        format: of the list, if its name does not tell.
+        format: of the list; detected by its name or beginning by default.
         max_credits: refuse to spend more than this on the list.
         only: write only the rows with one of these verdicts. For a text that is known only at run
             time: `Verdict(text)`.
-        judge: do not send what can't be an address; it counts as undeliverable, and costs nothing.
+        judge: send only cells that can be addresses; the others count as undeliverable, and cost nothing.
         deduplicate: send an address once, even if several rows have it.
         largest_part: the most addresses of a part; with 2, the last part may have 3.
         parts_at_once: how many parts may be verified at the same time.
@@ -89,13 +88,13 @@ async def verify_list(
         timeout: seconds for each wait of a part (for room, until it is ready, until it is completed);
             `None` for no limit.
         wait: when to ask again, as for `wait_until`.
-        on_progress: called when something has changed.
+        on_progress: called with each change.
 
     Raises:
         FileExistsError: the output exists, and the same call has not written it.
         InvalidListError: the list can't be used; the message names the line.
         JournalError: an earlier call for this output had another list, or is still at work.
-        UsageError: an argument can't be right, or the run would cost more than `max_credits`.
+        UsageError: an argument is invalid, or the run would cost more than `max_credits`.
         InsufficientCreditsError: the account has too few credits; the same call goes on later.
         IncompleteRunError: some parts got no verdicts. The output has the verdicts of the other parts,
             and the same call goes on. A list of a single part raises the error of that part instead,
@@ -159,12 +158,12 @@ async def verify_rows(
 
     The rows come in the order of the list, once the whole list is verified. With `journal`, the same
     call goes on until the last row was given. Without it the progress is lost if the call does not
-    come to its end, and the list has to be paid again. To leave the iteration early, use
+    finish, and the list must be paid for again. To leave the iteration early, use
     `contextlib.aclosing`.
 
     Raises:
-        IncompleteRunError: after the last row, if parts got no verdicts; their rows came without. With
-            `journal`, the same call goes on.
+        IncompleteRunError: after the last row, if some parts failed; their rows came without verdicts.
+            With `journal`, the same call goes on.
         Exception: as `verify_list`.
     """
     wanted = _wanted(only)
@@ -189,13 +188,13 @@ async def verify_rows(
         )
         await run.verify()
         with closing(await run.rows(wanted)) as rows:
-            while batch := await in_thread(partial(_take, rows)):
+            while batch := await in_thread(lambda: list(islice(rows, _ROWS_A_TURN))):
                 for row in batch:
                     yield row
         if run.failures:
-            raise run.incomplete(None, "Their rows came without.")
+            raise run.incomplete(None, "Their rows came without verdicts.")
         if delete:
-            await run.delete(run.lists())
+            await run.delete(run.job_ids())
         await run.finish(delivered=delete)
 
 
@@ -241,7 +240,7 @@ def _keep_apart(folder: Path, reader: ListReader, output: Path | None = None) ->
             )
     if output is not None and reader.is_at(note_of(output)):
         raise UsageError(
-            f"{note_of(output)} will be a note about {output}: rename the list, or name another output."
+            f"{note_of(output)} is the name of the note about {output}: rename the list, or name another output."
         )
 
 
@@ -259,11 +258,7 @@ def _wanted(only: Collection[Verdict | VerdictName] | None) -> frozenset[Verdict
     except ValueError as error:
         raise UsageError(f"{error}; verdicts are {', '.join(Verdict)}.") from None
     if not wanted:
-        raise UsageError("No verdict is wanted, so that no row would be written.").with_hint(
+        raise UsageError("No verdict is selected, so no row would be written.").with_hint(
             "Name one in `only`.", "Name one with --only."
         )
     return wanted
-
-
-def _take(rows: Iterator[JoinedRow]) -> list[JoinedRow]:
-    return list(islice(rows, _ROWS_A_TURN))

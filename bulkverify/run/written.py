@@ -37,29 +37,20 @@ class Written:
     """The output as it was last written."""
 
     version: int = _VERSION
-    """The version of the format."""
     size: int
-    """The size of the file."""
     mtime_ns: int
-    """The time of the file."""
     written_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
-    """When it was written."""
     base_url: str
-    """The service that verified the list."""
     splitting: Splitting
-    """How the list was split."""
     fingerprint: str
     """The digest of the list and its splitting."""
     only: tuple[Verdict, ...] | None
-    """The verdicts that were wanted, as in the call."""
     excel_safe: bool
-    """Whether cells were made safe for spreadsheets, as in the call."""
     beside: str | None
     """If the output has replaced the list, a digest of the options and of all other files."""
     deleted: bool = False
     """Whether the lists were deleted from the service."""
     report: RunReport
-    """The report of the run."""
 
     @classmethod
     def noted(cls, output: Path) -> Self | None:
@@ -79,7 +70,7 @@ class Written:
             found = None
         if found is None:
             raise JournalError(
-                f"{path} says what was verified into {output} before, and this version can't read it.",
+                f"{path} is the note about an earlier {output}, and this version can't read it.",
                 path=str(path),
             ).with_hint(
                 f"To have the list verified and paid for again, use `restart=True`, or delete {path}.",

@@ -195,7 +195,7 @@ def test_only_some_verdicts_are_written(
     [
         ([], "Name the file to write with --output (-o)"),
         (["-o", "out.csv", "--only", "good"], "'good' is no verdict"),
-        (["-o", "out.csv", "--parts-at-once", "0"], "At least 1 part has to be sent at once"),
+        (["-o", "out.csv", "--parts-at-once", "0"], "At least 1 part must be sent at once"),
     ],
 )
 def test_invalid_options_are_refused(
@@ -220,10 +220,10 @@ def test_a_list_that_changed_meanwhile_is_refused_with_a_choice(
         file.write("Dora,deliverable+2@example.com\n")
     outcome = cli(*command)
     assert outcome.code == 2
-    assert "is not as it was when out.csv.progress was begun" in outcome.err
+    assert "has changed since out.csv.progress was begun" in outcome.err
     assert "use --restart, or delete out.csv.progress" in outcome.err
     outcome = cli(*command, "--send-invalid")
-    assert "Make the same choice of --send-invalid and --send-duplicates." in outcome.err
+    assert "Use the same --send-invalid and --send-duplicates." in outcome.err
     again = cli(*command, "--timeout", "0", "--restart")
     assert again.code == 5
     assert "--restart" not in again.err

@@ -18,9 +18,9 @@ OURS = [
     "verified_at",
 ]
 RESULT = ["accept-all", "N", "Y", "", "N", "N", "2021-09-13T06:49:39.280Z"]
-"""What the service says of an address, ..."""
+"""The cells of an address in a results file."""
 CELLS = ["accept-all", "N", "Y", "", "N", "N", "2021-09-13T06:49:39.280Z"]
-"""... and what stands behind its row."""
+"""The cells that its row gets in the output."""
 NO_ADDRESS = ["undeliverable", "Y", "N", "N", "N", "N", ""]
 HEADER = [
     "Email",
@@ -54,7 +54,7 @@ def addresses(folder: Path, number: int) -> list[str]:
 def answered(
     split_list: Split, folder: Path, answers: Mapping[str, Sequence[str]] | None = None
 ) -> dict[int, Path]:
-    """Write what the service would return for each part: `RESULT` for all, or only these answers."""
+    """Write the results of each part: `RESULT` for all addresses, or only these answers."""
     results = {}
     for part in split_list.parts:
         rows = [
@@ -78,7 +78,7 @@ def joined(
     answers: Mapping[str, Sequence[str]] | None = None,
     **options: Any,  # noqa: ANN401
 ) -> tuple[str, Joined]:
-    """Split a list, answer for it and join it: the text, and what it came to."""
+    """Split a list, answer for it and join it; return the text and the outcome."""
     done = split(table, folder)
     file = BytesIO()
     outcome = join(table, done, folder, answered(done, folder, answers), file, **options)

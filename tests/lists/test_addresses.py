@@ -1,4 +1,4 @@
-"""Which cells can be addresses, and which of them are one."""
+"""Which cells can be addresses, and which addresses are equal."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -22,9 +22,7 @@ from bulkverify.lists.distinct import Distinct
         ("a@x.com", "a@y.com", False),
     ],
 )
-def test_two_addresses_are_one_if_mail_takes_them_for_one(
-    one: str, other: str, *, same: bool
-) -> None:
+def test_only_the_case_of_the_domain_is_ignored(one: str, other: str, *, same: bool) -> None:
     assert (address_key(one) == address_key(other)) is same
 
 
@@ -50,7 +48,7 @@ def test_two_addresses_are_one_if_mail_takes_them_for_one(
         f"a@{'b' * 63}.{'c' * 63}.{'d' * 63}.com",
     ],
 )
-def test_what_the_service_may_deliver_to_is_sent(address: str) -> None:
+def test_possible_addresses_are_sent(address: str) -> None:
     assert is_possible(address)
     assert keys_of([address], judge=True) == [address_key(address)]
 
@@ -89,13 +87,13 @@ def test_what_the_service_may_deliver_to_is_sent(address: str) -> None:
         "a@" * 100_000,
     ],
 )
-def test_what_can_be_no_address_is_not_sent(address: str) -> None:
+def test_impossible_addresses_are_not_sent(address: str) -> None:
     assert not is_possible(address)
     assert keys_of([address], judge=True) == [None]
     assert keys_of([address], judge=False) == [address_key(address)]
 
 
-def test_an_empty_cell_is_no_wrong_address() -> None:
+def test_an_empty_cell_is_not_an_invalid_address() -> None:
     assert keys_of(["", "a@X.com"], judge=True) == ["", "a@x.com"]
 
 
@@ -112,7 +110,7 @@ LIKELY = st.builds(
 @example("a@ab--cd.com")
 @example("a@example.com\n")
 @example("a@example.c0m")
-def test_no_address_is_ordinary_that_the_library_refuses(address: str) -> None:
+def test_every_ordinary_address_is_valid_for_the_library(address: str) -> None:
     if is_ordinary(address):
         assert is_possible(address)
 
@@ -124,7 +122,7 @@ def test_no_address_is_ordinary_that_the_library_refuses(address: str) -> None:
         st.from_regex(r"[a-z0-9]{1,9}(-[a-z0-9]{1,5})?", fullmatch=True), min_size=1, max_size=3
     ),
 )
-def test_addresses_as_nearly_all_are_need_no_library(local: str, labels: list[str]) -> None:
+def test_usual_addresses_need_no_library(local: str, labels: list[str]) -> None:
     address = f"{local}@{'.'.join(labels)}.com"
     assert is_ordinary(address) is (len(address) <= 64)
     assert is_possible(address)
@@ -144,7 +142,7 @@ def test_keys_are_numbered_as_they_first_appear(batches: list[list[str]]) -> Non
         assert len(distinct) == len(expected)
 
 
-def test_many_keys_are_told_apart() -> None:
+def test_many_keys_get_different_numbers() -> None:
     distinct = Distinct()
     keys = [f"user{number}@example.com" for number in range(200_000)]
     for begin in range(0, len(keys), 1000):
@@ -153,9 +151,9 @@ def test_many_keys_are_told_apart() -> None:
     assert distinct.number(keys[::997]) == list(range(0, len(keys), 997))
 
 
-def test_one_hash_alone_does_not_make_two_keys_one() -> None:
+def test_keys_with_one_equal_hash_are_different() -> None:
     class Same(str):
-        """Text that is hashed as all of its kind."""
+        """Text with a constant hash."""
 
         __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Small lists that are made to grow: what they take of memory and time, measured in real processes."""
+"""Small lists that would grow: their memory and time, measured in real processes."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from bulkverify.lists import Spool, open_table
 MOST_MEGABYTES = 300
 LIMIT = 100
 
-# Reads, splits and joins lists, as CSV, as JSON Lines and row by row, and says how much memory that took.
+# Reads, splits and joins lists as CSV, as JSON Lines and row by row, and prints its peak memory.
 CHILD = """if True:
     import resource, sys
     from io import RawIOBase
@@ -46,7 +46,7 @@ CHILD = """if True:
 
 
 def outcome_of(*paths: Path) -> str:
-    """Read a list in a process of its own: what came of it, within the memory it may take."""
+    """Read a list in its own process, check its memory, and return the outcome."""
     assert sum(path.stat().st_size for path in paths) <= 2_000_000
     folder = paths[0].parent / "folder"
     folder.mkdir()
@@ -171,10 +171,10 @@ def test_wide_characters_take_bounded_memory(tmp_path: Path, encoding: str) -> N
     assert outcome == "read" or "is not a text file" in outcome
 
 
-def test_text_that_never_shifts_back_is_refused(tmp_path: Path) -> None:
+def test_a_shift_sequence_that_never_ends_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes(b"email\na@b.co\n+" + b"A" * 6_000_000)
-    with pytest.raises(InvalidListError, match="on line 3 it shifts to other characters"):
+    with pytest.raises(InvalidListError, match="on line 3 a shift sequence never ends"):
         list(open_table(path, spool=tmp_path, encoding="utf-7").rows())
 
 
@@ -184,8 +184,8 @@ def test_rows_as_mappings_have_no_more_columns_than_a_list(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("depth", [*range(90, 110), *range(300, 1000, 7)])
-def test_what_is_read_can_be_written(tmp_path: Path, depth: int) -> None:
-    """Reading and writing stop at different depths, and a list must not fail when it has been paid."""
+def test_values_that_can_be_read_can_be_written(tmp_path: Path, depth: int) -> None:
+    """Reading and writing fail at different depths, and a paid list must not fail."""
     path = tmp_path / "list.jsonl"
     nested = "[" * (depth - 1) + "]" * (depth - 1)
     path.write_text(f'{{"email": "a@b.co", "x": {nested}}}\n')
@@ -215,7 +215,7 @@ def test_a_number_of_any_length_is_kept(tmp_path: Path) -> None:
     assert row == ["a@b.co", digits, f'["{digits}", 7]']
 
 
-def test_lines_are_told_rightly_where_a_batch_is_cut(tmp_path: Path) -> None:
+def test_line_numbers_are_right_after_a_batch_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     names = ",".join("x" * 300 + str(number) for number in range(1000))
     path.write_text(f"email,{names}\n" + "a@b.co\n" * 50 + "a@b.co" + "," * 1000 + ",x\n")

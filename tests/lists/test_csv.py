@@ -1,4 +1,4 @@
-"""CSV files as people have them: found out, and read."""
+"""CSV files in many dialects: detected, and read."""
 
 import csv
 import re
@@ -37,7 +37,7 @@ from tests.lists.made import opened, write
         ("SEP=\t\r\na@x\r\n", ("col0",), 0, 1),
     ],
 )
-def test_a_list_tells_its_header_and_its_addresses(
+def test_the_header_and_the_address_column_are_detected(
     path: Path, content: str, names: tuple[str, ...], column: int, skipped: int
 ) -> None:
     table = opened(path, content)
@@ -58,9 +58,7 @@ def test_a_list_tells_its_header_and_its_addresses(
         ("email,name;title\na@x,Anna;Dr\nb@x,Bob\n", ","),
     ],
 )
-def test_the_delimiter_is_the_one_that_cuts_evenly(
-    path: Path, content: str, delimiter: str
-) -> None:
+def test_the_delimiter_is_detected(path: Path, content: str, delimiter: str) -> None:
     assert opened(path, content).delimiter == delimiter
 
 
@@ -70,7 +68,7 @@ def test_a_delimiter_can_be_named(path: Path) -> None:
 
 
 @pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", "\r", "\0", "\ud800"])
-def test_what_is_no_delimiter_is_refused(path: Path, delimiter: str) -> None:
+def test_an_invalid_delimiter_is_refused(path: Path, delimiter: str) -> None:
     with pytest.raises(UsageError, match="A delimiter is one character"):
         opened(path, "email\na@x\n", delimiter=delimiter)
 
@@ -78,7 +76,7 @@ def test_what_is_no_delimiter_is_refused(path: Path, delimiter: str) -> None:
 @pytest.mark.parametrize(
     ("content", "newline"), [("email\na@x\n", "\n"), ("email\r\na@x\r\n", "\r\n"), ("a@x", "\n")]
 )
-def test_the_line_ends_are_noticed(path: Path, content: str, newline: str) -> None:
+def test_the_line_ends_are_detected(path: Path, content: str, newline: str) -> None:
     assert opened(path, content).newline == newline
 
 
@@ -101,7 +99,7 @@ def test_the_column_of_the_addresses_can_be_named(
     assert opened(path, content, column=wanted).column == column
 
 
-def test_a_column_that_there_is_not_is_answered_with_those_that_there_are(path: Path) -> None:
+def test_the_error_for_an_unknown_column_lists_the_columns(path: Path) -> None:
     with pytest.raises(UsageError, match=r"no column 'mail'; it has 'email', 'name'\. A list"):
         opened(path, "email,name\na@x,Anna\n", column="mail")
 
@@ -137,24 +135,26 @@ def test_a_message_about_many_columns_stays_short(path: Path) -> None:
         (b'email,name\na@x,"b\n', r"can't be read as CSV at line 2: a quote is opened and never"),
     ],
 )
-def test_what_is_no_list_says_why(path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_a_list_is_refused_with_the_reason(
+    path: Path, content: bytes, message: str
+) -> None:
     with pytest.raises(InvalidListError, match=message) as info:
         list(opened(path, content).rows())
     assert info.value.__cause__ is None
 
 
-def test_a_file_that_is_not_there_is_pythons_error(path: Path) -> None:
+def test_a_missing_file_raises_pythons_error(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         open_table(path, spool=path.parent)
 
 
-def test_a_folder_is_no_list(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_list(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         open_table(tmp_path, spool=tmp_path)
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "hex", "", "undefined", "a\0"])
-def test_an_encoding_that_there_is_not_is_refused(path: Path, encoding: str) -> None:
+def test_an_unknown_encoding_is_refused(path: Path, encoding: str) -> None:
     with pytest.raises(
         UsageError, match=re.escape(f"There is no encoding {encoding!r}; try 'cp1252'")
     ):
@@ -171,24 +171,24 @@ def test_a_list_may_be_in_any_encoding(path: Path, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-16-le", "utf_16_be", "utf-32-be"])
-def test_a_mark_at_the_beginning_is_no_part_of_the_first_name(path: Path, encoding: str) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_name(path: Path, encoding: str) -> None:
     table = opened(path, "\ufeffemail\na@x\n".encode(encoding), encoding=encoding)
     assert table.names == ("email",)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_a_mark_at_the_beginning_tells_utf_16(path: Path, encoding: str) -> None:
+def test_a_byte_order_mark_reveals_utf_16(path: Path, encoding: str) -> None:
     table = opened(path, "\ufeffname\temail\r\nMüller\ta@x\r\n".encode(encoding))
     assert list(table.rows()) == [["Müller", "a@x"]]
     assert (table.delimiter, table.newline) == ("\t", "\r\n")
 
 
-def test_text_without_the_mark_that_its_encoding_needs_is_no_list(path: Path) -> None:
+def test_utf_16_without_a_byte_order_mark_is_refused(path: Path) -> None:
     with pytest.raises(InvalidListError, match=r"is not utf-16 text: .*Nothing was sent"):
         opened(path, b"email\na@x\n", encoding="utf-16")
 
 
-def test_a_character_cut_off_at_the_end_is_told(path: Path) -> None:
+def test_a_character_cut_off_at_the_end_is_an_error(path: Path) -> None:
     table = opened(path, b"email,name\n" + b"a@x,A\n" * 20_000 + b"b@x,\xc3")
     with pytest.raises(InvalidListError, match="byte 0xc3 at position 120,015, on line 20,002"):
         list(table.rows())
@@ -208,7 +208,7 @@ def test_the_rows_come_in_order_and_are_as_wide_as_the_list(path: Path) -> None:
     assert list(table.rows()) == rows
 
 
-def test_empty_cells_beyond_the_last_column_are_none(path: Path) -> None:
+def test_empty_cells_beyond_the_last_column_are_dropped(path: Path) -> None:
     table = opened(path, "email,name\na@x,A,,\nb@x,B,\n")
     assert list(table.rows()) == [["a@x", "A"], ["b@x", "B"]]
 
@@ -223,7 +223,7 @@ def test_the_first_row_of_a_list_without_a_header_is_a_row(path: Path) -> None:
     assert list(opened(path, "a@x\nb@x\n").rows()) == [["a@x"], ["b@x"]]
 
 
-def test_lines_end_where_csv_says_so(path: Path) -> None:
+def test_lines_end_as_in_csv(path: Path) -> None:
     table = opened(path, "email,note\na@x,1\u20282\x0b3\x0c4\x855\n")
     assert list(table.rows()) == [["a@x", "1\u20282\x0b3\x0c4\x855"]]
 
@@ -248,14 +248,14 @@ def test_bytes_of_another_encoding_far_into_a_list_are_named(path: Path) -> None
         list(table.rows())
 
 
-def test_what_csv_cannot_read_is_named_by_its_line(path: Path) -> None:
+def test_csv_errors_name_their_line(path: Path) -> None:
     content = b"email\n" + b"a@x\n" * 200 + b"x" * (csv.field_size_limit() + 1)
     table = opened(path, content)
     with pytest.raises(InvalidListError, match="can't be read as CSV at line 202: field larger"):
         list(table.rows())
 
 
-def test_a_lower_limit_of_csv_is_no_delimiters_fault(path: Path) -> None:
+def test_a_lower_field_limit_of_csv_is_named_in_the_error(path: Path) -> None:
     before = csv.field_size_limit(10)
     try:
         with pytest.raises(InvalidListError, match=r"field larger than field limit \(10\)"):
@@ -278,7 +278,7 @@ def test_70000_columns_are_read(path: Path) -> None:
     assert list(table.rows()) == rows
 
 
-def test_a_tsv_is_one_by_its_name(tmp_path: Path) -> None:
+def test_a_tsv_is_recognised_by_its_name(tmp_path: Path) -> None:
     path = write(tmp_path / "list.tsv", "email\tnames\na@x\tA, B; C; D\n")
     table = open_table(path, spool=tmp_path)
     assert list(table.rows()) == [["a@x", "A, B; C; D"]]

@@ -1,4 +1,4 @@
-"""Lists that are no CSV: text, JSON Lines, workbooks, iterables, pipes, and several at once."""
+"""Lists in other formats: text, JSON Lines, workbooks, iterables, pipes, and several at once."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def workbook(path: Path, *sheets: list[list[object]]) -> Path:
         ('"a,b"@x\nb@x\nc@x\n', ("email",), ['"a,b"@x', "b@x", "c@x"]),
     ],
 )
-def test_a_text_has_an_address_a_line(
+def test_a_text_has_one_address_per_line(
     tmp_path: Path, content: str, names: tuple[str, ...], rows: list[str]
 ) -> None:
     table = at(tmp_path, "list.txt", content)
@@ -62,7 +62,7 @@ def test_long_texts_are_read_in_pieces(tmp_path: Path) -> None:
     assert [row[0] for row in table.rows()] == [f"a{number}@x" for number in range(50_000)]
 
 
-def test_a_text_that_is_a_table_is_told_from_one_of_addresses(tmp_path: Path) -> None:
+def test_a_table_in_a_text_file_is_refused(tmp_path: Path) -> None:
     content = "email;name\na@x;Anna\nb@x;Bob\n"
     with pytest.raises(InvalidListError, match=r"with ';' between them.* `format=\"csv\"`"):
         at(tmp_path, "list.txt", content)
@@ -81,10 +81,10 @@ def test_a_text_that_is_a_table_is_told_from_one_of_addresses(tmp_path: Path) ->
         (b"a@x\nm\xfcller@x\n", "byte 0xfc at position 5, on line 2"),
     ],
 )
-def test_what_is_no_text_of_addresses_says_why(
+def test_a_text_without_addresses_is_refused_with_the_reason(
     tmp_path: Path, content: bytes, message: str | None
 ) -> None:
-    if message is None:  # it has no address, and may yet have some further down
+    if message is None:  # addresses may follow further down
         assert at(tmp_path, "list.txt", content).names == ("email",)
         return
     with pytest.raises(InvalidListError, match=message):
@@ -161,17 +161,19 @@ def test_json_lines_come_back_with_every_value_as_it_was(tmp_path: Path) -> None
         (b'{"email": "\xff"}', "byte 0xff at position 11, on line 1"),
     ],
 )
-def test_what_is_no_json_lines_says_why(tmp_path: Path, content: str | bytes, message: str) -> None:
+def test_invalid_json_lines_are_refused_with_the_reason(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
     with pytest.raises(InvalidListError, match=message):
         at(tmp_path, "list.jsonl", content)
 
 
-def test_a_json_array_says_how_to_make_lines_of_it(tmp_path: Path) -> None:
+def test_the_error_for_a_json_array_says_how_to_convert_it(tmp_path: Path) -> None:
     with pytest.raises(InvalidListError, match=r"one JSON array: write each .* `jq -c '\.\[\]'`"):
         at(tmp_path, "list.json", '[{"email": "a@x"}]')
 
 
-def test_json_lines_that_change_between_two_readings_are_noticed(tmp_path: Path) -> None:
+def test_json_lines_that_change_between_two_reads_are_noticed(tmp_path: Path) -> None:
     table = at(tmp_path, "list.jsonl", '{"email": "a@x"}\n')
     write(tmp_path / "list.jsonl", '{"email": "a@x", "new": 1}\n')
     with pytest.raises(InvalidListError, match="has changed since it was opened: 'new' is a new"):
@@ -181,7 +183,7 @@ def test_json_lines_that_change_between_two_readings_are_noticed(tmp_path: Path)
 # Workbooks
 
 
-def test_a_workbook_is_read_as_people_see_it(tmp_path: Path) -> None:
+def test_a_workbook_is_read_as_excel_shows_it(tmp_path: Path) -> None:
     path = workbook(
         tmp_path / "list.xlsx",
         [],
@@ -201,12 +203,12 @@ def test_a_workbook_is_read_as_people_see_it(tmp_path: Path) -> None:
     assert fingerprint(table) == fingerprint(open_table(path, spool=tmp_path))
 
 
-def test_a_workbook_is_known_by_its_beginning_too(tmp_path: Path) -> None:
+def test_a_workbook_is_recognised_by_its_beginning_too(tmp_path: Path) -> None:
     path = workbook(tmp_path / "list.xlsx", [["email"], ["a@x"]]).rename(tmp_path / "list")
     assert list(open_table(path, spool=tmp_path).rows()) == [["a@x"]]
 
 
-def test_a_workbook_that_says_it_is_smaller_than_it_is_is_read_whole(tmp_path: Path) -> None:
+def test_a_workbook_with_too_small_a_dimension_is_read_whole(tmp_path: Path) -> None:
     path = workbook(tmp_path / "right.xlsx", [["n", "email"], [1, "a@x"], [2, "b@x"]])
     with ZipFile(path) as right, ZipFile(tmp_path / "wrong.xlsx", "w") as wrong:
         for name in right.namelist():
@@ -225,7 +227,7 @@ def test_a_workbook_that_says_it_is_smaller_than_it_is_is_read_whole(tmp_path: P
         ([[["email"], ["a@x"]], [["b@x"]]], r"has addresses on several sheets \(S1, S2\)"),
     ],
 )
-def test_what_is_no_workbook_of_addresses_says_why(
+def test_a_workbook_without_usable_addresses_is_refused_with_the_reason(
     tmp_path: Path, sheets: list[list[list[object]]], message: str
 ) -> None:
     path = workbook(tmp_path / "list.xlsx", *sheets)
@@ -234,7 +236,9 @@ def test_what_is_no_workbook_of_addresses_says_why(
 
 
 @pytest.mark.parametrize("content", [b"", b"email\na@x\n", b"PK\x03\x04rest"])
-def test_what_only_is_called_a_workbook_says_so(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_only_named_like_a_workbook_is_refused(
+    tmp_path: Path, content: bytes
+) -> None:
     with pytest.raises(InvalidListError, match=r"list\.xlsx can't be read as an Excel workbook"):
         at(tmp_path, "list.xlsx", content)
 
@@ -242,7 +246,7 @@ def test_what_only_is_called_a_workbook_says_so(tmp_path: Path, content: bytes) 
 # Iterables
 
 
-def test_addresses_can_come_from_anywhere(tmp_path: Path) -> None:
+def test_addresses_can_come_from_any_iterable(tmp_path: Path) -> None:
     table = open_table((f"a{number}@x" for number in range(3)), spool=tmp_path)
     assert table.names == ("email",)
     assert list(table.rows()) == [["a0@x"], ["a1@x"], ["a2@x"]]
@@ -298,7 +302,7 @@ def test_an_iterable_is_never_held_in_memory(tmp_path: Path) -> None:
         ([{"email": "a@x", "loop": float}], None),
     ],
 )
-def test_what_can_be_no_list_is_refused(
+def test_a_source_that_is_not_a_list_is_refused(
     tmp_path: Path,
     source: Any,  # noqa: ANN401
     message: str | None,
@@ -310,7 +314,7 @@ def test_what_can_be_no_list_is_refused(
         open_table(source, spool=tmp_path)
 
 
-def test_paths_do_not_go_together_with_anything_else(tmp_path: Path) -> None:
+def test_paths_can_not_be_mixed_with_other_items(tmp_path: Path) -> None:
     path = write(tmp_path / "list.csv", "a@x\n")
     sources: Any = [path, 7]
     with pytest.raises(UsageError, match="Source 2 is not a path, but int"):
@@ -324,7 +328,7 @@ def test_a_row_that_holds_itself_is_refused(tmp_path: Path) -> None:
         open_table([row], spool=tmp_path)
 
 
-def test_no_addresses_are_no_list(tmp_path: Path) -> None:
+def test_an_empty_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidListError, match="The list is empty"):
         open_table([], spool=tmp_path)
 
@@ -340,7 +344,7 @@ def test_the_content_of_a_file_is_a_list(tmp_path: Path) -> None:
     assert (table.title, list(table.rows())) == ("The list", [["a@x", "Anna"]])
 
 
-def test_a_spool_takes_what_comes_in_turns(tmp_path: Path) -> None:
+def test_a_spool_can_be_extended_several_times(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         spool.extend(["a@x"])
         assert spool.path.read_text() == '"a@x"\n'
@@ -350,7 +354,7 @@ def test_a_spool_takes_what_comes_in_turns(tmp_path: Path) -> None:
     assert spool.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_pipe_is_written_down(tmp_path: Path) -> None:
+def test_a_pipe_is_copied(tmp_path: Path) -> None:
     pipe = tmp_path / "list.csv"
     os.mkfifo(pipe)
     writing = Thread(target=pipe.write_bytes, args=[b"email,name\na@x,Anna\n"])
@@ -363,7 +367,7 @@ def test_a_pipe_is_written_down(tmp_path: Path) -> None:
     assert list(table.rows()) == [["a@x", "Anna"]]
 
 
-# Which format
+# Formats
 
 
 @pytest.mark.parametrize(
@@ -377,7 +381,7 @@ def test_a_pipe_is_written_down(tmp_path: Path) -> None:
         ("list.tab", "email\na@x\n"),
     ],
 )
-def test_the_format_is_known_by_the_name_or_the_beginning(
+def test_the_format_is_detected_by_the_name_or_the_beginning(
     tmp_path: Path, name: str, content: str
 ) -> None:
     assert list(at(tmp_path, name, content).rows()) == [["a@x"]]
@@ -391,7 +395,7 @@ def test_a_format_can_be_named(tmp_path: Path, form: ListFormat, content: str) -
     assert list(at(tmp_path, "list.xlsx", content, format=form).rows()) == [["a@x"]]
 
 
-def test_a_format_that_there_is_not_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no format 'xml'; there are csv, tsv, txt"):
         at(tmp_path, "list.csv", "a@x", format="xml")
 
@@ -434,7 +438,7 @@ def test_several_lists_of_the_same_columns_are_read_as_they_are(tmp_path: Path) 
     assert list(table.rows()) == [["0", "a@x"], ["1", "a@x"], ["2", "a@x"]]
 
 
-def test_columns_of_one_name_stay_apart(tmp_path: Path) -> None:
+def test_columns_with_the_same_name_stay_separate(tmp_path: Path) -> None:
     paths = [
         write(tmp_path / "1.csv", "x,email,x\n1,a@x,2\n"),
         write(tmp_path / "2.csv", "x,x,x,email\n3,4,5,b@x\n"),
@@ -450,7 +454,7 @@ def test_the_order_of_several_lists_counts(tmp_path: Path) -> None:
     assert fingerprint(one) != fingerprint(other)
 
 
-def test_one_list_of_several_that_is_bad_is_named(tmp_path: Path) -> None:
+def test_the_error_names_the_bad_list_of_several(tmp_path: Path) -> None:
     paths = [write(tmp_path / "1.csv", "a@x\n"), write(tmp_path / "2.csv", "email\n")]
     with pytest.raises(InvalidListError, match=r"2\.csv has a header and no rows"):
         open_table(paths, spool=tmp_path)

@@ -31,7 +31,7 @@ from tests.lists.made import (
 BAD = ["undeliverable", "N", "N", "Y", "N", "N", ""]
 
 
-def test_every_row_gets_its_verdict_behind_it(path: Path) -> None:
+def test_every_row_gets_its_verdict(path: Path) -> None:
     table = opened(path, "name,email\nAnna,a@x.com\nBob,b@x.com\nAgain, a@X.com \nNo,\nWrong,n/a\n")
     text, outcome = joined(table, path.parent, {"a@x.com": RESULT})
     assert text.split("\n") == [
@@ -50,7 +50,7 @@ def test_every_row_gets_its_verdict_behind_it(path: Path) -> None:
     assert (flags.syntax_error, flags.common_isp, flags.role_based) == (2, 2, 0)
 
 
-def test_the_service_may_answer_in_any_order_and_case_and_more_than_asked(path: Path) -> None:
+def test_results_may_have_any_order_and_case_and_extra_rows(path: Path) -> None:
     names = [f"User{number}" for number in range(100)]
     table = opened(path, "email\n" + "".join(f"{name}@x.com\n" for name in names))
     done = split(table, path.parent)
@@ -105,7 +105,7 @@ def test_an_address_in_two_cases_has_a_verdict_for_each(path: Path) -> None:
     assert [record[1] for record in records_of(text)[1:]] == ["accept-all", "undeliverable"]
 
 
-def test_what_was_sent_twice_has_its_verdict_twice(path: Path) -> None:
+def test_an_address_sent_twice_has_its_verdict_twice(path: Path) -> None:
     table = opened(path, "email\na@x.com\nb@x.com\na@x.com\n")
     done = split(table, path.parent, deduplicate=False)
     rows = [["b@x.com", *BAD], ["a@x.com", *RESULT]]
@@ -155,7 +155,7 @@ def test_rows_can_be_chosen_by_their_verdicts(path: Path) -> None:
     assert [json.loads(line)["n"] for line in text.splitlines()] == ["2", "3"]
 
 
-def test_rows_can_be_had_as_objects(path: Path) -> None:
+def test_rows_can_be_objects(path: Path) -> None:
     table = opened(path, "n,email,n\n1, a@x.com ,x\n2,b@x.com,y\n3,,z\n")
     done = split(table, path.parent)
     results = answered(done, path.parent, {"a@x.com": RESULT})
@@ -207,7 +207,7 @@ def test_rows_can_be_had_as_objects(path: Path) -> None:
         ("", ""),
     ],
 )
-def test_times_are_written_in_one_way(path: Path, written: str, shown: str) -> None:
+def test_times_are_written_in_one_format(path: Path, written: str, shown: str) -> None:
     table = opened(path, "email\na@x.com\n")
     text, _ = joined(table, path.parent, {"a@x.com": [*RESULT[:-1], written]})
     assert records_of(text)[1][-1] == shown
@@ -249,7 +249,7 @@ def test_a_list_without_a_header_gets_one(path: Path) -> None:
         ),
     ],
 )
-def test_a_column_of_the_list_keeps_its_name_and_ours_gives_way(
+def test_our_columns_are_renamed_if_the_list_has_the_same_names(
     path: Path, header: str, ours: list[str]
 ) -> None:
     content = f"{header}\na@x.com,mine{',' * (header.count(',') - 1)}\n"
@@ -311,13 +311,13 @@ def test_a_cell_may_hold_any_line_end(path: Path, newline: str, cells: list[str]
 
 
 @pytest.mark.parametrize("delimiter", ["N", "-", ":", "_", "2", ".", " ", "\x1f"])
-def test_the_delimiter_may_be_one_that_our_cells_hold(path: Path, delimiter: str) -> None:
+def test_the_delimiter_may_occur_in_our_cells(path: Path, delimiter: str) -> None:
     table = opened(path, f'"email"{delimiter}x\n"a@x.com"{delimiter}y\n', delimiter=delimiter)
     text, _ = joined(table, path.parent)
     assert records_of(text, delimiter)[1:] == [["a@x.com", "y", *CELLS]]
 
 
-# What must not go unnoticed
+# Changed lists and unreadable results
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_a_list_that_changed_since_it_was_split_is_not_joined(
         list(joined_rows(table, done, path.parent, results))
 
 
-def test_results_that_cannot_be_read_are_told(path: Path) -> None:
+def test_unreadable_results_are_refused(path: Path) -> None:
     table = opened(path, "email\na@x.com\n")
     done = split(table, path.parent)
     results = path.with_name("results.csv")
@@ -399,12 +399,12 @@ def test_any_text_comes_back_cell_for_cell(
     text = StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator=newline, quoting=quoting)
     writer.writerows([[*header, "E-Mail"], *([*row, "a@x.com"] for row in rows)])
-    # What csv itself makes of it: a carriage return that it did not quote ends a line.
+    # As csv reads it: a carriage return without quotes ends a line.
     expected = [record for record in records_of(text.getvalue(), delimiter) if record]
     widths = {len(record) for record in expected}
     content = text.getvalue().replace("\0", "0").encode("utf-8-sig" if bom else "utf-8")
     expected = [[cell.replace("\0", "0") for cell in record] for record in expected]
-    assume(not content.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"<"))  # may be refused as a page
+    assume(not content.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"<"))  # it may be refused as HTML
     assume(not {cell.strip().lower() for cell in expected[0]} & set(OURS))
     assume(widths == {4} and (bom or not content.startswith(b"\xef\xbb\xbf")))
     table = opened(path, content, delimiter=delimiter, column="E-Mail")
@@ -413,7 +413,7 @@ def test_any_text_comes_back_cell_for_cell(
         [*expected[0], *OURS],
         *([*record, *CELLS] for record in expected[1:]),
     ]
-    # As whoever reads the file sees it, mark at the beginning and all.
+    # A byte order mark at the beginning is still there when the file is read.
     assert again.encode().decode("utf-8-sig") == again
     assert outcome.missing == 0
     typed = joined_rows(table, split(table, path.parent), path.parent, {})
@@ -455,7 +455,7 @@ def test_any_json_comes_back_value_for_value(
     assert len(table.names) == len({name for row in rows for name in row})
 
 
-def test_nothing_of_other_columns_is_in_a_part(path: Path) -> None:
+def test_parts_hold_no_other_columns(path: Path) -> None:
     table = opened(path, "name,email,note\nAnna,a@x.com,secret\n")
     done = split(table, path.parent)
     assert [addresses(path.parent, part.number) for part in done.parts] == [["a@x.com"]]

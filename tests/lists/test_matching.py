@@ -1,4 +1,4 @@
-"""Which verdict is whose, whatever order, spelling and number of rows the results have."""
+"""Each verdict belongs to its address, in any order, spelling and number of rows."""
 
 import csv
 import tracemalloc
@@ -22,7 +22,7 @@ UNKNOWN = ["unknown", *RESULT[1:]]
 
 
 def dated(row: list[str], second: int | None) -> list[str]:
-    """Date a row, or take its date."""
+    """Set or remove the date of a row."""
     return [*row[:-1], "" if second is None else f"2021-09-13T06:49:{second:02}Z"]
 
 
@@ -47,33 +47,33 @@ D, U, K, NONE = "accept-all", "undeliverable", "unknown", None
         ([["Anna@x.com", *RESULT]], [D, NONE]),
         ([["anna@x.com", *BAD]], [NONE, U]),
         ([["anna@X.COM", *BAD], ["Anna@X.COM", *RESULT]], [D, U]),
-        # A spelling that was not sent is for those that have no row of their own, ...
+        # A spelling that was not sent belongs to the addresses without a row of their own.
         ([["ANNA@x.com", *BAD], ["Anna@x.com", *RESULT]], [D, U]),
         ([["ANNA@x.com", *BAD]], [U, U]),
         ([["aNNa@x.com", *BAD], ["anna@x.com", *UNKNOWN], ["Anna@x.com", *RESULT]], [D, K]),
-        # ... and a second row is for another only if the service writes in lower case.
+        # A second row belongs to another address only if the service writes in lower case.
         ([["anna@x.com", *BAD], ["anna@x.com", *BAD]], [U, U]),
         ([["anna@x.com", *BAD], ["anna@x.com", *BAD], ["Else@x.com", *BAD]], [NONE, U]),
-        # The last verified row counts, and no row does where two of them say otherwise.
+        # The last verified row counts; if two of them differ, none counts.
         ([["Anna@x.com", *dated(BAD, 2)], ["Anna@x.com", *dated(RESULT, 1)]], [U, NONE]),
         ([["Anna@x.com", *dated(BAD, 1)], ["Anna@x.com", *dated(RESULT, 2)]], [D, NONE]),
         ([["Anna@x.com", *dated(BAD, None)], ["Anna@x.com", *dated(RESULT, 2)]], [D, NONE]),
         ([["Anna@x.com", *BAD], ["Anna@x.com", *RESULT]], [NONE, NONE]),
         ([["ANNA@x.com", *BAD], ["aNNA@x.com", *RESULT]], [NONE, NONE]),
         ([["Anna@x.com", *BAD], ["Anna@x.com", *BAD]], [U, NONE]),
-        # Rows that differ, and may be for either of two addresses, are for neither, whatever their times.
+        # Rows that differ and could belong to either of two addresses belong to neither.
         ([["ANNA@x.com", *dated(BAD, 1)], ["ANNA@x.com", *dated(RESULT, 2)]], [NONE, NONE]),
         ([["anna@x.com", *dated(BAD, 1)], ["anna@x.com", *dated(RESULT, 2)]], [NONE, NONE]),
         ([["ANNA@x.com", *dated(BAD, 1)], ["aNNA@x.com", *dated(BAD, 2)]], [U, U]),
     ],
 )
-def test_a_verdict_stands_behind_its_own_address(
+def test_a_verdict_belongs_to_its_own_address(
     path: Path, rows: list[list[str]], verdicts: list[str | None]
 ) -> None:
     assert found(path, ["Anna@x.com", "anna@x.com"], rows) == verdicts
 
 
-def test_rows_beyond_those_of_the_list_are_looked_at_too(path: Path) -> None:
+def test_extra_rows_after_those_of_the_list_are_matched_too(path: Path) -> None:
     sent = ["a@x.com", "b@x.com"]
     rows = [[address, *RESULT] for address in sent]
     assert found(path, sent, [*rows, ["c@x.com", *BAD]]) == [D, D]
@@ -81,7 +81,7 @@ def test_rows_beyond_those_of_the_list_are_looked_at_too(path: Path) -> None:
     assert found(path, sent, [*rows, *rows]) == [D, D]
 
 
-def test_a_verdict_of_an_address_that_was_sent_twice_stands_behind_both(path: Path) -> None:
+def test_both_rows_of_an_address_sent_twice_get_its_verdict(path: Path) -> None:
     sent = ["a@x.com", "a@X.com", "b@x.com"]
     rows = [["b@x.com", *BAD], ["a@x.com", *RESULT]]
     assert found(path, sent, rows, deduplicate=False) == [D, D, U]
@@ -112,7 +112,7 @@ def test_results_are_compared_with_what_was_sent(path: Path, rows: list[str], ma
     assert compare(done.parts[0], part_path(path.parent, 1), results) == match
 
 
-def test_a_cell_of_any_length_keeps_no_verdict_from_its_address(path: Path) -> None:
+def test_a_very_long_cell_in_the_results_is_read(path: Path) -> None:
     sent = ["a@x.com", "b@x.com", "c@x.com"]
     done = split(opened(path, "email\n" + "".join(f"{address}\n" for address in sent)), path.parent)
     results = path.with_name("results.csv")
@@ -137,7 +137,7 @@ def test_a_part_is_compared_alone(path: Path) -> None:
     assert (fits, fits_not) == (Match(sent=3, matched=3), Match(sent=3, matched=0, foreign=3))
 
 
-def test_a_comparison_ends_when_it_is_not_wanted(path: Path) -> None:
+def test_a_comparison_can_be_stopped(path: Path) -> None:
     done = split(opened(path, "email\na@x.com\nb@x.com\n"), path.parent)
     results = write_results(path.with_name("results.csv"), [["a@x.com", *RESULT]])
     counter, context = RowCount(), copy_context()
@@ -202,7 +202,7 @@ def test_any_results_give_each_address_its_own_verdict(
         assert times[number] == (max(said)[0] if codes[number] != MISSING else NEVER)
     assert match.sent == len(keys)
     assert match.matched == sum(code != MISSING for code in codes)
-    # The order of the rows says nothing.
+    # The order of the rows does not matter.
     if not lowered:
         assert matching.match(rows[::-1])[0] == codes
 
@@ -219,7 +219,7 @@ def test_keys_are_found_again(keys: list[str], others: list[str]) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 2500])
-def test_one_row_in_upper_case_shows_that_a_service_keeps_the_case(at: int) -> None:
+def test_one_row_in_upper_case_shows_that_the_service_keeps_the_case(at: int) -> None:
     sent = ["Anna@x.com", "anna@x.com", *(f"a{n}@x.com" for n in range(2500)), "B@x.com"]
     rows = [(address, 1, NEVER) for address in sent[1:-1]]
     rows.insert(at, ("B@x.com", 1, NEVER))
@@ -233,7 +233,7 @@ def test_one_row_in_upper_case_shows_that_a_service_keeps_the_case(at: int) -> N
 
 
 class Colliding(str):
-    """Text whose hash is that of all others of its kind."""
+    """Text with a constant hash."""
 
     __slots__ = ()
 
@@ -243,14 +243,14 @@ class Colliding(str):
     __eq__ = str.__eq__
 
 
-def test_keys_of_the_same_hash_are_kept_apart() -> None:
+def test_keys_with_the_same_hash_are_different() -> None:
     keys: list[str] = [Colliding("a@x.com"), Colliding("b@x.com"), Colliding("a@x.com")]
     distinct = Distinct()
     assert distinct.number(keys) == [0, 1, 0]
     assert distinct.number([*keys, Colliding("c@x.com")], learn=False) == [0, 1, 0, -1]
 
 
-def test_the_newest_row_counts_where_no_other_spelling_was_sent(path: Path) -> None:
+def test_the_newest_row_counts_if_no_other_spelling_was_sent(path: Path) -> None:
     rows = [["anna@x.com", *dated(BAD, 1)], ["anna@x.com", *dated(RESULT, 2)]]
     assert found(path, ["anna@x.com"], rows) == [D]
     assert found(path, ["anna@x.com"], rows[::-1]) == [D]

@@ -14,7 +14,7 @@ from tests.lists.made import answered
 
 
 class Nowhere(RawIOBase):
-    """Takes anything and keeps nothing."""
+    """Discards everything that is written."""
 
     def writable(self) -> bool:
         return True

@@ -46,7 +46,7 @@ def all_addresses(done: Split, folder: Path) -> list[str]:
     return [address for part in done.parts for address in addresses(folder, part.number)]
 
 
-def test_each_address_is_sent_once_and_nothing_else(path: Path) -> None:
+def test_only_distinct_addresses_are_sent(path: Path) -> None:
     done = split(opened(path, CONTENT), path.parent)
     assert attrs.evolve(done, fingerprint="", content="") == Split(
         rows=6,
@@ -72,13 +72,13 @@ def test_each_address_is_sent_once_and_nothing_else(path: Path) -> None:
     assert places(path.parent) == [2, 3, 2, 0, 1, 4]
 
 
-def test_what_is_not_to_be_judged_is_sent(path: Path) -> None:
+def test_invalid_addresses_are_sent_without_judge(path: Path) -> None:
     done = split(opened(path, CONTENT), path.parent, judge=False)
     assert (done.addresses, done.invalid) == (4, 0)
     assert addresses(path.parent, 1) == ["a@x.com", "b@x.com", "n/a", "c@x.com"]
 
 
-def test_what_is_not_to_be_deduplicated_is_sent(path: Path) -> None:
+def test_duplicates_are_sent_without_deduplicate(path: Path) -> None:
     done = split(opened(path, CONTENT), path.parent, deduplicate=False)
     assert (done.addresses, done.duplicates) == (4, 0)
     assert addresses(path.parent, 1) == ["a@x.com", "b@x.com", "a@X.com", "c@x.com"]
@@ -122,7 +122,7 @@ def test_parts_are_filled_across_batches(path: Path) -> None:
     assert places(path.parent) == [n // 2 + 2 for n in range(60_000)]
 
 
-def test_an_address_that_no_part_can_hold_is_told(path: Path) -> None:
+def test_an_address_too_long_for_a_part_is_refused(path: Path) -> None:
     table = opened(path, f"email\na@x.com\n{'b' * 100}@x.com\n")
     with pytest.raises(
         InvalidListError,
@@ -190,19 +190,19 @@ def test_half_of_a_character_is_sent_as_a_question_mark(path: Path) -> None:
 @pytest.mark.parametrize(
     "cell", ['"a b"@x.com', '"a,b"@x.com', '"a""b"@x', "a;b", "a\tb", "a\nb", "a\rb", "a|b"]
 )
-def test_an_address_is_quoted_where_need_be(path: Path, cell: str) -> None:
+def test_an_address_is_quoted_if_necessary(path: Path, cell: str) -> None:
     quoted = cell.replace('"', '""')
     split(opened(path, f'email,n\n"{quoted}",1\n'), path.parent, judge=False)
     assert addresses(path.parent, 1) == [cell]
 
 
-def test_a_list_without_any_addresses_is_told(path: Path) -> None:
+def test_a_list_without_addresses_is_refused(path: Path) -> None:
     table = opened(path, "email,name\n,Anna\n  ,Bob\n")
     with pytest.raises(InvalidListError, match="no addresses in its column 'email': there is noth"):
         split(table, path.parent)
 
 
-def test_a_list_of_wrong_addresses_is_refused_with_the_first_of_them(path: Path) -> None:
+def test_a_list_of_invalid_addresses_is_refused_with_the_first_ones(path: Path) -> None:
     table = opened(path, "email\nn/a\n\n-\n")
     with pytest.raises(InvalidListError, match=r"The column begins with 'n/a', '-'\. Nothing was"):
         split(table, path.parent)
@@ -216,7 +216,7 @@ def test_only_the_owner_can_read_what_is_written(path: Path) -> None:
     assert {entry.stat().st_mode & 0o777 for entry in folder.iterdir()} == {0o600}
 
 
-def test_parts_of_an_earlier_try_do_not_stay(path: Path) -> None:
+def test_parts_of_an_earlier_try_are_deleted(path: Path) -> None:
     table = opened(path, CONTENT)
     longer = opened(path.with_name("longer.csv"), CONTENT * 3)
     split(longer, path.parent, largest_rows=2, judge=False)
@@ -265,7 +265,7 @@ def test_a_list_that_has_changed_is_noticed(path: Path, changed: str) -> None:
     assert fingerprint(opened(path, changed)) != before
 
 
-def test_a_list_that_is_split_otherwise_is_noticed(path: Path) -> None:
+def test_a_different_split_is_noticed(path: Path) -> None:
     table = opened(path, "email,mail\na@x,b@x\n")
     options: list[dict[str, bool | int]] = [
         {},
@@ -363,9 +363,7 @@ def test_a_split_that_was_damaged_is_noticed(
     assert is_intact(path.parent, done)
 
 
-def test_everything_that_is_written_is_on_the_disk_at_the_end(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_files_of_a_split_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sync, synced = os.fsync, Counter[tuple[int, int]]()
 
     def note(descriptor: int) -> None:
@@ -379,7 +377,7 @@ def test_everything_that_is_written_is_on_the_disk_at_the_end(
     assert {(file.stat().st_ino, file.stat().st_size) for file in files} <= set(synced)
 
 
-def test_a_file_of_others_is_not_written_through_a_link(path: Path) -> None:
+def test_links_to_other_files_are_not_written_through(path: Path) -> None:
     mine = path.with_name("mine")
     mine.write_text("mine")
     part_path(path.parent, 1).symlink_to(mine)

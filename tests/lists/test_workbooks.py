@@ -1,4 +1,4 @@
-"""Workbooks as openpyxl writes and reads them, and those that are made to take all memory."""
+"""Workbooks as openpyxl reads them, and those that would take all memory."""
 
 import csv
 import random
@@ -27,7 +27,7 @@ MEGABYTE = 1 << 20
 def package(
     path: Path, method: int = zipfile.ZIP_DEFLATED, **parts: str | list[str | tuple[str, int]]
 ) -> Path:
-    """Write a workbook; `parts` take the place of the usual ones. A pair is a text so many times."""
+    """Write a workbook; `parts` take the place of the usual ones. A pair is a text and its number of repetitions."""
     relation = '<Relationship Id="{0}" Type="x/{1}" Target="{2}"/>'.format
     workbook = parts.get("workbook", sheets('<sheet name="S" r:id="s"/>'))
     contents = {
@@ -65,7 +65,7 @@ def sheets(elements: str) -> str:
 
 
 def rows_of(path: Path) -> list[list[str]]:
-    """Read what a workbook comes to as CSV."""
+    """Read the rows of a workbook through CSV."""
     target = path.with_suffix(".out")
     write_as_csv(path, target, "list.xlsx")
     with target.open(encoding="utf-8", newline="") as file:
@@ -134,13 +134,13 @@ def test_a_small_workbook_takes_bounded_memory(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_workbook_that_is_packed_unusually_is_refused(tmp_path: Path, method: int) -> None:
+def test_a_workbook_with_an_unusual_compression_is_refused(tmp_path: Path, method: int) -> None:
     path = package(tmp_path / "list.xlsx", method, head=[(" ", 30 * MEGABYTE)])
     assert "it is compressed in a way that Excel does not use" in outcome_of(path)
 
 
 @pytest.mark.parametrize("size", [0, 10, 2**32 - 2])
-def test_sizes_that_a_directory_makes_up_do_not_matter(tmp_path: Path, size: int) -> None:
+def test_false_sizes_in_the_directory_do_not_matter(tmp_path: Path, size: int) -> None:
     path = package(tmp_path / "list.xlsx", head=[(" ", 300 * MEGABYTE)])
     content = path.read_bytes()
     true = (300 * MEGABYTE).to_bytes(4, "little")[1:]
@@ -156,8 +156,8 @@ def test_sizes_that_a_directory_makes_up_do_not_matter(tmp_path: Path, size: int
     assert "can't be read as an Excel workbook" in outcome_of(path)
 
 
-def test_a_workbook_of_many_cells_is_no_small_one(tmp_path: Path) -> None:
-    """What people have is far from the bounds: many rows of the same texts, which pack well."""
+def test_a_large_regular_workbook_is_within_the_bounds(tmp_path: Path) -> None:
+    """Real workbooks stay far below the bounds: many rows with the same texts compress well."""
     texts = "".join(TEXT.format(f"person{number}@example.com") for number in range(1000))
     row = "".join(f'<c t="s"><v>{number}</v></c>' for number in range(10))
     path = package(tmp_path / "list.xlsx", texts=texts, rows=[(f"<row>{row}</row>", 20_000)])
@@ -263,7 +263,7 @@ def test_days_are_counted_from_1904_where_the_workbook_says_so(tmp_path: Path) -
     assert rows_of(path) == [["1904-01-02"]]
 
 
-def test_a_workbook_with_a_password_is_told_apart(tmp_path: Path) -> None:
+def test_a_workbook_with_a_password_is_refused(tmp_path: Path) -> None:
     path = package(tmp_path / "list.xlsx")
     content = bytearray(path.read_bytes())
     for place in range(len(content) - 4):
@@ -276,7 +276,7 @@ def test_a_workbook_with_a_password_is_told_apart(tmp_path: Path) -> None:
         rows_of(path)
 
 
-def test_no_damage_to_a_workbook_is_an_error_of_another_kind(tmp_path: Path) -> None:
+def test_damaged_workbooks_raise_invalid_list_error_only(tmp_path: Path) -> None:
     path = tmp_path / "list.xlsx"
     content = package(path, texts=TEXT.format("x"), styles="<cellXfs><xf/></cellXfs>").read_bytes()
     chosen = random.Random(2)  # noqa: S311 - no secret
@@ -291,7 +291,7 @@ def test_no_damage_to_a_workbook_is_an_error_of_another_kind(tmp_path: Path) -> 
             continue
 
 
-def test_no_parser_for_workbooks_needs_to_be_installed(tmp_path: Path) -> None:
+def test_workbooks_need_no_installed_parser(tmp_path: Path) -> None:
     path = package(tmp_path / "list.xlsx")
     code = (
         "import sys; sys.modules['openpyxl'] = None; from pathlib import Path;"

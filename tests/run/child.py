@@ -1,8 +1,7 @@
 """A run in its own process, to be killed: `python child.py URL LIST OUTPUT PART [DEATH] [overwrite]`.
 
-With a DEATH such as `before:7` or `after:7` it kills itself just before or just after the seventh file
-gets its name. `before:end:7` and `after:end:7` count all operations on files, from the moment at which
-all results are there.
+With the DEATH `before:7` or `after:7` it kills itself just before or after the seventh file gets its name.
+`before:end:7` and `after:end:7` count all file operations after the last results were fetched.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A run with a child process that outlives it: `python forking.py KIND URL LIST OUTPUT`.
 
-It writes the child's process id to stdout, and then waits for its job for ever.
+It prints the child's process id, and then waits for its job for ever.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from bulkverify import Client, RunProgress, Stage, verify_list
 
 
 def sleep() -> None:
-    """Report that the child runs, and outlive its parent."""
+    """Print that the child runs, and outlive its parent."""
     tell(os.getpid())
     time.sleep(60)
 
@@ -36,7 +36,7 @@ def have_child(kind: str) -> None:
     elif kind == "multiprocessing":
         multiprocessing.get_context("fork").Process(target=sleep).start()
     else:
-        tell(subprocess.Popen(["sleep", "60"]).pid)  # noqa: S607 - wherever the system has it
+        tell(subprocess.Popen(["sleep", "60"]).pid)  # noqa: S607 - found on the PATH
 
 
 async def run(kind: str, url: str, source: str, output: str) -> None:

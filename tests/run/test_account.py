@@ -43,7 +43,7 @@ def four(source: Path) -> Path:
         UsageError,
     ],
 )
-async def test_what_every_part_would_meet_ends_the_run(  # noqa: PLR0917 - fixtures
+async def test_an_account_error_ends_the_run(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     four: Path,
@@ -63,7 +63,7 @@ async def test_what_every_part_would_meet_ends_the_run(  # noqa: PLR0917 - fixtu
 
 
 @pytest.mark.asyncio
-async def test_what_one_part_meets_does_not(
+async def test_an_error_of_one_part_does_not_end_the_run(
     client: Client, four: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_: object, **__: object) -> None:
@@ -110,7 +110,7 @@ async def test_a_list_that_ends_makes_room_for_the_next_at_once(
 
 
 @pytest.mark.asyncio
-async def test_a_lost_start_that_is_settled_in_the_same_call_is_on_its_bill(
+async def test_a_lost_start_settled_in_the_same_call_counts_as_spent_by_it(
     source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outages, "LONGEST_OUTAGE", 60.0)
@@ -133,7 +133,7 @@ async def test_a_lost_start_that_is_settled_in_the_same_call_is_on_its_bill(
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_was_started_by_hand_has_cost_what_the_service_counts(  # noqa: PLR0917 - fixtures
+async def test_a_list_started_by_hand_costs_the_addresses_that_the_service_counts(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     four: Path,
@@ -166,7 +166,7 @@ async def test_a_list_that_was_started_by_hand_has_cost_what_the_service_counts(
 @pytest.mark.asyncio
 @pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("stage", [Stage.UPLOADING, Stage.STARTING, Stage.DOWNLOADING])
-async def test_a_cancellation_from_within_a_part_ends_the_run_like_any_error(  # noqa: PLR0917 - fixtures
+async def test_a_callback_that_raises_cancelled_error_ends_the_run_like_any_error(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox, client: Client, four: Path, output: Path, stage: Stage, number: int
 ) -> None:
     def give_up(progress: RunProgress) -> None:

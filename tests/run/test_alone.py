@@ -58,7 +58,7 @@ def alone(source: Path) -> Path:
 
 
 @pytest.mark.asyncio
-async def test_a_service_that_fails_lists_of_one_record_does_so_once_they_are_paid() -> None:
+async def test_a_list_of_one_record_fails_after_it_is_paid() -> None:
     async with (
         Sandbox(speed=1000, single_record_fails=True) as sandbox,
         Client(sandbox.api_key, base_url=sandbox.url) as client,
@@ -93,7 +93,7 @@ async def test_lists_of_any_size_are_verified_by_a_service_that_fails_single_rec
 
 
 @pytest.mark.asyncio
-async def test_a_lone_address_has_everything_that_others_have(
+async def test_a_lone_address_gets_every_column(
     sandbox: Sandbox, client: Client, alone: Path, output: Path
 ) -> None:
     seen: list[RunProgress] = []
@@ -117,13 +117,13 @@ async def test_a_lone_address_has_everything_that_others_have(
 
 
 @pytest.mark.asyncio
-async def test_a_lone_address_can_be_had_as_rows(client: Client) -> None:
+async def test_a_lone_address_comes_as_a_row(client: Client) -> None:
     rows = [row async for row in verify_rows(client, ONE, wait=FAST)]
     assert [(row.email, row.verdict) for row in rows] == [(ONE[0], U)]
 
 
 @pytest.mark.asyncio
-async def test_a_lone_address_is_not_paid_where_that_is_not_allowed_or_possible(
+async def test_a_lone_address_is_not_paid_beyond_the_limit_or_the_credits(
     sandbox: Sandbox, client: Client, alone: Path, output: Path
 ) -> None:
     with pytest.raises(UsageError, match="more than the 0 allowed"):
@@ -177,7 +177,7 @@ LOST = [
         id="validation timed out",
     ),
     pytest.param(afterwards(answered(302)), id="redirect"),
-    pytest.param(afterwards(answered(200, '{"success": false}')), id="a bare no"),
+    pytest.param(afterwards(answered(200, '{"success": false}')), id="no reason"),
     pytest.param(afterwards(said(403, "Denied")), id="403"),
     pytest.param(said(400, "A text that no contract knows"), id="an unknown text"),
     pytest.param(
@@ -194,7 +194,7 @@ LOST = [
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("lost", LOST)
-async def test_a_lone_address_whose_answer_is_lost_is_not_asked_for_again_by_itself(  # noqa: PLR0917 - fixtures
+async def test_a_lone_address_with_a_lost_answer_is_not_sent_again(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     alone: Path,
@@ -218,12 +218,12 @@ async def test_a_lone_address_whose_answer_is_lost_is_not_asked_for_again_by_its
 
 
 @pytest.mark.asyncio
-async def test_a_lone_address_that_was_being_asked_for_when_the_call_ended_is_lost_too(
+async def test_a_lone_address_under_way_when_the_call_ended_counts_as_lost(
     sandbox: Sandbox, client: Client, alone: Path, output: Path, folder: Path
 ) -> None:
     sandbox.inject(Fault(endpoint="verify", kind=FaultKind.HANG))
     run = asyncio.create_task(verified(client, alone, output))
-    while not sandbox.ledger.requests["verify"]:  # noqa: ASYNC110 - it happens over there
+    while not sandbox.ledger.requests["verify"]:  # noqa: ASYNC110 - the sandbox changes it
         await asyncio.sleep(0.001)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -254,7 +254,7 @@ async def test_a_lone_address_that_was_refused_costs_nothing(
 
 
 @pytest.mark.asyncio
-async def test_a_wrong_base_url_is_told_before_a_lone_address_is_asked_for(
+async def test_a_wrong_base_url_raises_before_a_lone_address_is_sent(
     sandbox: Sandbox, client: Client, alone: Path, output: Path
 ) -> None:
     sandbox.inject(Fault(endpoint="credits", **answered(301)))
@@ -304,7 +304,7 @@ async def test_the_verdict_of_a_lone_address_survives_a_full_disk(  # noqa: PLR0
 
 
 @pytest.mark.asyncio
-async def test_a_lone_address_is_asked_for_only_where_there_is_room_for_its_answer(
+async def test_a_lone_address_is_sent_only_if_its_answer_fits_on_the_disk(
     sandbox: Sandbox, client: Client, alone: Path, output: Path, folder: Path
 ) -> None:
     spare = spare_path(folder / "part-0001.results.csv")
@@ -319,7 +319,7 @@ async def test_a_lone_address_is_asked_for_only_where_there_is_room_for_its_answ
     spare.rmdir()
     sandbox.inject(Fault(endpoint="verify", kind=FaultKind.HANG))
     run = asyncio.create_task(verified(client, alone, output))
-    while not sandbox.ledger.requests["verify"]:  # noqa: ASYNC110 - it happens over there
+    while not sandbox.ledger.requests["verify"]:  # noqa: ASYNC110 - the sandbox changes it
         await asyncio.sleep(0.001)
     assert spare.stat().st_size >= 16 * 1024
     run.cancel()
@@ -339,7 +339,7 @@ async def test_a_lone_address_waits_out_a_throttle(
 
 
 @pytest.mark.asyncio
-async def test_a_lone_address_that_has_its_verdict_needs_no_service_any_more(
+async def test_a_verified_lone_address_needs_no_request(
     sandbox: Sandbox, client: Client, alone: Path, output: Path
 ) -> None:
     class StopError(Exception):
@@ -357,7 +357,7 @@ async def test_a_lone_address_that_has_its_verdict_needs_no_service_any_more(
     assert sandbox.ledger.requests.total() == before
 
 
-# Sources with another order in each process
+# Sources without a stable order
 
 
 @pytest.mark.asyncio
@@ -369,18 +369,18 @@ async def test_a_set_is_refused_before_anything_is_sent(
     kind: Any,  # noqa: ANN401 - makes a source
 ) -> None:
     items = [f"{D}@x.com", f"{U}@x.com"]
-    with pytest.raises(UsageError, match=r"another order in each process.*Pass `sorted\(\.\.\.\)`"):
+    with pytest.raises(UsageError, match=r"changes with each process.*Pass `sorted\(\.\.\.\)`"):
         await verified(client, kind(items), output)
-    with pytest.raises(UsageError, match="another order"):
+    with pytest.raises(UsageError, match="changes with each process"):
         await plan_list(kind(items))
-    with pytest.raises(UsageError, match="another order"):
+    with pytest.raises(UsageError, match="changes with each process"):
         _ = [row async for row in verify_rows(client, kind(items))]
     assert sandbox.ledger.requests.total() == 0
     assert left_behind(output) == []
 
 
 @pytest.mark.asyncio
-async def test_what_keeps_its_order_is_taken(client: Client, output: Path) -> None:
+async def test_an_ordered_source_is_accepted(client: Client, output: Path) -> None:
     items: dict[str, object] = {f"{D}@x.com": 1, f"{U}@x.com": 2}
     sources: list[ListSource] = [items.keys(), list(items), (one for one in items)]
     for source in sources:

@@ -17,7 +17,7 @@ from .lists import left_behind, name, numbered, table, verdicts_of, verified
 
 PARTS, A_PART = 6, 2
 MOST_CALLS = 60
-# These only take time; a list that never completes takes too much of it.
+# These only take time; a list that never completes takes too long.
 ENDLESS = {FaultKind.HANG, FaultKind.DELAY, FaultKind.ENDLESS}
 KINDS = [kind for kind in FaultKind if kind not in ENDLESS]
 
@@ -59,7 +59,7 @@ def disaster(chance: random.Random) -> Fault | None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("seed", range(12))
-async def test_the_same_call_gets_there_in_the_end(
+async def test_the_same_call_succeeds_in_the_end(
     sandbox: Sandbox, client: Client, source: Path, output: Path, seed: int
 ) -> None:
     chance = random.Random(seed)  # noqa: S311 - a test
@@ -85,7 +85,7 @@ async def test_the_same_call_gets_there_in_the_end(
             break
         assert isinstance(error, BulkVerifyError), error
     ledger = sandbox.ledger
-    assert report is not None, f"it did not get there; the faults were {ledger.faults}"
+    assert report is not None, f"no call succeeded; the faults were {ledger.faults}"
     assert ledger.faults.total() > 0
     assert verdicts_of(table(output)[1:]) == [
         name(number).partition("+")[0] for number in range(PARTS * A_PART)

@@ -45,7 +45,7 @@ async def test_a_run_that_would_cost_more_sends_nothing(
 
 
 @pytest.mark.asyncio
-async def test_too_few_credits_are_told_before_anything_is_sent(
+async def test_too_few_credits_raise_before_anything_is_sent(
     sandbox: Sandbox, client: Client, many: Path, output: Path
 ) -> None:
     sandbox.credits = 5
@@ -59,7 +59,7 @@ async def test_too_few_credits_are_told_before_anything_is_sent(
 
 
 @pytest.mark.asyncio
-async def test_credits_that_go_meanwhile_stop_the_run_and_it_goes_on_when_there_are_more(
+async def test_a_run_stops_when_the_credits_run_out_and_goes_on_with_new_ones(
     sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
 ) -> None:
     def take(seen: RunProgress) -> None:
@@ -79,7 +79,7 @@ async def test_credits_that_go_meanwhile_stop_the_run_and_it_goes_on_when_there_
 
 
 @pytest.mark.asyncio
-async def test_what_an_earlier_call_may_have_paid_is_not_asked_for_again(
+async def test_credits_that_an_earlier_call_may_have_paid_are_not_required_again(
     sandbox: Sandbox, client: Client, many: Path, output: Path
 ) -> None:
     def stop(seen: RunProgress) -> None:
@@ -108,13 +108,15 @@ async def test_a_service_that_counts_more_than_was_sent_is_not_paid(
         return await upload(path.read_bytes() + b"another@x.com\n", title=title)
 
     monkeypatch.setattr(client, "upload", add)
-    with pytest.raises(ProtocolError, match="3 addresses by the service's count, and 2 were sent"):
+    with pytest.raises(
+        ProtocolError, match=r"The service counts 3 addresses in job .*, but 2 were sent"
+    ):
         await verified(client, source, output)
     assert sandbox.ledger.starts == []
 
 
 @pytest.mark.asyncio
-async def test_a_service_that_counts_fewer_is_paid_for_those(
+async def test_a_lower_count_of_the_service_is_paid(
     client: Client,
     source: Path,
     output: Path,

@@ -114,7 +114,7 @@ async def test_a_damaged_file_is_made_or_fetched_again(  # noqa: PLR0917 - fixtu
 
 
 @pytest.mark.asyncio
-async def test_everything_but_the_record_may_be_lost(
+async def test_a_journal_recovers_from_its_record_alone(
     sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
 ) -> None:
     await stopped(client, many, output, Stage.JOINING)
@@ -127,7 +127,7 @@ async def test_everything_but_the_record_may_be_lost(
 
 
 @pytest.mark.asyncio
-async def test_results_that_are_whole_are_not_fetched_again(
+async def test_intact_results_are_not_fetched_again(
     sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
 ) -> None:
     await stopped(client, many, output, Stage.JOINING)
@@ -265,7 +265,7 @@ def set_split(**values: object) -> Callable[[Any], None]:
         lambda record: record.update(written={"size": 3}),
     ],
 )
-async def test_a_record_that_makes_no_sense_is_refused_with_the_ways_out(  # noqa: PLR0917 - fixtures
+async def test_an_inconsistent_record_is_refused_with_hints(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     many: Path,
@@ -290,7 +290,7 @@ async def test_a_record_that_makes_no_sense_is_refused_with_the_ways_out(  # noq
 
 @pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("there")])
 @pytest.mark.timeout(10)
-def test_a_record_that_is_no_file_is_refused(folder: Path, put: Callable[[Path], None]) -> None:
+def test_a_record_that_is_not_a_file_is_refused(folder: Path, put: Callable[[Path], None]) -> None:
     with Journal(folder):
         pass
     put(folder / "run.json")
@@ -304,7 +304,7 @@ def test_a_record_that_is_no_file_is_refused(folder: Path, put: Callable[[Path],
     "put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("../list.csv")]
 )
 @pytest.mark.timeout(20)
-async def test_what_is_no_file_in_the_place_of_one_is_named_and_stays(  # noqa: PLR0917 - fixtures
+async def test_a_non_file_in_the_place_of_a_file_is_named_and_stays(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     many: Path,
@@ -330,7 +330,7 @@ async def test_what_is_no_file_in_the_place_of_one_is_named_and_stays(  # noqa: 
 
 
 @pytest.mark.asyncio
-async def test_a_damaged_split_that_is_not_made_again_alike_is_refused(
+async def test_a_damaged_split_that_can_not_be_reproduced_is_refused(
     client: Client,
     many: Path,
     output: Path,
@@ -347,7 +347,7 @@ async def test_a_damaged_split_that_is_not_made_again_alike_is_refused(
         return await split(self, table, folder, Splitting(largest_rows=3), tracker)
 
     monkeypatch.setattr(ListReader, "split", otherwise)
-    with pytest.raises(JournalError, match=r"no longer split as it was.*credits spent so far"):
+    with pytest.raises(JournalError, match=r"no longer split as before.*credits spent on it"):
         await verified(client, many, output, **OPTIONS)
 
 
@@ -358,16 +358,16 @@ async def test_a_list_that_changed_is_refused_before_anything_is_made_again(
     await stopped(client, many, output, Stage.VERIFYING)
     (folder / "rows.bin").unlink()
     many.write_text(numbered(7))
-    with pytest.raises(JournalError, match="is not as it was"):
+    with pytest.raises(JournalError, match="has changed since"):
         await verified(client, many, output, **OPTIONS)
     assert not (folder / "rows.bin").exists()
 
 
-# What is on the disk, and when
+# Syncs
 
 
 @pytest.mark.asyncio
-async def test_whatever_a_resume_needs_is_synced_before_anything_is_sent(
+async def test_the_files_for_a_resume_are_synced_before_anything_is_sent(
     client: Client, many: Path, output: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sync = os.fsync
@@ -394,7 +394,7 @@ async def test_whatever_a_resume_needs_is_synced_before_anything_is_sent(
 
 
 @pytest.mark.asyncio
-async def test_results_are_synced_before_they_are_said_to_be_here(
+async def test_results_are_synced_before_they_are_recorded(
     client: Client, source: Path, output: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
@@ -418,7 +418,7 @@ async def test_results_are_synced_before_they_are_said_to_be_here(
 
 
 @pytest.mark.asyncio
-async def test_lists_that_are_known_nowhere_are_not_paid_again(
+async def test_a_paid_list_without_results_is_not_paid_again(
     sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
 ) -> None:
     await stopped(client, many, output, Stage.JOINING)
@@ -477,7 +477,7 @@ async def test_a_record_that_is_older_than_the_results_is_refused(
 
 
 @pytest.mark.asyncio
-async def test_an_output_that_is_begun_anew_has_nothing_of_the_first_try(
+async def test_a_rewritten_output_keeps_nothing_of_the_first_try(
     client: Client, many: Path, output: Path, folder: Path
 ) -> None:
     def cut(seen: RunProgress) -> None:
@@ -496,7 +496,7 @@ async def test_an_output_that_is_begun_anew_has_nothing_of_the_first_try(
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_can_not_be_read_was_never_sent(
+async def test_a_part_that_can_not_be_read_counts_as_never_sent(
     sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
 ) -> None:
     def lose(seen: RunProgress) -> None:

@@ -34,7 +34,7 @@ def fill(disk: Path) -> Path:
     path = disk / "filler"
     with path.open("wb", buffering=0) as file:
         for size in (65536, 4096):
-            with pytest.raises(OSError, match="No space left"):  # noqa: PT012 - sooner or later
+            with pytest.raises(OSError, match="No space left"):  # noqa: PT012 - at some point
                 while True:
                     file.write(bytes(size))
     return path
@@ -45,7 +45,7 @@ def protect(disk: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_does_not_fit_is_told_before_anything_is_sent(
+async def test_a_list_that_does_not_fit_raises_before_anything_is_sent(
     sandbox: Sandbox, client: Client, source: Path, disk: Path
 ) -> None:
     source.write_text(numbered(50_000))
@@ -97,7 +97,7 @@ async def test_a_disk_that_fills_up_loses_nothing(  # noqa: PLR0917 - fixtures
 
 
 @pytest.mark.asyncio
-async def test_an_output_that_can_not_be_written_is_told_before_anything_is_sent(
+async def test_an_output_that_can_not_be_written_raises_before_anything_is_sent(
     sandbox: Sandbox, client: Client, source: Path, disk: Path
 ) -> None:
     protect(disk)

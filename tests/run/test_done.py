@@ -1,4 +1,4 @@
-"""The same call does not pay again for a list that is done: a note tells that its output is there."""
+"""The same call does not pay again for a finished list: a note beside the output names it."""
 
 import errno
 import json
@@ -133,7 +133,7 @@ async def test_the_note_is_on_the_disk_before_the_output_has_its_name(
 @pytest.mark.asyncio
 @pytest.mark.parametrize("overwrite", [True, False])
 @pytest.mark.parametrize("knows", ["the note", "the journal"])
-async def test_an_output_is_known_while_its_journal_is_still_there(  # noqa: PLR0917 - fixtures
+async def test_an_output_is_recognised_while_its_journal_is_still_there(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     source: Path,
@@ -154,7 +154,7 @@ async def test_an_output_is_known_while_its_journal_is_still_there(  # noqa: PLR
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_is_its_own_output_is_not_verified_twice(
+async def test_a_list_verified_in_place_is_not_verified_twice(
     sandbox: Sandbox, client: Client, source: Path
 ) -> None:
     await verified(client, source, source, overwrite=True)
@@ -185,7 +185,7 @@ async def test_an_output_that_becomes_a_list_is_verified(
         {"deduplicate": False},
     ],
 )
-async def test_a_list_in_its_own_place_is_verified_anew_by_another_call(
+async def test_a_list_verified_in_place_is_verified_anew_with_other_options(
     sandbox: Sandbox, client: Client, source: Path, options: dict[str, Any]
 ) -> None:
     await verified(client, source, source, overwrite=True)
@@ -194,7 +194,7 @@ async def test_a_list_in_its_own_place_is_verified_anew_by_another_call(
 
 
 @pytest.mark.asyncio
-async def test_a_list_in_the_place_of_one_of_several_is_known_by_the_others(
+async def test_an_output_that_replaced_one_of_several_lists_is_recognised_by_the_others(
     sandbox: Sandbox, client: Client, source: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.csv"
@@ -210,7 +210,7 @@ async def test_a_list_in_the_place_of_one_of_several_is_known_by_the_others(
 
 
 @pytest.mark.asyncio
-async def test_what_can_be_read_only_once_is_never_taken_for_the_same(
+async def test_a_source_that_is_read_only_once_is_never_recognised(
     source: Path, tmp_path: Path
 ) -> None:
     pipe = tmp_path / "pipe"
@@ -222,7 +222,7 @@ async def test_what_can_be_read_only_once_is_never_taken_for_the_same(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("overwrite", [True, False])
-async def test_a_list_that_comes_as_addresses_is_known_too(
+async def test_a_list_of_addresses_is_recognised_too(
     sandbox: Sandbox,
     client: Client,
     output: Path,
@@ -235,11 +235,11 @@ async def test_a_list_that_comes_as_addresses_is_known_too(
     assert left_behind(output) == []
 
 
-# Where it does not count
+# Another call
 
 
 @pytest.mark.asyncio
-async def test_another_list_is_verified_as_ever(
+async def test_another_list_is_verified(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     await verified(client, source, output)
@@ -264,7 +264,7 @@ async def test_another_list_is_verified_as_ever(
         {"encoding": "cp1252"},
     ],
 )
-async def test_another_call_is_made_as_ever(
+async def test_another_call_verifies_the_list_again(
     sandbox: Sandbox, client: Client, source: Path, output: Path, options: dict[str, Any]
 ) -> None:
     source.write_text(f"email;x\n{D}@x.com;1\n")
@@ -277,7 +277,7 @@ async def test_another_call_is_made_as_ever(
 
 
 @pytest.mark.asyncio
-async def test_another_service_is_asked_as_ever(source: Path, output: Path) -> None:
+async def test_another_service_verifies_the_list_again(source: Path, output: Path) -> None:
     for _ in range(2):
         async with (
             Sandbox(speed=1000, requests_per_minute=None) as sandbox,
@@ -288,7 +288,7 @@ async def test_another_service_is_asked_as_ever(source: Path, output: Path) -> N
 
 
 @pytest.mark.asyncio
-async def test_an_output_is_known_by_the_older_spelling_of_a_verdict(
+async def test_an_output_is_recognised_with_the_older_spelling_of_a_verdict(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     await verified(client, source, output, only=["accept all", D])
@@ -301,7 +301,7 @@ async def test_an_output_is_known_by_the_older_spelling_of_a_verdict(
 
 
 @pytest.mark.asyncio
-async def test_what_does_not_shape_the_output_may_change(
+async def test_options_that_do_not_affect_the_output_may_change(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     await verified(client, source, output, only=[D, U])
@@ -325,7 +325,7 @@ async def test_after_six_days_a_list_is_verified_anew(
 
 
 @pytest.mark.asyncio
-async def test_before_that_it_is_not(
+async def test_within_six_days_a_list_is_not_verified_anew(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     await verified(client, source, output)
@@ -337,7 +337,7 @@ async def test_before_that_it_is_not(
 @pytest.mark.asyncio
 @pytest.mark.parametrize("place", ["beside", "in place"])
 @pytest.mark.parametrize("finished", [True, False])
-async def test_a_journal_that_was_done_with_six_days_ago_gives_no_old_verdicts(  # noqa: PLR0917 - fixtures
+async def test_a_journal_finished_six_days_ago_gives_no_old_verdicts(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     source: Path,
@@ -359,7 +359,7 @@ async def test_a_journal_that_was_done_with_six_days_ago_gives_no_old_verdicts( 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("change", [b"", b"mine now", None])
-async def test_an_output_that_was_changed_or_removed_is_not_taken_for_it(
+async def test_an_output_that_was_changed_or_removed_is_not_recognised(
     sandbox: Sandbox, client: Client, source: Path, output: Path, change: bytes | None
 ) -> None:
     await verified(client, source, output)
@@ -387,7 +387,7 @@ async def test_an_output_that_was_changed_or_removed_is_not_taken_for_it(
         lambda text: text.replace('"rows": 3', '"rows": "many"'),
     ],
 )
-async def test_a_damaged_note_is_no_reason_to_pay_again(
+async def test_a_damaged_note_does_not_cause_a_second_payment(
     sandbox: Sandbox, client: Client, source: Path, output: Path, damage: Callable[[str], str]
 ) -> None:
     await verified(client, source, output)
@@ -408,7 +408,7 @@ async def test_a_damaged_note_is_no_reason_to_pay_again(
 @pytest.mark.asyncio
 @pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("precious")])
 @pytest.mark.timeout(20)
-async def test_what_would_keep_the_note_from_being_written_is_told_before_anything_is_sent(
+async def test_a_note_that_can_not_be_written_raises_before_anything_is_sent(
     sandbox: Sandbox, client: Client, source: Path, output: Path, put: Callable[[Path], None]
 ) -> None:
     precious = output.with_name("precious")
@@ -421,7 +421,7 @@ async def test_what_would_keep_the_note_from_being_written_is_told_before_anythi
 
 
 @pytest.mark.asyncio
-async def test_a_name_that_is_too_long_is_told_before_anything_is_sent(
+async def test_a_name_that_is_too_long_raises_before_anything_is_sent(
     sandbox: Sandbox, client: Client, source: Path, tmp_path: Path
 ) -> None:
     for length in range(220, 256):
@@ -429,7 +429,7 @@ async def test_a_name_that_is_too_long_is_told_before_anything_is_sent(
         try:
             await verified(client, source, output)
         except OSError as error:
-            assert error.errno == errno.ENAMETOOLONG  # noqa: PT017 - which lengths fit is up to the disk
+            assert error.errno == errno.ENAMETOOLONG  # noqa: PT017 - the disk decides which lengths fit
             assert not output.exists()
             break
         report, requests = await again(sandbox, client, source, output, overwrite=True)
@@ -442,7 +442,7 @@ async def test_a_name_that_is_too_long_is_told_before_anything_is_sent(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("overwrite", [False, True])
-async def test_where_no_note_can_be_written_the_journal_stays_and_tells(  # noqa: PLR0917 - fixtures
+async def test_the_journal_stays_if_no_note_can_be_written(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     source: Path,
@@ -465,7 +465,7 @@ async def test_where_no_note_can_be_written_the_journal_stays_and_tells(  # noqa
 
 
 @pytest.mark.asyncio
-async def test_an_older_note_is_not_taken_for_the_one_that_can_not_be_written(  # noqa: PLR0917 - fixtures
+async def test_an_older_note_does_not_replace_one_that_can_not_be_written(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     source: Path,
@@ -485,7 +485,7 @@ async def test_an_older_note_is_not_taken_for_the_one_that_can_not_be_written(  
 
 
 @pytest.mark.asyncio
-async def test_an_output_with_rows_of_failed_parts_is_not_done(
+async def test_an_output_with_failed_parts_is_not_done(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     source.write_text(numbered(4))
@@ -501,12 +501,12 @@ async def test_an_output_with_rows_of_failed_parts_is_not_done(
     assert note_of(output).exists()
 
 
-# What is still to be done
+# Unfinished calls
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("died", [True, False])
-async def test_lists_are_deleted_also_when_only_the_note_knows_of_them(
+async def test_lists_that_only_the_note_names_are_deleted(
     sandbox: Sandbox,
     client: Client,
     source: Path,
@@ -527,7 +527,7 @@ async def test_lists_are_deleted_also_when_only_the_note_knows_of_them(
 
 
 @pytest.mark.asyncio
-async def test_lists_with_rows_that_are_missing_are_kept(
+async def test_lists_with_missing_rows_are_kept(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     await verified(client, source, output)
@@ -558,13 +558,13 @@ async def test_a_run_that_is_under_way_is_not_forgotten_for_an_older_output(
     with pytest.raises(DiedError):
         await verified(client, source, output, overwrite=True, on_progress=stop)
     source.write_text(before)
-    with pytest.raises(JournalError, match="is not as it was"):
+    with pytest.raises(JournalError, match="has changed since"):
         await verified(client, source, output, overwrite=True)
     assert folder.exists()
 
 
 @pytest.mark.asyncio
-async def test_other_rows_of_a_list_cost_nothing_while_its_journal_is_there(
+async def test_other_verdicts_of_a_list_cost_nothing_while_its_journal_is_there(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     sandbox.inject(Fault(endpoint="delete", kind=FaultKind.ANSWER, times=4))
@@ -577,7 +577,7 @@ async def test_other_rows_of_a_list_cost_nothing_while_its_journal_is_there(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("finished", [True, False])
-async def test_a_journal_that_was_done_with_does_not_stop_the_next_list(  # noqa: PLR0917 - fixtures
+async def test_a_finished_journal_does_not_stop_the_next_list(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     source: Path,
@@ -598,7 +598,7 @@ async def test_a_journal_that_was_done_with_does_not_stop_the_next_list(  # noqa
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kept", ["size", "time"])
-async def test_an_output_is_known_by_its_size_and_its_time(
+async def test_an_output_is_recognised_by_its_size_and_its_time(
     sandbox: Sandbox, client: Client, source: Path, output: Path, kept: str
 ) -> None:
     await verified(client, source, output)
@@ -614,7 +614,7 @@ async def test_an_output_is_known_by_its_size_and_its_time(
 
 
 @pytest.mark.asyncio
-async def test_a_list_in_its_own_place_is_verified_anew_also_while_its_journal_is_there(
+async def test_a_list_verified_in_place_is_verified_anew_despite_its_journal(
     sandbox: Sandbox, client: Client, source: Path, folder: Path
 ) -> None:
     with dying():
@@ -628,7 +628,7 @@ async def test_a_list_in_its_own_place_is_verified_anew_also_while_its_journal_i
 
 
 @pytest.mark.asyncio
-async def test_an_output_that_was_removed_is_not_made_again_from_a_journal_that_was_done_with(
+async def test_a_removed_output_is_not_made_again_from_a_finished_journal(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     with dying():
@@ -640,7 +640,7 @@ async def test_an_output_that_was_removed_is_not_made_again_from_a_journal_that_
 
 
 @pytest.mark.asyncio
-async def test_results_of_a_journal_that_was_done_with_do_not_stop_the_next_list(
+async def test_results_in_a_finished_journal_do_not_stop_the_next_list(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     def stop(seen: RunProgress) -> None:

@@ -67,7 +67,7 @@ async def test_addresses_that_look_like_formulas_are_sent_as_they_are_and_writte
 
 
 @pytest.mark.asyncio
-async def test_cells_come_back_exactly_unless_asked(
+async def test_cells_are_unchanged_without_excel_safe(
     client: Client, tmp_path: Path, output: Path
 ) -> None:
     rows = [[f"{D}+{number}@x.com", note] for number, note in enumerate(FORMULAS)]
@@ -77,7 +77,7 @@ async def test_cells_come_back_exactly_unless_asked(
 
 
 @pytest.mark.asyncio
-async def test_json_lines_are_not_made_safe_for_what_never_opens_them(
+async def test_excel_safe_is_refused_for_json_lines(
     client: Client, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="JSON Lines"):
@@ -93,7 +93,7 @@ async def test_json_lines_are_not_made_safe_for_what_never_opens_them(
 )
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_safe_cells_survive_csv_and_give_back_what_they_were(
+def test_safe_cells_survive_csv_and_give_back_their_text(
     rows: list[list[str]], delimiter: str, newline: str
 ) -> None:
     safe = [harmless(row) for row in rows]

@@ -1,4 +1,4 @@
-"""The place of a journal: a journal of ours is continued, anything else is left alone."""
+"""The folder of a journal: our journals are continued, anything else is left alone."""
 
 import errno
 import os
@@ -74,7 +74,7 @@ def record_of_others(folder: Path) -> None:
         record_of_others,
     ],
 )
-async def test_a_folder_of_others_is_refused_whatever_its_names(  # noqa: PLR0917 - fixtures
+async def test_a_folder_that_is_not_ours_is_refused(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     source: Path,
@@ -92,20 +92,20 @@ async def test_a_folder_of_others_is_refused_whatever_its_names(  # noqa: PLR091
 
 
 @pytest.mark.asyncio
-async def test_an_empty_folder_is_taken(client: Client, source: Path, output: Path) -> None:
+async def test_an_empty_folder_is_used(client: Client, source: Path, output: Path) -> None:
     folder = output.with_name("mine")
     folder.mkdir()
     await verified(client, source, output, journal=folder)
     assert left_behind(output) == []
 
 
-def test_the_lock_is_there_before_anything_else(folder: Path) -> None:
+def test_the_lock_is_made_first(folder: Path) -> None:
     # It shows that the folder is ours; a process that died before has left an empty folder.
     with Journal(folder):
         assert [path.name for path in folder.iterdir()] == [LOCK]
 
 
-def test_a_lock_that_the_user_has_deleted_costs_nothing(folder: Path) -> None:
+def test_a_journal_without_its_lock_is_still_ours(folder: Path) -> None:
     with Journal(folder) as journal:
         journal.begin(split_of(2), URL, Splitting())
     (folder / LOCK).unlink()
@@ -114,7 +114,7 @@ def test_a_lock_that_the_user_has_deleted_costs_nothing(folder: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_others_have_put_into_a_journal_stays(
+async def test_other_files_in_a_journal_stay(
     client: Client, source: Path, output: Path, folder: Path
 ) -> None:
     kept = {
@@ -143,7 +143,7 @@ async def test_what_others_have_put_into_a_journal_stays(
 
 
 @pytest.mark.asyncio
-async def test_a_link_in_the_place_of_what_is_read_once_is_not_followed(
+async def test_a_link_in_the_place_of_the_copied_input_is_not_followed(
     sandbox: Sandbox, client: Client, output: Path, folder: Path, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -219,19 +219,19 @@ async def test_a_list_within_the_journal_is_refused_and_stays(
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_is_the_journal_or_the_note_is_refused(
+async def test_a_list_named_like_the_journal_or_the_note_is_refused(
     client: Client, tmp_path: Path, output: Path
 ) -> None:
     source = tmp_path / ".verified.csv.done"
     source.write_text(CONTENT)
-    with pytest.raises(UsageError, match="will be a note"):
+    with pytest.raises(UsageError, match="is the name of the note"):
         await verified(client, source, output)
     with pytest.raises(UsageError, match="where the progress is kept"):
         await verified(client, source, tmp_path / "other.csv", journal=source)
     assert source.read_text() == CONTENT
 
 
-# No folder
+# Not a folder
 
 
 def dangling(folder: Path) -> None:
@@ -256,14 +256,14 @@ def link_to_a_file(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("put", "message"),
     [
-        (dangling, "a symbolic link to .*nowhere, which is not there"),
+        (dangling, "a symbolic link to .*nowhere, which does not exist"),
         (endless, "a symbolic link that leads to itself"),
-        (a_file, "it is no folder"),
-        (link_to_a_file, "it is no folder"),
+        (a_file, "that is not a folder"),
+        (link_to_a_file, "that is not a folder"),
     ],
 )
 @pytest.mark.timeout(10)
-def test_what_is_no_folder_is_told_at_once(
+def test_a_journal_path_that_is_not_a_folder_is_refused(
     folder: Path, put: Callable[[Path], None], message: str, *, restart: bool
 ) -> None:
     put(folder)
@@ -297,7 +297,7 @@ def test_a_folder_that_vanishes_again_and_again_is_given_up(
         return opened(path, *more)
 
     monkeypatch.setattr(os, "open", lose)
-    with pytest.raises(JournalError, match="removed again and again"):
+    with pytest.raises(JournalError, match="disappeared 100 times"):
         Journal(folder)
 
 
@@ -305,7 +305,7 @@ def forbid(*_: object) -> None:
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def test_a_folder_that_may_not_be_read_is_told(
+def test_a_folder_without_read_permission_raises(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.mkdir()
@@ -314,7 +314,7 @@ def test_a_folder_that_may_not_be_read_is_told(
         Journal(folder)
 
 
-def test_a_record_that_may_not_be_read_does_not_show_that_a_folder_is_ours(
+def test_a_folder_with_an_unreadable_record_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     precious_with_a_record(folder)
@@ -325,7 +325,7 @@ def test_a_record_that_may_not_be_read_does_not_show_that_a_folder_is_ours(
 
 @pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to(path.parent / "record")])
 @pytest.mark.timeout(10)
-def test_a_record_that_is_no_file_is_neither_waited_for_nor_followed(
+def test_a_record_that_is_not_a_file_is_neither_opened_nor_followed(
     folder: Path, put: Callable[[Path], None]
 ) -> None:
     with Journal(folder) as journal:
@@ -337,7 +337,7 @@ def test_a_record_that_is_no_file_is_neither_waited_for_nor_followed(
         Journal(folder)
 
 
-def test_a_file_in_the_place_of_what_is_read_once_stays(folder: Path) -> None:
+def test_a_file_in_the_place_of_the_input_folder_stays(folder: Path) -> None:
     with Journal(folder):
         (folder / "input").write_text("mine")
         (folder / "part-0001.csv").touch()
@@ -347,7 +347,7 @@ def test_a_file_in_the_place_of_what_is_read_once_stays(folder: Path) -> None:
     assert (folder / "input").read_text() == "mine"
 
 
-# No lock
+# Not a lock
 
 
 def link_to_precious(path: Path) -> None:
@@ -362,7 +362,7 @@ def link_to_nowhere(path: Path) -> None:
 
 @pytest.mark.parametrize("put", [link_to_precious, link_to_nowhere, os.mkfifo, Path.mkdir])
 @pytest.mark.timeout(10)
-def test_a_lock_that_is_no_file_is_neither_followed_nor_waited_for(
+def test_a_lock_that_is_not_a_file_is_neither_followed_nor_opened(
     folder: Path, put: Callable[[Path], None]
 ) -> None:
     with Journal(folder) as journal:
@@ -377,7 +377,7 @@ def test_a_lock_that_is_no_file_is_neither_followed_nor_waited_for(
     assert not (folder.parent / "nowhere").exists()
 
 
-def test_a_lock_that_is_a_file_of_others_too_keeps_its_content(folder: Path) -> None:
+def test_a_lock_that_is_a_hard_link_keeps_its_content(folder: Path) -> None:
     mine = folder.with_name("mine")
     mine.write_text("mine")
     folder.mkdir()
@@ -387,7 +387,7 @@ def test_a_lock_that_is_a_file_of_others_too_keeps_its_content(folder: Path) -> 
     assert mine.read_text() == "mine"
 
 
-def test_what_is_closed_is_neither_written_nor_deleted(folder: Path) -> None:
+def test_a_closed_journal_is_neither_written_nor_deleted(folder: Path) -> None:
     journal = Journal(folder)
     journal.begin(split_of(1), URL, Splitting())
     journal.close()
@@ -419,7 +419,7 @@ def test_a_folder_that_vanishes_before_it_is_locked_is_made_again(
     assert times == 3
 
 
-def test_a_folder_that_vanishes_before_it_is_looked_into_is_made_again(
+def test_a_folder_that_vanishes_before_it_is_listed_is_made_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.mkdir()

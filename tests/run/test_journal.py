@@ -85,19 +85,19 @@ def test_an_upload_that_was_under_way_may_have_left_an_orphan(folder: Path) -> N
             assert journal.record.sent
 
 
-def test_what_was_never_sent_is_no_loss(folder: Path) -> None:
+def test_a_new_journal_has_sent_nothing(folder: Path) -> None:
     with Journal(folder) as journal:
         assert not journal.begin(split_of(2), URL, Splitting()).sent
 
 
-def test_only_one_has_it_open(folder: Path) -> None:
+def test_a_journal_is_open_only_once(folder: Path) -> None:
     with Journal(folder), pytest.raises(JournalError, match=f"process {os.getpid()} is at work"):
         Journal(folder)
     with Journal(folder):
         pass
 
 
-def test_a_holder_that_can_not_be_named_is_another(
+def test_an_unknown_lock_holder_is_called_another(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "getpid", lambda: "")
@@ -118,7 +118,7 @@ def test_a_journal_that_is_removed_leaves_nothing(folder: Path) -> None:
             assert folder.exists()
 
 
-def test_a_lock_that_is_removed_while_it_is_waited_for_is_not_the_lock(
+def test_a_lock_removed_while_it_is_opened_is_taken_anew(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = os.open
@@ -139,7 +139,7 @@ def test_a_lock_that_is_removed_while_it_is_waited_for_is_not_the_lock(
     assert times == 3
 
 
-def test_what_a_killed_process_left_unfinished_is_swept(folder: Path) -> None:
+def test_incomplete_files_of_a_killed_process_are_deleted(folder: Path) -> None:
     begun(folder)
     (folder / ".run.json.0123abcd.part").touch()
     with Journal(folder):
@@ -154,7 +154,7 @@ def test_a_folder_that_was_never_begun_is_taken_over(folder: Path) -> None:
         assert not journal.list_of(1).exists()
 
 
-def test_to_restart_forgets_everything(folder: Path) -> None:
+def test_a_restart_forgets_everything(folder: Path) -> None:
     begun(folder)
     with Journal(folder, restart=True) as journal:
         assert journal.record is None
@@ -164,7 +164,7 @@ def test_to_restart_forgets_everything(folder: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"version": 1}', '{"version": 1, "base_url": 5}', "\ufffd", "\0" * 9]
 )
-def test_a_record_that_can_not_be_read_is_told(folder: Path, text: str) -> None:
+def test_an_unreadable_record_is_refused(folder: Path, text: str) -> None:
     begun(folder)
     (folder / "run.json").write_text(text)
     with pytest.raises(JournalError, match=r"run\.json can't be read .*use `restart=True`"):
@@ -183,7 +183,7 @@ def test_a_disk_that_knows_no_locks_is_named(folder: Path, monkeypatch: pytest.M
     assert info.value.filename == str(folder / LOCK)
 
 
-def test_without_flock_no_process_is_kept_out(
+def test_without_flock_two_processes_can_open_a_journal(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locking, "fcntl", None)
@@ -216,7 +216,7 @@ def test_a_part_is_unpaid_until_its_start_is_asked_for(state: PartState) -> None
     assert (state in UNPAID) == (state in before_the_start)
 
 
-def test_results_that_must_be_fetched_again_are_written_down_so_that_any_process_can_go_on(
+def test_results_to_fetch_again_are_recorded_for_the_next_process(
     folder: Path,
 ) -> None:
     split = split_of(3)

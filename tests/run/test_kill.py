@@ -98,7 +98,7 @@ def moved(content: bytes, sandbox: Sandbox) -> bytes:
 # A run of two parts writes 17 files: one at the beginning, six for each part, and four at the end.
 DEATHS = [f"{when}:{number}" for number in range(1, 18) for when in ("before", "after")]
 
-# So many operations on files follow after all results of two parts are here.
+# The file operations after the results of both parts were fetched.
 AT_THE_END = 23
 LAST_DEATHS = [
     (place, f"{when}:end:{number}")
@@ -110,7 +110,7 @@ LAST_DEATHS = [
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("death", DEATHS if KILLS >= 25 else random.Random(4).sample(DEATHS, 6))  # noqa: S311
-async def test_a_run_that_dies_over_any_of_its_notes_goes_on_from_there(
+async def test_a_run_killed_at_any_of_its_writes_goes_on_from_there(
     sandbox: Sandbox, tmp_path: Path, death: str
 ) -> None:
     source, output = tmp_path / "list.csv", tmp_path / "verified.csv"
@@ -126,9 +126,7 @@ async def test_a_run_that_dies_over_any_of_its_notes_goes_on_from_there(
 
 
 @pytest.mark.asyncio
-async def test_that_is_all_that_a_run_of_two_parts_writes_down(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
+async def test_a_run_of_two_parts_writes_seventeen_files(sandbox: Sandbox, tmp_path: Path) -> None:
     source, output = tmp_path / "list.csv", tmp_path / "verified.csv"
     source.write_text(numbered(4))
     await finished(await started(sandbox, source, output, "2", "before:18"))
@@ -154,7 +152,7 @@ async def test_a_run_that_dies_at_its_end_is_not_paid_again(
     assert await killed(await started(sandbox, source, output, "2", death, *words))
     assert sandbox.ledger.credits_spent == 4
     requests = sandbox.ledger.requests.total()
-    for _ in range(2):  # and the second time, without a journal
+    for _ in range(2):  # a second time, without a journal
         orphans, spent, spent_before = await finished(
             await started(sandbox, source, output, "2", *words)
         )
@@ -169,7 +167,7 @@ async def test_a_run_that_dies_at_its_end_is_not_paid_again(
 
 
 @pytest.mark.asyncio
-async def test_that_is_all_that_a_run_does_to_files_at_its_end(
+async def test_the_number_of_file_operations_at_the_end_is_right(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     source, output = tmp_path / "list.csv", tmp_path / "verified.csv"

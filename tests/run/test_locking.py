@@ -61,7 +61,7 @@ async def test_a_child_of_a_run_does_not_keep_its_lock(  # noqa: PLR0917 - fixtu
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # from Python 3.12 on, of threads
-def test_a_child_neither_writes_nor_deletes_nor_unlocks_what_its_parent_has_open(
+def test_a_child_neither_writes_nor_deletes_nor_unlocks_its_parents_journal(
     folder: Path,
 ) -> None:
     with Journal(folder) as journal:
@@ -122,15 +122,15 @@ def test_a_lock_that_another_process_has_just_removed_leaves_no_file_open(
         return descriptor
 
     monkeypatch.setattr(os, "open", open_and_lose)
-    assert Lock.take(path) is None
+    with pytest.raises(FileNotFoundError):
+        Lock(path)
     assert not [
         one for one in Path("/proc/self/fd").iterdir() if str(path) in os.path.realpath(one)
     ]
 
 
 def test_a_released_lock_is_forgotten(tmp_path: Path) -> None:
-    lock = Lock.take(tmp_path / "lock")
-    assert lock is not None
+    lock = Lock(tmp_path / "lock")
     assert open_files(tmp_path / "lock") == 1
     lock.release()
     assert open_files(tmp_path / "lock") == 0
@@ -140,27 +140,23 @@ def test_a_released_lock_is_forgotten(tmp_path: Path) -> None:
     assert kept() is None
 
 
-def test_the_holder_is_named_by_its_own_id_alone(tmp_path: Path) -> None:
+def test_the_id_of_an_earlier_holder_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.write_text("the id of an earlier process, which was longer\n")
-    lock = Lock.take(path)
-    assert lock is not None
+    lock = Lock(path)
     assert holder_of(path) == str(os.getpid())
     lock.release()
 
 
-def test_a_disk_that_is_too_full_for_the_id_is_locked_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_needs_no_room_for_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "write", refuse(errno.ENOSPC))
-    lock = Lock.take(tmp_path / "lock")
-    assert lock is not None
+    lock = Lock(tmp_path / "lock")
     with pytest.raises(BlockingIOError):
         Lock(tmp_path / "lock")
     lock.release()
 
 
-def test_where_there_is_no_flock_a_run_has_a_lock_that_keeps_nobody_out(
+def test_without_flock_a_lock_keeps_out_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
@@ -169,7 +165,7 @@ def test_where_there_is_no_flock_a_run_has_a_lock_that_keeps_nobody_out(
     assert spec.loader is not None
     elsewhere = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(elsewhere)
-    locks = [elsewhere.Lock.take(tmp_path / "lock") for _ in range(2)]
+    locks = [elsewhere.Lock(tmp_path / "lock") for _ in range(2)]
     assert all(lock.held for lock in locks)
     for lock in locks:
         lock.release()

@@ -26,7 +26,7 @@ from tests.refusals import FINAL, KNOWN, PASSING, UNKNOWN, afterwards, at_start,
 from .lists import D, U, journal_at, left_behind, states, table, verdicts_of, verified
 
 NEVER_VERIFYING = Timings(start_delay=36e5)
-"""The status of a started list stays `ready`, so that only the start itself tells."""
+"""The status of a started list stays `ready`, so only a second start shows that it was started."""
 
 
 def serving(**options: Any) -> Sandbox:  # noqa: ANN401 - handed on
@@ -77,14 +77,14 @@ async def test_a_lost_start_stays_paid(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("then", [one for one in FINAL if "maximum" not in str(one.id)])
-async def test_a_start_found_as_starting_stays_so_whatever_is_said(
+async def test_a_part_found_starting_stays_so_after_any_answer(
     source: Path, output: Path, folder: Path, then: dict[str, Any]
 ) -> None:
     async with serving(timings=NEVER_VERIFYING, credits=2) as sandbox:
         sandbox.inject(Fault(endpoint="start", kind=FaultKind.HANG))
         async with client_of(sandbox) as client:
             run = asyncio.create_task(verified(client, source, output))
-            while not sandbox.ledger.requests["start"]:  # noqa: ASYNC110 - it happens over there
+            while not sandbox.ledger.requests["start"]:  # noqa: ASYNC110 - the sandbox changes it
                 await asyncio.sleep(0.001)
             run.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -106,13 +106,13 @@ async def test_a_start_found_as_starting_stays_so_whatever_is_said(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("then", UNKNOWN)
-async def test_a_start_that_was_carried_out_and_denied_is_settled_by_the_next(
+async def test_a_start_that_was_done_and_denied_is_settled_by_the_next_start(
     source: Path, output: Path, folder: Path, then: dict[str, Any]
 ) -> None:
     async with serving(timings=NEVER_VERIFYING, credits=2) as sandbox:
         sandbox.inject(at_start(afterwards(then)))
         outcome = await called(sandbox, source, output)
-        if "Retry-After" in then["headers"]:  # which is longer than a run has patience
+        if "Retry-After" in then["headers"]:  # longer than a run waits
             assert isinstance(outcome, StartUncertainError)
             [part] = journal_at(folder)["parts"]
             assert (part["state"], part["credits"]) == ("starting", 2)
@@ -125,7 +125,7 @@ async def test_a_start_that_was_carried_out_and_denied_is_settled_by_the_next(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("then", KNOWN)
-async def test_a_start_that_was_refused_in_known_words_is_not_paid(
+async def test_a_start_refused_with_a_known_message_is_not_paid(
     source: Path, output: Path, folder: Path, then: dict[str, Any]
 ) -> None:
     async with serving(credits=2) as sandbox:
@@ -146,7 +146,7 @@ async def test_a_start_that_was_refused_in_known_words_is_not_paid(
     "first",
     [pytest.param({"kind": FaultKind.DROP_AFTER}, id="lost"), *UNKNOWN],
 )
-async def test_a_list_that_is_gone_after_a_lost_start_is_paid_and_the_ways_out_are_told(  # noqa: PLR0917 - fixtures
+async def test_a_list_that_is_gone_after_a_lost_start_counts_as_paid(  # noqa: PLR0917 - fixtures
     source: Path,
     output: Path,
     folder: Path,
@@ -192,7 +192,7 @@ async def test_a_start_that_was_refused_costs_nothing_and_says_so(
 
 
 @pytest.mark.asyncio
-async def test_a_start_that_never_left_costs_nothing(
+async def test_a_start_that_was_never_sent_costs_nothing(
     source: Path, output: Path, folder: Path
 ) -> None:
     async with serving() as sandbox, client_of(sandbox) as client:
@@ -225,7 +225,9 @@ async def test_a_second_start_does_not_make_the_first_one_cheaper(
 
 
 @pytest.mark.asyncio
-async def test_a_lost_start_that_stays_lost_is_told_as_such(source: Path, output: Path) -> None:
+async def test_a_lost_start_that_stays_lost_raises_start_uncertain(
+    source: Path, output: Path
+) -> None:
     async with serving(timings=NEVER_VERIFYING) as sandbox:
         sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}, times=1))
         sandbox.inject(Fault(endpoint="status", kind=FaultKind.ANSWER, skip=30, times=None))

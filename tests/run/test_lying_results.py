@@ -49,7 +49,7 @@ def many(source: Path) -> Path:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("lie", "message"), LIES)
-async def test_a_part_whose_results_are_not_its_own_has_failed_and_is_fetched_again(  # noqa: PLR0917 - fixtures
+async def test_a_part_with_wrong_results_fails_and_is_fetched_again(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     many: Path,
@@ -91,7 +91,7 @@ async def test_a_replica_that_is_behind_is_asked_again_at_once(  # noqa: PLR0917
 
 
 @pytest.mark.asyncio
-async def test_half_of_the_results_are_noticed_where_the_status_has_no_total(
+async def test_missing_results_are_noticed_although_the_status_has_no_total(
     sandbox: Sandbox, client: Client, many: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bulkverify.sandbox.app.answers.status_answer", without_total)

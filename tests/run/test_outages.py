@@ -41,7 +41,7 @@ class Attempts:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Let each look at the clock show ten seconds more, and let pauses take no time."""
+    """Advance the clock by ten seconds at each look, and skip the pauses."""
     now = [0.0]
 
     def tick() -> float:
@@ -68,7 +68,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         ([RateLimitedError("Many.")], ["waits for the service: Many."]),
     ],
 )
-async def test_what_time_heals_is_waited_for(errors: list[Exception], notes: list[str]) -> None:
+async def test_outages_and_full_accounts_are_waited_out(
+    errors: list[Exception], notes: list[str]
+) -> None:
     attempts = Attempts(*errors)
     assert await Outages(60.0).retry(attempts, attempts.told.append) == "done"
     assert attempts.told == notes
@@ -86,7 +88,7 @@ async def test_what_time_heals_is_waited_for(errors: list[Exception], notes: lis
         (ValueError, 60.0, 1),
     ],
 )
-async def test_no_wait_is_longer_than_it_may_be(
+async def test_no_wait_exceeds_its_timeout(
     error: type[Exception], timeout: float | None, attempts: int
 ) -> None:
     failing = Attempts(*[error()] * 100)
@@ -121,7 +123,7 @@ async def test_an_outage_in_the_middle_of_a_run_is_waited_out(  # noqa: PLR0917 
 
 
 @pytest.mark.asyncio
-async def test_the_first_question_for_credits_is_as_patient_as_the_rest(
+async def test_the_first_request_for_credits_waits_out_an_outage(
     sandbox: Sandbox, client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outages, "LONGEST_OUTAGE", 60.0)
@@ -178,7 +180,7 @@ def lost_in_a_503(retry_after: float) -> StartUncertainError:
         ([lost_in_a_503(300.0)], [300]),
     ],
 )
-async def test_nothing_is_asked_earlier_than_the_service_asked_for(
+async def test_no_attempt_comes_earlier_than_retry_after(
     passing: Clock, errors: list[Exception], pauses: list[float]
 ) -> None:
     attempts = Attempts(*errors)
@@ -191,7 +193,7 @@ async def test_nothing_is_asked_earlier_than_the_service_asked_for(
     ("timeout", "asked", "pauses"),
     [(None, 901.0, []), (10.0, 11.0, []), (None, 900.0, [900.0]), (3.0, None, [2.0, 1.0])],
 )
-async def test_a_pause_that_is_longer_than_the_patience_is_told_at_once(
+async def test_a_retry_after_beyond_the_timeout_raises_at_once(
     passing: Clock, timeout: float | None, asked: float | None, pauses: list[float]
 ) -> None:
     attempts = Attempts(*[ServerError("503", retry_after=asked)] * 9)
@@ -201,7 +203,7 @@ async def test_a_pause_that_is_longer_than_the_patience_is_told_at_once(
 
 
 @pytest.mark.asyncio
-async def test_an_end_of_a_list_does_not_cut_short_what_the_service_asked_for(
+async def test_the_end_of_a_list_does_not_cut_retry_after_short(
     passing: Clock,
 ) -> None:
     held = Outages(None)
@@ -221,7 +223,7 @@ async def test_an_end_of_a_list_does_not_cut_short_what_the_service_asked_for(
 @pytest.mark.parametrize(
     ("kind", "attempts"), [(ConnectionFailedError, 1), (RequestTimeoutError, 1), (ServerError, 2)]
 )
-async def test_a_service_that_was_never_reached_is_told_at_once(
+async def test_a_service_that_was_never_reached_raises_at_once(
     kind: type[Exception], attempts: int
 ) -> None:
     error = kind("Broken.") if kind is ServerError else kind("Broken.", sent=False)  # type: ignore[call-arg]
@@ -265,7 +267,7 @@ class Room:
 
 
 @pytest.mark.asyncio
-async def test_all_who_wait_for_room_are_woken_by_the_end_of_a_list(
+async def test_the_end_of_a_list_wakes_all_waits_for_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outages, "FIRST_PAUSE", 3600.0)
@@ -281,7 +283,7 @@ async def test_all_who_wait_for_room_are_woken_by_the_end_of_a_list(
 
 
 @pytest.mark.asyncio
-async def test_an_end_during_the_attempt_of_another_is_not_lost(
+async def test_the_end_of_a_list_during_another_attempt_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outages, "FIRST_PAUSE", 3600.0)
@@ -296,7 +298,7 @@ async def test_an_end_during_the_attempt_of_another_is_not_lost(
             room.free = 1
             held.list_ended()
             other = asyncio.create_task(held.retry(nothing_to_do, lambda _: None))
-            await other  # which must not hide the end of the list from this attempt
+            await other  # it must not hide the end of the list from this attempt
             assert isinstance(refused[0], ListLimitError)
             raise refused[0]
         return await room()
@@ -326,7 +328,7 @@ async def test_pauses_for_room_get_longer_until_a_list_ends(
 
 
 @pytest.mark.asyncio
-async def test_a_start_that_was_uncertain_for_long_is_counted_where_it_was_paid(
+async def test_a_start_that_stayed_uncertain_for_long_counts_as_spent(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     # The first start arrives. Its answer is lost, and each request for the status after it fails.
@@ -339,7 +341,7 @@ async def test_a_start_that_was_uncertain_for_long_is_counted_where_it_was_paid(
 
 
 @pytest.mark.asyncio
-async def test_a_run_that_goes_on_waits_for_a_service_that_is_out_of_reach_from_the_start(
+async def test_a_resumed_run_waits_for_a_service_that_is_out_of_reach_from_the_start(
     client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(seen: RunProgress) -> None:
@@ -361,7 +363,7 @@ async def test_a_run_that_goes_on_waits_for_a_service_that_is_out_of_reach_from_
 
 
 @pytest.mark.asyncio
-async def test_a_service_that_is_out_of_reach_from_the_start_is_told_at_once(
+async def test_a_service_out_of_reach_from_the_start_raises_at_once(
     source: Path, output: Path
 ) -> None:
     async with Client("k", base_url="http://127.0.0.1:9/v1", attempts=1) as client:

@@ -84,7 +84,7 @@ async def test_a_list_is_sent_in_parts_and_comes_back_in_one_piece(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("at_once", [1, 3])
-async def test_no_more_parts_are_on_their_way_than_wanted(
+async def test_no_more_parts_than_allowed_are_under_way(
     client: Client, many: Path, output: Path, at_once: int
 ) -> None:
     most = 0
@@ -137,12 +137,12 @@ async def test_a_full_account_is_waited_out(
 
 
 @pytest.mark.asyncio
-async def test_lists_of_others_are_waited_for_too(many: Path, output: Path) -> None:
+async def test_other_lists_of_the_account_are_waited_for_too(many: Path, output: Path) -> None:
     async with served(max_lists=1, speed=0) as (sandbox, client):
         await client.upload([f"{D}@elsewhere.com"])
 
         def move(seen: RunProgress) -> None:
-            if seen.part and seen.part.note:  # the other part comes to its end
+            if seen.part and seen.part.note:  # the other part ends
                 sandbox.cancel(sandbox.ledger.uploads[0].job_id)
             sandbox.advance(3600)
 
@@ -178,7 +178,7 @@ async def test_an_account_that_stays_full_ends_the_wait_at_its_timeout(
         ),
     ],
 )  # fmt: skip
-async def test_a_part_that_fails_does_not_take_the_others_with_it(  # noqa: PLR0917 - a row of the table
+async def test_a_part_that_fails_does_not_end_the_others(  # noqa: PLR0917 - a row of the table
     sandbox: Sandbox,
     client: Client,
     many: Path,
@@ -215,7 +215,7 @@ async def test_a_part_that_fails_does_not_take_the_others_with_it(  # noqa: PLR0
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("end", ["fail", "cancel"])
-async def test_a_part_that_the_service_gives_up_before_it_is_paid_is_sent_again_by_the_next_call(
+async def test_a_part_that_ends_unpaid_is_sent_again_by_the_next_call(
     many: Path, output: Path, folder: Path, end: str
 ) -> None:
     def end_it(seen: RunProgress) -> None:
@@ -239,7 +239,7 @@ async def test_a_part_that_the_service_gives_up_before_it_is_paid_is_sent_again_
 
 
 @pytest.mark.asyncio
-async def test_a_part_that_the_service_gives_up_after_it_is_paid_is_never_sent_again(
+async def test_a_part_that_fails_after_it_is_paid_is_never_sent_again(
     many: Path, output: Path, folder: Path
 ) -> None:
     def fail_it(seen: RunProgress) -> None:
@@ -285,7 +285,7 @@ async def test_results_that_can_not_be_read_are_fetched_again_by_the_next_call( 
 
 
 @pytest.mark.asyncio
-async def test_where_every_part_fails_nothing_is_written(
+async def test_nothing_is_written_if_every_part_fails(
     sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
 ) -> None:
     sandbox.inject(Fault(endpoint="download", kind=FaultKind.TRUNCATE_CLEANLY, times=None))
@@ -320,7 +320,7 @@ async def test_a_part_that_takes_too_long_fails_alone(many: Path, output: Path) 
 
 
 @pytest.mark.asyncio
-async def test_what_concerns_the_account_stops_the_whole_run(
+async def test_an_authentication_error_stops_the_whole_run(
     sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
 ) -> None:
     sandbox.inject(
@@ -352,7 +352,7 @@ async def test_a_list_of_one_part_raises_its_own_error(many: Path, output: Path)
 
 
 @pytest.mark.asyncio
-async def test_of_many_parts_that_fail_the_first_are_told(
+async def test_the_error_names_the_first_of_many_failed_parts(
     sandbox: Sandbox, client: Client, many: Path, output: Path
 ) -> None:
     sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER, skip=1, times=None))
@@ -365,14 +365,14 @@ async def test_of_many_parts_that_fail_the_first_are_told(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parts_at_once": 0}, "At least 1 part has to be sent at once, not 0"),
+        ({"parts_at_once": 0}, "At least 1 part must be sent at once, not 0"),
         ({"largest_part": 1}, "A part has 2 to 500,000 addresses, not 1"),
         ({"largest_part": 500_001}, "A part has 2 to 500,000 addresses, not 500,001"),
         ({"only": ["good"]}, "'good' is not a valid Verdict; verdicts are deliverable, "),
-        ({"only": []}, "No verdict is wanted"),
+        ({"only": []}, "No verdict is selected"),
     ],
 )
-async def test_what_cannot_be_meant_is_refused(  # noqa: PLR0917 - a row of the table
+async def test_invalid_options_are_refused(  # noqa: PLR0917 - a row of the table
     sandbox: Sandbox,
     client: Client,
     many: Path,
@@ -397,7 +397,7 @@ async def test_what_cannot_be_meant_is_refused(  # noqa: PLR0917 - a row of the 
         ("list.csv", 2, "list.csv"),
     ],
 )
-async def test_each_part_is_named_after_the_list_and_its_place_in_it(  # noqa: PLR0917 - fixtures
+async def test_the_title_of_a_part_has_the_name_of_the_list_and_the_number_of_the_part(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     source: Path,

@@ -38,7 +38,7 @@ STAGES = [
 
 
 @pytest.mark.asyncio
-async def test_a_run_tells_what_it_is_busy_with(client: Client, source: Path, output: Path) -> None:
+async def test_a_run_reports_its_stages(client: Client, source: Path, output: Path) -> None:
     seen: list[RunProgress] = []
     report = await verified(client, source, output, on_progress=seen.append)
     stages = [progress.stage for progress in seen]
@@ -55,7 +55,7 @@ async def test_a_run_tells_what_it_is_busy_with(client: Client, source: Path, ou
 
 
 @pytest.mark.asyncio
-async def test_each_part_goes_its_own_way(client: Client, source: Path, output: Path) -> None:
+async def test_each_part_reports_its_own_stages(client: Client, source: Path, output: Path) -> None:
     source.write_text(numbered(9))
     seen: list[RunProgress] = []
     await verified(client, source, output, largest_part=3, on_progress=seen.append)
@@ -102,7 +102,7 @@ async def test_rows_are_counted_while_they_are_read_and_joined(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("stage", [Stage.READING, Stage.JOINING])
-async def test_who_stops_a_run_while_rows_pass_leaves_no_thread_at_work(
+async def test_a_run_stopped_while_it_reads_rows_leaves_no_thread(
     client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
 ) -> None:
     def stop(progress: RunProgress) -> None:
@@ -182,14 +182,14 @@ def split_of(parts: int) -> bulkverify.lists.Split:
 
 
 @pytest.mark.parametrize("cls", [RunProgress, RunReport, RunPlan, PartProgress])
-def test_what_a_run_tells_cannot_be_changed(cls: type) -> None:
+def test_progress_and_reports_are_keyword_only_and_slotted(cls: type) -> None:
     assert attrs.has(cls)
     assert all(field.kw_only for field in attrs.fields(cls))
     assert not hasattr(cls.__new__(cls), "__dict__")
 
 
 @pytest.mark.asyncio
-async def test_a_report_goes_through_json(client: Client, source: Path, output: Path) -> None:
+async def test_a_report_survives_json(client: Client, source: Path, output: Path) -> None:
     report = await verified(client, source, output)
     assert converter.structure(converter.unstructure(report), RunReport) == report
 

@@ -66,7 +66,7 @@ def many(source: Path) -> Path:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("stage", [*SENDING, Stage.FETCHED, Stage.JOINING])
 @pytest.mark.parametrize("parts", [1, 3])
-async def test_a_run_goes_on_from_where_it_was(  # noqa: PLR0917 - fixtures
+async def test_a_run_goes_on_after_each_stage(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox, client: Client, many: Path, output: Path, parts: int, stage: Stage
 ) -> None:
     options: dict[str, Any] = {"largest_part": 6 // parts}
@@ -130,7 +130,7 @@ async def test_a_start_that_was_not_noted_is_found(  # noqa: PLR0917 - fixtures
     # A process that dies during its start leaves the journal like this.
     sandbox.inject(Fault(endpoint="start", kind=kind))
     run = asyncio.create_task(verified(client, source, output))
-    while not sandbox.ledger.requests["start"]:  # noqa: ASYNC110 - it happens over there
+    while not sandbox.ledger.requests["start"]:  # noqa: ASYNC110 - the sandbox changes it
         await asyncio.sleep(0.001)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -142,7 +142,7 @@ async def test_a_start_that_was_not_noted_is_found(  # noqa: PLR0917 - fixtures
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_was_started_elsewhere_is_not_started_again(
+async def test_a_list_started_by_hand_is_not_started_again(
     sandbox: Sandbox, client: Client, source: Path, output: Path, folder: Path
 ) -> None:
     with pytest.raises(StopError):
@@ -157,7 +157,7 @@ async def test_a_list_that_was_started_elsewhere_is_not_started_again(
 
 
 @pytest.mark.asyncio
-async def test_what_has_been_fetched_needs_no_service_any_more(
+async def test_fetched_results_need_no_request(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     with pytest.raises(StopError):
@@ -169,7 +169,7 @@ async def test_what_has_been_fetched_needs_no_service_any_more(
 
 
 @pytest.mark.asyncio
-async def test_a_deletion_that_failed_is_made_up_for(
+async def test_a_failed_deletion_is_repeated_by_the_next_call(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     sandbox.inject(Fault(endpoint="delete", kind=FaultKind.ANSWER, times=4))
@@ -182,7 +182,7 @@ async def test_a_deletion_that_failed_is_made_up_for(
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_is_its_own_output_goes_on_too(
+async def test_a_list_verified_in_place_goes_on_too(
     sandbox: Sandbox, client: Client, source: Path
 ) -> None:
     sandbox.inject(Fault(endpoint="delete", kind=FaultKind.ANSWER, times=4))
@@ -198,7 +198,7 @@ async def test_a_list_that_is_its_own_output_goes_on_too(
 
 
 @pytest.mark.asyncio
-async def test_an_output_of_others_is_kept_by_a_run_that_goes_on_too(
+async def test_a_resumed_run_keeps_an_output_that_it_did_not_write(
     client: Client, source: Path, output: Path
 ) -> None:
     with pytest.raises(StopError):
@@ -213,7 +213,7 @@ async def test_an_output_of_others_is_kept_by_a_run_that_goes_on_too(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("late", [False, True])
-async def test_a_list_that_is_gone_unpaid_is_sent_again_unless_it_may_be_late(  # noqa: PLR0917 - fixtures
+async def test_an_unpaid_list_that_is_gone_is_sent_again_unless_replicas_may_be_late(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     source: Path,
@@ -238,7 +238,7 @@ async def test_a_list_that_is_gone_unpaid_is_sent_again_unless_it_may_be_late(  
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_is_gone_once_it_was_paid_is_not_paid_again(
+async def test_a_paid_list_that_is_gone_is_not_paid_again(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     await stopped(client, source, output)
@@ -254,7 +254,7 @@ async def test_a_list_that_is_gone_once_it_was_paid_is_not_paid_again(
 
 
 @pytest.mark.asyncio
-async def test_a_part_that_fails_leaves_a_list_that_is_its_own_output_as_it_is(
+async def test_a_failed_part_leaves_a_list_verified_in_place_unchanged(
     sandbox: Sandbox, client: Client, source: Path
 ) -> None:
     source.write_text(numbered(4))
@@ -285,7 +285,7 @@ async def test_an_incomplete_output_that_was_changed_by_hand_is_kept(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("still", [False, True])
-async def test_whenever_a_process_dies_in_writing_the_same_call_knows_the_output_before(  # noqa: PLR0917 - fixtures
+async def test_the_same_call_recognises_the_earlier_output_after_any_death_in_writing(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     client: Client,
     source: Path,
@@ -294,7 +294,7 @@ async def test_whenever_a_process_dies_in_writing_the_same_call_knows_the_output
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """After the first output, which is incomplete, comes a complete one, or one that is `still` not."""
+    """The second output is complete, or `still` incomplete like the first."""
     source.write_text(numbered(6))
     sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER, skip=1, times=2))
     options: dict[str, Any] = {"largest_part": 2, "parts_at_once": 1}
@@ -393,12 +393,12 @@ async def test_a_list_that_changes_during_the_run_is_noticed_when_its_rows_are_j
 
 
 @pytest.mark.asyncio
-async def test_the_refusal_names_the_ways_out_and_what_they_cost(
+async def test_the_refusal_says_how_to_restart_and_what_that_costs(
     client: Client, source: Path, output: Path, folder: Path
 ) -> None:
     await stopped(client, source, output)
     source.write_text(numbered(3))
-    with pytest.raises(JournalError, match="the 2 credits spent so far with it") as info:
+    with pytest.raises(JournalError, match="the 2 credits spent on it") as info:
         await verified(client, source, output)
     assert info.value.path == str(folder)
     assert f"use `restart=True`, or delete {folder}" in str(info.value)
@@ -408,20 +408,18 @@ async def test_the_refusal_names_the_ways_out_and_what_they_cost(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("options", [{"judge": False}, {"deduplicate": False}])
-async def test_other_choices_are_refused(
+async def test_other_options_for_the_rows_to_send_are_refused(
     client: Client, source: Path, output: Path, options: dict[str, bool]
 ) -> None:
     await stopped(client, source, output)
     with pytest.raises(
-        JournalError, match=r"another choice.*Make the same choice of `judge` and `deduplicate`"
+        JournalError, match=r"other options.*Use the same `judge` and `deduplicate`"
     ):
         await verified(client, source, output, **options)
 
 
 @pytest.mark.asyncio
-async def test_what_matters_to_the_output_only_may_change(
-    client: Client, source: Path, output: Path
-) -> None:
+async def test_options_of_the_output_may_change(client: Client, source: Path, output: Path) -> None:
     source.write_text(numbered(4))
     await stopped(client, source, output)
     report = await verified(client, source, output, only=[U], largest_part=2, parts_at_once=3)
@@ -432,12 +430,12 @@ async def test_what_matters_to_the_output_only_may_change(
 async def test_another_service_is_refused(client: Client, source: Path, output: Path) -> None:
     await stopped(client, source, output)
     async with Client("k", base_url="http://127.0.0.1:9/v1") as elsewhere:
-        with pytest.raises(JournalError, match=r"is about lists at http://127\.0\.0\.1"):
+        with pytest.raises(JournalError, match=r"belongs to lists at http://127\.0\.0\.1"):
             await verified(elsewhere, source, output)
 
 
 @pytest.mark.asyncio
-async def test_a_second_process_is_kept_out(
+async def test_a_second_call_at_the_same_time_is_refused(
     sandbox: Sandbox, client: Client, source: Path, output: Path, folder: Path
 ) -> None:
     await stopped(client, source, output)
@@ -461,7 +459,7 @@ async def test_another_version_of_the_journal_is_left_alone(
 
 
 @pytest.mark.asyncio
-async def test_two_calls_for_one_output_are_kept_apart(
+async def test_only_one_of_two_calls_for_an_output_runs(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     calls = [verify_list(client, source, output, wait=FAST) for _ in range(3)]

@@ -54,12 +54,12 @@ async def test_rows_come_in_order_with_their_columns_and_verdicts(
 
 
 @pytest.mark.asyncio
-async def test_only_some_rows_may_be_wanted(client: Client, source: Path) -> None:
+async def test_only_the_rows_of_some_verdicts_are_given(client: Client, source: Path) -> None:
     assert [row.row for row in await rows_of(client, source, only=["undeliverable"])] == [2]
 
 
 @pytest.mark.asyncio
-async def test_who_leaves_early_leaves_nothing_behind(
+async def test_an_iteration_left_early_leaves_no_files(
     client: Client, source: Path, temporary: Path
 ) -> None:
     async with aclosing(verify_rows(client, source, wait=FAST)) as rows:
@@ -100,7 +100,7 @@ async def test_rows_of_a_part_that_failed_come_without_a_verdict(
     assert [failure.number for failure in info.value.failures] == [2]
 
 
-# Sources that are no files
+# Sources other than files
 
 
 async def slowly(items: Iterable[Any]) -> AsyncIterator[Any]:
@@ -126,7 +126,7 @@ MAPPINGS: list[Mapping[str, object]] = [
         lambda: slowly(ADDRESSES * 1000),
     ],
 )
-async def test_a_list_may_be_given_as_it_comes(
+async def test_a_list_may_be_any_iterable(
     client: Client,
     tmp_path: Path,
     source: Any,  # noqa: ANN401 - makes any of them
@@ -138,9 +138,7 @@ async def test_a_list_may_be_given_as_it_comes(
 
 
 @pytest.mark.asyncio
-async def test_what_comes_one_by_one_may_come_again_to_go_on(
-    sandbox: Sandbox, client: Client, tmp_path: Path
-) -> None:
+async def test_the_same_iterable_goes_on(sandbox: Sandbox, client: Client, tmp_path: Path) -> None:
     output = tmp_path / "verified.csv"
     sandbox.inject(Fault(endpoint="download", kind=FaultKind.TRUNCATE_CLEANLY, times=4))
     with pytest.raises(Exception, match="cut off"):
@@ -200,7 +198,7 @@ async def test_a_plan_of_nothing_is_refused(source: Path, temporary: Path) -> No
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("delete", [False, True])
-async def test_lists_are_deleted_after_the_last_row_if_that_was_asked_for(
+async def test_lists_are_deleted_after_the_last_row_on_request(
     sandbox: Sandbox, client: Client, source: Path, *, delete: bool
 ) -> None:
     source.write_text(numbered(4))
@@ -212,7 +210,7 @@ async def test_lists_are_deleted_after_the_last_row_if_that_was_asked_for(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("delete", [False, True])
-async def test_rows_whose_journal_stays_come_again_without_pay_unless_their_lists_are_deleted(
+async def test_rows_are_given_again_for_free_while_their_journal_and_lists_stay(
     sandbox: Sandbox, client: Client, source: Path, tmp_path: Path, *, delete: bool
 ) -> None:
     options: dict[str, Any] = {"journal": tmp_path / "journal", "delete": delete}

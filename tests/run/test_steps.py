@@ -134,7 +134,7 @@ async def test_each_step_may_be_made_by_another_process(
 
 
 @pytest.mark.asyncio
-async def test_a_step_whose_last_note_was_lost_is_made_again_and_nothing_is_paid_twice(
+async def test_a_step_with_a_lost_record_is_repeated_and_nothing_is_paid_twice(
     opened: tuple[Table, Split],
     notes: JSONNotes,
     output: Path,
@@ -158,7 +158,7 @@ async def test_a_step_whose_last_note_was_lost_is_made_again_and_nothing_is_paid
 
 
 @pytest.mark.asyncio
-async def test_a_start_that_the_account_can_not_pay_leaves_the_list_as_it_was(
+async def test_a_start_without_enough_credits_leaves_the_list_unchanged(
     opened: tuple[Table, Split], notes: JSONNotes
 ) -> None:
     part = opened[1].parts[0]
@@ -171,7 +171,7 @@ async def test_a_start_that_the_account_can_not_pay_leaves_the_list_as_it_was(
 
 
 @pytest.mark.asyncio
-async def test_what_an_earlier_start_may_have_cost_does_not_become_less(
+async def test_the_noted_cost_of_a_start_never_decreases(
     opened: tuple[Table, Split], notes: JSONNotes
 ) -> None:
     part = opened[1].parts[0]
@@ -185,7 +185,7 @@ async def test_what_an_earlier_start_may_have_cost_does_not_become_less(
 
 
 @pytest.mark.asyncio
-async def test_no_other_start_spends_the_credits_that_were_counted_just_before(
+async def test_counted_credits_are_not_spent_by_another_start(
     opened: tuple[Table, Split], notes: JSONNotes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
@@ -261,7 +261,7 @@ def full(state: PartState) -> PartRecord:
 
 @pytest.mark.parametrize("made_of", [full, lambda state: PartRecord(number=1, state=state)])
 @pytest.mark.parametrize("state", PartState)
-def test_a_record_goes_out_as_json_and_comes_back(
+def test_a_record_survives_json(
     state: PartState, made_of: Callable[[PartState], PartRecord]
 ) -> None:
     record = made_of(state)

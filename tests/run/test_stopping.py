@@ -1,4 +1,4 @@
-"""A list that never comes: its reading thread ends with the call."""
+"""A list that blocks: its reading thread ends with the call."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio
 def readers() -> list[threading.Thread]:
     found = [thread for thread in threading.enumerate() if thread.name == "bulkverify list"]
     for thread in found:
-        thread.join(0.1)  # a thread that has handed over its result is about to end
+        thread.join(0.1)  # a thread with a result is about to end
     return [thread for thread in found if thread.is_alive()]
 
 
@@ -71,7 +71,7 @@ async def test_a_timeout_ends_the_wait_for_a_pipe(
 
 
 @BOTH
-async def test_a_cancelled_call_leaves_a_source_that_blocks(
+async def test_a_cancelled_call_abandons_a_blocked_source(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(threads, "_GRACE_SECONDS", 0.05)
@@ -98,7 +98,7 @@ async def test_a_cancelled_call_leaves_a_source_that_blocks(
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_reader_that_was_left_behind_does_not_write_into_the_next_run(
+async def test_an_abandoned_reader_does_not_write_into_the_next_run(
     call: Call, pipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads, "_GRACE_SECONDS", 0.0)
@@ -131,9 +131,7 @@ async def test_a_reader_that_was_left_behind_does_not_write_into_the_next_run(
     os.close(holder)
 
 
-async def test_a_list_that_is_read_for_long_stops_when_it_is_not_wanted(
-    call: Call, tmp_path: Path
-) -> None:
+async def test_a_long_read_stops_with_its_call(call: Call, tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes(b"email\n" + b"\n" * 60_000_000)  # empty lines are no rows
     task = call("plan", path)
@@ -185,7 +183,7 @@ async def test_a_checkpoint_stops_only_its_own_thread() -> None:
     checkpoint()
 
 
-async def test_an_async_source_that_never_comes_ends_with_the_call(call: Call) -> None:
+async def test_a_blocked_async_source_ends_with_the_call(call: Call) -> None:
     async def nothing() -> AsyncIterator[str]:
         await asyncio.Event().wait()
         yield ""

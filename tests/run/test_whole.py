@@ -148,7 +148,7 @@ async def test_an_untidy_list_comes_back_row_for_row(
         (f'email,x\n"{D}@x.com\r\n",y\n', {}, ",", [[f"{D}@x.com\r\n", "y"]]),
     ],
 )
-async def test_a_list_may_be_of_any_kind(  # noqa: PLR0917 - a row of the table
+async def test_lists_of_any_format_are_verified(  # noqa: PLR0917 - a row of the table
     client: Client,
     source: Path,
     output: Path,
@@ -207,7 +207,7 @@ async def test_paths_may_be_text(client: Client, source: Path, output: Path) -> 
 
 
 @pytest.mark.asyncio
-async def test_what_is_no_address_may_be_sent_all_the_same(
+async def test_invalid_addresses_and_duplicates_are_sent_on_request(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     source.write_text(f"email\nnobody\n{D}@x.com\n{D}@x.com\n")
@@ -231,7 +231,7 @@ async def test_a_list_without_any_possible_address_is_refused_without_a_request(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("only", [["deliverable"], {"deliverable", "unknown"}, "deliverable"])
-async def test_only_some_verdicts_may_be_wanted(
+async def test_only_rows_with_the_given_verdicts_are_written(
     client: Client,
     source: Path,
     output: Path,
@@ -260,7 +260,7 @@ async def test_an_output_of_either_spelling_is_a_list_like_any_other(
 
 
 @pytest.mark.asyncio
-async def test_rows_that_the_service_did_not_take_are_kept_and_counted(
+async def test_rows_without_results_are_kept_and_counted(
     sandbox: Sandbox, client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = client.upload
@@ -282,7 +282,7 @@ async def test_rows_that_the_service_did_not_take_are_kept_and_counted(
 
 
 @pytest.mark.asyncio
-async def test_a_list_is_deleted_when_that_was_asked_for(
+async def test_a_list_is_deleted_on_request(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     report = await verified(client, source, output, delete=True)
@@ -291,7 +291,7 @@ async def test_a_list_is_deleted_when_that_was_asked_for(
 
 
 @pytest.mark.asyncio
-async def test_a_list_is_kept_otherwise(
+async def test_a_list_is_kept_by_default(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     await verified(client, source, output)
@@ -325,7 +325,7 @@ async def test_a_list_may_be_verified_in_place(client: Client, source: Path) -> 
 
 
 @pytest.mark.asyncio
-async def test_an_output_that_exists_is_replaced_when_it_may_be(
+async def test_an_existing_output_is_replaced_with_overwrite(
     client: Client, source: Path, output: Path
 ) -> None:
     output.write_text("before")
@@ -358,7 +358,7 @@ async def test_the_output_keeps_the_delimiter_and_the_line_ends_of_the_list(  # 
 
 
 @pytest.mark.asyncio
-async def test_an_output_that_exists_is_kept(
+async def test_an_existing_output_is_kept(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     output.write_text("before")
@@ -371,7 +371,7 @@ async def test_an_output_that_exists_is_kept(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", ["out.jsonl", "out.ndjson", "OUT.NDJSON"])
-async def test_the_name_of_the_output_says_how_it_is_written(
+async def test_the_name_of_the_output_decides_its_format(
     client: Client, source: Path, tmp_path: Path, name: str
 ) -> None:
     await verified(client, source, tmp_path / name)
@@ -380,7 +380,7 @@ async def test_the_name_of_the_output_says_how_it_is_written(
 
 
 @pytest.mark.asyncio
-async def test_where_nothing_was_written_the_report_counts_every_row_as_missing(
+async def test_the_report_counts_every_row_as_missing_if_nothing_was_written(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
     source.write_text(numbered(4))
