@@ -76,6 +76,15 @@ async def test_who_joins_right_after_an_answer_asks_a_second_after_it() -> None:
     assert stream.due == now + 1.5
 
 
+async def test_who_joins_puts_off_no_poll_that_is_late() -> None:
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    joined(stream)
+    due = stream.due
+    await asyncio.sleep(30)
+    joined(stream)
+    assert stream.due == due == asyncio.get_running_loop().time() - 30
+
+
 async def test_each_failure_in_a_row_doubles_the_pause() -> None:
     failed = ServerError("Broken.", status=502)
     stream = Stream(ScriptedClient([]).job(JOB_ID))
