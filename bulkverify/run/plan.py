@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import ListFormat
+from bulkverify.run.costs import plan_of
 from bulkverify.run.models import RunPlan, RunProgress, Stage
 from bulkverify.run.progress import Tracker
 from bulkverify.run.source import ListReader, RunSource, Splitting, temporary_folder
@@ -35,12 +36,4 @@ async def plan_list(
     async with temporary_folder() as folder:
         table = await reader.open(folder)
         split = await reader.split(table, folder, splitting, tracker)
-    return RunPlan(
-        rows=split.rows,
-        addresses=split.addresses,
-        duplicates=split.duplicates,
-        invalid=split.invalid,
-        blank=split.blank,
-        short=split.short,
-        parts=len(split.parts),
-    )
+    return plan_of(table, split)
