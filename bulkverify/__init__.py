@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         WaitTimeoutError,
     )
     from bulkverify.lifecycle import JobStatus, StatusName
-    from bulkverify.lists import JoinedRow, ListFormat
+    from bulkverify.lists import CellExample, CellKind, JoinedRow, ListFormat
     from bulkverify.models import (
         Acknowledgement,
         AddressVerdict,
@@ -71,7 +71,6 @@ if TYPE_CHECKING:
         PartFailure,
         PartProgress,
         PartReport,
-        PlannedList,
         RunPlan,
         RunProgress,
         RunReport,
@@ -93,6 +92,8 @@ __all__ = [
     "Analysis",
     "AuthenticationError",
     "BulkVerifyError",
+    "CellExample",
+    "CellKind",
     "Client",
     "ClientClosedError",
     "ConnectionFailedError",
@@ -120,7 +121,6 @@ __all__ = [
     "PartFailure",
     "PartProgress",
     "PartReport",
-    "PlannedList",
     "PollState",
     "Progress",
     "ProtocolError",
@@ -164,12 +164,12 @@ __all__ = [
 _MODULES: Final = {
     "client": "Client Job",
     "lifecycle": "JobStatus StatusName",
-    "lists": "JoinedRow ListFormat",
+    "lists": "CellExample CellKind JoinedRow ListFormat",
     "models": "Acknowledgement AddressVerdict Analysis Credits "
     "JobSnapshot ResultRow Verdict VerdictCounts VerdictName",
     "run.errors": "IncompleteRunError JournalError",
     "run.models": "Durations PartFailure PartProgress PartReport "
-    "PlannedList RunPlan RunProgress RunReport Stage",
+    "RunPlan RunProgress RunReport Stage",
     "run.plan": "plan_list",
     "run.source": "RunSource",
     "run.verify": "verify_list verify_rows",

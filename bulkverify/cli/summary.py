@@ -7,9 +7,10 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from bulkverify.cli.text import plural
+from bulkverify.cli.text import plural, unclear_text, unwrapped_text
 from bulkverify.models import Verdict
 from bulkverify.run.models import RunReport
+from bulkverify.service.answers import printable
 
 _COLOURS = {
     Verdict.DELIVERABLE: "green",
@@ -51,7 +52,7 @@ def _facts(report: RunReport) -> Table:
     table.add_column(overflow="fold")
     for name, fact in _facts_by_name(report).items():
         if fact:
-            table.add_row(name, fact)
+            table.add_row(name, Text(printable(fact)))
     table.add_row("written to", Text(report.destination, style="bold"))
     return table
 
@@ -61,6 +62,7 @@ def _facts_by_name(report: RunReport) -> dict[str, str]:
         "repeated": report.duplicates,
         "invalid": report.invalid,
         "blank": report.blank,
+        "unclear": report.unclear,
     }
     parts = [f"{report.addresses:,} distinct addresses"]
     parts += [f"{count:,} {name}" for name, count in unsent.items() if count]
@@ -75,6 +77,8 @@ def _facts_by_name(report: RunReport) -> dict[str, str]:
     return {
         "rows": f"{report.rows:,} ({', '.join(parts)})",
         "short rows": f"{report.short:,}, padded with empty cells" if report.short else "",
+        "unclear": unclear_text(report),
+        "unwrapped": unwrapped_text(report),
         "flags": flags or "none",
         "credits spent": f"{report.credits_spent:,}{before}",
         "credits saved": f"{report.saved:,}" if report.saved else "",

@@ -1,16 +1,14 @@
 """Models as text for a terminal."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
 from bulkverify.models import AddressVerdict, Analysis, JobSnapshot, VerdictCounts
 
-_SHOWN_COLUMNS: Final = 10
-
 if TYPE_CHECKING:
-    from bulkverify import RunPlan
+    from bulkverify import RunPlan, RunReport
 
 
 def snapshot_lines(snapshot: JobSnapshot) -> str:
@@ -59,43 +57,42 @@ def address_lines(answer: AddressVerdict) -> str:
 
 def plan_lines(plan: "RunPlan") -> str:
     """Describe what a run would send and what that would cost."""
-    facts: dict[str, str | None] = {}
-    for number, one in enumerate(plan.lists, start=1):
-        end = f" {number}" if len(plan.lists) > 1 else ""
-        encoding = f", {one.encoding}" if one.encoding else ""
-        facts[f"list{end}"] = f"{one.title} ({one.format}{encoding})"
-        facts[f"column{end}"] = f"{one.column!r}, the {ordinal(one.place)} column"
-        facts[f"also{end}"] = (
-            f"{', '.join(map(repr, one.others[:_SHOWN_COLUMNS]))} {'have' if len(one.others) > 1 else 'has'} "
-            "addresses that are not sent"
-            if one.others
-            else None
-        )
-    before = f", beside {plan.spent_before:,} spent earlier" if plan.spent_before else ""
-    done = plan.already_verified_at
     return _table(
-        facts
-        | {
+        {
             "rows": f"{plan.rows:,}",
             "repeated": f"{plan.duplicates:,}",
             "invalid": f"{plan.invalid:,}",
             "blank": f"{plan.blank:,}",
+            "unclear": unclear_text(plan),
+            "unwrapped": unwrapped_text(plan),
             "too short": f"{plan.short:,} (have fewer cells than columns)" if plan.short else None,
             "to be sent": f"{plural(plan.addresses, 'address', 'addresses')} in {plural(plan.parts, 'part')}",
-            "costs": f"{plural(plan.cost, 'credit')}{before}",
+            "costs": plural(plan.addresses, "credit"),
             "saves": plural(plan.saved, "credit"),
-            "account": None if plan.balance is None else plural(plan.balance, "credit"),
-            "done": None
-            if done is None
-            else f"an earlier command wrote the output at {done:%Y-%m-%d %H:%M} UTC",
         }
     )
 
 
-def ordinal(number: int) -> str:
-    """Write the number of a place, such as 1st or 12th."""
-    end = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 // 10 != 1 else 0, "th")
-    return f"{number:,}{end}"
+def unclear_text(found: "RunPlan | RunReport") -> str:
+    """Say which rows are not sent because it is unclear which address is meant, and what to do."""
+    if not found.unclear:
+        return ""
+    return (
+        f"{found.unclear:,} with several addresses in one cell, or one among other words{_such_as(found, 'unclear')}. "
+        "They are not sent, and get no verdict: write each address in a row of its own."
+    )
+
+
+def unwrapped_text(found: "RunPlan | RunReport") -> str:
+    """Say in how many rows something around the address is not sent."""
+    if not found.unwrapped:
+        return ""
+    return f"{found.unwrapped:,} with something around the address, which is not sent{_such_as(found, 'unwrapped')}"
+
+
+def _such_as(found: "RunPlan | RunReport", kind: str) -> str:
+    shown = [f"row {one.row:,} {one.cell!r}" for one in found.examples if one.kind == kind]
+    return f", such as {', '.join(shown)}" if shown else ""
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

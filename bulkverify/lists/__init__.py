@@ -10,6 +10,7 @@ distinct address, and joining 10. Results in another order than the addresses we
 """
 
 from bulkverify.lists.addresses import address_key
+from bulkverify.lists.cells import CellExample, CellKind, Examples
 from bulkverify.lists.joining import Joined, JoinedRow, join, joined_rows
 from bulkverify.lists.layout import part_path, results_path
 from bulkverify.lists.matching import Match
@@ -20,6 +21,9 @@ from bulkverify.lists.tables import Table, file_digest
 from bulkverify.lists.verdicts import compare
 
 __all__ = [
+    "CellExample",
+    "CellKind",
+    "Examples",
     "Joined",
     "JoinedRow",
     "ListFormat",

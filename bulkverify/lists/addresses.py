@@ -1,6 +1,7 @@
 """Tells which cells can be addresses, and which addresses are the same."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -15,26 +16,22 @@ _LONGEST_CHARACTERS: Final = 1000  # the limit of 254 counts no quotes and escap
 
 
 def address_key(address: str) -> str:
-    """Return a key that is the same for addresses of one mailbox: the case of a domain does not matter."""
-    local, at, domain = address.strip().rpartition("@")
-    return f"{local}{at}{domain.lower()}"
+    """Return a key that is the same for addresses of one mailbox.
 
-
-def keys_of(addresses: list[str], *, judge: bool) -> list[str | None]:
-    """Return the key of each cell: `None` if it can't be an address, and empty if it is empty.
-
-    Args:
-        addresses: without blanks around them.
-        judge: whether to check their form; otherwise every text counts as an address.
+    Neither the case of a domain matters, nor whether it is written in its own script or encoded
+    (`müller.example`, `xn--mller-kva.example`).
     """
-    keys: list[str | None] = []
+    local, at, domain = address.strip().rpartition("@")
+    return f"{local}{at}{domain.lower() if domain.isascii() else _encoded(domain)}"
+
+
+def keys_of(addresses: Iterable[str]) -> list[str]:
+    """Return the key of each address; none has blanks around it."""
+    keys: list[str] = []
     add = keys.append
     for address in addresses:
-        if judge and not is_ordinary(address) and address and not is_possible(address):
-            add(None)
-            continue
         lowered = address.lower()
-        add(address if lowered == address else address_key(address))
+        add(address if lowered == address and address.isascii() else address_key(address))
     return keys
 
 
@@ -50,6 +47,26 @@ def is_possible(address: str) -> bool:
     and IP addresses in brackets: the service decides about those.
     """
     return len(address) <= _LONGEST_CHARACTERS and _is_valid(address)
+
+
+def plain_domain(address: str) -> str:
+    """Write a domain of full-width or compatible characters in ASCII, if that is only another spelling."""
+    local, at, domain = address.rpartition("@")
+    encoded = _encoded(domain)
+    if domain.isascii() or not encoded.isascii() or "xn--" in encoded:
+        return address
+    return f"{local}{at}{encoded}"
+
+
+@lru_cache(maxsize=4096)
+def _encoded(domain: str) -> str:
+    """Write a domain in ASCII, as mail is sent to it; what can't be a domain stays as it is."""
+    import idna  # noqa: PLC0415 - likewise
+
+    try:
+        return idna.encode(domain, uts46=True, std3_rules=False).decode().lower()
+    except (idna.IDNAError, UnicodeError):
+        return domain.lower()
 
 
 @lru_cache(maxsize=4096)  # texts such as n/a, none and - come often

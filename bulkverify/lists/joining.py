@@ -16,9 +16,11 @@ from typing import Any, BinaryIO, Final, Literal, TypeVar
 import attrs
 
 from bulkverify.errors import InvalidListError
+from bulkverify.lists.addresses import is_ordinary
+from bulkverify.lists.cells import CellExample, Examples, read_cell
 from bulkverify.lists.layout import rows_path
 from bulkverify.lists.matching import MISSING, NEVER
-from bulkverify.lists.splitting import Split
+from bulkverify.lists.splitting import UNSENT, Split
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import Table
 from bulkverify.lists.verdicts import EPOCH, FLAGS, Verdicts, moments
@@ -42,6 +44,7 @@ class Joined:
     missing: int
     verdicts: VerdictCounts
     flags: Analysis
+    examples: tuple[CellExample, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -51,11 +54,11 @@ class JoinedRow:
     row: int
     """The number of the row, from 1."""
     email: str
-    """The address; empty if the row has none."""
+    """The address as it is sent. The text of the cell if none is, so empty for an empty cell."""
     columns: Mapping[str, str]
     """All columns of the list by name, in their order."""
     verdict: Verdict | None
-    """The verdict; `None` if the service returned none."""
+    """The verdict; `None` if the service returned none, or if it is unclear which address is meant."""
     syntax_error: bool | None = None
     """Whether the text is not an address."""
     common_isp: bool | None = None
@@ -132,7 +135,7 @@ def joined_rows(
         for row, code, time, number in zip(batch, codes, times, numbers, strict=True):
             yield JoinedRow(
                 row=number,
-                email=row[table.column].strip(),
+                email=_address(row[table.column].strip()),
                 columns=dict(zip(names, row, strict=True)),
                 verified_at=None if time == NEVER else EPOCH + timedelta(milliseconds=time),
                 **meanings[code],
@@ -173,6 +176,8 @@ class _Rows:
         )
         self._counts: Counter[int] = Counter()
         self._written = 0
+        self._examples = Examples()
+        self._name = unique_names(table.names)[table.column]
 
     def with_verdicts(
         self, batches: Iterable[list[_Row]]
@@ -184,6 +189,7 @@ class _Rows:
             for batch in batches:
                 checkpoint(len(batch))
                 places = self._places(file, len(batch))
+                self._note_examples(batch, places, done)
                 codes = list(map(code_of, places))
                 times = list(map(time_of, places))
                 numbers: Sequence[int] = range(done + 1, done + len(batch) + 1)
@@ -224,13 +230,27 @@ class _Rows:
                 **{verdict.name.lower(): verdicts[verdict] for verdict in Verdict}
             ),
             flags=Analysis(**{name: flags[name] for name in FLAGS}),
+            examples=tuple(self._examples),
         )
+
+    def _note_examples(self, batch: Sequence[object], places: "array[int]", before: int) -> None:
+        for kind, code in UNSENT.items():
+            if self._examples.wants(kind) and code in places:
+                for index, place in enumerate(places):
+                    if place == code:
+                        self._examples.add(before + index + 1, kind, self._cell(batch[index]))
+
+    def _cell(self, row: object) -> str:
+        """Return the cell of the address in a row, or in an object without its closing brace."""
+        if isinstance(row, list):
+            return str(row[self._table.column])
+        return str(json.loads(f"{row}}}").get(self._name))
 
     def _places(self, file: BinaryIO, count: int) -> "array[int]":
         data = file.read(4 * count)
         if len(data) != 4 * count:
             raise self._changed()
-        places = array("I", data)
+        places = array("i", data)
         if sys.byteorder == "big":
             places.byteswap()
         return places
@@ -297,6 +317,10 @@ def csv_text(
 def harmless(cells: Sequence[str]) -> list[str]:
     """Put an apostrophe before each cell that a spreadsheet would take for a formula."""
     return [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
+
+
+def _address(cell: str) -> str:
+    return cell if is_ordinary(cell) else (cell and read_cell(cell).address) or cell
 
 
 def _cells(finding: Meaning | None) -> list[str]:

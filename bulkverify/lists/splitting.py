@@ -15,6 +15,7 @@ from bulkverify.errors import InvalidListError
 from bulkverify.files import flush_to_disk
 from bulkverify.limits import FEWEST_PART_ROWS, LARGEST_PART_BYTES, LONGEST_LIST_ROWS
 from bulkverify.lists.addresses import keys_of
+from bulkverify.lists.cells import CellKind, CellReader, Examples
 from bulkverify.lists.columns import SAMPLE_ROWS, first_cells
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.layout import create, part_path, rows_path
@@ -24,7 +25,15 @@ from bulkverify.lists.tables import Table, digest_of, file_digest
 BLANK: Final = 0
 INVALID: Final = 1
 FIRST_ADDRESS: Final = 2
-"""The codes of rows in `rows.bin`: no address, an invalid one, or the number of the address plus this."""
+UNCLEAR: Final = -1
+"""The codes of rows in `rows.bin`: no address, an invalid one, the number of the address plus this, or
+a cell in which it is not clear which address is meant."""
+
+UNSENT: Final = {CellKind.UNCLEAR: UNCLEAR, CellKind.INVALID: INVALID}
+"""The codes of cells that are not sent."""
+
+ONE_A_ROW: Final = ("Write each address in a row of its own, with nothing else in its cell.",) * 2
+"""The hints about cells with several addresses."""
 
 _HEADER: Final = b"email\n"
 _TO_QUOTE: Final = re.compile(r'[",;\t|\r\n]')
@@ -49,10 +58,11 @@ class Part:
 class Split:
     """The result of a split.
 
-    Of the `rows`, `duplicates` repeat the address of an earlier row, `blank` have no address, and
-    `invalid` have a text that can't be one. Only the distinct `addresses` are sent. `short` rows had too
-    few cells, and got empty ones. `content` is a digest of the list, `fingerprint` one of the list and
-    the options of the split, and `codes` one of `rows.bin`.
+    Of the `rows`, `duplicates` repeat the address of an earlier row, `blank` have no address, `invalid`
+    have a text that can't be one, and `unclear` have several. Only the distinct `addresses` are sent. Of
+    `unwrapped` rows, something around the address is not sent. `short` rows had too few cells, and got
+    empty ones. `content` is a digest of the list, `fingerprint` one of the list and the options of the
+    split, and `codes` one of `rows.bin`.
     """
 
     rows: int
@@ -65,6 +75,8 @@ class Split:
     fingerprint: str
     short: int = 0
     codes: str = ""
+    unclear: int = 0
+    unwrapped: int = 0
 
 
 def fingerprint(
@@ -91,6 +103,7 @@ def split(
     largest_bytes: int = LARGEST_PART_BYTES,
     judge: bool = True,
     deduplicate: bool = True,
+    examples: Examples | None = None,
 ) -> Split:
     """Write the addresses of a list as parts, and note the address of each row.
 
@@ -105,6 +118,7 @@ def split(
         largest_bytes: the most bytes of a part.
         judge: leave out cells that can't be addresses.
         deduplicate: leave out addresses of earlier rows.
+        examples: gets the first cells that are no address as they stand.
 
     Raises:
         InvalidListError: the list can't be read, or has no addresses at all.
@@ -113,38 +127,38 @@ def split(
     digest = hashlib.blake2b(digest_size=16)
     codes_digest = hashlib.blake2b(digest_size=16)
     distinct = Distinct() if deduplicate else None
-    rows = addresses = blank = invalid = 0
+    rows = addresses = blank = 0
+    examples = examples or Examples()
+    reader = CellReader(examples, judge=judge)
     pick = itemgetter(table.column)
     parts = _Parts(folder, largest_rows, largest_bytes)
     with create(rows_path(folder)) as file, parts:
         for batch in table.batches(digest):
             checkpoint(len(batch))
             cells = list(map(str.strip, map(pick, batch)))
-            keys = keys_of(cells, judge=judge)
-            sent = [key for key in keys if key]
+            unsent = reader.read(cells, rows)
+            keys = keys_of(cells)
+            sent = list(filter(None, keys))
             numbers = iter(
                 distinct.number(sent)
                 if distinct is not None
                 else range(addresses, addresses + len(sent))
             )
-            codes = array("I")
+            codes = array("i")
             add = codes.append
             fresh: list[str] = []
             fresh_rows: list[int] = []
-            for row, key in enumerate(keys, start=rows + 1):
+            for place, key in enumerate(keys):
                 if key:
                     number = next(numbers)
                     add(number + FIRST_ADDRESS)
                     if number == addresses:
                         addresses += 1
-                        fresh.append(cells[row - rows - 1])
-                        fresh_rows.append(row)
-                elif key is None:
-                    invalid += 1
-                    add(INVALID)
+                        fresh.append(cells[place])
+                        fresh_rows.append(rows + place + 1)
                 else:
-                    blank += 1
-                    add(BLANK)
+                    blank += place not in unsent
+                    add(UNSENT[unsent[place]] if place in unsent else BLANK)
             rows += len(batch)
             data = _little_endian(codes)
             codes_digest.update(data)
@@ -156,13 +170,14 @@ def split(
             break
         stale.unlink()
     digest.update(table.described().encode())
+    invalid, unclear = reader.counts[CellKind.INVALID], reader.counts[CellKind.UNCLEAR]
     if not addresses:
-        raise _without_addresses(table)
+        raise _without_addresses(table, unclear, examples)
     content = digest.hexdigest()
     return Split(
         rows=rows,
         addresses=addresses,
-        duplicates=rows - addresses - blank - invalid,
+        duplicates=rows - addresses - blank - invalid - unclear,
         blank=blank,
         invalid=invalid,
         parts=tuple(parts.done),
@@ -170,15 +185,24 @@ def split(
         fingerprint=_fingerprint(content, largest_rows, largest_bytes, judge, deduplicate),
         short=table.short,
         codes=codes_digest.hexdigest(),
+        unclear=unclear,
+        unwrapped=reader.counts[CellKind.UNWRAPPED],
     )
 
 
-def _without_addresses(table: Table) -> InvalidListError:
-    cells = first_cells([[row[table.column]] for row in islice(table.rows(), SAMPLE_ROWS)])
+def _without_addresses(table: Table, unclear: int, examples: Examples) -> InvalidListError:
+    name = table.names[table.column]
+    if not unclear:
+        cells = first_cells([[row[table.column]] for row in islice(table.rows(), SAMPLE_ROWS)])
+        return InvalidListError(
+            f"{table.title} has no addresses in its column {name!r}: there is nothing to verify. "
+            f"The column begins with {cells}. Nothing was sent."
+        ).with_hint("Name the right one with `column`.", "Name the right one with --column.")
+    shown = next(one for one in examples if one.kind is CellKind.UNCLEAR)
     return InvalidListError(
-        f"{table.title} has no addresses in its column {table.names[table.column]!r}: there is nothing to "
-        f"verify. The column begins with {cells}. Nothing was sent."
-    ).with_hint("Name the right one with `column`.", "Name the right one with --column.")
+        f"{table.title} has no row with a single address: {unclear:,} cells of its column {name!r} have several, "
+        f"or one among other words, such as row {shown.row:,}: {shown.cell!r}. Nothing was sent."
+    ).with_hint(*ONE_A_ROW)
 
 
 def is_intact(folder: Path, split: Split) -> bool:

@@ -12,13 +12,16 @@ from typing import Final
 
 from bulkverify.lists.layout import part_path
 from bulkverify.lists.matching import NEVER, Match, Matching
-from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, Part, Split
+from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, UNCLEAR, Part, Split
 from bulkverify.lists.tables import file_pieces
 from bulkverify.models import Verdict
 from bulkverify.results.rows import Meaning, ResultsReader
 
 FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamtrap")
 """The flags, in the order of the output."""
+
+NO_VERDICT: Final = 1
+"""The code of a finding that an unclear row has; `MISSING` is that of an address without a result."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -31,17 +34,19 @@ class Verdicts:
     """The verdicts of a split list, by the code of a row in `rows.bin`.
 
     `findings[codes[number]]` is the verdict with its flags, and `times[number]` its time in milliseconds
-    since 1970. A cell that can't be an address is undeliverable.
+    since 1970. A cell that can't be an address is undeliverable. An unclear one has no verdict, and a
+    code of its own.
     """
 
     def __init__(self, addresses: int) -> None:
-        size = addresses + FIRST_ADDRESS
-        self.findings: list[Meaning | None] = [None]
+        size = addresses + FIRST_ADDRESS + 1  # the last place is that of `UNCLEAR`, which is -1
+        self.findings: list[Meaning | None] = [None, None]
         self.codes: array[int] = array("H", bytes(2)) * size
         self.times: array[int] = array("q", [NEVER]) * size
         self._known: dict[int, tuple[int, Meaning]] = {}
         invalid = (Verdict.UNDELIVERABLE, True, False, False, False, False)
         self.codes[BLANK] = self.codes[INVALID] = self._code(invalid)
+        self.codes[UNCLEAR] = NO_VERDICT
 
     def take(self, split: Split, folder: Path, results: Mapping[int, Path]) -> dict[int, Match]:
         """Add the results of parts, and return how they fit, by the number of the part."""

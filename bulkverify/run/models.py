@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import attrs
 
+from bulkverify.lists import CellExample
 from bulkverify.models import Analysis, JobSnapshot, VerdictCounts
 
 
@@ -86,29 +87,9 @@ class RunProgress:
 
 
 @attrs.frozen(kw_only=True)
-class PlannedList:
-    """How a list is read, and which column is taken."""
-
-    title: str
-    """The path of the list, or a name for it."""
-    format: str
-    """How it is written: `csv`, `tsv`, `txt`, `jsonl`, `xlsx`, or `rows` if it is no file."""
-    encoding: str
-    """The encoding of its text; empty if it has none."""
-    column: str
-    """The name of the column of addresses."""
-    place: int
-    """The place of this column, from 1."""
-    others: tuple[str, ...] = ()
-    """The names of other columns with addresses among the first rows; these are not sent."""
-
-
-@attrs.frozen(kw_only=True)
 class RunPlan:
-    """What a run would send and cost. Rows that are duplicate, invalid or blank are not sent."""
+    """What a run would send and cost. Rows that are duplicate, invalid, blank or unclear are not sent."""
 
-    lists: tuple[PlannedList, ...]
-    """The lists that are read as one."""
     rows: int
     """The rows of the list."""
     addresses: int
@@ -123,19 +104,17 @@ class RunPlan:
     """The rows with fewer cells than the list has columns."""
     parts: int
     """The number of parts that would be sent."""
-    cost: int
-    """The credits that the run would spend; earlier calls have paid the rest."""
-    spent_before: int = 0
-    """The credits that earlier calls have spent on the list."""
-    balance: int | None = None
-    """The credits that the account has, if the service was asked."""
-    already_verified_at: datetime | None = None
-    """When an earlier call wrote the output. The run would send and spend nothing."""
+    unclear: int = 0
+    """The rows with several addresses in one cell, or one among other words; none would be sent."""
+    unwrapped: int = 0
+    """The rows with something around the address that would not be sent, such as a name."""
+    examples: tuple[CellExample, ...] = ()
+    """The first cells that are unwrapped, unclear or invalid."""
 
     @property
     def saved(self) -> int:
         """The credits that sending every row would cost in addition."""
-        return self.duplicates + self.invalid + self.blank
+        return self.duplicates + self.invalid + self.blank + self.unclear
 
 
 @attrs.frozen(kw_only=True)
@@ -219,9 +198,9 @@ class RunReport:
     short: int
     """The rows with fewer cells than the list has columns; the output has empty cells there."""
     saved: int
-    """The credits that sending duplicates, invalid and blank rows would have cost."""
+    """The credits that sending duplicates and invalid, blank and unclear rows would have cost."""
     missing: int
-    """The rows without a verdict: their part failed, or the service did not return their address."""
+    """The rows without a verdict, except unclear ones: their part failed, or the service left them out."""
     verdicts: VerdictCounts
     """The rows by verdict."""
     flags: Analysis
@@ -242,5 +221,11 @@ class RunReport:
     """The parts of the list."""
     failures: tuple[PartFailure, ...] = ()
     """The parts that got no verdicts."""
+    unclear: int = 0
+    """The rows with several addresses in one cell, or one among other words; none was sent."""
+    unwrapped: int = 0
+    """The rows with something around the address that was not sent, such as a name."""
+    examples: tuple[CellExample, ...] = ()
+    """The first cells that are unclear or invalid."""
     already_verified_at: datetime | None = None
     """When an earlier call wrote this output. This call sent and spent nothing."""

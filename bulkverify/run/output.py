@@ -73,11 +73,11 @@ class Output:
         if run.failures and (self.in_place or not run.journal.results()):
             report = run.report(_without_verdicts(run.record.split), self.path)
             raise run.incomplete(report, "Nothing was written.")
-        written = await self._write(run)
+        written, report = await self._write(run)
         if run.failures:
-            raise run.incomplete(written.report, f"{self.path} has those of the other parts.")
+            raise run.incomplete(report, f"{self.path} has those of the other parts.")
         await self._finish(run, written, delete=delete)
-        return written.report
+        return report
 
     def _was_written_by(self, record: RunRecord | None) -> bool:
         """Whether the existing file was written by a run that is not finished."""
@@ -127,11 +127,12 @@ class Output:
         else:  # the journal stays, because only it shows that the work is done
             run.tracker.tell(Stage.DONE)
 
-    async def _write(self, run: Run) -> Written:
+    async def _write(self, run: Run) -> tuple[Written, RunReport]:
         mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()
         with replacing(self.path, mark=mark) as file:
             joined = await run.join(file, self.format, self.only, excel_safe=self.excel_safe)
             await in_thread(partial(flush_to_disk, file))
+            report = run.report(joined, self.path)
             found = os.fstat(file.fileno())
             written = Written(
                 size=found.st_size,
@@ -142,7 +143,7 @@ class Output:
                 only=None if self.only is None else tuple(sorted(self.only)),
                 excel_safe=self.excel_safe,
                 beside=await run.list.reader.beside(self.path) if self.in_place else None,
-                report=run.report(joined, self.path),
+                report=attrs.evolve(report, examples=()),  # no note holds an address
             )
             # Noted before the file gets its name, so that the next call knows the output.
             run.record.replaced = run.record.output_at(self.path)
@@ -153,7 +154,7 @@ class Output:
         if not written.is_complete:
             note_of(self.path).unlink(missing_ok=True)
         flush_folder(self.path.parent)
-        return written
+        return written, report
 
 
 def _without_verdicts(split: Split) -> Joined:

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from bulkverify.limits import LONGEST_LIST_ROWS
-from bulkverify.lists import ListFormat
-from bulkverify.run.costs import plan_of
+from bulkverify.lists import Examples, ListFormat
 from bulkverify.run.models import RunPlan, RunProgress, Stage
 from bulkverify.run.progress import Tracker
 from bulkverify.run.source import ListReader, RunSource, Splitting, temporary_folder
@@ -35,5 +34,17 @@ async def plan_list(
     tracker.tell(Stage.READING)
     async with temporary_folder() as folder:
         table = await reader.open(folder)
-        split = await reader.split(table, folder, splitting, tracker)
-    return plan_of(table, split)
+        examples = Examples()
+        split = await reader.split(table, folder, splitting, tracker, examples)
+    return RunPlan(
+        rows=split.rows,
+        addresses=split.addresses,
+        duplicates=split.duplicates,
+        invalid=split.invalid,
+        blank=split.blank,
+        short=split.short,
+        parts=len(split.parts),
+        unclear=split.unclear,
+        unwrapped=split.unwrapped,
+        examples=tuple(examples),
+    )

@@ -268,7 +268,7 @@ class Run:
             invalid=split.invalid,
             blank=split.blank,
             short=split.short,
-            saved=split.duplicates + split.invalid + split.blank,
+            saved=split.duplicates + split.invalid + split.blank + split.unclear,
             missing=joined.missing,
             verdicts=joined.verdicts,
             flags=joined.flags,
@@ -290,6 +290,9 @@ class Run:
                 for part, record in zip(split.parts, parts, strict=True)
             ),
             failures=self.failures,
+            unclear=split.unclear,
+            unwrapped=split.unwrapped,
+            examples=joined.examples,
         )
 
 

@@ -26,6 +26,7 @@ from bulkverify.errors import UsageError
 from bulkverify.files import make_folder
 from bulkverify.limits import FEWEST_PART_ROWS, LONGEST_LIST_ROWS
 from bulkverify.lists import (
+    Examples,
     ListFormat,
     ListSource,
     Split,
@@ -138,10 +139,15 @@ class ListReader:
             return await in_thread(opening, leave=True)
 
     async def split(
-        self, table: Table, folder: Path, splitting: Splitting, tracker: Tracker
+        self,
+        table: Table,
+        folder: Path,
+        splitting: Splitting,
+        tracker: Tracker,
+        examples: Examples | None = None,
     ) -> Split:
         """Write the parts of the list into the folder."""
-        work = partial(split, table, folder, **attrs.asdict(splitting))
+        work = partial(split, table, folder, examples=examples, **attrs.asdict(splitting))
         with _naming(folder):
             return await in_thread(work, lambda rows: tracker.tell(Stage.READING, rows_done=rows))
 

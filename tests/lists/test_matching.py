@@ -29,7 +29,7 @@ def dated(row: list[str], second: int | None) -> list[str]:
 def found(path: Path, sent: list[str], rows: list[list[str]], **options: bool) -> list[str | None]:
     """Split a list, answer with these rows, and return the verdicts of its rows."""
     table = opened(path, "email\n" + "".join(f"{address}\n" for address in sent))
-    done = split(table, path.parent, **options)
+    done = split(table, path.parent, deduplicate=options.get("deduplicate", True))
     results = {1: write_results(path.with_name("results.csv"), rows)}
     return [
         row.verdict.value if row.verdict else None

@@ -11,6 +11,8 @@ import pytest
 
 from bulkverify import (
     Analysis,
+    CellExample,
+    CellKind,
     Client,
     IncompleteRunError,
     InvalidListError,
@@ -111,6 +113,7 @@ async def test_an_untidy_list_comes_back_row_for_row(
             PartReport(number=1, addresses=5, first_row=1, last_row=8, job_id=job_id, credits=5),
         ),
         destination=str(output),
+        examples=(CellExample(row=7, kind=CellKind.INVALID, cell="not an address"),),
     )
     assert report.seconds > report.durations.verifying > 0
     assert report.requests >= 6

@@ -1,0 +1,286 @@
+"""Which address is sent for a cell, without what people and programs write around it.
+
+A cell that is an address is sent as it stands. Else one layer after the other is left out: a display
+name before `<>`, quotes, brackets, `mailto:`, a comment, punctuation, and characters that can't be seen.
+Only what is certain is left out. If a cell holds several addresses, or an address among other words, it
+is unclear which one is meant, so none is sent.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from html import unescape
+from itertools import pairwise
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+import attrs
+
+from bulkverify.lists.addresses import address_key, is_ordinary, is_possible, plain_domain
+
+_MOST_CHARACTERS: Final = 2000
+_MOST_LAYERS: Final = 12
+_MOST_EXAMPLES: Final = 3
+_SHOWN_CHARACTERS: Final = 100
+
+# Unicode calls most of them "default ignorable"; the rest are control characters.
+_INVISIBLE: Final = re.compile(
+    "[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_FULL_WIDTH: Final = {
+    **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
+    ord("\ufe6b"): ord("@"),
+}
+_FULL_WIDTH_AT: Final = ("\uff20", "\ufe6b")
+_ENTITY: Final = re.compile(
+    r"&(?:lt|gt|quot|apos|amp|nbsp|commat|#\d{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE
+)
+
+# The other kinds of punctuation are allowed before an `@`: they may be part of the address.
+_OPENING: Final = "<([\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2039\u203a\u2022\u25cf\u25aa\u2013\u2014\u3008\u300a\u300c\u300e\u3010\uff08"
+_LEADING: Final = f'{_OPENING}",;:>)]'
+_TRAILING: Final = (
+    "\"'`,;:.!?*|/\\>)]}\u201c\u201d\u201e\u201f\u2018\u2019\u00ab\u00bb\u2039\u203a"
+    "\u3002\u3001\uff0c\uff1b\u3009\u300b\u300d\u300f\u3011\uff09"
+)
+_CUT_OFF: Final = ("..", "\u2026")  # how mail programs and reports shorten an address
+_PAIRS: Final = frozenset(
+    (
+        *('""', "''", "``", "<>", "()", "[]", "{}", "**", "__", "||"),
+        *("\u201c\u201d", "\u201d\u201d", "\u201e\u201c", "\u201e\u201d", "\u2018\u2019"),
+        *("\u201a\u2018", "\u2019\u2019", "\u00ab\u00bb", "\u00bb\u00ab", "\u2039\u203a"),
+        *("\u203a\u2039", "\u3008\u3009", "\u300a\u300b", "\u300c\u300d", "\u300e\u300f"),
+        *("\u3010\u3011", "\uff08\uff09", "`'"),
+    )
+)
+_BRACKETED: Final = tuple(
+    re.compile(rf"(.*)\{one}([^{one}{other}]*)(?:\{other}(.*))?", re.DOTALL)
+    for one, other in ("<>", "()", ("[", r"\]"))
+)
+_LABEL: Final = re.compile(
+    r"(?:(mailto)|smtp|e[-\s]?mail(?:[-\s]?(?:address|adresse))?|mail)\s*[:\uff1a]\s*",
+    re.IGNORECASE,
+)
+_UNQUOTED_NEVER: Final = re.compile(r"[\s<>(),;\uff1a\uff1b\uff0c\u3001]")
+_BETWEEN: Final = re.compile(
+    r"[\s<>()\[\]{},;:\"`\u201c-\u201f\u00ab\u00bb\uff1a\uff0c\uff1b\u3001]+"
+)
+_AROUND_AT: Final = re.compile("[ \t\u00a0]*@[ \t\u00a0]*")
+_QUOTES: Final = "'\u2018\u2019"
+_NEAR: Final = f"{_QUOTES}.!?*|/\\\u2026"
+_DOMAIN: Final = re.compile(r"[^\W_](?:[^\W_]|-)*(?:\.(?:[^\W_]|-)+)*\.[^\W\d_]{2}")
+_WORD: Final = re.compile(r"\w")
+
+
+class CellKind(StrEnum):
+    """What a cell is that holds no address as it stands."""
+
+    UNWRAPPED = "unwrapped"
+    """An address with something around it that is left out of what is sent."""
+    UNCLEAR = "unclear"
+    """Several addresses, or one among other words: none is sent, and the row gets no verdict."""
+    INVALID = "invalid"
+    """Something that can't be an address."""
+
+
+class Reading(NamedTuple):
+    """The address that is sent for a cell, which is empty if none is, and its kind if it has one."""
+
+    address: str
+    kind: CellKind | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CellExample:
+    """A cell of a kind, shortened, and the number of its row, from 1; `sent` is what is sent for it."""
+
+    row: int
+    kind: CellKind
+    cell: str
+    sent: str = ""
+
+
+class Examples:
+    """The first cells of each kind."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._found: dict[CellKind, list[CellExample]] = {kind: [] for kind in CellKind}
+
+    def __iter__(self) -> Iterator[CellExample]:
+        """Give them by kind, in the order of their rows."""
+        for found in self._found.values():
+            yield from found
+
+    def wants(self, kind: CellKind) -> bool:
+        """Whether there are few of this kind so far."""
+        return len(self._found[kind]) < _MOST_EXAMPLES
+
+    def add(self, row: int, kind: CellKind, cell: str, sent: str = "") -> None:
+        """Add a cell, unless there are enough of its kind."""
+        if self.wants(kind):
+            self._found[kind].append(
+                CellExample(row=row, kind=kind, cell=cell[:_SHOWN_CHARACTERS], sent=sent)
+            )
+
+
+class CellReader:
+    """Reads the cells of a list, many at a time, and counts them by kind."""
+
+    def __init__(self, examples: Examples, *, judge: bool) -> None:
+        """Start at the first row.
+
+        Args:
+            examples: gets the first cells of each kind.
+            judge: whether what can't be an address is left out; if not, it is sent as it stands.
+        """
+        self.counts: Counter[CellKind | None] = Counter()
+        self._examples = examples
+        self._judge = judge
+
+    def read(self, cells: list[str], before: int) -> dict[int, CellKind]:
+        """Put the address that is sent in the place of each cell; it is empty if none is.
+
+        Args:
+            cells: without blanks around them.
+            before: how many rows come before these.
+
+        Returns:
+            The kinds of the cells that are not empty and have no address.
+        """
+        unsent = {}
+        for place, cell in enumerate(cells):
+            if not cell or is_ordinary(cell):
+                continue
+            address, kind = read_cell(cell)
+            if kind is CellKind.INVALID and not self._judge:
+                address, kind = cell, None
+            self.counts[kind] += 1
+            if kind is not None:
+                self._examples.add(before + place + 1, kind, cell, address)
+                if not address:
+                    unsent[place] = kind
+            cells[place] = address
+        return unsent
+
+
+def read_cell(cell: str) -> Reading:
+    """Find the address in a cell that is not empty and has no blanks around it."""
+    if is_ordinary(cell):
+        return Reading(cell)
+    text = cell if cell.isascii() and cell.isprintable() else _visible(cell)
+    if "&" in text:
+        text = _ENTITY.sub(lambda found: unescape(found.group()), text)
+    if "mailto:" in text.lower():
+        text = text.replace("%40", "@")
+    if not text:
+        return Reading("")
+    if "@" not in text:
+        return Reading("", CellKind.INVALID)
+    address = _address_in(text) if len(text) <= _MOST_CHARACTERS else None
+    if address is not None:
+        return Reading(address, None if address == cell else CellKind.UNWRAPPED)
+    words = _words(_AROUND_AT.sub("@", text))
+    return Reading("", CellKind.UNCLEAR if any(map(_holds_address, words)) else CellKind.INVALID)
+
+
+def _visible(text: str) -> str:
+    text = _INVISIBLE.sub("", text)
+    if any(sign in text for sign in _FULL_WIDTH_AT):
+        text = text.translate(_FULL_WIDTH)
+    return text.strip()
+
+
+def _address_in(text: str) -> str | None:
+    """Return the address in a text, if it is certain."""
+    for _ in range(_MOST_LAYERS):
+        text = text.strip()
+        if (address := _as_it_stands(text)) is not None:
+            return address
+        inner = _without_layer(text)
+        if inner is None:
+            return _repeated(text)
+        text = inner
+    return None
+
+
+def _as_it_stands(text: str) -> str | None:
+    """Return a text that is an address, its domain in usual characters."""
+    if is_ordinary(text):
+        return text
+    if "@" not in text or text[0] in _OPENING:
+        return None
+    if ('"' not in text and _UNQUOTED_NEVER.search(text)) or not is_possible(text):
+        return None
+    return text if text.isascii() else plain_domain(text)
+
+
+def _without_layer(text: str) -> str | None:
+    """Leave out the outermost layer of a text, or return `None` if there is none that is known."""
+    if "@" not in text:
+        return None
+    if text[0] + text[-1] in _PAIRS:
+        return text[1:-1]
+    if label := _LABEL.match(text):
+        rest = text[label.end() :]
+        return rest if label[1] is None else _of_link(rest)
+    for pattern in _BRACKETED:
+        if (found := pattern.fullmatch(text)) and (outer := f"{found[1]} {found[3] or ''}").strip():
+            return _beside_brackets(found[2], outer)
+    if text[-1] in _TRAILING and not text.endswith(_CUT_OFF):
+        return text[:-1]
+    return text[1:] if text[0] in _LEADING else None
+
+
+def _beside_brackets(inner: str, outer: str) -> str | None:
+    """Return the address in brackets, or what stands around them if that has it."""
+    if "@" not in inner:
+        return outer
+    address = _address_in(inner)
+    return address if address is not None and _is_only(address, outer) else None
+
+
+def _of_link(rest: str) -> str | None:
+    """Return the address of a `mailto:` link that has only one."""
+    address, _, query = rest.removeprefix("//").partition("?")
+    return None if "@" in unquote(query) else unquote(address)
+
+
+def _repeated(text: str) -> str | None:
+    """Return the address that is the only one in a text, beside nothing but punctuation."""
+    if text.endswith(_CUT_OFF):
+        return None
+    words = [word for word in _words(text) if _WORD.search(word)]
+    found = [_as_it_stands(word) for word in words if "@" in word]
+    others = {word.lower() for word in words if "@" not in word}
+    if not found or found[0] is None or not others <= {"mailto", "smtp"}:
+        return None
+    keys = {None if one is None else address_key(one) for one in found}
+    return found[0] if len(keys) == 1 and found[0] != text else None
+
+
+def _is_only(address: str, outer: str) -> bool:
+    """Whether a text has no address but this one."""
+    key = address_key(address)
+    return all(
+        address_key(word) == key or address_key(word.strip(_NEAR)) == key
+        for word in _words(outer)
+        if "@" in word
+    )
+
+
+def _words(text: str) -> list[str]:
+    return _BETWEEN.split(text)
+
+
+def _holds_address(word: str) -> bool:
+    """Whether there is an address in a word, perhaps beside others."""
+    if word.count("@") == 1:
+        word = word.partition("?")[0].rstrip(_NEAR).lstrip(_QUOTES)
+        return is_ordinary(word) or is_possible(word)
+    pieces = word.split("@")
+    return any(
+        one and _WORD.match(one[-1]) and _DOMAIN.match(other) for one, other in pairwise(pieces)
+    )
