@@ -162,6 +162,15 @@ async def test_an_answer_that_ends_before_the_last_one_broke_is_not_the_end() ->
 
 
 @pytest.mark.asyncio
+async def test_a_later_answer_that_ends_sooner_is_not_the_end_where_no_total_is_known() -> None:
+    end = len((HEADER + "".join(ROWS[:5])).encode())  # at the end of a row
+    middle = len((HEADER + "".join(ROWS[:20])).encode())
+    service = Service(middle, http(RESULTS[:end], content_type="text/csv"), None, total=None)
+    assert [row.email for row in await rows_of(service)] == ADDRESSES
+    assert service.downloads == 3
+
+
+@pytest.mark.asyncio
 async def test_a_character_that_was_cut_in_two_is_completed() -> None:
     at = RESULTS.index("ä30".encode()) + 1
     service = Service(-at, None)

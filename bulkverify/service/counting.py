@@ -72,7 +72,6 @@ class RecordCounter:
             return True
         whole = self._place is not _Place.QUOTED and self._cells >= self._width
         self.count += 1
-        self._place = _Place.BETWEEN
         return whole
 
     def _skip_line_ends(self, piece: bytes, at: int) -> int:
