@@ -52,7 +52,7 @@ ORDER = {
         lines jsonlines several spooling packages workbooks spreadsheets opening splitting matching verdicts joining
     """,
     "run": """
-        models errors threads progress source plan written folder outages account record
+        models errors threads progress source costs plan written folder outages account record
         alone part journal parts resume run output verify
     """,
 }

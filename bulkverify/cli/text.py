@@ -1,11 +1,13 @@
 """Models as text for a terminal."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from bulkverify.models import AddressVerdict, Analysis, JobSnapshot, VerdictCounts
+
+_SHOWN_COLUMNS: Final = 10
 
 if TYPE_CHECKING:
     from bulkverify import RunPlan, RunReport
@@ -57,8 +59,23 @@ def address_lines(answer: AddressVerdict) -> str:
 
 def plan_lines(plan: "RunPlan") -> str:
     """Describe what a run would send and what that would cost."""
+    facts: dict[str, str | None] = {}
+    for number, one in enumerate(plan.lists, start=1):
+        end = f" {number}" if len(plan.lists) > 1 else ""
+        encoding = f", {one.encoding}" if one.encoding else ""
+        facts[f"list{end}"] = f"{one.title} ({one.format}{encoding})"
+        facts[f"column{end}"] = f"{one.column!r}, the {ordinal(one.place)} column"
+        facts[f"also{end}"] = (
+            f"{', '.join(map(repr, one.others[:_SHOWN_COLUMNS]))} {'have' if len(one.others) > 1 else 'has'} "
+            "addresses that are not sent"
+            if one.others
+            else None
+        )
+    before = f", beside {plan.spent_before:,} spent earlier" if plan.spent_before else ""
+    done = plan.already_verified_at
     return _table(
-        {
+        facts
+        | {
             "rows": f"{plan.rows:,}",
             "repeated": f"{plan.duplicates:,}",
             "invalid": f"{plan.invalid:,}",
@@ -67,8 +84,12 @@ def plan_lines(plan: "RunPlan") -> str:
             "unwrapped": unwrapped_text(plan),
             "too short": f"{plan.short:,} (have fewer cells than columns)" if plan.short else None,
             "to be sent": f"{plural(plan.addresses, 'address', 'addresses')} in {plural(plan.parts, 'part')}",
-            "costs": plural(plan.addresses, "credit"),
+            "costs": f"{plural(plan.cost, 'credit')}{before}",
             "saves": plural(plan.saved, "credit"),
+            "account": None if plan.balance is None else plural(plan.balance, "credit"),
+            "done": None
+            if done is None
+            else f"an earlier command wrote the output at {done:%Y-%m-%d %H:%M} UTC",
         }
     )
 
@@ -93,6 +114,12 @@ def unwrapped_text(found: "RunPlan | RunReport") -> str:
 def _such_as(found: "RunPlan | RunReport", kind: str) -> str:
     shown = [f"row {one.row:,} {one.cell!r}" for one in found.examples if one.kind == kind]
     return f", such as {', '.join(shown)}" if shown else ""
+
+
+def ordinal(number: int) -> str:
+    """Write the number of a place, such as 1st or 12th."""
+    end = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 // 10 != 1 else 0, "th")
+    return f"{number:,}{end}"
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

@@ -133,19 +133,22 @@ class _Reading:
         kind = self.format or _FORMATS.get(path.suffix.lower())
         kind = kind or _guess_format(path, self.encoding, title)
         delimiter, encoding = self.delimiter, self.encoding
-        if kind == "txt" and delimiter is None:
-            return open_lines(path, title=title, column=self.column, encoding=encoding)
-        if kind == "jsonl":
-            return open_json_lines(path, title=title, column=self.column, encoding=encoding)
-        if kind == "tsv":
-            delimiter = delimiter or "\t"
         if kind == "xlsx":
             spooled = source_path(self.spool, number, ".xlsx.csv")
             write_as_csv(path, spooled, title)
             path, delimiter, encoding = spooled, ",", DEFAULT_ENCODING
-        return open_delimited(
-            path, title=title, column=self.column, delimiter=delimiter, encoding=encoding
-        )
+        table: Table
+        if kind == "txt" and delimiter is None:
+            table = open_lines(path, title=title, column=self.column, encoding=encoding)
+        elif kind == "jsonl":
+            table = open_json_lines(path, title=title, column=self.column, encoding=encoding)
+        else:
+            if kind == "tsv":
+                delimiter = delimiter or "\t"
+            table = open_delimited(
+                path, title=title, column=self.column, delimiter=delimiter, encoding=encoding
+            )
+        return attrs.evolve(table, format=kind)
 
 
 def _guess_format(path: Path, encoding: str, title: str) -> ListFormat:

@@ -54,6 +54,11 @@ class Several(Table):
                 yield json_objects(own, batch)
 
     @property
+    def lists(self) -> tuple[Table, ...]:
+        """The lists that it is made of."""
+        return self.tables
+
+    @property
     def short(self) -> int:
         """How many rows had too few cells for their list."""
         return sum(table.short for table in self.tables)

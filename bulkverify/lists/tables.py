@@ -33,7 +33,7 @@ class Table(ABC):
     `title` is its name in messages, `names` are its columns, and `column` is the place of the column of
     addresses; the columns at the places `others` have some too. `encoding` is that of its text. A CSV
     file that is made of it uses `delimiter` and `newline`, and begins with the `preface`: what stood
-    above the names, such as a title.
+    above the names, such as a title. `format` is how it is written, as in `ListFormat`.
     """
 
     title: str
@@ -44,6 +44,7 @@ class Table(ABC):
     newline: str = "\n"
     others: tuple[int, ...] = ()
     preface: str = ""
+    format: str = "rows"
 
     @abstractmethod
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
@@ -65,6 +66,11 @@ class Table(ABC):
     def short(self) -> int:
         """How many rows had too few cells when they were last read."""
         return 0
+
+    @property
+    def lists(self) -> "tuple[Table, ...]":
+        """The lists that it is made of."""
+        return (self,)
 
     def rows(self) -> Iterator[list[str]]:
         """Read the rows in order, each as wide as `names`."""

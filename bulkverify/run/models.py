@@ -87,9 +87,29 @@ class RunProgress:
 
 
 @attrs.frozen(kw_only=True)
+class PlannedList:
+    """How a list is read, and which column is taken."""
+
+    title: str
+    """The path of the list, or a name for it."""
+    format: str
+    """How it is written: `csv`, `tsv`, `txt`, `jsonl`, `xlsx`, or `rows` if it is no file."""
+    encoding: str
+    """The encoding of its text; empty if it has none."""
+    column: str
+    """The name of the column of addresses."""
+    place: int
+    """The place of this column, from 1."""
+    others: tuple[str, ...] = ()
+    """The names of other columns with addresses among the first rows; these are not sent."""
+
+
+@attrs.frozen(kw_only=True)
 class RunPlan:
     """What a run would send and cost. Rows that are duplicate, invalid, blank or unclear are not sent."""
 
+    lists: tuple[PlannedList, ...]
+    """The lists that are read as one."""
     rows: int
     """The rows of the list."""
     addresses: int
@@ -104,6 +124,14 @@ class RunPlan:
     """The rows with fewer cells than the list has columns."""
     parts: int
     """The number of parts that would be sent."""
+    cost: int
+    """The credits that the run would spend; earlier calls have paid the rest."""
+    spent_before: int = 0
+    """The credits that earlier calls have spent on the list."""
+    balance: int | None = None
+    """The credits that the account has, if the service was asked."""
+    already_verified_at: datetime | None = None
+    """When an earlier call wrote the output. The run would send and spend nothing."""
     unclear: int = 0
     """The rows with several addresses in one cell, or one among other words; none would be sent."""
     unwrapped: int = 0

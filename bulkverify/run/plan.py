@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import Examples, ListFormat
+from bulkverify.run.costs import plan_of
 from bulkverify.run.models import RunPlan, RunProgress, Stage
 from bulkverify.run.progress import Tracker
 from bulkverify.run.source import ListReader, RunSource, Splitting, temporary_folder
@@ -36,15 +37,4 @@ async def plan_list(
         table = await reader.open(folder)
         examples = Examples()
         split = await reader.split(table, folder, splitting, tracker, examples)
-    return RunPlan(
-        rows=split.rows,
-        addresses=split.addresses,
-        duplicates=split.duplicates,
-        invalid=split.invalid,
-        blank=split.blank,
-        short=split.short,
-        parts=len(split.parts),
-        unclear=split.unclear,
-        unwrapped=split.unwrapped,
-        examples=tuple(examples),
-    )
+    return plan_of(table, split, examples)

@@ -161,8 +161,20 @@ def test_a_dry_run_says_what_it_would_cost_and_needs_no_key(
     lines = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
     assert (lines["rows"], lines["costs"], lines["saves"]) == ("5", "3 credits", "2 credits")
     assert "to be sent  3 addresses in 1 part" in outcome.out
+    assert lines["list"] == f"{contacts} (csv, utf-8-sig)"
+    assert lines["column"] == "'email', the 2nd column"
     document = cli("verify", str(contacts), "-o", "out.csv", "--dry-run", "--json").document
     assert document == {
+        "lists": [
+            {
+                "title": str(contacts),
+                "format": "csv",
+                "encoding": "utf-8-sig",
+                "column": "email",
+                "place": 2,
+                "others": [],
+            }
+        ],
         "rows": 5,
         "addresses": 3,
         "duplicates": 1,
@@ -173,6 +185,10 @@ def test_a_dry_run_says_what_it_would_cost_and_needs_no_key(
         "unclear": 0,
         "unwrapped": 0,
         "examples": [],
+        "cost": 3,
+        "spent_before": 0,
+        "balance": None,
+        "already_verified_at": None,
     }
     assert service.sandbox.ledger.requests.total() == 0
     assert [path.name for path in contacts.parent.iterdir()] == ["contacts.csv"]

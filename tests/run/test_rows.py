@@ -182,8 +182,10 @@ async def test_the_output_may_be_json_lines(client: Client, source: Path, tmp_pa
 async def test_a_plan_says_what_would_be_sent_and_saved(source: Path, temporary: Path) -> None:
     source.write_text(numbered(5) + f"0,\n1,nobody\n2,{D}+0@EXAMPLE.com\n")
     plan = await plan_list(source, largest_part=2)
+    [taken] = plan.lists
     nobody = CellExample(row=7, kind=CellKind.INVALID, cell="nobody")
     assert plan == RunPlan(
+        lists=(taken,),
         rows=8,
         addresses=5,
         duplicates=1,
@@ -191,9 +193,29 @@ async def test_a_plan_says_what_would_be_sent_and_saved(source: Path, temporary:
         blank=1,
         short=0,
         parts=2,
+        cost=5,
         examples=(nobody,),
     )
+    assert (taken.title, taken.format, taken.place, taken.others) == (str(source), "csv", 2, ())
     assert plan.saved == 3
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.asyncio
+async def test_a_plan_says_how_each_list_is_read(tmp_path: Path, temporary: Path) -> None:
+    (tmp_path / "1.csv").write_text("Primary Email;Secondary Email\na@x.com;b@x.com\n")
+    (tmp_path / "2.txt").write_bytes("c@x.com\n".encode("utf-16"))
+    plan = await plan_list([tmp_path / "1.csv", tmp_path / "2.txt"])
+    assert [(one.column, one.place, one.others) for one in plan.lists] == [
+        ("Primary Email", 1, ("Secondary Email",)),
+        ("email", 1, ()),
+    ]
+    assert [(one.format, one.encoding) for one in plan.lists] == [
+        ("csv", "utf-8-sig"),
+        ("txt", "utf-16"),
+    ]
+    [taken] = (await plan_list(["a@x.com"])).lists
+    assert (taken.title, taken.format, taken.encoding) == ("The list", "rows", "")
     assert list(temporary.iterdir()) == []
 
 

@@ -1,0 +1,48 @@
+"""What a list would cost, and how it was read."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from bulkverify.lists import CellExample, Split, Table
+from bulkverify.run.models import PlannedList, RunPlan
+
+
+def plan_of(
+    table: Table,
+    split: Split,
+    examples: Iterable[CellExample] = (),
+    *,
+    cost: int | None = None,
+    spent_before: int = 0,
+    balance: int | None = None,
+    already_verified_at: datetime | None = None,
+) -> RunPlan:
+    """Describe a list that was split; without `cost`, each address would be paid."""
+    return RunPlan(
+        lists=tuple(map(_planned, table.lists)),
+        rows=split.rows,
+        addresses=split.addresses,
+        duplicates=split.duplicates,
+        invalid=split.invalid,
+        blank=split.blank,
+        short=split.short,
+        parts=len(split.parts),
+        unclear=split.unclear,
+        unwrapped=split.unwrapped,
+        examples=tuple(examples),
+        cost=split.addresses if cost is None else cost,
+        spent_before=spent_before,
+        balance=balance,
+        already_verified_at=already_verified_at,
+    )
+
+
+def _planned(table: Table) -> PlannedList:
+    return PlannedList(
+        title=table.title,
+        format=table.format,
+        encoding="" if table.format in {"xlsx", "rows"} else table.encoding,
+        column=table.names[table.column],
+        place=table.column + 1,
+        others=tuple(table.names[place] for place in table.others),
+    )
