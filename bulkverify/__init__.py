@@ -65,9 +65,10 @@ if TYPE_CHECKING:
         VerdictCounts,
         VerdictName,
     )
-    from bulkverify.run.errors import IncompleteRunError, JournalError
     from bulkverify.run.models import (
         Durations,
+        IncompleteRunError,
+        JournalError,
         PartFailure,
         PartProgress,
         PartReport,
@@ -169,8 +170,7 @@ _MODULES: Final = {
     "lists": "CellExample CellKind JoinedRow ListFormat",
     "models": "Acknowledgement AddressVerdict Analysis Credits "
     "JobSnapshot ResultRow Verdict VerdictCounts VerdictName",
-    "run.errors": "IncompleteRunError JournalError",
-    "run.models": "Durations PartFailure PartProgress PartReport "
+    "run.models": "Durations IncompleteRunError JournalError PartFailure PartProgress PartReport "
     "PlannedList RunPlan RunProgress RunReport Stage",
     "run.plan": "plan_list",
     "run.source": "RunSource",

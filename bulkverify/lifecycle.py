@@ -86,11 +86,7 @@ OUT_OF_REACH: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType
 
 
 def parse_status(status: str) -> JobStatus:
-    """Read a status that a caller gave.
-
-    Raises:
-        ValueError: it is none of the six.
-    """
+    """Read a status that a caller gave; a text that is none of the six raises `ValueError`."""
     try:
         return JobStatus(status)
     except ValueError:

@@ -26,7 +26,7 @@ from bulkverify.errors import (
 )
 from bulkverify.lifecycle import JobStatus
 from bulkverify.models import Analysis, JobSnapshot, VerdictCounts
-from bulkverify.run import errors as run_errors
+from bulkverify.run import models as run_models
 from bulkverify.run.models import Durations, PartFailure, RunReport
 
 SNAPSHOT = JobSnapshot(
@@ -98,7 +98,7 @@ EXTRAS: dict[str, Any] = {
 def tree(cls: type[BulkVerifyError] = BulkVerifyError) -> Iterator[type[BulkVerifyError]]:
     yield cls
     for child in cls.__subclasses__():
-        if child.__module__ in {errors.__name__, run_errors.__name__}:
+        if child.__module__ in {errors.__name__, run_models.__name__}:
             yield from tree(child)
 
 

@@ -410,7 +410,7 @@ async def test_a_connection_that_takes_too_long_shows_no_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "bulkverify.service.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(sock_connect=0.01)
+        "bulkverify.service.sessions._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(sock_connect=0.01)
     )
 
     async def connect(*_: object) -> None:

@@ -441,7 +441,7 @@ async def test_an_answer_without_end_is_not_read(odd_server: str, path: str) -> 
 
 async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "bulkverify.service.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2)
+        "bulkverify.service.sessions._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2)
     )
     async with served() as (sandbox, client):
         sandbox.inject(fault("credits", FaultKind.HANG, times=None))

@@ -263,7 +263,7 @@ async def test_an_answer_that_stops_in_its_middle_is_told_as_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "bulkverify.service.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2)
+        "bulkverify.service.sessions._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2)
     )
 
     async def respond(_: Arrived) -> bytes:

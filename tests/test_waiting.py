@@ -36,7 +36,7 @@ from bulkverify import (
     watch,
 )
 from bulkverify.client import known_of
-from bulkverify.service.timeouts import ORDINARY_SECONDS
+from bulkverify.service.sessions import ORDINARY_SECONDS
 from bulkverify.waiting.scheduler import MOST_IN_FLIGHT, scheduler_of
 from bulkverify.waiting.waiters import Waiter
 from tests.scripted import JOB_ID, ScriptedClient, Step, seen

@@ -61,18 +61,16 @@ _COMMANDS: Final = (
 _COMMAND_EPILOGUE: Final = "Examples, exit codes and the API key: bulkverify --help"
 
 
-def _shown_default(value: object) -> object:
-    """Hide the default of flags that are off."""
-    return None if value is False else value
-
-
 app: Final = App(
     name="bulkverify",
     version=__version__,
     help="Bulk email verification: each address is paid once, and each row gets a verdict.",
     help_format="plaintext",
     help_epilogue=_EPILOGUE,
-    default_parameter=Parameter(negative=(), show_default=_shown_default),
+    # That a flag is off by default is left out.
+    default_parameter=Parameter(
+        negative=(), show_default=lambda value: None if value is False else value
+    ),
 )
 
 for _name, _place, _group, _help in _COMMANDS:

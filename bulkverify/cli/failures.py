@@ -18,8 +18,7 @@ from bulkverify.errors import (
     StartUncertainError,
     UsageError,
 )
-from bulkverify.run.errors import IncompleteRunError
-from bulkverify.run.models import RunReport
+from bulkverify.run.models import IncompleteRunError, RunReport
 
 
 @attrs.frozen(kw_only=True)

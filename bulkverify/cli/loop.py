@@ -1,13 +1,17 @@
-"""The event loop of a command, which a signal cancels.
+"""What surrounds a command: its event loop, which a signal cancels, and its log on stderr.
 
-It is not in `interrupts` because asyncio is slow to import, and `--help` does not need it.
+This is not in `interrupts` because asyncio is slow to import, and `--help` does not need it.
 """
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+import sys
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-from bulkverify.cli.interrupts import Interrupted, Interrupts
+from bulkverify.cli.interrupts import Interrupted, Interrupts, end_command
+from bulkverify.cli.output import OutputClosedError, write
 
 
 def run_until_interrupted(
@@ -50,3 +54,37 @@ class _Threads(ThreadPoolExecutor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as inherited
         wait = wait and self._interrupts.reason is None
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to the current `sys.stderr`, which a progress bar replaces while it is shown.
+
+    It never raises, which would break the code that logs. If the reader of the log went away, or a
+    signal came during the write, it ends the command.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            write(sys.stderr, self.format(record))
+        except (OutputClosedError, Interrupted, SystemExit) as error:  # rich raises the last
+            end_command(error)
+        except Exception:  # noqa: BLE001, S110 - such as a full disk; the command continues
+            pass
+
+
+@contextmanager
+def shown_log(verbose: int) -> Iterator[None]:
+    """Show the package's log while the block runs: 1 is INFO, 2 is DEBUG."""
+    if not verbose:
+        yield
+        return
+    logger, handler = logging.getLogger("bulkverify"), _StderrHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel("INFO" if verbose == 1 else "DEBUG")
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)

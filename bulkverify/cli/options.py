@@ -92,13 +92,13 @@ def read_verdicts(_: object, tokens: Sequence[Token]) -> list[Verdict]:
     return [parse_verdict(word) for word in words]
 
 
-def _convert_duration(_: object, tokens: Sequence[Token]) -> float:
-    return parse_duration(tokens[0].value)
-
-
 Timeout = Annotated[
     float,
-    Parameter(converter=_convert_duration, metavar="SECONDS", show_default=show_duration),
+    Parameter(
+        converter=lambda _, tokens: parse_duration(tokens[0].value),
+        metavar="SECONDS",
+        show_default=show_duration,
+    ),
 ]
 """A number of seconds to wait, also written as 90s, 15m or 6h; 0 asks once."""
 

@@ -32,8 +32,10 @@ def run(tokens: Sequence[str]) -> int:
             recovery.job_id = bound.arguments.get("job")
             given = {"recovery": recovery} if "recovery" in injected else {}
             if iscoroutinefunction(function):
-                from bulkverify.cli.logs import shown_log  # noqa: PLC0415 - not for --help
-                from bulkverify.cli.loop import run_until_interrupted  # noqa: PLC0415 - asyncio
+                from bulkverify.cli.loop import (  # noqa: PLC0415 - asyncio, not for --help
+                    run_until_interrupted,
+                    shown_log,
+                )
 
                 with shown_log(show.verbose):
                     run_until_interrupted(

@@ -71,7 +71,8 @@ async def sandbox(
     )
     async with service:
         recovery.endless = True
-        url = _reachable(service.url)
+        # A wildcard address is no address to connect to.
+        url = service.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         show.data({"url": url, "api_key": api_key}, _instructions(url, api_key))
         if rules:
             show.note(f"It injects {plural(len(rules), 'fault')}, with the seed {service.seed}.")
@@ -94,8 +95,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _reachable(url: str) -> str:
-    """Replace the wildcard address in a URL by the loopback address."""
-    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -106,8 +106,10 @@ async def verify(
         raise UsageError(
             "Name the file to write with --output (-o), or use --dry-run to see the cost first."
         )
-    if sandbox:
-        _refuse_beside_sandbox(account)
+    if sandbox and (account.base_url or account.api_key_file):
+        raise UsageError(
+            "--sandbox has its own service and key: leave out --base-url and --api-key-file."
+        )
     # From here on the command needs the whole SDK, which --help and --dry-run should not load.
     from tenacity import wait_fixed  # noqa: PLC0415
 
@@ -189,13 +191,6 @@ def _note(recovery: Recovery, seen: "bulkverify.RunProgress", journal: Path) -> 
     else:
         recovery.state += f" {spent:,} addresses are paid for, and the service continues with them."
     recovery.resume = (recovery.again(without="--restart"),)
-
-
-def _refuse_beside_sandbox(account: Account) -> None:
-    if account.base_url or account.api_key_file:
-        raise UsageError(
-            "--sandbox has its own service and key: leave out --base-url and --api-key-file."
-        )
 
 
 @asynccontextmanager

@@ -162,11 +162,7 @@ def read_rows(path: Path) -> Iterator[ResultRow]:
 
 
 async def _write(body: Body, file: BinaryIO) -> int:
-    """Write a body; return its rows.
-
-    Raises:
-        IncompleteDownloadError: it ends inside a row.
-    """
+    """Write a body, and return its rows; one that ends inside a row raises `IncompleteDownloadError`."""
     rows = RowCounter()
     async with aclosing(body.pieces()) as pieces:
         async for piece in pieces:

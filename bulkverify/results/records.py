@@ -78,11 +78,7 @@ class TextRecords:
         return self._lines + self._lines_in_text + 1
 
     def feed(self, piece: str) -> list[list[str]]:
-        """Take the next piece and return the records that are now complete.
-
-        Raises:
-            RecordError: `csv` can't read one of them, or one is too long.
-        """
+        """Take the next piece and return the records that are now complete."""
         self._held.append(piece)
         self._held_size += len(piece)
         if (
@@ -104,9 +100,6 @@ class TextRecords:
         """Return the last record, if the file did not end with a line end.
 
         What is still `unfinished` afterwards is a record whose last cell is quoted and never ends.
-
-        Raises:
-            RecordError: `csv` can't read it.
         """
         text = self._take()
         records, read = self._read(text)
@@ -178,11 +171,7 @@ class _ResultRecords(TextRecords):
 
 
 def _read_long(text: str) -> tuple[list[list[str]], int]:
-    """Read records with cells of any length; return as `_read` does.
-
-    Raises:
-        RecordError: a record has so many cells that it would take long.
-    """
+    """Read records with cells of any length; return as `_read` does."""
     records: list[list[str]] = []
     record: list[str] = []
     read = at = _line_ends_end(text, 0)
@@ -209,11 +198,7 @@ def _line_ends_end(text: str, at: int) -> int:
 
 
 def check_encoding(encoding: str) -> None:
-    """Refuse an encoding that does not exist, or is not one of text.
-
-    Raises:
-        UsageError: it is refused.
-    """
+    """Raise `UsageError` for an encoding that does not exist, or is not one of text."""
     try:
         "".encode(encoding)  # refuses codecs that are not of text, such as hex
         codecs.getincrementaldecoder(encoding)
@@ -225,25 +210,13 @@ class RecordReader:
     """Takes a results file in pieces of any size and gives its records, without the empty lines."""
 
     def __init__(self, encoding: str = DEFAULT_ENCODING) -> None:
-        """Start at the beginning of a file.
-
-        Args:
-            encoding: of the bytes; the default is UTF-8 with or without a byte order mark.
-
-        Raises:
-            UsageError: there is no such encoding of text.
-        """
         check_encoding(encoding)
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._encoding = encoding
         self._records = _ResultRecords()
 
     def feed(self, piece: bytes) -> list[list[str]]:
-        """Take the next piece and return the records that are now complete.
-
-        Raises:
-            ProtocolError: they can't be read.
-        """
+        """Take the next piece and return the records that are now complete."""
         text = self._decode(piece)
         try:
             return self._records.feed(text)

@@ -83,7 +83,7 @@ class ResultsReader:
         """
         last = self._records.finish()
         header = self._rows is None and bool(last)
-        if self._rows is not None and last and len(last[-1]) < self._rows.width:
+        if self._rows is not None and last and len(last[-1]) < len(self._rows.names):
             raise IncompleteDownloadError(
                 "The results end inside a row: they were cut off. Download them again."
             )
@@ -117,7 +117,7 @@ class ResultsReader:
                 self._rows = RowReader(records.pop(0))
             if self._rows is None:
                 continue
-            if self._rows.knows_address:
+            if self._rows.address is not None:
                 yield self._rows, records
                 continue
             # Which column has the addresses is found out from the first rows, however they arrive.
@@ -143,11 +143,6 @@ class RowReader:
     """
 
     def __init__(self, header: Sequence[str]) -> None:
-        """Read the header.
-
-        Raises:
-            ProtocolError: there is no verdict column, or there are more columns than a list can have.
-        """
         if len(header) > MOST_COLUMNS:
             raise ProtocolError(
                 f"The results have {len(header):,} columns, which no list has."
@@ -166,11 +161,11 @@ class RowReader:
         services = {verdict, self._verified_at, last.get(_REDUNDANT), *self._flags}
         own = [index for index in range(len(header)) if index not in services]
         self._own = list(zip(unique_names([header[index] for index in own]), own, strict=True))
-        self._address = next(
+        self.address: int | None = next(
             (index for name in _ADDRESS_NAMES for index in own if _fold(header[index]) == name),
             None,
         )
-        self._names = tuple(header)
+        self.names: tuple[str, ...] = tuple(header)
         # Verdict and flags come in few combinations; what each of them means is found out once.
         self._meanings: dict[tuple[str, ...], Meaning] = {}
         places = [verdict, *(index for index in self._flags if index is not None), verdict]
@@ -178,22 +173,8 @@ class RowReader:
         self._columns: Callable[[Sequence[str]], dict[str, str]] | None = None
         self.count: int = 0
 
-    @property
-    def width(self) -> int:
-        """How many cells each row has."""
-        return len(self._names)
-
-    @property
-    def knows_address(self) -> bool:
-        """Whether it is known which column has the addresses."""
-        return self._address is not None
-
     def rows(self, records: Sequence[Sequence[str]]) -> Iterator[ResultRow]:
-        """Give one row a record.
-
-        Raises:
-            ProtocolError: a cell does not fit, naming its row and column.
-        """
+        """Give one row a record; a cell that does not fit raises `ProtocolError` with its row and column."""
         answers = self._answers(records)
         if answers is None:
             yield from map(self._row, records)
@@ -209,9 +190,6 @@ class RowReader:
         """Give the address of each record, its verdict and flags, and the time.
 
         Verdicts and flags that are equal mostly are the same object.
-
-        Raises:
-            ProtocolError: as `rows`.
         """
         answers = self._answers(records)
         if answers is not None:
@@ -226,9 +204,9 @@ class RowReader:
         self, records: Sequence[Sequence[str]]
     ) -> tuple[Iterable[str], list[Meaning], Iterable[datetime | None]] | None:
         """Make out what all records say at once, or nothing where one of them needs a closer look."""
-        if self._address is None and records:
-            self._address = self._find_address(records[:_SAMPLE_ROWS])
-        if not records or not {len(self._names)}.issuperset(map(len, records)):
+        if self.address is None and records:
+            self.address = self._find_address(records[:_SAMPLE_ROWS])
+        if not records or not {len(self.names)}.issuperset(map(len, records)):
             return None
         found = list(map(self._meanings.get, map(self._code, records)))
         if None in found:
@@ -242,21 +220,21 @@ class RowReader:
                 return None
             if not {UTC}.issuperset(map(attrgetter("tzinfo"), moments)):
                 return None
-        addresses = map(itemgetter(self._address or 0), records)
+        addresses = map(itemgetter(self.address or 0), records)
         return addresses, cast("list[Meaning]", found), moments
 
     def _row(self, record: Sequence[str]) -> ResultRow:
         """Make one row with care, and say what is wrong with it."""
         self.count += 1
-        if len(record) != len(self._names):
+        if len(record) != len(self.names):
             raise ProtocolError(
-                f"Row {self.count} of the results has {len(record)} cells where the header has {len(self._names)}.",
+                f"Row {self.count} of the results has {len(record)} cells where the header has {len(self.names)}.",
                 path=f"row {self.count}",
             ).with_hint(*DOWNLOAD_INSTEAD)
         verdict, *flags = self._meaning(record)
         names = _FLAGS.values()
         return ResultRow(
-            email=record[self._address or 0],
+            email=record[self.address or 0],
             verdict=verdict,
             verified_at=self._moment(record),
             columns=(self._columns or self._choose_columns())(record),
@@ -276,7 +254,7 @@ class RowReader:
                 if index is None:
                     flags.append(None)
                 else:
-                    column = self._names[index]
+                    column = self.names[index]
                     flags.append(parse_flag(record[index]))
         except ValueError as error:
             problem = str(error)
@@ -303,7 +281,7 @@ class RowReader:
         )
 
     def _choose_columns(self) -> Callable[[Sequence[str]], dict[str, str]]:
-        own = [(name, index) for name, index in self._own if index != self._address]
+        own = [(name, index) for name, index in self._own if index != self.address]
         self._columns = columns_of = _picker(own)
         return columns_of
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from bulkverify.files import complete_name, flush_folder, is_file, require_replaceable
 from bulkverify.lists.layout import is_of_list, is_results, is_source
-from bulkverify.run.errors import JournalError
+from bulkverify.run.models import JournalError
 from bulkverify.run.source import SPOOL
 
 try:

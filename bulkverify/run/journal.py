@@ -27,7 +27,6 @@ from cattrs.errors import BaseValidationError
 
 from bulkverify.files import flush_folder, is_file, replacing
 from bulkverify.lists import Split, file_digest, part_path, results_path
-from bulkverify.run.errors import JournalError
 from bulkverify.run.folder import (
     RECORD,
     clear_folder,
@@ -36,6 +35,7 @@ from bulkverify.run.folder import (
     remove_folder,
     sweep_folder,
 )
+from bulkverify.run.models import JournalError
 from bulkverify.run.record import UNPAID, PartRecord, PartState
 from bulkverify.run.source import Splitting
 from bulkverify.run.written import Written

@@ -1,10 +1,11 @@
-"""What a run reports: its progress, its plan and its outcome."""
+"""What a run reports: its progress, its plan, its outcome and its errors."""
 
 from datetime import datetime
 from enum import StrEnum
 
 import attrs
 
+from bulkverify.errors import BulkVerifyError, UsageError
 from bulkverify.lists import CellExample
 from bulkverify.models import Analysis, JobSnapshot, VerdictCounts
 
@@ -257,3 +258,33 @@ class RunReport:
     """The first cells that are unclear or invalid."""
     already_verified_at: datetime | None = None
     """When an earlier call wrote this output. This call sent and spent nothing."""
+
+
+class JournalError(UsageError):
+    """The progress of an earlier run at `path` is in use, can't be read, or belongs to another list.
+
+    Nothing was sent.
+    """
+
+    def __init__(self, message: str = "", *, path: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class IncompleteRunError(BulkVerifyError):
+    """A run is over, and some parts of its list have no verdicts.
+
+    `report` covers the other parts (`None` where the rows were given one by one). `failures` says for
+    each failed part which rows it held, and why it failed. The same call goes on with these parts.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        report: RunReport | None = None,
+        failures: tuple[PartFailure, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.report = report
+        self.failures = failures

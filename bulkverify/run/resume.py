@@ -6,9 +6,8 @@ from pathlib import Path
 import attrs
 
 from bulkverify.lists import Table, is_intact
-from bulkverify.run.errors import JournalError
 from bulkverify.run.journal import Journal, RunRecord, restart_hints, seal_of
-from bulkverify.run.models import Stage
+from bulkverify.run.models import JournalError, Stage
 from bulkverify.run.progress import Tracker
 from bulkverify.run.source import ListReader, Splitting
 from bulkverify.run.threads import in_thread

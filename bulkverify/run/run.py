@@ -22,9 +22,15 @@ from bulkverify.lists import Joined, JoinedRow, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
 from bulkverify.run.account import Account
-from bulkverify.run.errors import IncompleteRunError
 from bulkverify.run.journal import Journal, RunRecord, restart_hints
-from bulkverify.run.models import PartFailure, PartReport, RunProgress, RunReport, Stage
+from bulkverify.run.models import (
+    IncompleteRunError,
+    PartFailure,
+    PartReport,
+    RunProgress,
+    RunReport,
+    Stage,
+)
 from bulkverify.run.outages import Outages
 from bulkverify.run.parts import AnyRun, failures, part_runs, verify_parts
 from bulkverify.run.progress import Tracker

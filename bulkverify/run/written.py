@@ -18,8 +18,7 @@ from cattrs.errors import BaseValidationError
 
 from bulkverify.files import flush_folder, is_file, replacing
 from bulkverify.models import Verdict
-from bulkverify.run.errors import JournalError
-from bulkverify.run.models import RunReport
+from bulkverify.run.models import JournalError, RunReport
 from bulkverify.run.source import Splitting
 from bulkverify.service.converter import converter
 from bulkverify.service.logs import SafeLogger

@@ -87,22 +87,14 @@ def upload_file(content: bytes, filename: str, *, auto_verify: bool) -> Call[Ack
 
 
 def rows_to_json(rows: Iterable[Mapping[str, object]]) -> bytes:
-    """Encode some rows of a list for `upload_rows`; each has its address under `email`.
-
-    Raises:
-        UsageError: a value can't be written as JSON.
-    """
+    """Encode some rows of a list for `upload_rows`; each has its address under `email`."""
     return _to_json([dict(row) for row in rows])[1:-1]  # json knows no other mapping
 
 
 def upload_rows(
     written: Iterable[bytes], *, auto_verify: bool, title: str | None
 ) -> Call[Acknowledgement]:
-    """Upload a list as rows, which `rows_to_json` has encoded.
-
-    Raises:
-        UsageError: the title can't be written as JSON.
-    """
+    """Upload a list as rows, which `rows_to_json` has encoded."""
     body: dict[str, object] = {"emails": []}
     if auto_verify:  # left out otherwise, because a service may take any text for yes
         body["auto_verify"] = "true"
@@ -148,15 +140,7 @@ def start(job_id: str) -> Call[Acknowledgement]:
 
 
 def download(job_id: str, verdicts: Iterable[Verdict | str] | None = None) -> Call[None]:
-    """Ask for a job's results as CSV text; `parse` is for any other answer.
-
-    Args:
-        job_id: the job.
-        verdicts: only rows with these verdicts; `None` for all.
-
-    Raises:
-        UsageError: a verdict is none of the four, or `verdicts` is empty.
-    """
+    """Ask for a job's results as CSV text, of some verdicts or all; `parse` is for any other answer."""
 
     def parse(answer: Answer) -> None:
         accepted(answer, Endpoint.DOWNLOAD, job_id)
@@ -188,15 +172,7 @@ def delete(job_id: str) -> Call[Acknowledgement]:
 
 
 def verify(address: str, *, timeout: float | None = None) -> Call[AddressVerdict]:
-    """Verify one address, which costs one credit.
-
-    Args:
-        address: the address.
-        timeout: the seconds that the service may take, 30 to 180; its own default is 180.
-
-    Raises:
-        UsageError: the address is empty or not valid text, or the timeout is out of range.
-    """
+    """Verify one address, which costs one credit; the service takes a timeout of 30 to 180 seconds."""
 
     def parse(answer: Answer) -> AddressVerdict:
         payload = accepted(answer, Endpoint.VERIFY)
@@ -273,11 +249,7 @@ def _acknowledgement_of(job_id: str, endpoint: Endpoint) -> Callable[[Answer], A
 
 
 def check_job_id(job_id: str) -> None:
-    """Check that a text may be the id of a job.
-
-    Raises:
-        UsageError: it can't be.
-    """
+    """Raise `UsageError` for a text that can't be the id of a job."""
     if not _JOB_ID.fullmatch(job_id):
         raise UsageError(
             f"{job_id[:60]!r} is no job id: it consists of letters, digits, '-' and '_'."

@@ -119,11 +119,7 @@ class RowCounter:
         self._decoder: codecs.IncrementalDecoder | None = None
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece.
-
-        Raises:
-            IncompleteDownloadError: its encoding is unclear.
-        """
+        """Take the next piece; an unclear encoding raises `IncompleteDownloadError`."""
         if self._beginning is None:
             self._count(piece)
             return
@@ -160,11 +156,7 @@ class RowCounter:
 
 
 def _wide_encoding(beginning: bytes) -> str | None:
-    """Return the name of a UTF-16 or UTF-32, or `None` if commas, quotes and line ends are single bytes.
-
-    Raises:
-        IncompleteDownloadError: the name of the verdict column is found in no encoding.
-    """
+    """Return the name of a UTF-16 or UTF-32, or `None` if commas, quotes and line ends are single bytes."""
     for mark, encoding in _MARKS.items():
         if beginning.startswith(mark):
             return encoding

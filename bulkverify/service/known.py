@@ -1,8 +1,8 @@
 """What one client knows of its jobs, and how its waits ask about them."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from typing import Final, Protocol
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
 
 from bulkverify.lifecycle import TERMINAL
@@ -34,27 +34,6 @@ class Handle(Protocol):
         ...
 
 
-class Holder(Protocol):
-    """What keeps a handle alive while its job is polled: `waiting.streams.Stream`."""
-
-    @property
-    def job(self) -> Handle:
-        """The handle."""
-        ...
-
-
-class Polling(Protocol):
-    """The polling of all jobs of a client: `waiting.scheduler.Scheduler`."""
-
-    @property
-    def streams(self) -> Mapping[str, Holder]:
-        """The jobs that are polled, by id."""
-        ...
-
-    async def close(self) -> None:
-        """End every wait."""
-
-
 class KnownJobs:
     """One client's handles, which of its jobs were started or not found, and its polls.
 
@@ -70,7 +49,9 @@ class KnownJobs:
         self.enter_loop: Final = transport.enter_loop
         self.take_turn: Final = transport.take_for_poll
         self.redacted: Final = transport.redacted
-        self.scheduler: Polling | None = None
+        self.scheduler: Any = (
+            None  # a `waiting.scheduler.Scheduler`, which stands above this module
+        )
         # While a job is polled, its stream keeps the handle: that saves a weak reference for each of
         # the 100,000 jobs that may be waited for.
         self._idle: WeakValueDictionary[str, Handle] = WeakValueDictionary()
@@ -94,9 +75,10 @@ class KnownJobs:
     def handle(self, job_id: str) -> Handle | None:
         """Return the handle of a job while it is in use anywhere."""
         if self.scheduler is not None:
-            holder = self.scheduler.streams.get(job_id)
-            if holder is not None:
-                return holder.job
+            stream = self.scheduler.streams.get(job_id)
+            if stream is not None:
+                job: Handle = stream.job
+                return job
         return self._idle.get(job_id)
 
     def add(self, handle: Handle) -> None:

@@ -86,11 +86,7 @@ def _may_have_arrived(error: TransportError | ServiceError) -> bool:
 async def upload(
     transport: Transport, call: Call[Acknowledgement], *, auto_verify: bool
 ) -> Acknowledgement:
-    """Upload a list, and repeat that only while it provably never arrived.
-
-    Raises:
-        UploadUncertainError: it may have arrived, and the answer was lost.
-    """
+    """Upload a list, and repeat that only while it provably never arrived."""
     try:
         return await transport.call(call)
     except (TransportError, ServiceError) as error:
@@ -112,11 +108,7 @@ async def upload(
 
 
 async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVerdict:
-    """Verify one address, and repeat that only while the request provably never arrived.
-
-    Raises:
-        VerifyUncertainError: it may have arrived, and the answer was lost.
-    """
+    """Verify one address, and repeat that only while the request provably never arrived."""
     try:
         return await transport.call(call)
     except (TransportError, ServiceError) as error:

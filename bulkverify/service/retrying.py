@@ -36,9 +36,7 @@ _BACKOFF: Final = wait_exponential(multiplier=0.5, max=20.0) + wait_random(0.0, 
 def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
     """Tell whether a request that ended in `error` may be sent again: an allow-list.
 
-    Args:
-        error: what a single attempt raised.
-        repeatable: whether sending it twice does no harm.
+    A `repeatable` request does no harm if it is sent twice.
     """
     if isinstance(error, RateLimitedError | ServerError):
         patient = (error.retry_after or 0.0) <= LONGEST_RETRY_AFTER

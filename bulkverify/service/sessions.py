@@ -1,14 +1,18 @@
-"""The sessions that send a client's requests, all in one event loop."""
+"""The sessions that send a client's requests, all in one event loop, and how long each request may take."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 
 from bulkverify._version import __version__
 from bulkverify.errors import ClientClosedError, UsageError
+from bulkverify.service.answers import Endpoint
+from bulkverify.service.calls import Call
+
+T = TypeVar("T")
 
 HEADERS: Final = {
     "User-Agent": f"bulkverify/{__version__}",
@@ -17,6 +21,32 @@ HEADERS: Final = {
 
 _CLOSING_SECONDS: Final = 5.0
 """How long to wait for another thread's loop to close its sessions."""
+
+
+CONNECT_TIMEOUT: Final = 15.0
+"""For a connection to come up."""
+
+READ_TIMEOUT: Final = 60.0
+"""For the next piece of an answer to come."""
+
+ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
+"""For a request without a body, until its answer has been read."""
+
+BEGINNING_SECONDS: Final = 300.0
+"""For a download to begin, including the wait for a free connection. An interim answer (1xx) with a body
+fills aiohttp's buffer, and aiohttp then neither reads on nor keeps its timeout for a read."""
+
+_ORDINARY_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=ORDINARY_SECONDS, sock_connect=CONNECT_TIMEOUT
+)
+_DOWNLOAD_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
+)
+NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+"""For polls: the scheduler watches their time, because a timer for each would take a tenth of their CPU."""
+
+# The service says nothing while it receives an upload, so the timeout grows with the size of the body.
+_SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 
 
 class Sessions:
@@ -30,11 +60,7 @@ class Sessions:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def enter_loop(self) -> None:
-        """Belong to the running event loop from the first call on.
-
-        Raises:
-            UsageError: the client, or the caller's session, belongs to another loop.
-        """
+        """Belong to the running event loop from the first call on; another loop raises `UsageError`."""
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
@@ -112,3 +138,15 @@ def _open(connector: aiohttp.TCPConnector | None) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(), headers=HEADERS, connector=connector
     )
+
+
+def timeout_of(call: Call[T]) -> aiohttp.ClientTimeout:
+    """Return the timeout of the whole request; of each step for a download, which may take any time."""
+    if call.endpoint is Endpoint.DOWNLOAD:
+        return _DOWNLOAD_TIMEOUT
+    size = len(call.json or b"") + len(call.file.content if call.file else b"")
+    if not size and call.read_timeout is None:
+        return _ORDINARY_TIMEOUT
+    silence = call.read_timeout or READ_TIMEOUT
+    total = CONNECT_TIMEOUT + silence + size / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT)

@@ -11,7 +11,7 @@ from bulkverify.errors import (
     UnreadableAnswerError,
 )
 from bulkverify.service.middleware import NEVER_SENT, ConnectionLostError
-from bulkverify.service.timeouts import CONNECT_TIMEOUT
+from bulkverify.service.sessions import CONNECT_TIMEOUT
 
 _TOO_LATE: Final = (aiohttp.ServerTimeoutError, TimeoutError)
 
@@ -19,10 +19,7 @@ _TOO_LATE: Final = (aiohttp.ServerTimeoutError, TimeoutError)
 def translate(error: BaseException, *, endpoint: str, answering: bool = False) -> TransportError:
     """Turn a foreign error into ours, with a text of our own: the foreign text may hold the URL.
 
-    Args:
-        error: what aiohttp or the system raised.
-        endpoint: the call.
-        answering: whether the answer had begun.
+    It is `answering` if the answer had begun.
     """
     # The most specific class comes first: an error may be of several.
     what = f"the answer to the {endpoint} call" if answering else f"the {endpoint} call"

@@ -30,8 +30,15 @@ from bulkverify.service.calls import LARGEST_ANSWER_BYTES, LARGEST_RESULTS_BYTES
 from bulkverify.service.key import Secret
 from bulkverify.service.middleware import KeyOnTheWire
 from bulkverify.service.retrying import LONGEST_RETRY_AFTER, Retrying
-from bulkverify.service.sessions import HEADERS, Sessions, closed_error
-from bulkverify.service.timeouts import BEGINNING_SECONDS, NO_TIMEOUT, READ_TIMEOUT, timeout_of
+from bulkverify.service.sessions import (
+    BEGINNING_SECONDS,
+    HEADERS,
+    NO_TIMEOUT,
+    READ_TIMEOUT,
+    Sessions,
+    closed_error,
+    timeout_of,
+)
 from bulkverify.service.translation import translate
 
 T = TypeVar("T")
@@ -92,13 +99,7 @@ class Transport:
         self.stats: Stats = Stats()
 
     async def call(self, call: Call[T]) -> T:
-        """Send a request, again where that does no harm, and return what its answer means.
-
-        Raises:
-            TransportError: no usable answer.
-            ServiceError: the service said no.
-            UsageError: the client belongs to another event loop.
-        """
+        """Send a request, again where that does no harm, and return what its answer means."""
         return await self.retrying(lambda: self.once(call), repeatable=call.repeatable)
 
     async def once(self, call: Call[T], *, scheduled: bool = False) -> T:
@@ -121,12 +122,7 @@ class Transport:
         self.stats.retries += 1
 
     async def open(self, call: Call[None]) -> "Body":
-        """Send a request whose answer is a file exactly once, and return its body unread.
-
-        Raises:
-            TransportError: no usable answer.
-            ServiceError: the service said no.
-        """
+        """Send a request whose answer is a file exactly once, and return its body unread."""
         self.enter_loop()
         await self._budget.spend(call.endpoint)
         outcome = await self._open(call)
@@ -253,11 +249,7 @@ class Body:
         self._beginning = beginning
 
     async def pieces(self) -> AsyncGenerator[bytes]:
-        """Yield the body piece by piece, as it arrives.
-
-        Raises:
-            TransportError: it broke off, or is larger than any results can be.
-        """
+        """Yield the body piece by piece, as it arrives."""
         size = len(self._beginning)
         yield self._beginning
         while piece := await self._transport.read(self._response):

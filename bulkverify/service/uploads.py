@@ -56,11 +56,7 @@ async def prepare(
 
 
 def check_content(content: bytes, name: str) -> None:
-    """Check the content of a CSV file against what the service takes.
-
-    Raises:
-        InvalidListError: it is empty, binary, or larger than the service takes.
-    """
+    """Raise `InvalidListError` for a CSV file that is empty, binary, or larger than the service takes."""
     if not content.strip(b"\xef\xbb\xbf \t\r\n"):
         raise InvalidListError(f"{name} is empty: a list needs at least one address.")
     _check_size(len(content), name)

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from bulkverify.client import Job, known_of
 from bulkverify.errors import (
@@ -22,7 +22,7 @@ from bulkverify.errors import (
 from bulkverify.models import JobSnapshot
 from bulkverify.service.known import KnownJobs
 from bulkverify.service.logs import SafeLogger
-from bulkverify.service.timeouts import ORDINARY_SECONDS
+from bulkverify.service.sessions import ORDINARY_SECONDS
 from bulkverify.waiting.due import Agenda, Deadlines
 from bulkverify.waiting.streams import URGENT_SECONDS, Stream
 from bulkverify.waiting.waiters import Waiter
@@ -372,18 +372,13 @@ class Scheduler:
 
 
 def scheduler_of(job: Job) -> Scheduler:
-    """Return the scheduler of a job's client; the first call makes it, and the client closes it.
-
-    Raises:
-        UsageError: the client belongs to another event loop.
-    """
+    """Return the scheduler of a job's client; the first call makes it, and the client closes it."""
     known = known_of(job.client)
     known.enter_loop()
     if known.scheduler is None:
         known.scheduler = Scheduler(known)
-    return cast(
-        "Scheduler", known.scheduler
-    )  # `known` stands below, and has only a protocol for it
+    scheduler: Scheduler = known.scheduler
+    return scheduler
 
 
 async def end_all(tasks: Iterable["asyncio.Task[None] | None"]) -> None:

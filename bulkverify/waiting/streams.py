@@ -129,11 +129,7 @@ class Stream:
         return self._newest is not None
 
     def add(self, waiter: Waiter, now: float) -> bool:
-        """Add a waiter, and want a poll at once unless there has just been one.
-
-        Returns:
-            whether `due` has changed.
-        """
+        """Add a waiter, and want a poll at once unless there has just been one; tell if `due` has changed."""
         waiter.joined = True
         waiter.polls_before = self._polls
         waiter.older = self._newest
@@ -259,7 +255,7 @@ class Stream:
         if seconds < UNSTARTED_SECONDS or self._known.was_started(self.job.id):
             return
         for waiter in self._waiters():
-            if waiter.waits_for_start():
+            if waiter.waits_for_start:
                 waiter.fail(not_started(snapshot, seconds))
 
     def _seen_stale(self, known: JobSnapshot, snapshot: JobSnapshot, now: float) -> None:

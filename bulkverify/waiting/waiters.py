@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Callable
+from typing import ClassVar
 
 from tenacity.wait import wait_base
 
@@ -65,6 +66,9 @@ class Waiter(asyncio.Future[JobSnapshot]):
         "target",
         "timeout",
     )
+
+    waits_for_start: ClassVar[bool] = True
+    """Whether the wait ends with an error if the job stays ready and was not started."""
 
     def __init__(
         self,
@@ -143,10 +147,6 @@ class Waiter(asyncio.Future[JobSnapshot]):
         if not self.cancel() and not self.cancelled():
             self.exception()
 
-    def waits_for_start(self) -> bool:
-        """Whether the wait ends with an error if the job stays ready and was not started."""
-        return True
-
     def _decide(self, snapshot: JobSnapshot) -> None:
         if satisfies(snapshot.status, self.target):
             self.set_result(snapshot)
@@ -158,6 +158,8 @@ class Watcher(Waiter):
     """Yields every change of a job until the job ends."""
 
     __slots__ = ("_changes", "_wakeup")
+
+    waits_for_start: ClassVar[bool] = False
 
     def __init__(self, *, job: Job, timeout: float | None, policy: wait_base) -> None:
         self._changes: deque[JobSnapshot] = deque()
@@ -180,10 +182,6 @@ class Watcher(Waiter):
             self._wakeup.clear()
             await self._wakeup.wait()
         return self._changes.popleft()
-
-    def waits_for_start(self) -> bool:
-        """Whether the wait ends if the job stays ready: never."""
-        return False
 
     def _keep(self, snapshot: JobSnapshot) -> None:
         self._changes.append(snapshot)

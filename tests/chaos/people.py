@@ -33,7 +33,7 @@ from bulkverify import (
 from bulkverify.lifecycle import JobStatus, satisfies
 from bulkverify.limits import WINDOW_SECONDS
 from bulkverify.service.retrying import LONGEST_RETRY_AFTER
-from bulkverify.service.timeouts import ORDINARY_SECONDS
+from bulkverify.service.sessions import ORDINARY_SECONDS
 
 from .books import Books
 from .weather import NoStaff, Staff

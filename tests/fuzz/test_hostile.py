@@ -47,7 +47,7 @@ def _small_results(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "bulkverify.service.timeouts._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2)
+        "bulkverify.service.sessions._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2)
     )
     monkeypatch.setattr("bulkverify.service.transport.BEGINNING_SECONDS", 0.2)
     monkeypatch.setattr("bulkverify.service.transport.READ_TIMEOUT", 0.2)
