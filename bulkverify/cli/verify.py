@@ -53,6 +53,7 @@ async def verify(
     parts_at_once: Annotated[int, Parameter(metavar="N")] = PARTS_AT_ONCE,
     timeout: Timeout = DEFAULT_TIMEOUT,
     column: Annotated[str | None, Parameter(group=_READING, metavar="NAME")] = None,
+    header_row: Annotated[int | None, Parameter(group=_READING, metavar="N")] = None,
     delimiter: Annotated[str | None, Parameter(group=_READING, metavar="CHAR")] = None,
     encoding: Annotated[str, Parameter(group=_READING)] = "utf-8-sig",
     format_: Annotated[Format | None, Parameter(name="--format", group=_READING)] = None,
@@ -80,6 +81,7 @@ async def verify(
         parts_at_once: Have at most this many lists at the service at the same time.
         timeout: Give up a part when one of its waits takes longer than this, such as 90, 90s, 15m or 6h.
         column: The name of the address column, or its place, such as 3. Found automatically by default.
+        header_row: The row with the names of the columns, from 1; 0 if there is none. Found automatically by default.
         delimiter: The character between two cells. Found automatically by default.
         encoding: The encoding of the list, such as cp1252.
         format_: The format of the list, if the file's name does not show it.
@@ -92,6 +94,7 @@ async def verify(
             plan = await bulkverify.plan_list(
                 source,
                 column=column,
+                header_row=header_row,
                 delimiter=delimiter,
                 encoding=encoding,
                 format=format_,
@@ -128,6 +131,7 @@ async def verify(
                 source,
                 output,
                 column=column,
+                header_row=header_row,
                 delimiter=delimiter,
                 encoding=encoding,
                 format=format_,

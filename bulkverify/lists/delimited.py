@@ -84,6 +84,9 @@ class Delimited(FileTable):
                     f"Line {text.line_of(before + index):,} of {self.title} has {len(record):,} cells where the list has "
                     f"{width:,} columns. Quote cells that hold {self.delimiter!r}, or name the "
                     "delimiter. Nothing was sent."
+                ).with_hint(
+                    "If the names of the columns are in another row, name it with `header_row`.",
+                    "If the names of the columns are in another row, name it with --header-row.",
                 )
             if len(record) == 1 < width and index >= skip and "@" in record[0]:
                 self._refuse_other_delimiter(record[0], text, before + index)
@@ -104,7 +107,13 @@ class Delimited(FileTable):
 
 
 def open_delimited(
-    path: Path, *, title: str, column: str | None, delimiter: str | None, encoding: str
+    path: Path,
+    *,
+    title: str,
+    column: str | None,
+    delimiter: str | None,
+    encoding: str,
+    header_row: int | None = None,
 ) -> Delimited:
     """Detect how to read a file of records from its beginning."""
     if delimiter is not None and (
@@ -122,7 +131,10 @@ def open_delimited(
     del sample[:skipped]
     if not sample:
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
-    place = find_header(sample, column)
+    if header_row is None:
+        place = find_header(sample, column)
+    else:
+        place = _named_row(title, beginning, delimiter, skipped, header_row)
     header: tuple[str, ...] = ()
     preface = ""
     if place is not None:
@@ -149,6 +161,20 @@ def open_delimited(
         encoding=encoding,
         skipped=skipped,
     )
+
+
+def _named_row(title: str, beginning: str, delimiter: str, declared: int, row: int) -> int | None:
+    """Return the place among the records of the row that is named as the header; 0 says that there is none."""
+    if row == 0:
+        return None
+    records = list(csv.reader(StringIO(beginning, newline=""), delimiter=delimiter))[:row]
+    place = len(list(filter(None, records))) - 1 - declared
+    if len(records) < row or row < 0 or not records[-1] or not 0 <= place < SAMPLE_ROWS:
+        raise UsageError(f"{title} has no names of columns in row {row:,}.").with_hint(
+            "Count rows from 1, with empty ones; `header_row=0` is for a list without names.",
+            "Count rows from 1, with empty ones; --header-row 0 is for a list without names.",
+        )
+    return place
 
 
 def _text_above(beginning: str, delimiter: str, declared: int, place: int) -> str:

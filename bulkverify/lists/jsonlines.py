@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final, cast
 
@@ -10,15 +11,17 @@ import attrs
 
 from bulkverify.errors import InvalidListError
 from bulkverify.lists.bounds import Columns, GrowthLimit
-from bulkverify.lists.columns import SAMPLE_CHARACTERS, SAMPLE_ROWS, find_column
+from bulkverify.lists.columns import SAMPLE_CHARACTERS, SAMPLE_ROWS, find_column, fold
 from bulkverify.lists.decoding import sample_of
 from bulkverify.lists.lines import text_lines
+from bulkverify.lists.naming import Rank, name_meaning
 from bulkverify.lists.tables import Digest, FileTable
 
 ADDRESS_KEY: Final = "email"
 """The column of addresses that come without a name."""
 
 _DEEPEST: Final = 100
+_MOST_KEYS: Final = 5000
 
 
 def _number(digits: str) -> int | str:
@@ -36,14 +39,52 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
+class _Spellings:
+    """The keys that may mean the column of addresses, such as `email` and `E-Mail`."""
+
+    def __init__(self, wanted: str | None) -> None:
+        self.keys: list[str] = []
+        self.together = False
+        self._wanted = None if wanted is None else fold(wanted)
+        self._seen: set[str] = set()
+
+    def add(self, keys: Iterable[str]) -> None:
+        """Take the keys that are new and mean it, of the first some thousand."""
+        if len(self._seen) < _MOST_KEYS:
+            fresh = [key for key in keys if key not in self._seen][:_MOST_KEYS]
+            self._seen.update(fresh)
+            self.keys += filter(self._means_it, fresh)
+
+    def see(self, keys: AbstractSet[str]) -> None:
+        """Notice an object with two of them: then they are columns of their own."""
+        self.together = self.together or sum(key in keys for key in self.keys) > 1
+
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """The spellings of one column, if there are several."""
+        return () if self.together or len(self.keys) < 2 else tuple(self.keys)  # noqa: PLR2004
+
+    def _means_it(self, key: str) -> bool:
+        if self._wanted is not None:
+            return fold(key) == self._wanted
+        meaning = name_meaning(key)
+        return meaning.rank is Rank.MAIN and meaning.number <= 1
+
+
 @attrs.frozen(kw_only=True)
 class JsonLines(FileTable):
-    """A file of objects. Their keys are the columns, in the order of their first appearance."""
+    """A file of objects. Their keys are the columns, in the order of their first appearance.
+
+    The keys `alike` are spellings of one column, named by the first of them; no object has two.
+    """
+
+    alike: tuple[str, ...] = ()
 
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows in order; a key that a line does not have becomes an empty cell."""
         places = {name: index for index, name in enumerate(self.names)}
         width = len(places)
+        places |= dict.fromkeys(self.alike, places[self.alike[0]] if self.alike else 0)
         limit = GrowthLimit(self.title, self.names, [self.path])
         for lines in self._values(digest):
             for portion in limit.portions(lines):
@@ -51,7 +92,7 @@ class JsonLines(FileTable):
                     limit.count_short(
                         sum(isinstance(item, str) or len(item) < width for item, _ in portion)
                     )
-                yield [self._row(value, places, line) for value, line in portion]
+                yield [self._row(value, places, width, line) for value, line in portion]
 
     def objects(self, digest: Digest | None = None) -> Iterator[list[str]]:
         """Read the rows as they are written: each value keeps its type."""
@@ -67,9 +108,9 @@ class JsonLines(FileTable):
         return json_values(self.path, self.encoding, self.title, digest)
 
     def _row(
-        self, value: str | dict[str, object], places: Mapping[str, int], line: str
+        self, value: str | dict[str, object], places: Mapping[str, int], width: int, line: str
     ) -> list[str]:
-        row = [""] * len(places)
+        row = [""] * width
         exact: dict[str, object] = {}
         try:
             if isinstance(value, str):
@@ -93,6 +134,8 @@ def open_json_lines(
     """Read a file of objects once to find their keys, or only its beginning if `names` holds them."""
     _, encoding = sample_of(path, encoding, title)
     columns = Columns(title, names)
+    spellings = _Spellings(column)
+    spellings.add(names)
     sample: list[str | dict[str, object]] = []
     characters = 0
     for lines in json_values(path, encoding, title):
@@ -100,16 +143,20 @@ def open_json_lines(
             keys = value.keys() if isinstance(value, dict) else {ADDRESS_KEY}
             if not columns.has(keys):
                 columns.add(keys)
+                spellings.add(keys)
+            if len(spellings.keys) > 1:
+                spellings.see(keys)
             if len(sample) < SAMPLE_ROWS and characters < SAMPLE_CHARACTERS:
                 sample.append(value)
                 characters += len(line)
-        if names and len(sample) >= SAMPLE_ROWS:
+        if names and len(sample) >= SAMPLE_ROWS and not spellings.alike:
             break
     if not sample:
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
-    known = columns.names
+    alike = spellings.alike
+    known = tuple(name for name in columns.names if name not in alike[1:])
     rows = [
-        [value if isinstance(value, str) else str(value.get(name) or "") for name in known]
+        [_text(value, alike if name in alike else (name,)) for name in known]
         for value in sample[: 1 + SAMPLE_CHARACTERS // len(known)]
     ]
     columns_found = find_column(title, known, rows, column)
@@ -117,10 +164,17 @@ def open_json_lines(
         title=title,
         names=known,
         column=columns_found.column,
+        alike=alike,
         others=columns_found.others,
         path=path,
         encoding=encoding,
     )
+
+
+def _text(value: str | dict[str, object], keys: Sequence[str]) -> str:
+    if isinstance(value, str):
+        return value
+    return next((str(value[key]) for key in keys if value.get(key)), "")
 
 
 def json_values(

@@ -50,6 +50,7 @@ def open_table(
     source: ListSource,
     *,
     column: str | None = None,
+    header_row: int | None = None,
     delimiter: str | None = None,
     encoding: str = DEFAULT_ENCODING,
     format: ListFormat | None = None,  # noqa: A002 - the usual name
@@ -65,6 +66,8 @@ def open_table(
             addresses; or rows as mappings. A `str` is a path.
         column: the name of the address column, in any case, or its place from 1; `col0`, `col1`, ... in
             a list without a header.
+        header_row: the row with the names of the columns, from 1 and with empty rows counted; 0 if there
+            is none; by default it is found out. For tables only.
         delimiter: between the cells of CSV; detected by default.
         encoding: of the text; the default is UTF-8 with or without a byte order mark, or UTF-16 with
             one.
@@ -81,7 +84,7 @@ def open_table(
         raise UsageError(
             f"There is no format {format!r}; there are {', '.join(get_args(ListFormat))}."
         )
-    reading = _Reading(column, delimiter, encoding, format, spool)
+    reading = _Reading(column, header_row, delimiter, encoding, format, spool)
     if isinstance(source, bytes | bytearray):
         path = source_path(spool, 1, ".csv")
         with create(path) as file:
@@ -107,6 +110,8 @@ def open_table(
         return put_together(
             [reading.open(path, str(path), number) for number, path in enumerate(paths, start=1)]
         )
+    if header_row is not None:
+        raise UsageError("Only a file has a row with the names of its columns.")
     with Spool(spool) as spooled:
         if first is not None:
             _refuse_names_of_files(first)
@@ -119,6 +124,7 @@ class _Reading:
     """The options for reading lists."""
 
     column: str | None
+    header_row: int | None
     delimiter: str | None
     encoding: str
     format: ListFormat | None
@@ -137,6 +143,8 @@ class _Reading:
             spooled = source_path(self.spool, number, ".xlsx.csv")
             write_as_csv(path, spooled, title)
             path, delimiter, encoding = spooled, ",", DEFAULT_ENCODING
+        if self.header_row is not None and (kind == "jsonl" or (kind == "txt" and not delimiter)):
+            raise UsageError(f"{title} is no table, so it has no row with the names of columns.")
         table: Table
         if kind == "txt" and delimiter is None:
             table = open_lines(path, title=title, column=self.column, encoding=encoding)
@@ -146,7 +154,12 @@ class _Reading:
             if kind == "tsv":
                 delimiter = delimiter or "\t"
             table = open_delimited(
-                path, title=title, column=self.column, delimiter=delimiter, encoding=encoding
+                path,
+                title=title,
+                column=self.column,
+                delimiter=delimiter,
+                encoding=encoding,
+                header_row=self.header_row,
             )
         return attrs.evolve(table, format=kind)
 

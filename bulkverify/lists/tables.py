@@ -84,7 +84,10 @@ class Table(ABC):
 
     def described(self) -> str:
         """Return a text that names every setting with which the list is read."""
-        return json.dumps([self.names, self.column, self.encoding, self.delimiter, self.newline])
+        above = [self.preface] if self.preface else []
+        return json.dumps(
+            [self.names, self.column, self.encoding, self.delimiter, self.newline, *above]
+        )
 
 
 @attrs.frozen(kw_only=True)

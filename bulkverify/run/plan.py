@@ -14,6 +14,7 @@ async def plan_list(
     source: RunSource,
     *,
     column: str | None = None,
+    header_row: int | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8-sig",
     format: ListFormat | None = None,  # noqa: A002 - the usual name
@@ -28,7 +29,12 @@ async def plan_list(
         InvalidListError, UsageError, OSError: as for `verify_list`.
     """
     reader = ListReader(
-        source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
+        source=source,
+        column=column,
+        header_row=header_row,
+        delimiter=delimiter,
+        encoding=encoding,
+        format=format,
     )
     splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
     tracker = Tracker(on_progress)

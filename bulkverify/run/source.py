@@ -75,6 +75,7 @@ class ListReader:
     delimiter: str | None
     encoding: str
     format: ListFormat | None
+    header_row: int | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse a set: its order changes with the process, so a later call could not go on."""
@@ -109,7 +110,7 @@ class ListReader:
         return await in_thread(partial(self._beside, path))
 
     def _beside(self, path: Path) -> str | None:
-        options = (self.column, self.delimiter, self.encoding, self.format)
+        options = (self.column, self.delimiter, self.encoding, self.format, self.header_row)
         digests: list[str | None] = []
         for one in self.paths():
             if is_same_file(one, path):
@@ -131,6 +132,7 @@ class ListReader:
                 open_table,
                 self.source,
                 column=self.column,
+                header_row=self.header_row,
                 delimiter=self.delimiter,
                 encoding=self.encoding,
                 format=self.format,

@@ -33,6 +33,7 @@ async def verify_list(
     destination: str | os.PathLike[str],
     *,
     column: str | None = None,
+    header_row: int | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8-sig",
     format: ListFormat | None = None,  # noqa: A002 - the usual name
@@ -68,6 +69,8 @@ async def verify_list(
             an iterable of addresses or of mappings.
         destination: the output, as UTF-8: JSON Lines if its name ends in `.jsonl`, else CSV.
         column: the name of the address column, or its place from 1; detected by default.
+        header_row: the row with the names of the columns, from 1 and with empty rows counted; 0 if there
+            is none; detected by default.
         delimiter: between the cells of a CSV file; detected by default.
         encoding: of the list.
         format: of the list; detected by its name or beginning by default.
@@ -106,7 +109,12 @@ async def verify_list(
     require_replaceable(path)
     folder = journal_of(path) if journal is None else Path(journal)
     reader = ListReader(
-        source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
+        source=source,
+        column=column,
+        header_row=header_row,
+        delimiter=delimiter,
+        encoding=encoding,
+        format=format,
     )
     _keep_apart(folder, reader, path)
     # Whether the output may be replaced is decided when the journal is open.
@@ -138,6 +146,7 @@ async def verify_rows(
     source: RunSource,
     *,
     column: str | None = None,
+    header_row: int | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8-sig",
     format: ListFormat | None = None,  # noqa: A002 - the usual name
@@ -168,7 +177,12 @@ async def verify_rows(
     """
     wanted = _wanted(only)
     reader = ListReader(
-        source=source, column=column, delimiter=delimiter, encoding=encoding, format=format
+        source=source,
+        column=column,
+        header_row=header_row,
+        delimiter=delimiter,
+        encoding=encoding,
+        format=format,
     )
     settings = RunSettings(
         splitting=Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part),

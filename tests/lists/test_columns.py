@@ -6,7 +6,7 @@ import pytest
 
 # ruff: noqa: RUF001 - names in many scripts
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists import open_table
+from bulkverify.lists import fingerprint, open_table
 from bulkverify.lists.columns import AddressColumns, find_column, holds_address
 from bulkverify.lists.naming import Rank, name_meaning
 from tests.lists.made import joined, opened, write
@@ -312,3 +312,113 @@ def test_a_row_with_another_delimiter_is_refused(
 def test_a_short_row_is_filled_up_unless_it_has_another_delimiter(path: Path, row: str) -> None:
     rows = list(opened(path, f"email,name\na@x.com,Ana\n{row}\n").rows())
     assert rows[1] == [row, ""]
+
+
+# JSON keys
+
+
+def test_keys_of_the_addresses_are_compared_as_names_are(tmp_path: Path) -> None:
+    lines = [
+        '{"n": 1, "email": "a@x.com"}',
+        '{"Email": "b@x.com"}',
+        '{"e-mail": "c@x.com"}',
+        '"d@x.com"',
+    ]
+    table = open_table(write(tmp_path / "list.jsonl", "\n".join(lines)), spool=tmp_path)
+    assert table.names == ("n", "email")
+    assert list(table.rows()) == [
+        ["1", "a@x.com"],
+        ["", "b@x.com"],
+        ["", "c@x.com"],
+        ["", "d@x.com"],
+    ]
+    text, _ = joined(table, tmp_path, format="jsonl")
+    assert [line.partition(', "verdict')[0] for line in text.splitlines()][1:3] == [
+        '{"Email": "b@x.com"', '{"e-mail": "c@x.com"'
+    ]  # fmt: skip
+
+
+def test_keys_of_mappings_are_compared_too(tmp_path: Path) -> None:
+    rows: list[dict[str, str]] = [
+        *({"E-Mail": "a@x.com"} for _ in range(200)),
+        {"email": "b@x.com"},
+    ]
+    table = open_table(rows, spool=tmp_path)
+    assert table.names == ("E-Mail",)
+    assert list(table.rows())[-1] == ["b@x.com"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "column", "names"),
+    [
+        ('{"EMAIL": "a@x"}\n{"email": "b@x"}\n', "email", ("EMAIL",)),
+        ('{"mail": "a@x"}\n{"email": "b@x"}\n', "email", ("mail", "email")),
+        ('{"email": "a@x", "Email": "b@x"}\n{"Email": ""}\n', "2", ("email", "Email")),
+        ('{"email": "", "Email": "b@x"}\n{"Email": "c@x"}\n', None, ("email", "Email")),
+        ('{"email": "yes", "to": "a@x"}\n{"Email": "no", "to": "b@x"}\n', None, ("email", "to")),
+    ],
+)
+def test_keys_stay_apart_if_they_may_differ(
+    tmp_path: Path, lines: str, column: str | None, names: tuple[str, ...]
+) -> None:
+    table = open_table(write(tmp_path / "list.jsonl", lines), column=column, spool=tmp_path)
+    assert table.names == names
+    assert len(list(table.rows())) == 2
+
+
+def test_two_keys_that_could_be_meant_are_refused(tmp_path: Path) -> None:
+    lines = '{"email": "a@x", "Email": "b@x"}\n{"email": "c@x"}\n{"Email": "d@x"}\n'
+    with pytest.raises(InvalidListError, match=r"could be meant: 'email' .column 1. and 'Email'"):
+        open_table(write(tmp_path / "list.jsonl", lines), spool=tmp_path)
+
+
+# A row that is named as the header
+
+TITLED = 'Our list\n\n"as of\nMay"\nWho,Where\nAna,a@x.com\nBo,b@x.com\n'
+
+
+@pytest.mark.parametrize(
+    ("row", "names", "rows"),
+    [
+        (None, ("Who", "Where"), 2),
+        (4, ("Who", "Where"), 2),
+        (5, ("Ana", "a@x.com"), 1),
+    ],
+)
+def test_the_header_can_be_named(
+    path: Path, row: int | None, names: tuple[str, ...], rows: int
+) -> None:
+    table = opened(path, TITLED, header_row=row)
+    assert (table.names, len(list(table.rows()))) == (names, rows)
+    assert table.preface == TITLED[: TITLED.index(names[0])]
+
+
+def test_a_list_can_be_said_to_have_no_header(path: Path) -> None:
+    table = opened(path, "Ana,x\nBo,b@x.com\n", header_row=0)
+    assert (table.names, len(list(table.rows()))) == (("col0", "col1"), 2)
+
+
+def test_a_declared_delimiter_counts_as_a_row(path: Path) -> None:
+    table = opened(path, "sep=;\nPeople\nWho;Where\nAna;a@x\n", header_row=3)
+    assert (table.names, table.preface) == (("Who", "Where"), "People\n")
+
+
+def test_two_rows_with_the_same_names_make_two_lists(path: Path) -> None:
+    content = "Who,Where\nWho,Where\nAna,a@x\n"
+    assert fingerprint(opened(path, content, header_row=1)) != fingerprint(
+        opened(path, content, header_row=2)
+    )
+
+
+@pytest.mark.parametrize("row", [-1, 2, 7, 10**9])
+def test_a_row_without_names_is_no_header(path: Path, row: int) -> None:
+    with pytest.raises(UsageError, match=rf"has no names of columns in row {row:,}\. Count rows"):
+        opened(path, TITLED, header_row=row)
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.txt", "a@x\n"), ("a.jsonl", '"a@x"\n')])
+def test_only_tables_have_a_header(tmp_path: Path, name: str, content: str) -> None:
+    with pytest.raises(UsageError, match="Only a file has a row"):
+        open_table(["a@x"], header_row=1, spool=tmp_path)
+    with pytest.raises(UsageError, match="is no table"):
+        open_table(write(tmp_path / name, content), header_row=1, spool=tmp_path)
