@@ -109,12 +109,7 @@ def is_file(path: Path) -> bool:
 
 
 def require_replaceable(path: Path) -> None:
-    """Refuse to replace anything but a file.
-
-    Raises:
-        IsADirectoryError: a folder is there.
-        OSError: a symbolic link, a pipe, a socket or a device is there.
-    """
+    """Raise `OSError` for a path where anything but a file is: a folder, a link, a pipe or a device."""
     try:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):  # opening it reports the latter
@@ -138,11 +133,7 @@ def require_replaceable(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that only its owner can use, unless it exists; a link to a folder is refused.
-
-    Raises:
-        OSError: it can't be made, or something else has its name.
-    """
+    """Make a folder that only its owner can use, unless it exists; a link to a folder is refused."""
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:

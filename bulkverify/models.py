@@ -197,10 +197,7 @@ _LONGEST_WORD: Final = 64  # a longer text is mostly padding, and is not cached
 def parse_timestamp(text: str) -> datetime:
     """Read a time as the service writes it, US style or ISO 8601, as an aware UTC datetime.
 
-    The US style names no zone; it is read as UTC.
-
-    Raises:
-        ValueError: the text is neither.
+    The US style names no zone; it is read as UTC. Any other text raises `ValueError`.
     """
     read = _parse_timestamp if len(text) <= _LONGEST_WORD else _parse_timestamp.__wrapped__
     return read(text)
@@ -225,11 +222,7 @@ def _parse_timestamp(text: str) -> datetime:
 
 
 def parse_verdict(text: str) -> Verdict:
-    """Return `Verdict(text)` from a cache.
-
-    Raises:
-        ValueError: the text is none of the four verdicts.
-    """
+    """Return `Verdict(text)` from a cache; a text that is no verdict raises `ValueError`."""
     read = _parse_verdict if len(text) <= _LONGEST_WORD else _parse_verdict.__wrapped__
     return read(text)
 
@@ -244,11 +237,7 @@ def _parse_verdict(text: str) -> Verdict:
 
 
 def parse_flag(text: str) -> bool | None:
-    """Read a flag in any of the service's spellings; an empty cell is `None`.
-
-    Raises:
-        ValueError: the text is no flag.
-    """
+    """Read a flag in any of the service's spellings; an empty cell is `None`, and any other text raises."""
     read = _parse_flag if len(text) <= _LONGEST_WORD else _parse_flag.__wrapped__
     return read(text)
 

@@ -17,12 +17,7 @@ from bulkverify.cli.output import OutputClosedError, write
 def run_until_interrupted(
     coroutine: Coroutine[object, object, object], interrupts: Interrupts
 ) -> None:
-    """Run a coroutine in a new event loop, and cancel it when the command has to end.
-
-    Raises:
-        Interrupted: a signal came, and the coroutine has ended.
-        BaseException: the reason given to `Interrupts.end`, once the coroutine has ended.
-    """
+    """Run a coroutine in a new event loop; raise why the command has to end once that has ended it."""
     try:
         asyncio.run(_supervise(coroutine, interrupts))
     except BaseException:

@@ -57,10 +57,8 @@ _KINDS: Final = {
 def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     """Read the beginning of a file; return it and the encoding of the file.
 
-    The encoding is the given one, unless that is the default and the first bytes show another.
-
-    Raises:
-        InvalidListError: the file is empty or not text.
+    The encoding is the given one, unless that is the default and the first bytes tell another. A file
+    that is empty or no text raises `InvalidListError`.
     """
     with path.open("rb") as file:
         beginning = file.read(_SAMPLE_BYTES)
@@ -109,8 +107,7 @@ def _encoding_of(beginning: bytes, encoding: str) -> str:
 def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None) -> Iterator[str]:
     """Read a file as text, in pieces.
 
-    Raises:
-        InvalidListError: a byte does not belong to the encoding; the message names it and its place.
+    A byte that does not belong to the encoding raises `InvalidListError`, which names its place.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1

@@ -180,11 +180,7 @@ def _text(value: str | dict[str, object], keys: Sequence[str]) -> str:
 def json_values(
     path: Path, encoding: str, title: str, digest: Digest | None = None
 ) -> Iterator[list[tuple[str | dict[str, object], str]]]:
-    """Read the values of a file and the lines they are on, many at a time.
-
-    Raises:
-        InvalidListError: a line is not JSON, or neither an object nor text.
-    """
+    """Read the objects and texts of a file with the lines they are on, many at a time."""
     number = 0
     for lines in text_lines(path, encoding, title, digest):
         values = []

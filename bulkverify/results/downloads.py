@@ -25,12 +25,7 @@ async def save_results(
     destination: str | os.PathLike[str],
     expected: int | None,
 ) -> int:
-    """Write a results file and return its number of rows; it gets its name when it is complete.
-
-    Raises:
-        IncompleteDownloadError: it has fewer rows than `expected`; nothing is left of it.
-        OSError: it can't be written; nothing is left of it.
-    """
+    """Write a results file and return its number of rows; nothing is left of one that is not complete."""
     body = await transport.open(call)
     try:
         with replacing(destination) as file:

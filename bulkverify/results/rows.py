@@ -76,11 +76,7 @@ class ResultsReader:
         return self._rows.count if self._rows else 0
 
     def pending(self) -> int:
-        """Say how many rows `finish` will give.
-
-        Raises:
-            IncompleteDownloadError: the file ends inside a row; more of it can be fed.
-        """
+        """Say how many rows `finish` will give; a file that ends inside a row raises, and can be fed more."""
         last = self._records.finish()
         header = self._rows is None and bool(last)
         if self._rows is not None and last and len(last[-1]) < len(self._rows.names):

@@ -47,10 +47,7 @@ class LoneRun(PartWork):
     async def run(self) -> None:
         """Ask for the verdict unless it is known, and keep it.
 
-        Raises:
-            VerifyUncertainError: the answer was lost, now or in an earlier process.
-            BulkVerifyError: the service was not reached, or refused.
-            OSError: the verdict or the record can't be kept.
+        If the answer was lost, now or in an earlier process, it raises `VerifyUncertainError`.
         """
         record = self.record
         if record.state is PartState.DOWNLOADED:

@@ -147,8 +147,8 @@ class RunPlan:
 
 
 @attrs.frozen(kw_only=True)
-class PartReport:
-    """One part of a list that was verified."""
+class _PartOfList:
+    """One part of a list, as it was sent."""
 
     number: int
     """The number of the part, from 1."""
@@ -160,24 +160,20 @@ class PartReport:
     """The row, counted from 1, in which the part's last address first appears."""
     job_id: str | None
     """The id of its job; `None` if it had none."""
+
+
+@attrs.frozen(kw_only=True)
+class PartReport(_PartOfList):
+    """One part of a list that was verified."""
+
     credits: int
     """The credits that it cost."""
 
 
 @attrs.frozen(kw_only=True)
-class PartFailure:
+class PartFailure(_PartOfList):
     """A part that got no verdicts, and why."""
 
-    number: int
-    """The number of the part, from 1."""
-    addresses: int
-    """The addresses that it held."""
-    first_row: int
-    """The row, counted from 1, in which the part's first address first appears."""
-    last_row: int
-    """The row, counted from 1, in which the part's last address first appears."""
-    job_id: str | None
-    """The id of its job; `None` if it had none."""
     paid: bool
     """Whether its verification had been started."""
     error: str

@@ -33,12 +33,7 @@ class RecordedList:
         return self._table
 
     async def split(self) -> RunRecord:
-        """Split the list, or return the record of an earlier call that has split it.
-
-        Raises:
-            JournalError: the earlier call had another list, or split it in another way.
-            InvalidListError, UsageError, OSError: the list can't be read or split.
-        """
+        """Split the list, or return the record of an earlier call that has split it in the same way."""
         table = await self.open()
         splitting, record = self.splitting, self.journal.record
         if record is not None and record.sent and not record.finished:

@@ -152,8 +152,9 @@ class Run:
 
         A part whose results can't be read counts as failed; the next call fetches them again.
         """
+        writing = partial(join, file=file, format=output_format, only=only, excel_safe=excel_safe)
         try:
-            return await self._join(file, output_format, only, excel_safe=excel_safe)
+            return await self._join(writing)
         except TransportError:
             unreadable = await in_thread(partial(_unreadable, self.journal.results()))
             if not unreadable:
@@ -163,28 +164,12 @@ class Run:
                 known_of(self._client).redacted(error)
             self._fail(unreadable)
         # All results are read before the first row is written, so the file is still empty.
-        return await self._join(file, output_format, only, excel_safe=excel_safe)
+        return await self._join(writing)
 
-    async def _join(
-        self,
-        file: BinaryIO,
-        output_format: OutputFormat,
-        only: frozenset[Verdict] | None,
-        *,
-        excel_safe: bool,
-    ) -> Joined:
+    async def _join(self, writing: Callable[..., Joined]) -> Joined:
         self.tracker.tell(Stage.JOINING)
-        work = partial(
-            join,
-            await self.list.open(),
-            self.record.split,
-            self.journal.folder,
-            self.journal.results(),
-            file,
-            format=output_format,
-            only=only,
-            excel_safe=excel_safe,
-        )
+        table, journal = await self.list.open(), self.journal
+        work = partial(writing, table, self.record.split, journal.folder, journal.results())
         return await in_thread(work, lambda rows: self.tracker.tell(Stage.JOINING, rows_done=rows))
 
     async def rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:

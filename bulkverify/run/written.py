@@ -53,10 +53,9 @@ class Written:
 
     @classmethod
     def noted(cls, output: Path) -> Self | None:
-        """Read the note beside an output; a note without an output is ignored.
+        """Read the note beside an output, if both are there.
 
-        Raises:
-            JournalError: the note can't be read, so the output may already be paid for.
+        A note that can't be read raises `JournalError`, because the output may already be paid for.
         """
         path = note_of(output)
         if not (is_file(path) and is_file(output)):

@@ -35,12 +35,7 @@ class RuleError(ValueError):
 
 
 def read_faults(path: str | os.PathLike[str]) -> list[Fault]:
-    """Read the faults of a file, in order.
-
-    Raises:
-        RuleError: it is not TOML, or a rule is invalid.
-        OSError: it cannot be read.
-    """
+    """Read the faults of a file, in order; what is not TOML, or not a rule, raises `RuleError`."""
     name = Path(path).name
     try:
         rules = tomllib.loads(Path(path).read_bytes().decode())
@@ -53,11 +48,7 @@ def read_faults(path: str | os.PathLike[str]) -> list[Fault]:
 
 
 def make_fault(rule: Mapping[str, Any], name: str = "fault") -> Fault:
-    """Make a fault from plain values, as in a file.
-
-    Raises:
-        RuleError: a value is invalid. The message begins with `name`.
-    """
+    """Make a fault from plain values, as in a file; `name` begins the message of a `RuleError`."""
     kind = rule.get("kind")
     if kind not in list(FaultKind):
         said = f"is {kind!r}" if "kind" in rule else "is missing"

@@ -193,30 +193,16 @@ class Sandbox:
         return self._account.ledger
 
     def advance(self, seconds: float) -> None:
-        """Move the sandbox's clock ahead.
-
-        Raises:
-            ValueError: `seconds` is negative.
-        """
+        """Move the sandbox's clock ahead by so many of its seconds."""
         self._account.clock.advance(seconds)
         self._account.settle()
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a list, as the service's staff can.
-
-        Raises:
-            KeyError: there is no such list.
-            IllegalTransitionError: it has already ended with another status.
-        """
+        """Cancel a list, as the vendor can; `IllegalTransitionError` if it has ended otherwise."""
         self._account.end(job_id, JobStatus.CANCELLED)
 
     def fail(self, job_id: str) -> None:
-        """Fail a list.
-
-        Raises:
-            KeyError: there is no such list.
-            IllegalTransitionError: it has already ended with another status.
-        """
+        """Let a list fail; `IllegalTransitionError` if it has ended otherwise."""
         self._account.end(job_id, JobStatus.FAILED)
 
     def inject(self, fault: Fault) -> None:

@@ -128,11 +128,7 @@ class RowCounter:
             self._begin(bytes(self._beginning))
 
     def finish(self) -> int:
-        """Return the number of rows.
-
-        Raises:
-            IncompleteDownloadError: the file ends inside a row, or its encoding is unclear.
-        """
+        """Return the number of rows; a file that ends inside one raises `IncompleteDownloadError`."""
         if self._beginning is not None:
             self._begin(bytes(self._beginning))
         halved = self._decoder is not None and bool(self._decoder.getstate()[0])

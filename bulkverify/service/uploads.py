@@ -28,15 +28,10 @@ _SLICE_ROWS: Final = 1_000
 async def prepare(
     source: UploadSource, *, auto_verify: bool, title: str | None
 ) -> wire.Call[Acknowledgement]:
-    """Read a list and return the call that uploads it.
+    """Read a list and return the call that uploads it; what is no list raises as in `Client.upload`.
 
     Files are read in a thread. An iterable is read in the caller's thread, because it is the caller's
     code; other tasks get their turns in between.
-
-    Raises:
-        UsageError: the source is no list.
-        InvalidListError: the list is empty, binary, or larger than the service takes.
-        OSError: the file can't be read.
     """
     if isinstance(source, str) and ("\n" in source or "\r" in source):
         raise UsageError("A str is the path of a list.").with_hint(

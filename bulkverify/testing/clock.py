@@ -41,11 +41,6 @@ class VirtualClock:
     """How many seconds it has jumped in all."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin at the loop's own time.
-
-        Raises:
-            TypeError: the loop is not asyncio's own selector loop.
-        """
         if not isinstance(loop, asyncio.SelectorEventLoop):
             raise TypeError(
                 f"The virtual clock needs asyncio's own SelectorEventLoop, but this is a "

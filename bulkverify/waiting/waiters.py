@@ -81,16 +81,9 @@ class Waiter(asyncio.Future[JobSnapshot]):
         context: contextvars.Context | None = None,
         joined_at: float | None = None,
     ) -> None:
-        """Begin to wait.
+        """Wait since `joined_at`, by default now; a `timeout` of 0 stands for a single poll.
 
-        Args:
-            job: the job.
-            target: the status to wait for.
-            timeout: seconds from `joined_at` on; 0 stands for a single poll.
-            policy: when to poll again.
-            on_progress: called with every change.
-            context: for `on_progress`; by default a copy of the current one.
-            joined_at: since when it waits, in the loop's time; by default now.
+        `on_progress` is called with every change, in `context` or a copy of the current one.
         """
         loop = asyncio.get_running_loop()
         super().__init__(loop=loop)
