@@ -94,12 +94,16 @@ class Reading(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class CellExample:
-    """A cell of a kind, shortened, and the number of its row, from 1; `sent` is what is sent for it."""
+    """A cell of a kind, and what is sent for it."""
 
     row: int
+    """The number of its row, from 1."""
     kind: CellKind
+    """What is around the address, or wrong with it."""
     cell: str
+    """The text of the cell, shortened."""
     sent: str = ""
+    """What is sent for it; empty for nothing."""
 
 
 class Examples:
