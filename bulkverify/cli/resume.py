@@ -12,21 +12,13 @@ _ACCOUNT_OPTIONS: Final = {"--base-url": True, "--api-key-file": True, "--allow-
 
 @attrs.define(kw_only=True)
 class Recovery:
-    """How to go on after an error. The command updates it, and the runner reads it.
+    """How to go on after an error. The command updates it, and the runner reads it."""
 
-    Attributes:
-        tokens: the arguments of the command.
-        job_id: its job, once there is one.
-        state: sentences about the state of the job or the run.
-        resume: shell commands that continue.
-        endless: whether the command is meant to run until Ctrl-C.
-    """
-
-    tokens: Sequence[str] = ()
-    job_id: str | None = None
-    state: str = ""
-    resume: Sequence[str] = ()
-    endless: bool = False
+    tokens: Sequence[str] = ()  # the arguments of the command
+    job_id: str | None = None  # its job, once there is one
+    state: str = ""  # sentences about the state of the job or the run
+    resume: Sequence[str] = ()  # shell commands that continue
+    endless: bool = False  # whether the command is meant to run until Ctrl-C
 
     def again(self, *, without: str | None = None) -> str:
         """Return the same command, without the flag `without`."""

@@ -4,6 +4,8 @@ import asyncio
 from collections import defaultdict, deque
 from typing import Final
 
+import attrs
+
 from bulkverify.limits import WINDOW_SECONDS
 
 # The service counts arrivals, and some requests take longer to arrive than others. Without a margin,
@@ -29,29 +31,20 @@ _LOOK_AGAIN: Final = 1.0
 _ROUNDING: Final = 1e-6
 
 
+@attrs.define(eq=False)
 class _Lane:
     """The requests of one endpoint."""
 
-    __slots__ = (
-        "callers",
-        "departures",
-        "line",
-        "paused_until",
-        "share",
-        "share_at",
-        "tokens",
-        "tokens_at",
-    )
-
-    def __init__(self) -> None:
-        self.departures: deque[float] = deque()
-        self.line = asyncio.Lock()  # held by the first of the callers in line
-        self.callers = 0
-        self.paused_until = 0.0
-        self.share = 1.0
-        self.share_at = 0.0
-        self.tokens: float | None = None
-        self.tokens_at = 0.0
+    departures: deque[float] = attrs.field(factory=deque)
+    line: asyncio.Lock = attrs.field(
+        factory=asyncio.Lock
+    )  # held by the first of the callers in line
+    callers: int = 0
+    paused_until: float = 0.0
+    share: float = 1.0
+    share_at: float = 0.0
+    tokens: float | None = None
+    tokens_at: float = 0.0
 
 
 class Budget:

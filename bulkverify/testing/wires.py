@@ -17,26 +17,15 @@ _FAMILIES: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 
 @attrs.define(eq=False)
 class _End:
-    """One end of a connection.
+    """One end of a connection."""
 
-    Attributes:
-        fd: the file descriptor of its socket.
-        own: its address.
-        peer: the address of the other end.
-        sent: how many bytes it has given to the kernel.
-        received: how many bytes it has taken from the kernel.
-        done: it sends no more.
-        eof: it knows that the other end sends no more.
-        closed: it is closed.
-    """
-
-    fd: int
-    own: Any
-    peer: Any
-    sent: int = 0
-    received: int = 0
-    done: bool = False
-    eof: bool = False
+    fd: int  # the file descriptor of its socket
+    own: Any  # its address
+    peer: Any  # the address of the other end
+    sent: int = 0  # how many bytes it has given to the kernel
+    received: int = 0  # how many bytes it has taken from the kernel
+    done: bool = False  # it sends no more
+    eof: bool = False  # it knows that the other end sends no more
     closed: bool = False
 
 

@@ -5,6 +5,8 @@ import math
 from itertools import count
 from typing import Final
 
+import attrs
+
 from bulkverify.waiting.streams import Stream
 from bulkverify.waiting.waiters import Waiter
 
@@ -18,12 +20,10 @@ _SPAN: Final = 60.0
 """The seconds of deadlines that are kept together until their time comes near."""
 
 
+@attrs.define(eq=False, weakref_slot=False)
 class _Slot:
-    __slots__ = ("latest", "streams")
-
-    def __init__(self) -> None:
-        self.streams: list[Stream] = []
-        self.latest = 0.0
+    streams: list[Stream] = attrs.field(factory=list)
+    latest: float = 0.0
 
 
 class Agenda:
@@ -31,15 +31,12 @@ class Agenda:
 
     A slot for many costs eight bytes a stream. A heap of all streams would need a tuple for each, and
     would go through its levels every time. One timer serves all of them.
-
-    Attributes:
-        count: how many streams are in it; one may be in it several times.
     """
 
     def __init__(self) -> None:
         self._slots: dict[int, _Slot] = {}
         self._order: list[int] = []  # a heap of the keys of `_slots`
-        self.count: int = 0
+        self.count: int = 0  # a stream may be in it several times
 
     def add(self, due: float, stream: Stream) -> None:
         """Put a stream in; past and infinite times are allowed."""

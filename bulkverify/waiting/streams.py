@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Final
 
+import attrs
 from tenacity.wait import wait_base
 
 from bulkverify.client import Job, known_of
@@ -60,64 +61,38 @@ _WAITED_OUT: Final = (
 )
 
 
+@attrs.define(eq=False, weakref_slot=False)
 class _Trouble:
-    """What has gone wrong with a job; most jobs never need it.
+    """What has gone wrong with a job; most jobs never need it. Times are the loop's."""
 
-    Attributes:
-        failures: how many polls have failed in a row.
-        last_error: the error of the last poll that failed.
-        ready_since: since when the job has been ready, in the loop's time.
-        stale: how many stale answers came in a row.
-        stale_since: when the first of them came.
-    """
-
-    __slots__ = ("failures", "last_error", "ready_since", "stale", "stale_since")
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.last_error: BulkVerifyError | None = None
-        self.ready_since: float | None = None
-        self.stale = 0
-        self.stale_since: float | None = None
+    failures: int = 0  # how many polls have failed in a row
+    last_error: BulkVerifyError | None = None  # of the last poll that failed
+    ready_since: float | None = None  # since when the job has been ready
+    stale: int = 0  # how many stale answers came in a row
+    stale_since: float | None = None  # when the first of them came
 
 
+@attrs.define(eq=False, weakref_slot=False)
 class Stream:
     """One job's polls, shared by all its waiters.
 
     There may be 100,000 streams at once, so each is small: the waiters are a linked list, and nothing
     that can be derived is kept.
-
-    Attributes:
-        job: the job.
-        due: when the next poll is wanted, in the loop's time; `None` while one is under way.
-        ready: whether it is due and stands in line for room and budget.
-        task: the task that polls it right now.
     """
 
-    __slots__ = (
-        "_newest",
-        "_polled_at",
-        "_polls",
-        "_progress",
-        "_status",
-        "_trouble",
-        "due",
-        "job",
-        "ready",
-        "task",
-    )
-
-    def __init__(self, job: Job) -> None:
-        self.job: Job = job
-        self.due: float | None = None
-        self.ready: bool = False
-        self.task: asyncio.Task[None] | None = None
-        self._newest: Waiter | None = None
-        self._polls = 0
-        self._polled_at: float | None = None
-        self._progress: Progress | None = None
-        self._status: JobStatus | None = None
-        self._trouble: _Trouble | None = None
+    job: Job
+    due: float | None = attrs.field(default=None, init=False)
+    """When the next poll is wanted, in the loop's time; `None` while one is under way."""
+    ready: bool = attrs.field(default=False, init=False)
+    """Whether it is due and stands in line for room and budget."""
+    task: "asyncio.Task[None] | None" = attrs.field(default=None, init=False)
+    """The task that polls it right now."""
+    _newest: Waiter | None = attrs.field(default=None, init=False)
+    _polls: int = attrs.field(default=0, init=False)
+    _polled_at: float | None = attrs.field(default=None, init=False)
+    _progress: Progress | None = attrs.field(default=None, init=False)
+    _status: JobStatus | None = attrs.field(default=None, init=False)
+    _trouble: _Trouble | None = attrs.field(default=None, init=False)
 
     @property
     def _known(self) -> KnownJobs:
