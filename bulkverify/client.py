@@ -39,14 +39,12 @@ class Client:
     Args:
         api_key: the account's key; by default BULKVERIFY_API_KEY.
         base_url: of the service; by default BULKVERIFY_BASE_URL, else Bouncify's.
-        session: a session of your own, which is used and never closed. Its middlewares run, and see no
-            key. If the service has closed one of its idle connections unnoticed, an upload over it is
-            uncertain; `TCPConnector(force_close=True)` prevents that.
-        attempts: how often a failed request is sent at most, if that does no harm.
-        backoff: a tenacity wait strategy for the time between attempts; the service's `Retry-After` is
-            kept in any case.
-        requests_per_minute: the budget of each endpoint. An account has 120, for all programs that use
-            its key. `None` is for services without a limit.
+        session: a session of your own. It is never closed, and its middlewares never see the key. An
+            upload over an idle connection that has died is uncertain; `TCPConnector(force_close=True)`
+            prevents that.
+        attempts: the most times a request is sent; only a failed request that is safe to repeat is.
+        backoff: a tenacity wait strategy for the pauses between attempts; `Retry-After` always applies.
+        requests_per_minute: the budget of each endpoint; `None` for no limit. All users of a key share 120.
         allow_http: send the key unencrypted to a host that is not this machine.
 
     Raises:
@@ -65,7 +63,7 @@ class Client:
         allow_http: bool = False,
     ) -> None:
         secret = read_key(os.environ.get("BULKVERIFY_API_KEY", "") if api_key is None else api_key)
-        del api_key  # errors from here on show the locals
+        del api_key  # tracebacks of later errors show the locals
         if isinstance(secret, UsageError):
             raise secret
         if attempts < 1 or (requests_per_minute is not None and requests_per_minute < 1):
@@ -76,7 +74,7 @@ class Client:
             base_url or os.environ.get("BULKVERIFY_BASE_URL") or DEFAULT_BASE_URL,
             allow_http=allow_http,
         )
-        del base_url  # one copied from the documentation has the key in it
+        del base_url  # it may hold the key, if it was copied from the documentation
         if isinstance(checked, UsageError):
             raise checked
         self._base_url: str = checked
@@ -91,7 +89,7 @@ class Client:
         self._known = KnownJobs(self._transport)
 
     def __repr__(self) -> str:
-        # In the traceback of a refused argument there is no base URL yet.
+        # A traceback shows this even if an argument was refused before the base URL was set.
         return f"<Client of {getattr(self, '_base_url', 'no service')}>"
 
     async def __aenter__(self) -> Self:
@@ -114,17 +112,16 @@ class Client:
         return self._base_url
 
     def job(self, job_id: str, *, started: bool = False) -> "Job":
-        """Return the handle of a job without a request; the same one while it is in use.
+        """Return the handle of a job. Nothing is sent, and a handle in use is returned again.
 
         Args:
             job_id: the job.
-            started: whether it is known to be started, for example by another process. The status may
-                stay `ready` for a while after a start, and waits then raise no `JobNotStartedError`.
+            started: whether another process has started it. Waits then raise no `JobNotStartedError`.
 
         Raises:
-            UsageError: no job has such an id.
+            UsageError: the id is malformed.
         """
-        job = cast("Job | None", self._known.handle(job_id))  # it gets its handles here only
+        job = cast("Job | None", self._known.handle(job_id))  # all its handles are made here
         if job is None:
             wire.check_job_id(job_id)
             job = Job(self, job_id)
@@ -141,14 +138,14 @@ class Client:
         Args:
             source: the path of a CSV file, its content as bytes, an iterable of addresses, or an
                 iterable of mappings that have their address under `email`.
-            auto_verify: start it as soon as it is ready, which spends one credit an address. Without
+            auto_verify: start it as soon as it is ready, which spends one credit per address. Without
                 it, an upload whose answer is lost costs nothing.
             title: the name of the list; by default its file name.
 
         Raises:
-            UsageError: the source is no list.
+            UsageError: the source is not a list.
             InvalidListError: the list is empty, not text, over 10 MB or over 500,000 addresses.
-            UploadUncertainError: the answer was lost, and the upload is not repeated.
+            UploadUncertainError: the answer was lost. The upload is not repeated.
             ListLimitError: the account has 500 lists that are not verified yet.
             ServiceError: any other refusal.
             TransportError: nothing was sent.
@@ -173,9 +170,9 @@ class Client:
         return snapshot
 
     async def start(self, job_id: str) -> Acknowledgement:
-        """Start the verification of a job that is ready, which spends one credit an address, once.
+        """Start the verification of a ready job, which spends one credit per address.
 
-        If the answer is lost, the job is looked up before the start is repeated, so it never pays twice.
+        It never pays twice: after a lost answer, the job is looked up before the start is repeated.
 
         Raises:
             NotReadyError: the list is still being prepared.
@@ -183,8 +180,7 @@ class Client:
             InsufficientCreditsError: nothing was started and nothing spent.
             ListLimitError: 100 lists are being verified already.
             AccountRestrictedError: the account is under review.
-            StartUncertainError: no answer says whether the start arrived, for example after a redirect or
-                a refusal in unknown words; call it again.
+            StartUncertainError: the answer was lost, or is a redirect or an unknown refusal. Call it again.
             JobFailedError, JobCancelledError: an answer was lost, and the job has ended since.
             ServiceError: any other refusal.
             TransportError: nothing was sent.
@@ -192,7 +188,6 @@ class Client:
         try:
             acknowledgement = await money.start(self._transport, job_id)
         except AlreadyStartedError:
-            # The status may stay `ready` for a while all the same.
             self._known.note_start(job_id)
             raise
         self._known.note_start(job_id)
@@ -216,7 +211,7 @@ class Client:
             verdicts: only rows with these, as `"deliverable"` or `Verdict(text)`; by default all.
 
         Raises:
-            IncompleteDownloadError: fewer rows came than the list has; no file was written.
+            IncompleteDownloadError: fewer rows arrived than the list has; no file was written.
             NotReadyError: the job has not completed.
             ServiceError: any other refusal.
             TransportError: no usable answer.
@@ -238,19 +233,18 @@ class Client:
     ) -> AsyncGenerator[ResultRow]:
         """Yield the results of a completed job as typed rows, while they arrive.
 
-        If a connection breaks, the results are requested again, within the client's `attempts`, and go
-        on with the next row. To leave the iteration early, use `contextlib.aclosing`, which ends the
+        If a connection breaks, the results are requested again, up to the client's `attempts`, and the
+        iteration goes on with the next row. To stop early, use `contextlib.aclosing`, which ends the
         download at once.
 
         Args:
             job_id: the job.
             verdicts: only rows with these, as `"deliverable"` or `Verdict(text)`; by default all.
-            encoding: of the list as it was uploaded.
+            encoding: the encoding of the uploaded list.
 
         Raises:
-            IncompleteDownloadError: fewer rows came than the list has; those that came are right.
-            ProtocolError: the results can't be read (`download` keeps them as they are), or differ from
-                those before the connection broke.
+            IncompleteDownloadError: fewer rows arrived than the list has; those that arrived are right.
+            ProtocolError: the results can't be read (`download` saves them as they are), or have changed.
             NotReadyError: the job has not completed.
             ServiceError: any other refusal.
             TransportError: no usable answer.
@@ -268,7 +262,7 @@ class Client:
 
         Raises:
             NotReadyError: the list is being processed.
-            JobNotFoundError: there is no such list, or no longer.
+            JobNotFoundError: there is no such list, or it was deleted before.
             ServiceError: any other refusal.
             TransportError: no usable answer.
         """
@@ -284,8 +278,7 @@ class Client:
             timeout: the seconds that the service may take, 30 to 180; by default 180.
 
         Raises:
-            VerifyUncertainError: the answer was lost, or is a refusal in unknown words. Another call may
-                cost another credit.
+            VerifyUncertainError: the answer was lost, or is an unknown refusal. Another call may cost a credit.
             InsufficientCreditsError: nothing was spent.
             ServiceError: any other refusal.
             TransportError: nothing was sent.
@@ -309,13 +302,13 @@ class Client:
     async def _expected_rows(
         self, job_id: str, verdicts: Iterable[Verdict | VerdictName] | None
     ) -> int | None:
-        """Return how many rows a download must have; `None` if it is not of all verdicts."""
+        """Return how many rows a download must have; `None` if some verdicts are left out."""
         if verdicts is not None and {*map(Verdict, verdicts)} != {*Verdict}:
             return None
         job = self._known.handle(job_id)
         if job is not None and job.snapshot is not None and job.snapshot.ended:
             return job.snapshot.total
-        # A lagging replica may not know yet that the job has completed, but knows its total.
+        # The status may come from a lagging replica, but the total is right.
         return (await self.status(job_id)).total
 
 
@@ -335,7 +328,7 @@ class Job:
 
     @property
     def id(self) -> str:
-        """The service's id of the list, with which `Client.job` finds it again, also in another process."""
+        """The service's id of the list. `Client.job` accepts it, also in another process."""
         return self._id
 
     @property
@@ -345,11 +338,11 @@ class Job:
 
     @property
     def snapshot(self) -> JobSnapshot | None:
-        """The furthest snapshot so far, `None` before the first; a lagging replica never sets it back."""
+        """The latest snapshot, or `None`. An earlier status from a lagging replica is ignored."""
         return self._snapshot
 
     def note(self, snapshot: JobSnapshot) -> bool:
-        """Keep a snapshot unless the job was further before; return whether it was kept. Called by the client."""
+        """Keep a snapshot unless its status is earlier than the last; return whether it was kept."""
         if self._snapshot is not None and not can_follow(self._snapshot.status, snapshot.status):
             return False
         self._snapshot = snapshot
@@ -387,5 +380,5 @@ class Job:
 
 
 def known_of(client: Client) -> KnownJobs:
-    """Return what the waits and runs use of a client; users don't need it."""
-    return client._known  # noqa: SLF001 - this keeps it off the users' completion lists
+    """Return a client's record of its jobs, for waits and runs."""
+    return client._known  # noqa: SLF001 - private, so that editors don't offer it to users

@@ -1,20 +1,20 @@
 """Everything that can go wrong, as a tree.
 
     BulkVerifyError
-    ├── UsageError                    the call can't be right, and nothing was sent (also a ValueError)
+    ├── UsageError                    the call is wrong, and nothing was sent (also a ValueError)
     │   └── JournalError                the progress of an earlier run does not fit this one; `.path`
     ├── TransportError                no usable answer
     │   ├── ConnectionFailedError       the connection could not be made, or broke
     │   ├── RequestTimeoutError         the service took too long (also a TimeoutError)
-    │   ├── ProtocolError               the answer is not what the contract says; `.path` names the field
-    │   │   ├── UnreadableAnswerError     not JSON, most likely a page of a proxy in between
+    │   ├── ProtocolError               the answer breaks the contract; `.path` names the field
+    │   │   ├── UnreadableAnswerError     not JSON, most likely a proxy's error page
     │   │   └── UnexpectedRedirectError   a redirect, which is never followed
     │   ├── IncompleteDownloadError     fewer rows arrived than the list has
-    │   ├── UploadUncertainError        sent, but the answer was lost: the list may be there or not
-    │   ├── StartUncertainError         the same for a start; to start again is safe
-    │   ├── VerifyUncertainError        the same for a single address
+    │   ├── UploadUncertainError        the answer to an upload was lost; the list may have arrived
+    │   ├── StartUncertainError         the answer to a start was lost; starting again is safe
+    │   ├── VerifyUncertainError        the answer for a single address was lost
     │   └── ClientClosedError           the client was closed, and nothing was sent
-    ├── ServiceError                  the service refused; `.status` and `.text` are what it said
+    ├── ServiceError                  the service refused; `.status` and `.text` are its answer
     │   ├── AuthenticationError         401, the key is wrong
     │   ├── InsufficientCreditsError    402, not enough credits
     │   ├── AccountRestrictedError      the account is under review
@@ -22,28 +22,28 @@
     │   ├── InvalidListError            the list is unusable, or too large
     │   ├── InvalidRequestError         a parameter was not understood
     │   ├── ListLimitError              too many lists on the account
-    │   ├── NotReadyError               the job is not yet where this call needs it
+    │   ├── NotReadyError               the job's status does not allow this call
     │   ├── AlreadyStartedError         the verification was started before
     │   ├── RateLimitedError            429, too many requests; `.retry_after` in seconds
-    │   └── ServerError                 5xx, the service or a proxy before it is broken
-    ├── LifecycleError                the job took another way; `.job_id` and `.snapshot` tell which
+    │   └── ServerError                 5xx, the service or its proxy is broken
+    ├── LifecycleError                a wait ended without its status; `.job_id` and `.snapshot`
     │   ├── JobFailedError
     │   ├── JobCancelledError
-    │   ├── JobNotStartedError          it is ready, and was not started
-    │   ├── UnreachableStatusError      it has ended, and the awaited status can't come any more
-    │   ├── IllegalTransitionError      the service reports a step that no job can take
+    │   ├── JobNotStartedError          the job is ready, and was not started
+    │   ├── UnreachableStatusError      the job has ended, and the awaited status can't come any more
+    │   ├── IllegalTransitionError      the service keeps reporting an earlier status
     │   └── WaitTimeoutError            the deadline came first (also a TimeoutError)
-    └── IncompleteRunError            parts of a list have no verdicts; `.report` and `.failures` tell which
+    └── IncompleteRunError            parts of a list have no verdicts; see `.report` and `.failures`
 
 `JournalError` and `IncompleteRunError` are defined beside the runs that raise them.
 
-Every extra is keyword-only and has a default, so that each error survives pickling: process pools send
-errors that way. No message, hint, attribute or chained exception holds the API key.
+Extra arguments are keyword-only and have defaults, so that every error can be pickled, as process pools
+do. No message, hint, attribute or chained exception holds the API key.
 """
 
 from typing import TYPE_CHECKING, Self
 
-if TYPE_CHECKING:  # they are only named here
+if TYPE_CHECKING:
     from bulkverify.lifecycle import JobStatus
     from bulkverify.models import JobSnapshot
 
@@ -55,10 +55,10 @@ class BulkVerifyError(Exception):
     """
 
     hint: str = ""
-    """What to do next, if that is a call or an argument in Python; else empty."""
+    """What to do next, in Python. It is empty if the message already says so."""
 
     shell_hint: str = ""
-    """The same in the words of the command line."""
+    """What to do next, on the command line."""
 
     @property
     def message(self) -> str:
@@ -76,7 +76,7 @@ class BulkVerifyError(Exception):
 
 
 class UsageError(BulkVerifyError, ValueError):
-    """The call can't be right, and nothing was sent. The message says what to change."""
+    """The call is wrong, and nothing was sent. The message says what to change."""
 
 
 class TransportError(BulkVerifyError):
@@ -86,7 +86,7 @@ class TransportError(BulkVerifyError):
 class ConnectionFailedError(TransportError):
     """The connection could not be made, or it broke.
 
-    `sent` is `False` only if the request certainly never left this machine.
+    `sent` is `False` if the request certainly never left this machine, and `True` otherwise.
     """
 
     def __init__(self, message: str = "", *, sent: bool = True) -> None:
@@ -95,9 +95,9 @@ class ConnectionFailedError(TransportError):
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """The service did not answer one request in time.
+    """The service did not answer a request in time.
 
-    `sent` is `False` only if the request certainly never left this machine.
+    `sent` is `False` if the request certainly never left this machine, and `True` otherwise.
     """
 
     def __init__(self, message: str = "", *, sent: bool = True) -> None:
@@ -106,7 +106,7 @@ class RequestTimeoutError(TransportError, TimeoutError):
 
 
 class ProtocolError(TransportError):
-    """An answer that is not what the contract says.
+    """The answer breaks the contract.
 
     `path` names the field (`results.unknown`), `status` is the HTTP status of the answer.
     """
@@ -120,13 +120,13 @@ class ProtocolError(TransportError):
 
 
 class UnreadableAnswerError(ProtocolError):
-    """The answer is not JSON, most likely a page of a proxy in between."""
+    """The answer is not JSON, most likely a proxy's error page."""
 
 
 class UnexpectedRedirectError(ProtocolError):
     """The service answered with a redirect.
 
-    It is never followed, because the key would travel along. Correct the base URL instead.
+    It is not followed, because that would send the key to another address. Correct the base URL.
     """
 
 
@@ -142,10 +142,10 @@ class IncompleteDownloadError(TransportError):
 
 
 class UploadUncertainError(TransportError):
-    """An upload was sent and its answer was lost, so the list may or may not be on the service.
+    """The answer to an upload was lost, so the list may or may not be on the service.
 
-    It was not sent again, because each copy of a list can be charged for. With `auto_verify`, a copy
-    that arrived is being verified and paid for.
+    It was not sent again, because each copy of a list can cost credits. With `auto_verify`, a list that
+    has arrived is being verified and paid for.
     """
 
     def __init__(self, message: str = "", *, auto_verify: bool = False) -> None:
@@ -154,7 +154,7 @@ class UploadUncertainError(TransportError):
 
 
 class StartUncertainError(TransportError):
-    """A start was sent, and no answer told whether it arrived. To start `job_id` again is safe."""
+    """A start was sent, and may or may not have arrived. Starting `job_id` again is safe."""
 
     def __init__(self, message: str = "", *, job_id: str | None = None) -> None:
         super().__init__(message)
@@ -172,8 +172,8 @@ class ClientClosedError(TransportError):
 class ServiceError(BulkVerifyError):
     """The service refused.
 
-    `status` is the HTTP status, or `None` if the rule was checked here before anything was sent.
-    `text` is what the service said, in its own words.
+    `status` is the HTTP status, or `None` if the call was refused before anything was sent. `text` is
+    the service's own text.
     """
 
     def __init__(self, message: str = "", *, status: int | None = None, text: str = "") -> None:
@@ -195,7 +195,7 @@ class AccountRestrictedError(ServiceError):
 
 
 class JobNotFoundError(ServiceError):
-    """The account has no list with this id, or no longer has it."""
+    """The account has no list with this id. It may have been deleted."""
 
 
 class InvalidListError(ServiceError):
@@ -219,7 +219,7 @@ class AlreadyStartedError(ServiceError):
 
 
 class RateLimitedError(ServiceError):
-    """Too many requests (429); `retry_after` is the pause in seconds that the service asked for, if any."""
+    """Too many requests (429). `retry_after` is the requested pause in seconds, or `None`."""
 
     def __init__(
         self,
@@ -234,7 +234,7 @@ class RateLimitedError(ServiceError):
 
 
 class ServerError(ServiceError):
-    """The service, or a proxy before it, is broken (5xx); `retry_after` is as in `RateLimitedError`."""
+    """The service or its proxy is broken (5xx). `retry_after` is the requested pause in seconds, or `None`."""
 
     def __init__(
         self,
@@ -249,7 +249,7 @@ class ServerError(ServiceError):
 
 
 class LifecycleError(BulkVerifyError):
-    """The job took another way than the caller waited for; `snapshot` is the last one seen."""
+    """A wait ended without the awaited status. `snapshot` is the last one seen."""
 
     def __init__(
         self,
@@ -268,11 +268,11 @@ class JobFailedError(LifecycleError):
 
 
 class JobCancelledError(LifecycleError):
-    """The job was ended by the vendor; the API can't cancel a job."""
+    """The vendor cancelled the job; the API can't."""
 
 
 class JobNotStartedError(LifecycleError):
-    """The job is ready and was not started, and the caller waits for more."""
+    """The job stays ready, because it was not started."""
 
 
 class UnreachableStatusError(LifecycleError):
@@ -280,7 +280,7 @@ class UnreachableStatusError(LifecycleError):
 
 
 class IllegalTransitionError(LifecycleError):
-    """The service keeps reporting a step that no job can take, from `known` to `seen`."""
+    """The service keeps reporting `seen`, an earlier status than `known`."""
 
     def __init__(
         self,
@@ -299,7 +299,7 @@ class IllegalTransitionError(LifecycleError):
 class WaitTimeoutError(LifecycleError, TimeoutError):
     """The deadline of a wait came before the awaited status. The job itself goes on.
 
-    `polls` counts the polls of the job. `last_error` is the error of the last poll that failed.
+    `polls` counts the polls during the wait. `last_error` is the error of the last failed poll.
     """
 
     def __init__(

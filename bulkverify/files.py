@@ -19,7 +19,7 @@ _KINDS: Final = (
 
 _INCOMPLETE: Final = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part", re.DOTALL)
 
-# Always the same, so that the next call removes what a killed process has left.
+# A fixed mark, so that the next call removes the file of a killed process.
 _PROBE: Final = "probe"
 
 
@@ -35,8 +35,8 @@ def replacing(
 
     Args:
         destination: the path of the file.
-        mark: part of the incomplete file's name. A later call with the same mark removes what a killed
-            process has left. Only one call at a time may use it.
+        mark: part of the incomplete file's name. The next call with the same mark removes the incomplete
+            file of a killed process. Only one call at a time may use a mark.
 
     Raises:
         OSError: the file can't be written; the error names `destination`, even if the disk is full.
@@ -50,7 +50,7 @@ def replacing(
             with os.fdopen(descriptor, "wb") as file:
                 yield file
                 flush_to_disk(file)
-            require_replaceable(path)  # again, because the block may have taken hours
+            require_replaceable(path)  # it may have changed during the block
             Path(partial).replace(path)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -58,7 +58,7 @@ def replacing(
             raise
     except OSError as error:
         ours = error.filename in {None, partial, str(path)}
-        # An error of another file, or one without a number as our timeouts are, was raised in the block.
+        # Errors about other files, and our own timeouts, which have no number, come from the block.
         if not ours or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
@@ -82,11 +82,11 @@ def flush_to_disk(file: BinaryIO) -> None:
 
 
 def check_writable(destination: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Check, before any work is done, that `replacing` can write a file.
+    """Check that `replacing` can write a file.
 
     Raises:
         FileExistsError: it exists, and must not be overwritten.
-        OSError: its folder does not exist or can't be written to, or something other than a file is there.
+        OSError: its folder does not exist or can't be written to, or it is not a regular file.
     """
     path = Path(destination)
     require_replaceable(path)
@@ -101,7 +101,7 @@ def check_writable(destination: str | os.PathLike[str], *, overwrite: bool) -> N
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a regular file is there, not a link, and nothing that opening would wait for."""
+    """Return whether the path is a regular file, and not a link, a pipe or a device."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
@@ -109,10 +109,10 @@ def is_file(path: Path) -> bool:
 
 
 def require_replaceable(path: Path) -> None:
-    """Raise `OSError` for a path where anything but a file is: a folder, a link, a pipe or a device."""
+    """Raise `OSError` if the path is a folder, a link, a pipe or a device."""
     try:
         mode = path.lstat().st_mode
-    except (FileNotFoundError, NotADirectoryError):  # opening it reports the latter
+    except (FileNotFoundError, NotADirectoryError):  # opening the file reports a missing folder
         return
     if stat.S_ISREG(mode):
         return
@@ -126,14 +126,14 @@ def require_replaceable(path: Path) -> None:
         if is_kind(mode):
             raise OSError(
                 errno.EINVAL,
-                f"It is {kind} and not a file: name a file",
+                f"It is {kind}, not a file: name a file",
                 str(path),
             )
     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that only its owner can use, unless it exists; a link to a folder is refused."""
+    """Make a folder that only its owner can use, unless there is one. A link to a folder is refused."""
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
@@ -143,7 +143,7 @@ def make_folder(path: Path) -> None:
 
 def _create_beside(path: Path, mark: str | None = None) -> tuple[int, str]:
     """Create a file in the same folder, because a rename is atomic only within one file system."""
-    if not path.name:  # as of "" and "/"
+    if not path.name:  # of "" and "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = incomplete_path(path, mark or secrets.token_hex(4))
     try:

@@ -14,7 +14,7 @@ class JobStatus(StrEnum):
     READY = "ready"
     """The list can be started; nothing has been paid."""
     VERIFYING = "verifying"
-    """The job was started and paid; verdicts are being found."""
+    """The job was started and paid for, and is being verified."""
     COMPLETED = "completed"
     """The results can be downloaded. This status is final."""
     FAILED = "failed"
@@ -38,7 +38,7 @@ TRANSITIONS: Final[Mapping[JobStatus, tuple[JobStatus, ...]]] = MappingProxyType
         JobStatus.CANCELLED: (),
     }
 )
-"""Which statuses may directly follow each; the first of a row is the next step towards completion."""
+"""For each status, those that may follow it directly. The first leads towards completion."""
 
 
 def _follow_first(status: JobStatus) -> tuple[JobStatus, ...]:
@@ -56,7 +56,7 @@ INITIAL: Final = next(iter(TRANSITIONS))
 """The status in which every list begins."""
 
 TERMINAL: Final = frozenset(status for status, following in TRANSITIONS.items() if not following)
-"""The statuses that nothing leaves."""
+"""The final statuses."""
 
 MAIN_LINE: Final = _follow_first(INITIAL)
 """The statuses of a list that completes, in order."""
@@ -72,7 +72,7 @@ SATISFYING: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType(
         for target in TRANSITIONS
     }
 )
-"""For each target of a wait, the statuses that fulfil it: itself, and those after it on the main line."""
+"""For each target of a wait, the statuses that end the wait: the target, and those after it on the main line."""
 
 OUT_OF_REACH: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType(
     {
@@ -82,11 +82,11 @@ OUT_OF_REACH: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType
         for target in TRANSITIONS
     }
 )
-"""For each target of a wait, the statuses after which it can't be fulfilled any more."""
+"""For each target of a wait, the statuses from which it can't be reached."""
 
 
 def parse_status(status: str) -> JobStatus:
-    """Read a status that a caller gave; a text that is none of the six raises `ValueError`."""
+    """Parse a status. Any other text raises `ValueError`."""
     try:
         return JobStatus(status)
     except ValueError:
@@ -95,20 +95,20 @@ def parse_status(status: str) -> JobStatus:
 
 
 def can_follow(known: JobStatus, seen: JobStatus) -> bool:
-    """Return whether a job that was `known` may later be `seen`.
+    """Return whether the status `known` may be followed by `seen`.
 
-    It may stay, and it may jump ahead, because polls may miss the steps in between.
+    The same status may come again, and polls may miss the steps in between.
     """
     return seen is known or seen in REACHABLE[known]
 
 
 def satisfies(seen: JobStatus, target: JobStatus) -> bool:
-    """Return whether a job that is `seen` fulfils a wait for `target`: it is there, or past it."""
+    """Return whether the status `seen` is `target` or past it."""
     return seen in SATISFYING[target]
 
 
 def can_reach(seen: JobStatus, target: JobStatus) -> bool:
-    """Return whether a job that is `seen` can still fulfil a wait for `target`."""
+    """Return whether a job with the status `seen` can still reach `target` or pass it."""
     return seen not in OUT_OF_REACH[target]
 
 

@@ -1,4 +1,4 @@
-"""What the service tells us, as frozen attrs classes, and functions that read its texts."""
+"""The service's data as frozen attrs classes, and parsers for its texts."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from bulkverify.lifecycle import TERMINAL, JobStatus
 
 
 class Verdict(StrEnum):
-    """What the service found out about an address.
+    """The result of verifying an address.
 
     `Verdict(text)` takes every spelling of the service: `accept-all`, `accept_all`, `Accept All`.
     """
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     DELIVERABLE = "deliverable"
     """The mailbox exists and takes mail."""
     UNDELIVERABLE = "undeliverable"
-    """The mailbox does not exist, or the text is no address."""
+    """The mailbox does not exist, or the text is not an address."""
     ACCEPT_ALL = "accept-all"
     """The domain takes mail for every address, so the mailbox may not exist."""
     UNKNOWN = "unknown"
@@ -57,7 +57,7 @@ class Analysis:
     spamtrap: int
     """Addresses that exist to catch senders of spam."""
     syntax_error: int
-    """Texts that are no address."""
+    """Texts that are not addresses."""
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
@@ -76,9 +76,9 @@ class VerdictCounts:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class JobSnapshot:
-    """What the service said about a job at one moment.
+    """The state of a job at one moment.
 
-    The counters are the service's. While a list is being verified they may lag and not add up.
+    While a list is being verified, the service's counters may lag and not add up.
     """
 
     job_id: str
@@ -86,7 +86,7 @@ class JobSnapshot:
     status: JobStatus
     """The job's status."""
     created_at: datetime | None = None
-    """When the list was uploaded. The service names no time zone; this is taken as UTC."""
+    """When the list was uploaded, in UTC. The service names no time zone; UTC is assumed."""
     total: int | None = None
     """The addresses of the list; `None` before it is ready."""
     verified: int | None = None
@@ -94,11 +94,11 @@ class JobSnapshot:
     pending: int | None = None
     """The addresses that have no verdict yet; `None` before the verification."""
     analysis: Analysis | None = None
-    """The addresses by flag; `None` where the service gives no counts."""
+    """The addresses by flag; `None` if the service gives no counts."""
     results: VerdictCounts | None = None
     """The addresses by verdict; `None` before the verification."""
     message: str = ""
-    """What the service says in words."""
+    """The service's message."""
 
     @property
     def ended(self) -> bool:
@@ -113,18 +113,16 @@ class JobSnapshot:
         return min(1.0, max(0.0, self.verified / self.total))
 
 
-@attrs.frozen(
-    kw_only=True, weakref_slot=False
-)  # there may be millions, and no weak reference to any
+@attrs.frozen(kw_only=True, weakref_slot=False)  # there may be millions
 class ResultRow:
     """One row of a list's results. A flag is `None` if the results have no column for it."""
 
     email: str
     """The address."""
     verdict: Verdict
-    """The verdict on it."""
+    """The verdict on the address."""
     syntax_error: bool | None = None
-    """Whether the text is no address."""
+    """Whether the text is not an address."""
     common_isp: bool | None = None
     """Whether it is at a free provider, such as Gmail."""
     role_based: bool | None = None
@@ -146,13 +144,13 @@ class AddressVerdict:
     email: str
     """The address."""
     verdict: Verdict
-    """The verdict on it."""
+    """The verdict on the address."""
     user: str = ""
     """The part of the address before the @."""
     domain: str = ""
     """The part of the address after the @."""
     accept_all: bool | None = None
-    """Whether the domain takes mail for every address; `None` if that was not found out."""
+    """Whether the domain takes mail for every address; `None` if unknown."""
     role: bool = False
     """Whether the address belongs to a role, such as info@."""
     free_email: bool = False
@@ -162,25 +160,25 @@ class AddressVerdict:
     spamtrap: bool = False
     """Whether it exists to catch senders of spam."""
     message: str = ""
-    """What the service says in words."""
+    """The service's message."""
 
 
 @attrs.frozen(kw_only=True)
 class Credits:
-    """What the account can still spend."""
+    """The account's credits."""
 
     remaining: int
-    """The credits that are left; one address costs one credit."""
+    """The credits left; one address costs one credit."""
 
 
 @attrs.frozen(kw_only=True)
 class Acknowledgement:
-    """The service has accepted an upload, a start or a deletion. The effect may come later."""
+    """The service has accepted an upload, a start or a deletion. It may take effect later."""
 
     job_id: str
-    """The id of the job."""
+    """The job's id."""
     message: str = ""
-    """What the service says in words."""
+    """The service's message."""
 
 
 # The service writes what JavaScript's toLocaleString("en-US") gives: padded or not, and in newer
@@ -191,13 +189,13 @@ _US_TIMESTAMP: Final = re.compile(
 _NOON: Final = 12
 _TRUE: Final = frozenset({"y", "yes", "true", "1"})
 _FALSE: Final = frozenset({"n", "no", "false", "0"})
-_LONGEST_WORD: Final = 64  # a longer text is mostly padding, and is not cached
+_LONGEST_WORD: Final = 64  # longer texts are not cached: they are mostly padding
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Read a time as the service writes it, US style or ISO 8601, as an aware UTC datetime.
+    """Parse a timestamp of the service, US style or ISO 8601, into an aware UTC datetime.
 
-    The US style names no zone; it is read as UTC. Any other text raises `ValueError`.
+    A timestamp without a time zone is taken as UTC. Any other text raises `ValueError`.
     """
     read = _parse_timestamp if len(text) <= _LONGEST_WORD else _parse_timestamp.__wrapped__
     return read(text)
@@ -211,18 +209,18 @@ def _parse_timestamp(text: str) -> datetime:
             parsed = datetime.fromisoformat(text.strip())
             return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
         except (ValueError, OverflowError):
-            message = f"{text[:40]!r} is no timestamp such as '08/13/2021, 9:39:37 AM'"
+            message = f"{text[:40]!r} is not a timestamp such as '08/13/2021, 9:39:37 AM'"
             raise ValueError(message) from None
     month, day, year, hour, minute = (int(match[group]) for group in range(1, 6))
     if not 1 <= hour <= _NOON:
-        message = f"{text[:40]!r} has an hour that a 12-hour clock does not have"
+        message = f"{text[:40]!r} has an hour beyond 12 before AM or PM"
         raise ValueError(message)
     hour = hour % _NOON + (_NOON if match[7] in "pP" else 0)
     return datetime(year, month, day, hour, minute, int(match[6] or 0), tzinfo=UTC)
 
 
 def parse_verdict(text: str) -> Verdict:
-    """Return `Verdict(text)` from a cache; a text that is no verdict raises `ValueError`."""
+    """Return `Verdict(text)` from a cache. Any other text raises `ValueError`."""
     read = _parse_verdict if len(text) <= _LONGEST_WORD else _parse_verdict.__wrapped__
     return read(text)
 
@@ -232,12 +230,12 @@ def _parse_verdict(text: str) -> Verdict:
     try:
         return Verdict(text)
     except ValueError:
-        message = f"{text[:40]!r} is no verdict"
+        message = f"{text[:40]!r} is not a verdict"
         raise ValueError(message) from None
 
 
 def parse_flag(text: str) -> bool | None:
-    """Read a flag in any of the service's spellings; an empty cell is `None`, and any other text raises."""
+    """Read a flag in any of the service's spellings; an empty cell is `None`. Any other text raises."""
     read = _parse_flag if len(text) <= _LONGEST_WORD else _parse_flag.__wrapped__
     return read(text)
 
@@ -251,5 +249,5 @@ def _parse_flag(text: str) -> bool | None:
         return True
     if folded in _FALSE:
         return False
-    message = f"{text[:40]!r} is no flag such as Y, N, 0, 1, true or false"
+    message = f"{text[:40]!r} is not a flag such as Y, N, 0, 1, true or false"
     raise ValueError(message)

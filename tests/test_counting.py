@@ -118,7 +118,7 @@ def test_a_count_that_cannot_be_right_is_not_returned(encoding: str, rows: int) 
     )
     if encoding in ("utf-16", "utf-32"):
         data = data[len("\ufeff".encode(f"{encoding}-le")) :]
-    with pytest.raises(IncompleteDownloadError, match="cut off, or are no results"):
+    with pytest.raises(IncompleteDownloadError, match="cut off, or is not a results file"):
         rows_in(data, 1000)
 
 

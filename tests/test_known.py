@@ -92,14 +92,17 @@ def test_a_snapshot_that_can_not_follow_is_refused_and_its_error_names_the_job_a
     assert not job.note(later)
     assert job.snapshot is first
     error = went_back(first, later)
-    assert f"Job {JOB_ID} was {known} and was then reported as {status};" in str(error)
+    assert (
+        f"Job {JOB_ID} was {known}, and the service has reported it as {status} for a minute"
+        in str(error)
+    )
     assert (error.job_id, error.known, error.seen) == (JOB_ID, known, status)
     assert error.snapshot is first
 
 
 @pytest.mark.parametrize(
     ("known", "what_can_come"),
-    [("completed", "only nothing can"), ("verifying", "only completed, failed, cancelled can")],
+    [("completed", "Nothing can"), ("verifying", "Only completed, failed, cancelled can")],
 )
 def test_an_illegal_step_says_what_can_come(known: str, what_can_come: str) -> None:
     assert what_can_come in str(went_back(seen(known), seen("ready")))

@@ -106,7 +106,7 @@ def test_a_client_in_a_second_loop_is_told_so_before_anything_is_sent(
 
         async def second() -> None:
             with pytest.raises(
-                UsageError, match=r"One client serves one loop: open it inside"
+                UsageError, match=r"A client works in one loop only: open it with"
             ) as caught:
                 await USES[use](client, tmp_path)
             assert_keyless(everything_shown(caught.value))

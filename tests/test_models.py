@@ -303,7 +303,7 @@ def test_a_verdict_is_written_as_the_service_writes_it_in_results(verdict: Verdi
 
 @pytest.mark.parametrize("text", ["", "risky", "acceptall", "deliverable!", "un deliverable"])
 def test_what_is_no_verdict_is_a_value_error(text: str) -> None:
-    with pytest.raises(ValueError, match="is no verdict"):
+    with pytest.raises(ValueError, match="is not a verdict"):
         parse_verdict(text)
     with pytest.raises(ValueError, match="is not a valid Verdict"):
         Verdict(text)
@@ -324,7 +324,7 @@ def test_a_flag_is_read_in_every_spelling(text: str, *, expected: bool | None) -
 
 @pytest.mark.parametrize("text", ["2", "maybe", "-", "Y N", "yess"])
 def test_what_is_no_flag_is_a_value_error(text: str) -> None:
-    with pytest.raises(ValueError, match="is no flag such as Y, N"):
+    with pytest.raises(ValueError, match="is not a flag such as Y, N"):
         parse_flag(text)
 
 

@@ -239,7 +239,7 @@ def test_a_file_without_verdicts_is_none_of_results() -> None:
 def test_a_file_without_addresses_is_none_of_results() -> None:
     error = misfit(BOUNCIFY, GOOD)
     assert error.path == "Email"
-    assert "no column of addresses" in str(error)
+    assert "no column with the addresses" in str(error)
 
 
 @pytest.mark.parametrize("cells", [["a@x"], ["a@x", "unknown", "1", "2"]])
@@ -247,7 +247,7 @@ def test_a_ragged_row_is_named_by_its_number(cells: list[str]) -> None:
     good = ["a@x", "unknown", "1"]
     error = misfit(["Email", "Verification Result", "Own"], good, good, cells)
     assert error.path == "row 3"
-    assert f"Row 3 of the results has {len(cells)} cells where the header has 3" in str(error)
+    assert f"Row 3 of the results has {len(cells)} cells, and the header has 3" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_cell_that_does_not_fit_is_named_by_its_row_and_column(
     cells = [*GOOD[:place], cell, *GOOD[place + 1 :]]
     error = misfit(["Email", *BOUNCIFY], ["a@x", *GOOD], ["b@x", *cells])
     assert error.path == column
-    assert f"Row 2 of the results does not fit at `{column}`: " in str(error)
+    assert f"Row 2 of the results is wrong at `{column}`: " in str(error)
     assert repr(cell) in str(error)
 
 
@@ -398,7 +398,7 @@ def test_a_bad_row_far_into_a_file_is_named_and_those_before_it_are_given() -> N
     records = [[f"a{n}@x", "unknown" if n != 2500 else "?"] for n in range(3000)]
     reader = ResultsReader()
     given = []
-    with pytest.raises(ProtocolError, match="Row 2501 of the results does not fit"):  # noqa: PT012
+    with pytest.raises(ProtocolError, match="Row 2501 of the results is wrong"):  # noqa: PT012
         for row in reader.feed(table(["Email", "Verification Result"], *records)):
             given.append(row.email)  # noqa: PERF401 - the error comes after them
     assert given == [f"a{n}@x" for n in range(2500)]

@@ -43,22 +43,22 @@ TOLD: dict[str, tuple[BaseException, type[Exception], str]] = {
     "no connection in time": (
         aiohttp.ConnectionTimeoutError("x"),
         RequestTimeoutError,
-        "No connection for the status call within 15 seconds; nothing was sent.",
+        "There was no connection for the status call within 15 seconds; nothing was sent.",
     ),
     "refused": (
         refused(111, "Connection refused"),
         ConnectionFailedError,
-        "No connection for the status call: Connection refused. Nothing was sent; check the base URL and the network.",
+        "There was no connection for the status call: Connection refused. Nothing was sent; check the base URL and the network.",
     ),
     "refused without a word": (
         aiohttp.ClientConnectorError(KEY, OSError("x")),
         ConnectionFailedError,
-        "No connection for the status call: OSError. Nothing was sent; check the base URL and the network.",
+        "There was no connection for the status call: OSError. Nothing was sent; check the base URL and the network.",
     ),
     "a certificate": (
         aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError(1, "x")),
         ConnectionFailedError,
-        "No connection for the status call: the server's certificate can't be trusted. Nothing was sent; check the base URL and the network.",
+        "There was no connection for the status call: the server's certificate can't be trusted. Nothing was sent; check the base URL and the network.",
     ),
     "silence": (
         TimeoutError("x"),
@@ -68,7 +68,7 @@ TOLD: dict[str, tuple[BaseException, type[Exception], str]] = {
     "no HTTP": (
         aiohttp.ClientResponseError(None, (), message="x"),  # type: ignore[arg-type]
         UnreadableAnswerError,
-        "The status call got no valid HTTP (ClientResponseError).",
+        "The answer to the status call is not valid HTTP (ClientResponseError).",
     ),
     "reset": (
         ConnectionResetError(104, "Connection reset by peer"),
@@ -105,7 +105,7 @@ def test_what_went_wrong_with_an_answer_is_told_as_such() -> None:
         endpoint="status",
         answering=True,
     )
-    assert str(garbled).startswith("The answer to the status call got no valid HTTP")
+    assert str(garbled).startswith("The answer to the status call is not valid HTTP")
 
 
 @pytest.mark.parametrize(

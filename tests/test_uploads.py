@@ -176,7 +176,7 @@ async def no_list() -> AsyncIterator[str]:
     ],
 )
 async def test_what_is_no_source_is_named(source: object, name: str) -> None:
-    with pytest.raises(UsageError, match=f"or of mappings, not {name}."):
+    with pytest.raises(UsageError, match=f"or mappings, not {name}."):
         await call_for(source)
 
 
@@ -269,7 +269,7 @@ async def test_a_file_of_a_byte_more_is_refused_unread(
     path.write_bytes(content_of_size(LARGEST_LIST_BYTES + 1))
     monkeypatch.setattr(Path, "read_bytes", None)
     with pytest.raises(
-        InvalidListError, match=r"list\.csv has 10,485,761 bytes, .* 10 MB \(10,485,760 bytes\)"
+        InvalidListError, match=r"list\.csv has 10,485,761 bytes, .* at most 10,485,760 \(10 MB\)"
     ):
         await call_for(path)
 
@@ -294,7 +294,7 @@ def test_the_service_takes_500_000_rows() -> None:
     rows = b"a@x\n" * 500_000
     check_content(rows, "x.csv")
     with pytest.raises(
-        InvalidListError, match=r"^x\.csv has 500,001 rows, .* takes 500,000 a list"
+        InvalidListError, match=r"^x\.csv has 500,001 rows, .* takes at most 500,000 per list"
     ):
         check_content(rows + b"b@x", "x.csv")
 

@@ -186,7 +186,7 @@ def test_a_value_that_contains_itself_is_refused() -> None:
 def test_what_would_lead_elsewhere_is_no_job_id(
     call: Callable[[str], wire.Call[Any]], job_id: str
 ) -> None:
-    with pytest.raises(UsageError, match="is no job id"):
+    with pytest.raises(UsageError, match="is not a job id"):
         call(job_id)
 
 
@@ -214,8 +214,8 @@ def test_a_download_names_its_verdicts_as_the_service_spells_them(
 @pytest.mark.parametrize(
     ("verdicts", "message"),
     [
-        (["risky"], "'risky' is no verdict; the four are deliverable, undeliverable"),
-        ([], "A download of no verdicts at all is empty"),
+        (["risky"], "'risky' is not a verdict; the four are deliverable, undeliverable"),
+        ([], "A download needs at least one verdict"),
     ],
 )
 def test_a_download_of_no_known_verdict_is_refused(verdicts: list[str], message: str) -> None:

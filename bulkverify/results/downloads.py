@@ -1,4 +1,4 @@
-"""A job's results on their way in: to a file in one piece, or as rows while they arrive."""
+"""Downloads a job's results, to a file or as rows while they arrive."""
 
 import asyncio
 import os
@@ -25,13 +25,13 @@ async def save_results(
     destination: str | os.PathLike[str],
     expected: int | None,
 ) -> int:
-    """Write a results file and return its number of rows; nothing is left of one that is not complete."""
+    """Download a results file and return its number of rows. An incomplete file is removed."""
     body = await transport.open(call)
     try:
         with replacing(destination) as file:
             count = await _write(body, file)
             _require(count, expected)
-            await asyncio.to_thread(flush_to_disk, file)  # a large one takes its time
+            await asyncio.to_thread(flush_to_disk, file)  # this may take seconds
     finally:
         body.close()
     return count
@@ -44,16 +44,15 @@ async def stream_rows(
     expected: Callable[[], Awaitable[int | None]],
     encoding: str,
 ) -> AsyncGenerator[ResultRow]:
-    """Give the rows of a results file while it arrives, and check at its end that all have come."""
-    # Refuses an encoding that there is not before anything is sent.
-    results = ResultsReader(encoding)
+    """Yield the rows of a results file while it arrives, and check at the end that none is missing."""
+    results = ResultsReader(encoding)  # checks the encoding before anything is sent
     total = await expected()
 
     def check_end() -> None:
         try:
             pending = results.pending()
         except ProtocolError:
-            pending = 0  # `finish` says so, unless rows are missing: then it comes of the cut
+            pending = 0  # if no rows are missing, `finish` raises this error again
         _require(results.count + pending, total)
 
     piece = b""
@@ -68,16 +67,16 @@ async def stream_rows(
         failure = transport.redacted(error)
     else:
         return
-    # An error shows its frames' locals, and the service may have echoed the key in its results.
+    # Tracebacks show locals, and the service may have echoed the key in its results.
     results, piece = ResultsReader(), b""
     raise failure
 
 
 class _Resumed:
-    """The bytes of a results file, each given once, over as many answers as that takes.
+    """The bytes of a results file, requested again if an answer breaks off.
 
-    The results of a completed list do not change. So where an answer breaks off they are asked for
-    again, and what was given before is skipped, once its digest has shown that it is the same.
+    The results of a completed list do not change. So the bytes that were yielded before are skipped, after
+    a comparison of their digests.
     """
 
     def __init__(self, transport: Transport, call: Call[None]) -> None:
@@ -89,14 +88,14 @@ class _Resumed:
         self._failure: BulkVerifyError | None = None
 
     async def pieces(self, check_end: Callable[[], None]) -> AsyncGenerator[bytes]:
-        """Give the file piece by piece.
+        """Yield the file in pieces.
 
         Args:
-            check_end: called where an answer ends; raises IncompleteDownloadError if it was cut off.
+            check_end: called at the end of an answer; raises IncompleteDownloadError if it was cut off.
 
         Raises:
-            ProtocolError: the results are others than those that were given.
-            TransportError: too many answers have broken off.
+            ProtocolError: the results have changed.
+            TransportError: too many answers broke off.
         """
         while True:
             body = await self._transport.retrying(
@@ -115,16 +114,14 @@ class _Resumed:
                 body.close()
 
     async def _open(self) -> Body:
-        if (
-            self._failure is not None
-        ):  # counts as the first attempt, and says whether there is another
+        if self._failure is not None:  # counts as an attempt, and decides whether to make another
             failure, self._failure = self._failure, None
             raise failure
         self._opened += 1
         return await self._transport.open(self._call)
 
     async def _new(self, body: Body) -> AsyncGenerator[bytes]:
-        """Give what was not given before."""
+        """Yield the bytes that were not yielded before."""
         left = self._size
         same = blake2b()
         async with aclosing(body.pieces()) as pieces:
@@ -134,8 +131,8 @@ class _Resumed:
                     left, piece = max(0, left - len(piece)), piece[left:]  # noqa: PLW2901 - the rest
                     if not left and same.digest() != self._digest.digest():
                         raise ProtocolError(
-                            "The results changed while they were read: the rows so far are of what "
-                            "the service gave before. Read them again from the beginning."
+                            "The results changed while they were read, and the rows so far are outdated. "
+                            "Read them again from the beginning."
                         )
                 if piece:
                     self._size += len(piece)
@@ -143,12 +140,12 @@ class _Resumed:
                     yield piece
         if left:
             raise IncompleteDownloadError(
-                "The results were cut off even earlier when they were asked for again. Download them again."
+                "The results were requested again, and cut off even earlier. Download them again."
             )
 
 
 def read_rows(path: Path) -> Iterator[ResultRow]:
-    """Give the rows of a results file that has been downloaded."""
+    """Yield the rows of a downloaded results file."""
     results = ResultsReader()
     with path.open("rb") as file:
         while piece := file.read(_PIECE_BYTES):
@@ -157,7 +154,7 @@ def read_rows(path: Path) -> Iterator[ResultRow]:
 
 
 async def _write(body: Body, file: BinaryIO) -> int:
-    """Write a body, and return its rows; one that ends inside a row raises `IncompleteDownloadError`."""
+    """Write a body and return its number of rows; an end inside a row raises `IncompleteDownloadError`."""
     rows = RowCounter()
     async with aclosing(body.pieces()) as pieces:
         async for piece in pieces:
@@ -169,7 +166,7 @@ async def _write(body: Body, file: BinaryIO) -> int:
 def _require(count: int, expected: int | None) -> None:
     if expected is not None and count < expected:
         raise IncompleteDownloadError(
-            f"The results have {count:,} rows where the list has {expected:,}: they were cut off. "
+            f"The results have {count:,} rows, and the list has {expected:,}: they were cut off. "
             "Download them again.",
             received=count,
             expected=expected,

@@ -1,4 +1,4 @@
-"""CSV records out of a stream, exactly as `csv.reader` would read the whole file."""
+"""Reads CSV records from a stream, exactly as `csv.reader` reads the whole file."""
 
 import codecs
 import csv
@@ -11,13 +11,11 @@ from typing import Final
 from bulkverify.errors import IncompleteDownloadError, ProtocolError, UsageError
 
 LARGEST_RECORD_CHARACTERS: Final = 4 * 1024 * 1024
-"""A record that is longer than this is refused rather than gathered in memory."""
+"""Longer records are refused, to bound the memory."""
 
 MOST_COLUMNS: Final = 20_000
 """More than any spreadsheet has."""
 
-# A record that has become this long is looked at again only when it has grown by a part of itself:
-# whoever sends it in crumbs would otherwise have all of it read again for each of them.
 DEFAULT_ENCODING: Final = "utf-8-sig"
 """UTF-8 with or without a byte order mark."""
 
@@ -27,18 +25,20 @@ DOWNLOAD_INSTEAD: Final = (
 )
 """The hints of an error about results that can't be read."""
 
+# A longer record is read again only after it has grown by an eighth. Otherwise one that arrives in tiny pieces
+# would be read again for each of them.
 _LONG_RECORD_CHARACTERS: Final = 64 * 1024
 _GROWTH: Final = 8
 
 _EMPTY_LINE: Final = ("\n",)
 
-# A cell as `csv` reads it, and what ends it: a quote counts only where the cell begins.
+# A cell as `csv` reads it, and its end. A quote is special only at the beginning of a cell.
 _CELL: Final = re.compile(r'(?:"([^"]*+(?:""[^"]*+)*+)"([^,\r\n]*+)|(?!")([^,\r\n]*+))(,|\r\n?|\n)')
 _LINE_ENDS: Final = re.compile(r"[\r\n]*+")
 
 
 class RecordError(csv.Error):
-    """A record can't be read, or is too long; `line` is where it begins."""
+    """A record can't be read, or is too long. It begins on line `line`."""
 
     def __init__(self, message: str = "", *, line: int = 0) -> None:
         super().__init__(message)
@@ -46,35 +46,35 @@ class RecordError(csv.Error):
 
 
 class TextRecords:
-    """Takes the text of a CSV file in pieces of any size and gives its records, without empty lines.
+    """Reads the text of a CSV file, fed in pieces of any size, into records without empty lines.
 
-    A record is not a line, because a quoted cell may hold line ends. So the lines that are complete
-    are given to `csv`, and when it runs out of them inside a record, that record waits for the next
-    piece. Nothing carries over from one record to the next, which makes this exact for any input.
+    A record is not a line, because a quoted cell may hold line ends. So `csv` reads the complete lines,
+    and if they end inside a record, that record is read again with the next piece. `csv` keeps no state
+    between records, so this is exact for any input.
     """
 
     def __init__(self, delimiter: str = ",") -> None:
         self._delimiter = delimiter
         self._rest = ""
-        self._held: list[str] = []  # what has come since, and was not looked at yet
+        self._held: list[str] = []  # pieces that follow `_rest` and were not read yet
         self._held_size = 0
         self._text = ""
-        self._lines = 0  # before the text that was read last
+        self._lines = 0  # lines before the last text that was read
         self._lines_in_text = 0
 
     @property
     def unfinished(self) -> bool:
-        """Whether a record has begun that is not complete."""
+        """Whether the last record is incomplete."""
         return bool(self._rest)
 
     @property
     def rest(self) -> str:
-        """What has not become a record yet."""
+        """The text after the last complete record."""
         return self._rest + "".join(self._held)
 
     @property
     def line(self) -> int:
-        """The line, from 1, that comes next."""
+        """The number of the next line, from 1."""
         return self._lines + self._lines_in_text + 1
 
     def feed(self, piece: str) -> list[list[str]]:
@@ -99,7 +99,7 @@ class TextRecords:
     def finish(self) -> list[list[str]]:
         """Return the last record, if the file did not end with a line end.
 
-        What is still `unfinished` afterwards is a record whose last cell is quoted and never ends.
+        A record is still `unfinished` afterwards if the file ends inside a quoted cell.
         """
         text = self._take()
         records, read = self._read(text)
@@ -107,7 +107,7 @@ class TextRecords:
         return records
 
     def line_of(self, index: int) -> int:
-        """Return the line on which one of the records that were given last begins."""
+        """Return the line on which a record of the last result begins."""
         reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._delimiter)
         before = given = 0
         for record in reader:
@@ -119,17 +119,17 @@ class TextRecords:
         return self._lines + before + 1
 
     def _take(self) -> str:
-        """Return everything that has not become a record yet."""
+        """Return `rest`, and empty it."""
         text = self.rest
         self._held.clear()
         self._held_size = 0
         return text
 
     def _read(self, text: str) -> tuple[list[list[str]], int]:
-        """Read whole lines; return the complete records, and how much of the text they took."""
+        """Return the complete records of whole lines, and the length of their text."""
         self._lines += self._lines_in_text
         self._text, self._lines_in_text = text, 0
-        # An empty line behind the text is a record without cells, unless it falls inside a quoted cell.
+        # An empty line after the text becomes a record without cells, unless it is inside a quoted cell.
         reader = csv.reader(
             chain(StringIO(text, newline=""), _EMPTY_LINE), delimiter=self._delimiter
         )
@@ -161,7 +161,7 @@ class TextRecords:
 
 
 class _ResultRecords(TextRecords):
-    """Reads also cells beyond the limit of `csv`, which belongs to the whole process."""
+    """Also reads cells beyond the limit of `csv`, which is global."""
 
     def _read(self, text: str) -> tuple[list[list[str]], int]:
         try:
@@ -171,7 +171,7 @@ class _ResultRecords(TextRecords):
 
 
 def _read_long(text: str) -> tuple[list[list[str]], int]:
-    """Read records with cells of any length; return as `_read` does."""
+    """Do the same as `_read`, with cells of any length."""
     records: list[list[str]] = []
     record: list[str] = []
     read = at = _line_ends_end(text, 0)
@@ -198,16 +198,16 @@ def _line_ends_end(text: str, at: int) -> int:
 
 
 def check_encoding(encoding: str) -> None:
-    """Raise `UsageError` for an encoding that does not exist, or is not one of text."""
+    """Raise `UsageError` if there is no text encoding with this name."""
     try:
-        "".encode(encoding)  # refuses codecs that are not of text, such as hex
+        "".encode(encoding)  # refuses codecs that are not for text, such as hex
         codecs.getincrementaldecoder(encoding)
-    except (LookupError, TypeError, ValueError):  # a ValueError is of a name that can't be one
+    except (LookupError, TypeError, ValueError):  # ValueError: the name is malformed
         raise UsageError(f"There is no encoding {encoding!r}; try 'cp1252' or 'utf-8'.") from None
 
 
 class RecordReader:
-    """Takes a results file in pieces of any size and gives its records, without the empty lines."""
+    """Reads a results file, fed in pieces of any size, into records without empty lines."""
 
     def __init__(self, encoding: str = DEFAULT_ENCODING) -> None:
         check_encoding(encoding)
@@ -227,7 +227,7 @@ class RecordReader:
     def finish(self) -> list[list[str]]:
         """Return the last record, if the file did not end with a line end.
 
-        Nothing changes by that: where the file turns out to have been cut off, more can be fed.
+        The reader does not change, so more can be fed if the file turns out to have been cut off.
 
         Raises:
             IncompleteDownloadError: the file ends inside a quoted cell.
@@ -256,20 +256,20 @@ class RecordReader:
             return self._decoder.decode(piece, final)
         except UnicodeDecodeError as error:
             problem = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
-        except UnicodeError as error:  # as UTF-16 without its byte order mark
+        except UnicodeError as error:  # for example UTF-16 without a byte order mark
             problem = str(error)
         raise ProtocolError(f"The results are not {self._encoding} text ({problem}).").with_hint(
-            'Name the encoding of the list that was uploaded, as in `rows(encoding="cp1252")`.',
+            'Pass the encoding of the uploaded list, as in `rows(encoding="cp1252")`.',
             "Download the file with `bulkverify download`, which does not read it.",
         )
 
 
 def last_line_end(text: str) -> int:
-    """Return where the last complete line of a text ends; where none does, 0."""
+    """Return where the last complete line of a text ends, or 0."""
     end = text.rfind("\n") + 1
-    # Without any line feed, carriage returns end lines; the very last may be half of a line end.
+    # Without line feeds, carriage returns end lines. One at the end may be half of a CRLF.
     return end or text.rfind("\r", 0, max(0, len(text) - 1)) + 1
 
 
 def _unreadable(error: RecordError) -> ProtocolError:
-    return ProtocolError(f"The results hold {error}.").with_hint(*DOWNLOAD_INSTEAD)
+    return ProtocolError(f"The results can't be read: {error}.").with_hint(*DOWNLOAD_INSTEAD)

@@ -1,4 +1,4 @@
-"""A results file as typed rows: columns are found by name, wherever a vendor puts them."""
+"""Reads a results file as typed rows. Columns are found by name, in any order."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ _FLAGS: Final = {
     "disposable": "disposable",
     "trap": "spamtrap",
 }
-# Some accounts get a column of this name; the verdict says the same.
+# Some accounts get this column. It repeats the verdict.
 _REDUNDANT: Final = "acceptall"
 _SAMPLE_ROWS: Final = 100
 _ADDRESS_NAMES: Final = ("email", "emailaddress", "mail", "address")
@@ -40,15 +40,14 @@ Meaning: TypeAlias = tuple[Verdict, bool | None, bool | None, bool | None, bool 
 """A verdict and the five flags, in the order of `ResultRow`."""
 
 Answer: TypeAlias = tuple[str, Meaning, datetime | None]
-"""An address, what was found out about it, and when."""
+"""An address, its verdict and flags, and when it was verified."""
 
 
 @attrs.define(weakref_slot=False, eq=False)
 class _Draft:
-    """A `ResultRow` in the making.
+    """A mutable `ResultRow` with the same slots.
 
-    A frozen object takes three times as long to fill as one that is not, so a row is filled first
-    and becomes what it is then. For that, both have the same slots.
+    Frozen objects take three times as long to make. So a draft is made, and then its class is changed.
     """
 
     email: str
@@ -63,7 +62,7 @@ class _Draft:
 
 
 class ResultsReader:
-    """Takes a results file in pieces of any size and gives its rows; `count` is how many so far."""
+    """Reads a results file, fed in pieces of any size, into rows."""
 
     def __init__(self, encoding: str = DEFAULT_ENCODING) -> None:
         self._records = RecordReader(encoding)
@@ -72,11 +71,11 @@ class ResultsReader:
 
     @property
     def count(self) -> int:
-        """How many rows have been given."""
+        """The number of rows so far."""
         return self._rows.count if self._rows else 0
 
     def pending(self) -> int:
-        """Say how many rows `finish` will give; a file that ends inside a row raises, and can be fed more."""
+        """Return how many rows `finish` will yield. An end inside a row raises, and more can be fed."""
         last = self._records.finish()
         header = self._rows is None and bool(last)
         if self._rows is not None and last and len(last[-1]) < len(self._rows.names):
@@ -86,27 +85,27 @@ class ResultsReader:
         return len(self._held) + len(last) - header
 
     def feed(self, piece: bytes) -> Iterator[ResultRow]:
-        """Take the next piece, and give the rows that are now complete while they are asked for."""
+        """Take the next piece, and yield the rows that are now complete."""
         for rows, records in self._feed(piece):
             yield from rows.rows(records)
 
     def finish(self) -> Iterator[ResultRow]:
-        """Give the last row, if the file did not end with a line end."""
+        """Yield the rows that are left."""
         for rows, records in self._finish():
             yield from rows.rows(records)
 
     def answers(self, piece: bytes) -> Iterator[Answer]:
-        """Do as `feed`, without making a row of each."""
+        """Do the same as `feed`, without making `ResultRow` objects."""
         for rows, records in self._feed(piece):
             yield from rows.answers(records)
 
     def last_answers(self) -> Iterator[Answer]:
-        """Do as `finish`, without making a row of each."""
+        """Do the same as `finish`, without making `ResultRow` objects."""
         for rows, records in self._finish():
             yield from rows.answers(records)
 
     def _feed(self, piece: bytes) -> Iterator[tuple["RowReader", list[list[str]]]]:
-        # A few hundred rows at a time stay in the processor's cache, and no collection sees them.
+        # A few hundred rows fit into the processor's cache, and do not trigger the garbage collector.
         for begin in range(0, len(piece), _SLICE_BYTES):
             records = self._records.feed(piece[begin : begin + _SLICE_BYTES])
             if self._rows is None and records:
@@ -116,7 +115,7 @@ class ResultsReader:
             if self._rows.address is not None:
                 yield self._rows, records
                 continue
-            # Which column has the addresses is found out from the first rows, however they arrive.
+            # The first rows show which column has the addresses.
             self._held += records
             if len(self._held) >= _SAMPLE_ROWS:
                 held, self._held = self._held, []
@@ -132,10 +131,10 @@ class ResultsReader:
 
 
 class RowReader:
-    """Turns the records of one results file into rows; the header says which column is which.
+    """Turns the records of one results file into rows, by the names in its header.
 
-    The list's own columns may bear names of the service's (a list can have a `Role` of its own): the
-    service appends its columns, so the last of a name is the service's.
+    A list may have columns with the service's names, such as `Role`. The service appends its columns, so
+    the last column of a name is the service's.
     """
 
     def __init__(self, header: Sequence[str]) -> None:
@@ -162,7 +161,7 @@ class RowReader:
             None,
         )
         self.names: tuple[str, ...] = tuple(header)
-        # Verdict and flags come in few combinations; what each of them means is found out once.
+        # There are few combinations of verdict and flags, so each is parsed once.
         self._meanings: dict[tuple[str, ...], Meaning] = {}
         places = [verdict, *(index for index in self._flags if index is not None), verdict]
         self._code: Callable[[Sequence[str]], tuple[str, ...]] = itemgetter(*places)
@@ -170,7 +169,7 @@ class RowReader:
         self.count: int = 0
 
     def rows(self, records: Sequence[Sequence[str]]) -> Iterator[ResultRow]:
-        """Give one row a record; a cell that does not fit raises `ProtocolError` with its row and column."""
+        """Yield a row for each record. A wrong cell raises `ProtocolError` with its row and column."""
         answers = self._answers(records)
         if answers is None:
             yield from map(self._row, records)
@@ -183,14 +182,14 @@ class RowReader:
             yield cast("ResultRow", draft)
 
     def answers(self, records: Sequence[Sequence[str]]) -> Iterator[Answer]:
-        """Give the address of each record, its verdict and flags, and the time.
+        """Yield the address, the meaning and the time of each record.
 
-        Verdicts and flags that are equal mostly are the same object.
+        Equal meanings are mostly the same object.
         """
         answers = self._answers(records)
         if answers is not None:
             self.count += len(records)
-            yield from zip(*answers, strict=False)  # the last may go on for ever
+            yield from zip(*answers, strict=False)  # the times may be endless
             return
         for record in records:
             row = self._row(record)
@@ -199,7 +198,7 @@ class RowReader:
     def _answers(
         self, records: Sequence[Sequence[str]]
     ) -> tuple[Iterable[str], list[Meaning], Iterable[datetime | None]] | None:
-        """Make out what all records say at once, or nothing where one of them needs a closer look."""
+        """Parse all records at once, or return `None` if one of them must be parsed by `_row`."""
         if self.address is None and records:
             self.address = self._find_address(records[:_SAMPLE_ROWS])
         if not records or not {len(self.names)}.issuperset(map(len, records)):
@@ -220,11 +219,11 @@ class RowReader:
         return addresses, cast("list[Meaning]", found), moments
 
     def _row(self, record: Sequence[str]) -> ResultRow:
-        """Make one row with care, and say what is wrong with it."""
+        """Make one row, or raise an error that says what is wrong with it."""
         self.count += 1
         if len(record) != len(self.names):
             raise ProtocolError(
-                f"Row {self.count} of the results has {len(record)} cells where the header has {len(self.names)}.",
+                f"Row {self.count} of the results has {len(record)} cells, and the header has {len(self.names)}.",
                 path=f"row {self.count}",
             ).with_hint(*DOWNLOAD_INSTEAD)
         verdict, *flags = self._meaning(record)
@@ -238,7 +237,7 @@ class RowReader:
         )
 
     def _meaning(self, record: Sequence[str]) -> Meaning:
-        """Find out what a verdict and its flags mean, and remember it."""
+        """Parse a verdict and its flags, and cache the result."""
         code = self._code(record)
         if known := self._meanings.get(code):
             return known
@@ -258,7 +257,7 @@ class RowReader:
             if len(self._meanings) >= _MOST_MEANINGS:
                 self._meanings.clear()
             meaning = cast("Meaning", (verdict, *flags))
-            if sum(map(len, code)) <= _LONGEST_CODE:  # most of a longer one is padding
+            if sum(map(len, code)) <= _LONGEST_CODE:  # longer ones are mostly padding
                 self._meanings[code] = meaning
             return meaning
         raise self._misfit(column, problem)
@@ -273,7 +272,7 @@ class RowReader:
 
     def _misfit(self, column: str, problem: str) -> ProtocolError:
         return ProtocolError(
-            f"Row {self.count} of the results does not fit at `{column}`: {problem}.", path=column
+            f"Row {self.count} of the results is wrong at `{column}`: {problem}.", path=column
         )
 
     def _choose_columns(self) -> Callable[[Sequence[str]], dict[str, str]]:
@@ -282,11 +281,9 @@ class RowReader:
         return columns_of
 
     def _find_address(self, sample: Sequence[Sequence[str]]) -> int:
-        """Find the addresses of a list whose header does not name them, as in `col0`, `col1`, ..."""
+        """Find the column of the addresses by its content, if the header is `col0`, `col1`, ..."""
         if not self._own:
-            raise ProtocolError(
-                "The results have no column of addresses beside the verdicts.", path="Email"
-            )
+            raise ProtocolError("The results have no column with the addresses.", path="Email")
         return max(
             (index for _, index in self._own),
             key=lambda index: sum(len(row) > index and "@" in row[index] for row in sample),
@@ -296,8 +293,8 @@ class RowReader:
 def _picker(places: Sequence[tuple[str, int]]) -> Callable[[Sequence[str]], dict[str, str]]:
     """Return `lambda record: {"a": record[0], "b": record[1], ...}`.
 
-    Written out like this it is three times as fast as `dict(zip(...))`. It is built as a tree, not
-    as text, so that no name of a column can ever be taken for code.
+    It is three times as fast as `dict(zip(...))`. It is built as a tree, not as text, so that the name of
+    a column can't be executed.
     """
     record = ast.Name("record", ast.Load())
     cells: list[ast.expr] = [
@@ -317,9 +314,9 @@ def _fold(name: str) -> str:
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """Number the repetitions of a name, so that no column of a list hides another."""
+    """Number the repetitions of a name, so that no column hides another."""
     taken: dict[str, None] = {}
-    numbers: dict[str, int] = {}  # where to go on, since a header may repeat one name without end
+    numbers: dict[str, int] = {}  # the last number of each name, so that none is searched for again
     for name in names:
         candidate, number = name, numbers.get(name, 1)
         while candidate in taken:

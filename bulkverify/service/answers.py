@@ -1,4 +1,4 @@
-"""What an answer means: a JSON object, or one of our errors. This module does no I/O.
+"""Turns an answer into its JSON object, or into one of our errors. This module does no I/O.
 
 The service distinguishes its errors by status code and text. The text is under `result` or `message`,
 and the same error has several spellings.
@@ -38,18 +38,18 @@ from bulkverify.limits import REQUESTS_PER_MINUTE, RETENTION_DAYS
 from bulkverify.models import Verdict
 
 _EXCERPT_CHARACTERS: Final = 200
-# Plain numbers, because the look-up of an enum's member takes longer than the comparison.
+# Plain numbers, because looking up an enum member takes longer than the comparison.
 _OK: Final = int(HTTPStatus.OK)
 _MULTIPLE_CHOICES: Final = int(HTTPStatus.MULTIPLE_CHOICES)
 _LONGEST_PAGE_BYTES: Final = 16 * 1024
-# A tag without an end matches the rest, because a search for its end from every `<` would take seconds.
+# An unclosed tag matches the rest of the page: to look for its end from every `<` would take seconds.
 _TAG: Final = re.compile(
     r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE
 )
 
 
 class Endpoint(StrEnum):
-    """The service's calls; its limit of requests a minute applies to each by itself."""
+    """The service's calls. Each has its own limit of requests per minute."""
 
     UPLOAD = "upload"
     STATUS = "status"
@@ -62,7 +62,7 @@ class Endpoint(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """An HTTP answer: the status code, the headers (in any case) and the whole body."""
+    """An HTTP answer. The names of its headers may have any case."""
 
     status: int
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
@@ -70,7 +70,7 @@ class Answer:
 
 
 def accepted(answer: Answer, endpoint: Endpoint, job_id: str | None = None) -> dict[str, Any]:
-    """Return the JSON object of a successful answer; raise the error that any other answer means."""
+    """Return the JSON object of a successful answer; raise one of our errors for any other answer."""
     payload: object = None
     readable = True
     try:
@@ -96,9 +96,9 @@ def _says_no(success: object) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
-    """Read the pause in seconds that a `Retry-After` asks for, in either of its two forms.
+    """Parse a `Retry-After`, a number of seconds or a date, into seconds.
 
-    A date is read by the sender's clock, which is in the header `Date`; without one, `now` is used.
+    A date is relative to the sender's clock, the header `Date`; without that, to `now`.
     """
     found = {name.lower(): value.strip() for name, value in headers.items()}
     text = found.get("retry-after", "")
@@ -112,7 +112,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> f
 
 
 def _moment(text: str) -> datetime | None:
-    """Read a date of a header."""
+    """Parse the date of a header."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
@@ -120,7 +120,7 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-# What to do next: a text, or a pair of hints where Python and the command line have their own words.
+# What to do next: one text, or one hint for Python and one for the command line.
 _Advice: TypeAlias = str | tuple[str, str]
 
 _BY_STATUS: Final = MappingProxyType[int, tuple[type[ServiceError], _Advice]](
@@ -143,7 +143,7 @@ _BY_STATUS: Final = MappingProxyType[int, tuple[type[ServiceError], _Advice]](
     }
 )
 
-# Compared without regard to case and spacing; the first one that the text begins with wins.
+# The first entry that the text begins with applies. Case and spacing are ignored.
 _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], _Advice], ...]] = (
     ("invalid api key", *_BY_STATUS[HTTPStatus.UNAUTHORIZED]),
     ("insufficient verification credits", *_BY_STATUS[HTTPStatus.PAYMENT_REQUIRED]),
@@ -151,7 +151,7 @@ _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], _Advice], ...]] = (
     (
         "job not found",
         JobNotFoundError,
-        f"Check the id; a list is kept for {RETENTION_DAYS} days, and a deleted one is gone for good.",
+        f"Check the id. Lists are deleted after {RETENTION_DAYS} days, and can't be restored.",
     ),
     ("list not found", JobNotFoundError, "It may have been deleted before."),
     (
@@ -201,7 +201,7 @@ _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], _Advice], ...]] = (
 def _refusal(
     answer: Answer, endpoint: Endpoint, job_id: str | None, payload: object, *, readable: bool
 ) -> BulkVerifyError:
-    """Return the error that an unsuccessful answer means."""
+    """Return the error for an unsuccessful answer."""
     code = answer.status
     text = _text_of(payload) or excerpt(answer.body)
     call = f"the {endpoint} call" + (f" for job {job_id}" if job_id else "")
@@ -210,27 +210,27 @@ def _refusal(
         pause = retry_after(answer.headers)
         if code == HTTPStatus.TOO_MANY_REQUESTS:
             message = (
-                f"The service throttles {call}: {said}. It allows {REQUESTS_PER_MINUTE} requests a minute and "
-                "endpoint for all that uses this key; wait, or send less."
+                f"The service throttles {call}: {said}. All programs that use this key share {REQUESTS_PER_MINUTE} "
+                "requests per minute to each endpoint; wait, or send fewer."
             )
             return RateLimitedError(message, status=code, text=text, retry_after=pause)
         message = f"The service could not answer {call}: {said}. Try again later."
         return ServerError(message, status=code, text=text, retry_after=pause)
     if HTTPStatus.MULTIPLE_CHOICES <= code < HTTPStatus.BAD_REQUEST:
         return UnexpectedRedirectError(
-            f"The service answered {call} with a redirect ({code}), which is never followed because "
-            "the key would travel along. Correct the base URL.",
+            f"The service answered {call} with a redirect ({code}). It was not followed, because that would "
+            "send the key to another address. Correct the base URL.",
             status=code,
         )
     if not readable and code not in _BY_STATUS:
         return UnreadableAnswerError(
-            f"The answer to {call} is not JSON but {said!r}: most likely a page of a proxy in between. "
+            f"The answer to {call} is not JSON but {said!r}, most likely a proxy's error page. "
             "Check the base URL, or try again later.",
             status=code,
         )
     if not isinstance(payload, dict) and code not in _BY_STATUS:
         return ProtocolError(
-            f"The answer to {call} is JSON but no object: {text!r}.", path="$", status=code
+            f"The answer to {call} is JSON, but not an object: {text!r}.", path="$", status=code
         )
     kind, advice = _classify(code, text)
     same, hints = ("", advice) if isinstance(advice, tuple) else (advice, ("", ""))
@@ -248,7 +248,7 @@ def _classify(code: int, text: str) -> tuple[type[ServiceError], _Advice]:
 
 
 def begins_with(text: str, *beginnings: str) -> bool:
-    """Return whether a text begins with one of these, without regard to case and spacing."""
+    """Return whether a text begins with one of these, ignoring case and spacing."""
     return " ".join(text.lower().split()).startswith(beginnings)
 
 
@@ -262,15 +262,15 @@ def _text_of(payload: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text without characters that could control a terminal or start a new line."""
+    """Replace the characters that could control a terminal or start a new line."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def excerpt(body: bytes) -> str:
-    """Return the beginning of a body as one line of text, for a message."""
+    """Return the beginning of a body as one line for a message."""
     text = body[:_LONGEST_PAGE_BYTES].decode("utf-8", "replace")
-    if text.lstrip().startswith("<"):  # the visible text of a page
+    if text.lstrip().startswith("<"):  # a page: keep its visible text
         text = _TAG.sub(" ", text)
     return printable(" ".join(text.split())[:_EXCERPT_CHARACTERS])

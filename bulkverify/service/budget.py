@@ -1,4 +1,4 @@
-"""The request budget of a client: at most so many requests in any minute, for each endpoint."""
+"""The request budget of a client: a limit of requests per minute for each endpoint."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -8,26 +8,25 @@ import attrs
 
 from bulkverify.limits import WINDOW_SECONDS
 
-# The service counts arrivals, and some requests take longer to arrive than others. Without a margin,
-# one request too many would sometimes arrive within a minute.
+# The service counts requests as they arrive, and some take longer than others. Without a margin, too
+# many would sometimes arrive within a minute.
 _MARGIN: Final = 1.0
 
-# A twentieth of the limit is left to callers, who then seldom wait. Polls may come in bursts of a
-# twentieth too, and otherwise evenly. If they took a whole minute's requests at once, no list could be
-# polled for the rest of that minute.
+# A twentieth of the limit is reserved for callers, so that they seldom wait. Polls are sent evenly, but for
+# bursts of a twentieth. If they used up the limit at once, no list could be polled for a minute.
 _CALLERS_SHARE: Final = 0.05
 _BURST_SHARE: Final = 0.05
 
-# Other processes may use the same key, unknown to this one. So a 429 halves the pace of the polls, and
-# the pace recovers evenly. Clients that do so end up with about equal shares.
+# Other processes may use the same key. So a 429 halves the pace of the polls, and the pace recovers
+# evenly. Clients that do so end up with about equal shares.
 _SMALLEST_SHARE: Final = 1 / 32
 _RECOVERY_SECONDS: Final = 1800.0
 _ONE_STORM_SECONDS: Final = 15.0
 
-# A poll asks again after so long while callers take the whole budget.
+# How long a poll waits before it asks again, while callers use the whole budget.
 _LOOK_AGAIN: Final = 1.0
 
-# The clock can't measure a shorter wait, which would be repeated again and again.
+# Shorter waits are below the clock's resolution, and would be repeated endlessly.
 _ROUNDING: Final = 1e-6
 
 
@@ -36,9 +35,7 @@ class _Lane:
     """The requests of one endpoint."""
 
     departures: deque[float] = attrs.field(factory=deque)
-    line: asyncio.Lock = attrs.field(
-        factory=asyncio.Lock
-    )  # held by the first of the callers in line
+    line: asyncio.Lock = attrs.field(factory=asyncio.Lock)  # held by the first caller in line
     callers: int = 0
     paused_until: float = 0.0
     share: float = 1.0
@@ -48,11 +45,11 @@ class _Lane:
 
 
 class Budget:
-    """Lets at most `limit` requests an endpoint go in any `WINDOW_SECONDS`.
+    """Allows at most `limit` requests to each endpoint in any span of `WINDOW_SECONDS`.
 
     It is a sliding window, because a leaky bucket lets twice the limit through in its first minute.
-    Callers' requests go in the order of asking, and before any poll. Polls take the rest, evenly. With
-    `None` as the limit, every request goes at once.
+    Callers' requests are sent first, in the order of asking, and polls share the rest evenly. With
+    `None` as the limit, every request is sent at once.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -60,7 +57,7 @@ class Budget:
         self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
 
     async def spend(self, endpoint: str) -> None:
-        """Wait for the turn of a caller's request, and for the end of any pause, also one that begins meanwhile."""
+        """Wait until a caller's request may be sent."""
         lane, time = self._lanes[endpoint], asyncio.get_running_loop().time
         if not lane.callers and self._next_turn(lane, time()) <= time():
             self._depart(lane, time())
@@ -77,7 +74,7 @@ class Budget:
     def take_for_poll(self, endpoint: str, *, urgent: bool = False) -> float:
         """Take a turn for a poll and return 0, or return the seconds after which to ask again.
 
-        An urgent poll may take any turn that a caller could take.
+        An urgent poll may also use the callers' share.
         """
         lane = self._lanes[endpoint]
         if self._limit is None and not lane.paused_until:
@@ -106,13 +103,13 @@ class Budget:
         return 0.0
 
     def throttled(self, endpoint: str, retry_after: float | None) -> None:
-        """After a 429, halve the pace of the polls, and let no request go for as long as the service asks."""
+        """After a 429, halve the pace of the polls, and hold all requests for `retry_after` seconds."""
         lane = self._lanes[endpoint]
         now = asyncio.get_running_loop().time()
         if retry_after:
             lane.paused_until = max(lane.paused_until, now + retry_after)
         share = self._share(lane, now)
-        # Requests under way at the same time are refused for the same reason, which counts once.
+        # Requests that were under way together are refused together, and count as one refusal.
         if lane.share == 1.0 or now - lane.share_at >= _ONE_STORM_SECONDS:
             lane.share = max(_SMALLEST_SHARE, share / 2)
             lane.share_at = now
@@ -120,7 +117,7 @@ class Budget:
             lane.tokens_at = now
 
     def _next_turn(self, lane: _Lane, now: float, reserve: int = 0) -> float:
-        """Return when the next request may go, if `reserve` requests of the window are left for others."""
+        """Return when the next request may be sent, with `reserve` requests kept for others."""
         turn = max(now, lane.paused_until)
         departures, limit = lane.departures, self._limit
         if limit is None:
@@ -140,5 +137,5 @@ class Budget:
 
     @staticmethod
     def _share(lane: _Lane, now: float) -> float:
-        """Return the share of the limit that polls may have now."""
+        """Return the share of the limit that polls may use now."""
         return min(1.0, lane.share + (now - lane.share_at) / _RECOVERY_SECONDS)

@@ -1,7 +1,7 @@
-"""The request of each call, and what its answer means. This module does no I/O.
+"""The request of each call, and how to parse its answer. This module does no I/O.
 
-The facts come from the vendors' documentation and from programs that use the service. The API key is not
-known here; the last middleware adds it.
+The facts come from the vendors' documentation and from programs that use the service. The requests lack the
+API key, which the last middleware adds.
 """
 
 import json
@@ -31,12 +31,12 @@ T = TypeVar("T")
 ModelT = TypeVar("ModelT")
 
 LARGEST_ANSWER_BYTES: Final = 1024 * 1024
-"""A larger answer is not read to its end; none but a download comes near this size."""
+"""Larger answers are not read to their end. Only downloads are ever so large."""
 
 LARGEST_RESULTS_BYTES: Final = 1024 * 1024 * 1024
-"""Larger results are not read to their end; no list has so many, within its limits."""
+"""Larger results are not read to their end. No list within the limits has so many."""
 
-# The fields whose names in our models differ from the service's.
+# The service's names of fields that our models name differently.
 _SERVICE_NAMES: Final = {"verdict": "result", "remaining": "credits_remaining"}
 
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -52,11 +52,10 @@ class FilePart:
 
 
 class Call(NamedTuple, Generic[T]):
-    """A request, and how to read its answer. It is a tuple for speed, because every poll makes one.
+    """A request, and the function that parses its answer. Every poll makes one, and tuples are fast to make.
 
-    `path` and `query` are relative to the base URL and lack the key. A `repeatable` request does no harm
-    if it is sent twice. `read_timeout` is the time in seconds that the service may stay silent, if it
-    differs from the client's.
+    `path` is relative to the base URL. A `repeatable` request is safe to send twice. `read_timeout` is how
+    many seconds the service may stay silent; `None` for the client's timeout.
     """
 
     endpoint: Endpoint
@@ -87,16 +86,16 @@ def upload_file(content: bytes, filename: str, *, auto_verify: bool) -> Call[Ack
 
 
 def rows_to_json(rows: Iterable[Mapping[str, object]]) -> bytes:
-    """Encode some rows of a list for `upload_rows`; each has its address under `email`."""
-    return _to_json([dict(row) for row in rows])[1:-1]  # json knows no other mapping
+    """Encode rows for `upload_rows`; each has its address under `email`."""
+    return _to_json([dict(row) for row in rows])[1:-1]  # json encodes no other mapping
 
 
 def upload_rows(
     written: Iterable[bytes], *, auto_verify: bool, title: str | None
 ) -> Call[Acknowledgement]:
-    """Upload a list as rows, which `rows_to_json` has encoded."""
+    """Upload a list as rows that `rows_to_json` has encoded."""
     body: dict[str, object] = {"emails": []}
-    if auto_verify:  # left out otherwise, because a service may take any text for yes
+    if auto_verify:  # else left out, because a service may take any value as true
         body["auto_verify"] = "true"
     if title is not None:
         body["title"] = title
@@ -117,7 +116,7 @@ def status(job_id: str) -> Call[JobSnapshot]:
     def parse(answer: Answer) -> JobSnapshot:
         payload = accepted(answer, Endpoint.STATUS, job_id)
         if payload.get("job_id", job_id) == job_id:
-            payload["job_id"] = job_id  # one object for all snapshots of a job
+            payload["job_id"] = job_id  # all snapshots of a job share one string
         snapshot = structure_snapshot(payload)
         if snapshot is None:
             snapshot = _structure(payload, JobSnapshot, Endpoint.STATUS, answer)
@@ -128,7 +127,7 @@ def status(job_id: str) -> Call[JobSnapshot]:
 
 
 def start(job_id: str) -> Call[Acknowledgement]:
-    """Start the verification of a job that is ready: this spends the credits."""
+    """Start the verification of a ready job, which spends the credits."""
     return Call(
         endpoint=Endpoint.START,
         method="PATCH",
@@ -140,7 +139,7 @@ def start(job_id: str) -> Call[Acknowledgement]:
 
 
 def download(job_id: str, verdicts: Iterable[Verdict | str] | None = None) -> Call[None]:
-    """Ask for a job's results as CSV text, of some verdicts or all; `parse` is for any other answer."""
+    """Ask for a job's results as CSV. `parse` raises the error for any other answer."""
 
     def parse(answer: Answer) -> None:
         accepted(answer, Endpoint.DOWNLOAD, job_id)
@@ -249,13 +248,13 @@ def _acknowledgement_of(job_id: str, endpoint: Endpoint) -> Callable[[Answer], A
 
 
 def check_job_id(job_id: str) -> None:
-    """Raise `UsageError` for a text that can't be the id of a job."""
+    """Raise `UsageError` for a malformed job id."""
     if not _JOB_ID.fullmatch(job_id):
         raise UsageError(
-            f"{job_id[:60]!r} is no job id: it consists of letters, digits, '-' and '_'."
+            f"{job_id[:60]!r} is not a job id: those consist of letters, digits, '-' and '_'."
         ).with_hint(
-            "It is the `id` of the job that an upload returned.",
-            "It is what `bulkverify upload` printed.",
+            "Use the `id` of the job that an upload returned.",
+            "Use the id that `bulkverify upload` printed.",
         )
 
 
@@ -270,7 +269,7 @@ def _verdict_names(verdicts: Iterable[Verdict | str]) -> list[str]:
     except ValueError as error:
         raise UsageError(f"{error}; the four are {', '.join(Verdict)}.") from None
     if not names:
-        raise UsageError("A download of no verdicts at all is empty.").with_hint(
+        raise UsageError("A download needs at least one verdict.").with_hint(
             "Leave `verdicts` out for all.", "Leave --only out for all."
         )
     return names
@@ -297,13 +296,13 @@ def _structure(
         return converter.structure(payload, model)
     except Exception as error:  # noqa: BLE001 - cattrs raises groups of any error of its hooks
         problems = transform_error(error, path="$")
-    # Raised outside of the handler, so that no payload stays with the error as its context.
+    # Raised outside the handler, so that the error's context does not hold the payload.
     problem, _, path = problems[0].rpartition(" @ ")
     raise _misfit(*_locate(payload, path, problem, prefix), endpoint, answer)
 
 
 def _locate(payload: object, path: str, problem: str, prefix: str) -> tuple[str, str]:
-    """Return the name of the field that does not fit, as the service spells it, and its value."""
+    """Return the service's name of the field that does not fit, and what is wrong with it."""
     found = [prefix] if prefix else []
     for name in path.split(".")[1:]:
         if not isinstance(payload, dict):
@@ -330,7 +329,7 @@ def _require_same_job(answered: str, asked: str, answer: Answer) -> None:
     if answered != asked:
         raise ProtocolError(
             f"The service was asked about job {asked} and answered about {answered[:60]!r}; "
-            "the answer was not used. A cache in between would explain it.",
+            "the answer was not used. A cache before the service may have caused this.",
             path="job_id",
             status=answer.status,
         )

@@ -1,6 +1,6 @@
-"""The one converter: it builds models from the JSON of the service, and JSON from models.
+"""The converter between models and the service's JSON.
 
-It stands apart from the models because cattrs takes as long to import as all of them.
+It has a module of its own, because cattrs takes as long to import as all of the models.
 """
 
 import re
@@ -27,7 +27,7 @@ from bulkverify.models import (
 
 _LONGEST_MESSAGE: Final = 500
 _LARGEST_COUNT: Final = 2**63
-_STATUSES: Final = {status.value: status for status in JobStatus}  # quicker than calling the enum
+_STATUSES: Final = {status.value: status for status in JobStatus}  # faster than calling the enum
 
 
 def _structure_count(value: object, _: type) -> int:
@@ -44,13 +44,13 @@ def _structure_count(value: object, _: type) -> int:
 
 def _structure_text(value: object, _: type) -> str:
     if not isinstance(value, str):
-        raise TypeError(_not_a("text", value))
+        raise TypeError(_not_a("string", value))
     return value
 
 
 @lru_cache(maxsize=64)
 def _shared(text: str) -> str:
-    """Return the same object for the same text: all jobs of a status bear one message."""
+    """Return the same object for equal texts: jobs with the same status have the same message."""
     return text
 
 
@@ -85,18 +85,18 @@ def _structure_flag(value: object, _: type) -> bool:
 
 
 def _structure_tristate(value: object, _: type) -> bool | None:
-    # `accept_all` of a single address is 0, 1, or 2 where it was not found out.
+    # `accept_all` of a single address is 0, 1, or 2 for unknown.
     return (
         None if value is None or str(value).strip() in {"2", ""} else _structure_flag(value, bool)
     )
 
 
 def _not_a(kind: str, value: object) -> str:
-    return f"{repr(value)[:60]} is no {kind}"
+    return f"{repr(value)[:60]} is not a {kind}"
 
 
 converter: Final = make_converter(forbid_extra_keys=False)
-"""Parsed JSON in, models out. It raises a cattrs error for a value that does not fit."""
+"""Builds models from parsed JSON, and raises a cattrs error for a value that does not fit."""
 
 converter.register_structure_hook(int, _structure_count)
 converter.register_structure_hook(str, _structure_text)
@@ -120,21 +120,21 @@ converter.register_structure_hook(
 
 
 def structure_snapshot(payload: Mapping[str, object]) -> JobSnapshot | None:
-    """Build a snapshot in half of the time that the converter takes: every poll builds one.
+    """Build a snapshot in half the time of the converter, or return `None` if the payload does not fit.
 
-    Return `None` if the payload does not fit. The converter, which is slower because it records the
-    path of each field, then says which one is wrong.
+    Every poll builds a snapshot. The converter is slower because it records the path of each field, and
+    can name the field that is wrong.
     """
     try:
         return _snapshot_hook()(payload, JobSnapshot)
-    except Exception:  # noqa: BLE001 - the hooks raise whatever they meet
+    except Exception:  # noqa: BLE001 - the hooks may raise any error
         return None
 
 
-@cache  # made at the first poll rather than by every import
+@cache  # made at the first poll, to keep the import fast
 def _snapshot_hook() -> Callable[[Mapping[str, object], type[JobSnapshot]], JobSnapshot]:
     make = partial(make_dict_structure_fn, _cattrs_detailed_validation=False)
-    # These fields are `None` by default only. Without the hooks cattrs would check each value for `None`.
+    # A field that is given is never `None`. Without the hooks cattrs would check each value for `None`.
     return make(
         JobSnapshot,
         converter,

@@ -1,6 +1,6 @@
-"""Counts the records of a CSV file as `csv` does.
+"""Counts the records of a CSV file as `csv` does, with cells of any length.
 
-`csv` itself refuses cells beyond a limit, which belongs to the whole process.
+The limit of `csv` for the length of a cell is global, so this package does not change it.
 """
 
 import codecs
@@ -14,13 +14,13 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _QUOTE: Final = ord('"')
 _COMMA: Final = ord(",")
 
-# A quote opens a quoted cell only at the beginning of a cell; text behind the closing quote is kept.
+# A quote opens a quoted cell only at the beginning of a cell. Text after the closing quote is kept.
 _CELL: Final = rb'(?:"(?:[^"]++|"")*+"[^,\r\n]*+|(?!")[^,\r\n]*+)'
 _RECORD: Final = re.compile(rb"[\r\n]*+" + _CELL + rb"(?:," + _CELL + rb")*+[\r\n]")
 _LINE_ENDS: Final = re.compile(rb"[\r\n]*+")
 _CELL_END: Final = re.compile(rb"[,\r\n]")
 
-_MARKS: Final = {  # the mark of UTF-32 begins with that of UTF-16
+_MARKS: Final = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -32,27 +32,27 @@ _BEGINNING_BYTES: Final = 64 * 1024
 
 
 class _Place(Enum):
-    """Where in a record the last byte was."""
+    """The place of the last byte."""
 
-    BETWEEN = auto()  # the records
-    CELL = auto()  # one begins
-    PLAIN = auto()  # a cell, outside of quotes
-    QUOTED = auto()  # a cell, inside of quotes
-    QUOTE = auto()  # behind a quote inside of quotes; another quote would go on with the cell
+    BETWEEN = auto()  # between records
+    CELL = auto()  # at the beginning of a cell
+    PLAIN = auto()  # in a cell, outside quotes
+    QUOTED = auto()  # in a cell, inside quotes
+    QUOTE = auto()  # at a quote inside quotes: it ends them, unless another quote follows
 
 
 class RecordCounter:
-    """Takes a CSV file in pieces of any size; `count` is the number of complete records, empty lines left out."""
+    """Counts the complete records of a CSV file, fed in pieces of any size, without empty lines."""
 
     def __init__(self) -> None:
         self.count: int = 0
         self._place = _Place.BETWEEN
         self._begun = False
-        self._cells = 0  # of the last record that was taken in steps
+        self._cells = 0  # of the last record that `_step` has read
         self._width = 0
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece; the first has the byte order mark, if there is one."""
+        """Take the next piece. The first may begin with a byte order mark."""
         if not self._begun:
             self._begun = True
             piece = piece.removeprefix(_BYTE_ORDER_MARK)
@@ -67,7 +67,7 @@ class RecordCounter:
                 at = self._step(piece, at)
 
     def finish(self) -> bool:
-        """Count a last record without a line end; return whether it is as long as the first."""
+        """Count a last record without a line end; return whether it has as many cells as the first."""
         if self._place is _Place.BETWEEN:
             return True
         whole = self._place is not _Place.QUOTED and self._cells >= self._width
@@ -83,7 +83,7 @@ class RecordCounter:
         return end
 
     def _step(self, piece: bytes, at: int) -> int:
-        """Go on within a record that is not complete in its piece; return the new position."""
+        """Read part of a record that crosses the end of a piece; return the new position."""
         match self._place:
             case _Place.QUOTED:
                 end = piece.find(b'"', at) + 1
@@ -111,7 +111,7 @@ class RecordCounter:
 
 
 class RowCounter:
-    """Takes a results file in pieces of any size, also as UTF-16 or UTF-32, and counts its rows."""
+    """Counts the rows of a results file, fed in pieces of any size, also in UTF-16 or UTF-32."""
 
     def __init__(self) -> None:
         self._records = RecordCounter()
@@ -136,7 +136,7 @@ class RowCounter:
             raise IncompleteDownloadError(
                 "The results end inside a row: they were cut off. Download them again."
             )
-        return max(0, self._records.count - 1)  # the header is no row
+        return max(0, self._records.count - 1)  # without the header
 
     def _begin(self, beginning: bytes) -> None:
         self._beginning = None
@@ -152,7 +152,7 @@ class RowCounter:
 
 
 def _wide_encoding(beginning: bytes) -> str | None:
-    """Return the name of a UTF-16 or UTF-32, or `None` if commas, quotes and line ends are single bytes."""
+    """Return the variant of UTF-16 or UTF-32, or `None` if the encoding is neither."""
     for mark, encoding in _MARKS.items():
         if beginning.startswith(mark):
             return encoding
@@ -162,8 +162,8 @@ def _wide_encoding(beginning: bytes) -> str | None:
         if _VERDICT.search(beginning.decode(encoding, "replace")):
             return encoding
     raise IncompleteDownloadError(
-        "The results hold NUL bytes and no column `Verification Result`: they were cut off, or are no "
-        "results. Download them again."
+        "The results contain NUL bytes and no column `Verification Result`: the file was cut off, or is not "
+        "a results file. Download it again."
     )
 
 

@@ -15,10 +15,10 @@ from bulkverify.errors import BulkVerifyError, UsageError
 
 ModelT = TypeVar("ModelT")
 
-# So many characters of the key are redacted even if the rest was cut off.
+# This many characters from the beginning of the key are redacted even if the rest was cut off.
 _TELLING_CHARACTERS: Final = 8
 _HIDDEN: Final = "***"
-# How JSON and most languages write them behind a backslash.
+# The letter after the backslash in JSON and most languages.
 _SHORT_ESCAPES: Final = dict(zip("\b\f\n\r\t\"'/\\", "bfnrt\"'/\\", strict=True))
 
 
@@ -28,7 +28,7 @@ class Secret:
     __slots__ = ("_beginning", "_following", "query")
 
     def __init__(self, value: str) -> None:
-        """Keep the key, which must be text that UTF-8 can encode."""
+        """Keep the key. It must be encodable as UTF-8."""
         self.query: str = urlencode({"apikey": value})
         spelled = list(_spelled(value))
         self._beginning = re.compile("".join(spelled[:_TELLING_CHARACTERS]))
@@ -40,7 +40,7 @@ class Secret:
     def added_to(self, url: URL) -> URL:
         """Return a URL with the key in its query."""
         query = url.raw_query_string
-        # From its pieces, because parsing their text would take four times as long.
+        # Built from its parts, because parsing the text would take four times as long.
         return URL.build(
             scheme=url.scheme,
             authority=url.raw_authority,
@@ -50,17 +50,17 @@ class Secret:
         )
 
     def redacted(self, model: ModelT) -> ModelT:
-        """Return a model without the key in its message: the service may have echoed the URL."""
+        """Remove the key from a model's message, because the service may have echoed the URL."""
         message = getattr(model, "message", "")
         said = self.redact(message)
         return model if said == message else attrs.evolve(model, message=said)  # type: ignore[misc]
 
     def is_in(self, text: str) -> bool:
-        """Return whether a text has the key, or enough of its beginning, in any spelling."""
+        """Return whether a text contains the beginning of the key, in any spelling."""
         return self._beginning.search(text) is not None
 
     def redact(self, text: str) -> str:
-        """Return a text without the key in any spelling, and without its beginnings that were cut off."""
+        """Replace the key in a text, in any spelling, also where its end was cut off."""
         found = self._beginning.search(text)
         if found is None:
             return text
@@ -85,7 +85,7 @@ class Secret:
         return body if said == text else said.encode("utf-8", "surrogateescape")
 
     def without_key(self, error: BulkVerifyError) -> BulkVerifyError:
-        """Take the key out of every text of an error, and drop its traceback."""
+        """Redact every text of an error, and drop its traceback."""
         error.args = tuple(
             self.redact(text) if isinstance(text, str) else text for text in error.args
         )
@@ -96,7 +96,7 @@ class Secret:
 
 
 def _spelled(value: str) -> Iterator[str]:
-    """Yield patterns for the characters of the key; blanks in a row are one, because texts merge them."""
+    """Yield a pattern for each character of the key, and one for each run of blanks: texts merge them."""
     for blank, run in groupby(value, _is_blank):
         patterns = map(_spellings, run)
         if blank:
@@ -111,10 +111,10 @@ def _is_blank(character: str) -> bool:
 
 
 def _spellings(character: str) -> str:
-    """Return a pattern for one character of the key, however it is escaped in a URL, JSON or HTML.
+    """Return a pattern for one character of the key, also escaped for a URL, JSON or HTML.
 
-    Each spelling begins with a literal, so that `re` can search for all of them at once. Each has a
-    bounded length, so that the search is fast in every answer.
+    Each spelling begins with a literal, so that `re` can search for all of them at once. The length of
+    each is bounded, so that the search is always fast.
     """
     ways = {re.escape(one) for one in (character, character.lower(), character.upper())}
     encodings = (character.encode(), character.encode("latin-1", "ignore"))
@@ -134,7 +134,7 @@ def _spellings(character: str) -> str:
     }
     if code in codepoint2name:
         ways.add(f"&(?:amp;){{0,3}}{codepoint2name[code]};")
-    if encodings[1]:  # as Python's `repr` has it
+    if encodings[1]:  # as in Python's `repr`
         ways.add(rf"\\{{1,4}}x{_any_case(f'{code:02x}')}")
     if character in _SHORT_ESCAPES:
         ways.add(rf"\\{{1,4}}{re.escape(_SHORT_ESCAPES[character])}")
@@ -142,7 +142,7 @@ def _spellings(character: str) -> str:
         ways.add(r"\+")
     if _is_blank(character):
         ways.add(r"\s")
-    # The longest first, so that a backslash of the key itself is not taken for half of an escape.
+    # The longest first, so that an escape is not matched as a backslash of the key.
     return f"(?:{'|'.join(sorted(ways, key=len, reverse=True))})"
 
 
@@ -151,9 +151,9 @@ def _any_case(digits: str) -> str:
 
 
 def read_key(api_key: str) -> "Secret | UsageError":
-    """Return the key, or an error to raise: the traceback of one raised here would show the key."""
+    """Return the key, or an error. It is not raised here, because its traceback would show the key."""
     if not isinstance(api_key, str):
-        return UsageError("The API key is a str: decode what was read as bytes.")
+        return UsageError("The API key must be a str: decode bytes first.")
     key = api_key.strip()
     if not key:
         return UsageError("There is no API key.").with_hint(
@@ -169,14 +169,14 @@ def read_key(api_key: str) -> "Secret | UsageError":
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> "str | UsageError":
-    """Return a base URL without a final slash, or an error to raise.
+    """Return a base URL without its trailing slash, or an error.
 
-    It has to be an absolute URL with nothing but a path, and must not send the key unencrypted.
+    It must be an absolute URL without user, query or fragment, and must not send the key unencrypted.
     """
     try:
         url = URL(base_url)
         host = url.host or ""
-        host.encode("idna")  # as the look-up of its address will
+        host.encode("idna")  # the DNS lookup will do so
     except ValueError:
         host = ""
     if not host or url.scheme not in {"https", "http"}:
@@ -190,13 +190,13 @@ def check_base_url(base_url: str, *, allow_http: bool) -> "str | UsageError":
         return UsageError(
             "The base URL may have a path, but no user, query or fragment."
         ).with_hint(
-            "The key is given as `api_key`.",
-            "The key comes from --api-key-file or BULKVERIFY_API_KEY.",
+            "Pass the key as `api_key`.",
+            "Pass the key in --api-key-file or BULKVERIFY_API_KEY.",
         )
     if url.scheme == "http" and not allow_http and not _is_loopback(host):
         return UsageError(f"The base URL sends the key to {host} unencrypted.").with_hint(
-            "Use https, or insist with `allow_http=True`.",
-            "Use https, or insist with --allow-http.",
+            "Use https, or allow it with `allow_http=True`.",
+            "Use https, or allow it with --allow-http.",
         )
     return str(url).rstrip("/")
 

@@ -1,4 +1,4 @@
-"""What one client knows of its jobs, and how its waits ask about them."""
+"""The jobs that one client knows, for its waits."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -14,11 +14,11 @@ from bulkverify.service.transport import Stats, Transport
 _MISSING_KEPT_SECONDS: Final = 3600.0
 
 MOST_STARTED: Final = 10_000
-"""So many started lists are remembered at most; an account has a hundred under way at once."""
+"""How many started lists are remembered. An account can verify a hundred at once."""
 
 
 class Handle(Protocol):
-    """A job as users hold it: `client.Job`."""
+    """A user's handle of a job: `client.Job`."""
 
     @property
     def id(self) -> str:
@@ -27,7 +27,7 @@ class Handle(Protocol):
 
     @property
     def snapshot(self) -> JobSnapshot | None:
-        """The furthest that has been seen of it."""
+        """The latest snapshot."""
 
     def note(self, snapshot: JobSnapshot) -> bool:
         """Keep a snapshot, and return whether it was kept."""
@@ -35,9 +35,7 @@ class Handle(Protocol):
 
 
 class KnownJobs:
-    """One client's handles, which of its jobs were started or not found, and its polls.
-
-    `Client` writes to it, the scheduler and the streams of the waits read it.
+    """The handles of one client, and which of its jobs were started or not found.
 
     Attributes:
         scheduler: set by the first wait, and closed with the client.
@@ -52,18 +50,18 @@ class KnownJobs:
         self.scheduler: Any = (
             None  # a `waiting.scheduler.Scheduler`, which stands above this module
         )
-        # While a job is polled, its stream keeps the handle: that saves a weak reference for each of
-        # the 100,000 jobs that may be waited for.
+        # The handles of jobs that are not polled. Others are held by their streams, which saves the
+        # memory of a weak reference for each of up to 100,000 jobs.
         self._idle: WeakValueDictionary[str, Handle] = WeakValueDictionary()
         self._started: dict[str, None] = {}  # in the order of the starts
-        # When each job that was not found is gone for good; in the order of these times.
+        # Until when each job that was not found may still appear; in the order of these times.
         self._missing: dict[str, float] = {}
 
     def poll(self, job_id: str) -> Coroutine[object, object, JobSnapshot]:
-        """Ask about a job once, with a turn from `take_turn` and without a timeout.
+        """Send one status request, after `take_turn` has allowed it and without a timeout.
 
-        The scheduler has a pace of its own and watches the time of all polls. This is a plain
-        function, because one more frame would slow every poll down.
+        The scheduler sets the pace and the timeout of polls. This is a plain function, because another
+        coroutine would slow every poll down.
         """
         return self._transport.once(calls.status(job_id), scheduled=True)
 
@@ -73,7 +71,7 @@ class KnownJobs:
             await self.scheduler.close()
 
     def handle(self, job_id: str) -> Handle | None:
-        """Return the handle of a job while it is in use anywhere."""
+        """Return the handle of a job, or `None` if it is not in use."""
         if self.scheduler is not None:
             stream = self.scheduler.streams.get(job_id)
             if stream is not None:
@@ -82,15 +80,15 @@ class KnownJobs:
         return self._idle.get(job_id)
 
     def add(self, handle: Handle) -> None:
-        """Find a handle by its id from now on, for as long as it is in use."""
+        """Remember a handle while it is in use."""
         self._idle[handle.id] = handle
 
     def hold(self, handle: Handle) -> None:
-        """Let the stream of a job keep its handle; `add` undoes it."""
+        """Leave a handle to the stream of its job; `add` takes it back."""
         self._idle.pop(handle.id, None)
 
     def note(self, snapshot: JobSnapshot) -> bool:
-        """Take note of any answer about a job; return `False` if the job was further on before."""
+        """Note a snapshot; return `False` if its status is earlier than the last."""
         job_id = snapshot.job_id
         if snapshot.status in TERMINAL:
             self._started.pop(job_id, None)
@@ -100,24 +98,24 @@ class KnownJobs:
         return handle is None or handle.note(snapshot)
 
     def was_started(self, job_id: str) -> bool:
-        """Whether a job is known to be started, and not yet to have ended."""
+        """Return whether a job is known to be started and has not ended."""
         return job_id in self._started
 
     def note_start(self, job_id: str) -> None:
         """Remember that a job was started."""
         self._started[job_id] = None
-        if len(self._started) > MOST_STARTED:  # the first of them were never seen to end
+        if len(self._started) > MOST_STARTED:  # the end of the oldest was never seen
             del self._started[next(iter(self._started))]
 
     def note_deletion(self, job_id: str) -> None:
-        """Remember that a job was deleted: it is gone at once."""
+        """Remember that a job was deleted."""
         self._started.pop(job_id, None)
         self._note_missing(job_id, grace=0.0)
 
     def missing_until(self, job_id: str) -> float:
-        """Take note that a job was not found; return until when a lagging replica may be the reason.
+        """Note that a job was not found; return until when a lagging replica may be the cause.
 
-        That is half a minute from the first such answer, in the event loop's time.
+        That is half a minute after the first such answer, in the event loop's time.
         """
         until = self._missing.get(job_id)
         return self._note_missing(job_id, NOT_FOUND_GRACE_SECONDS) if until is None else until

@@ -1,4 +1,4 @@
-"""Logging that never raises: a wait ends as it should, whatever a handler or a filter raises."""
+"""Logging that never raises, so that no handler or filter can break a wait."""
 
 import asyncio
 import logging
@@ -11,8 +11,8 @@ _DIRECT_CALLER = 2
 class SafeLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger whose calls never raise.
 
-    Handlers are the program's own, and some raise: on a closed pipe, or to fail a test. `SystemExit` and
-    `KeyboardInterrupt` are raised by the event loop a moment later, when the current step is complete.
+    The program's handlers may raise, for example on a closed pipe or to fail a test. `SystemExit` and
+    `KeyboardInterrupt` are raised by the event loop a moment later, after the current step.
     """
 
     def __init__(self, name: str) -> None:
@@ -26,7 +26,7 @@ class SafeLogger(logging.LoggerAdapter[logging.Logger]):
             self.logger.log(level, msg, *args, stacklevel=_DIRECT_CALLER, **options)
         except (SystemExit, KeyboardInterrupt) as error:
             _raise_soon(error)
-        except BaseException:  # noqa: BLE001, S110 - there is no place left to report it
+        except BaseException:  # noqa: BLE001, S110 - it can't be reported anywhere
             pass
 
 

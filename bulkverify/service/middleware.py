@@ -1,7 +1,7 @@
-"""The last middleware before the wire, which adds the key to a request.
+"""The last middleware, which adds the key to a request.
 
-The session, its other middlewares and its traces (OpenTelemetry, Sentry, a `TraceConfig`) see the URL
-without the key, and so do the response and every error.
+The session, its other middlewares, its traces (OpenTelemetry, Sentry, a `TraceConfig`), the response and
+every error have the URL without the key.
 """
 
 from http import HTTPStatus
@@ -20,25 +20,24 @@ NEVER_SENT: Final = (
     aiohttp.ServerFingerprintMismatch,
     aiohttp.ClientHttpProxyError,
 )
-"""Errors that come before a request leaves; with any other, it may have arrived."""
+"""Errors that prove that a request was not sent. After any other, it may have arrived."""
 
 
 class ConnectionLostError(aiohttp.ClientError):
-    """A connection broke; aiohttp does not answer this class by sending the request again."""
+    """A connection broke. aiohttp repeats a request after its own class of this error, not after this one."""
 
     def __init__(self, cause: BaseException | str) -> None:
-        """Name the cause, without what an error of aiohttp says itself: it may hold the URL."""
+        """Name the cause, without the text of an aiohttp error, which may hold the URL."""
         if not isinstance(cause, str):
             cause = getattr(cause, "strerror", None) or type(cause).__name__
         super().__init__(cause)
 
 
 class KeyOnTheWire:
-    """Adds the key to a request that is about to be written, and removes it again.
+    """Adds the key to a request while it is written, and sends an unrepeatable call only once.
 
-    It also sends a call that must not be repeated once only, because the service may have done the work
-    and charged for it. aiohttp itself repeats a GET or DELETE whose connection broke, and a middleware
-    of the caller's may repeat any request.
+    aiohttp repeats a GET or DELETE whose connection broke, and a middleware of the caller may repeat any
+    request. The service may already have done the work and charged for it.
     """
 
     def __init__(self, secret: Secret, *, repeatable: bool) -> None:
@@ -55,7 +54,7 @@ class KeyOnTheWire:
                 "its answer was lost, and a middleware of the session may not send it again"
             )
         bare = request.url
-        # aiohttp tells traces the URL that it writes.
+        # aiohttp passes the URL that it writes to traces.
         traces: list[Trace] = [_BareTrace(trace, bare) for trace in request._traces]  # noqa: SLF001
         request._traces = traces  # noqa: SLF001
         failure: BaseException | None = None
@@ -66,7 +65,7 @@ class KeyOnTheWire:
             failure = error
         finally:
             request.url = bare
-            if request.response is not None:  # it has kept the URL with the key
+            if request.response is not None:  # it holds the URL with the key
                 request.response._request_info = request.request_info  # noqa: SLF001
         if failure is not None:
             self._lost = not isinstance(failure, NEVER_SENT)
@@ -79,7 +78,7 @@ class KeyOnTheWire:
         return response
 
     def _without_key(self, error: BaseException, request: aiohttp.ClientRequest) -> BaseException:
-        """Return an error without the key in its text, its chain and the locals of its frames."""
+        """Remove the key from the text of an error, and drop its chain and traceback."""
         broke = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
         if broke and not isinstance(error, NEVER_SENT):
             return ConnectionLostError(error)
@@ -93,7 +92,7 @@ class KeyOnTheWire:
         return error.with_traceback(None)
 
     def _redact_headers(self, response: aiohttp.ClientResponse) -> None:
-        """Take the key out of the headers of an answer: a redirect often repeats the URL."""
+        """Remove the key from the headers of an answer, because a redirect often repeats the URL."""
         headers = response.headers
         if not self._secret.is_in("\n".join(headers.values())):
             return
@@ -101,7 +100,7 @@ class KeyOnTheWire:
         redacted = CIMultiDictProxy(
             CIMultiDict((name, redact(said)) for name, said in headers.items())
         )
-        response._headers = response._cache["headers"] = redacted  # noqa: SLF001 - there is no public way
+        response._headers = response._cache["headers"] = redacted  # noqa: SLF001 - the public ones are read-only
         raw = response.raw_headers
         response._raw_headers = tuple((name, redact_bytes(said)) for name, said in raw)  # noqa: SLF001
         response._cache.pop("raw_headers", None)  # noqa: SLF001

@@ -1,7 +1,7 @@
-"""The calls that cost credits or can't be undone, and what happens to them when an answer is lost.
+"""The calls that cost credits or can't be undone, with safe handling of lost answers.
 
-An upload or a single address is never sent again once it may have arrived, because the service charges
-for each. A start or a deletion is sent again, because the service recognises the second.
+An upload or a single address is not sent again once it may have arrived, because the service charges for
+each. A start or a deletion is sent again, because the service recognises repetitions.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -43,8 +43,8 @@ _ENDED_BADLY: Final[Mapping[JobStatus, type[JobFailedError | JobCancelledError]]
 _REFUSED: Final = (AuthenticationError, InsufficientCreditsError, RateLimitedError)
 """Refusals that the contract allows for any call."""
 
-# Refusals that the contract allows for one call, in its words. The last two are those of a list that
-# has ended.
+# The texts of refusals that the contract allows for each call. The last two of a start are for lists that
+# have ended.
 _REFUSALS: Final[Mapping[Endpoint, tuple[str, ...]]] = {
     Endpoint.UPLOAD: ("invalid file data", "the maximum number of", "verify restricted"),
     Endpoint.START: (
@@ -61,10 +61,10 @@ _REFUSALS: Final[Mapping[Endpoint, tuple[str, ...]]] = {
 
 
 def may_be_paid(error: TransportError | ServiceError, endpoint: Endpoint) -> bool:
-    """Return whether a call that costs credits may have had an effect although it ended in `error`.
+    """Return whether a call that ended in `error` may have cost credits.
 
-    A refusal proves that it had none only if the contract allows this refusal for this call. Any other
-    may come from a proxy, after the service has done the work.
+    Only a refusal that the contract allows for this call proves that nothing was done. Any other may come
+    from a proxy, after the service has done the work.
     """
     if isinstance(error, ServerError):
         return True
@@ -75,7 +75,7 @@ def may_be_paid(error: TransportError | ServiceError, endpoint: Endpoint) -> boo
 
 
 def _may_have_arrived(error: TransportError | ServiceError) -> bool:
-    """Return the same for a call that costs nothing, where every refusal is believed."""
+    """Return whether a call that costs nothing may have had an effect. A refusal proves that it had none."""
     if isinstance(error, ConnectionFailedError | RequestTimeoutError):
         return error.sent
     if isinstance(error, ServiceError):
@@ -86,7 +86,7 @@ def _may_have_arrived(error: TransportError | ServiceError) -> bool:
 async def upload(
     transport: Transport, call: Call[Acknowledgement], *, auto_verify: bool
 ) -> Acknowledgement:
-    """Upload a list, and repeat that only while it provably never arrived."""
+    """Upload a list, and retry only after attempts that certainly did not arrive."""
     try:
         return await transport.call(call)
     except (TransportError, ServiceError) as error:
@@ -101,35 +101,35 @@ async def upload(
         )
         raise UploadUncertainError(
             f"The answer to the upload {what} was lost: {error.message} The list may or may not be on the "
-            f"service, and it was not sent again. {consequence}; look for it among your lists there "
+            f"service, and it was not sent again. {consequence}; look for it among your lists on the service "
             "before you upload it again.",
             auto_verify=auto_verify,
         ) from error
 
 
 async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVerdict:
-    """Verify one address, and repeat that only while the request provably never arrived."""
+    """Verify one address, and retry only after attempts that certainly did not arrive."""
     try:
         return await transport.call(call)
     except (TransportError, ServiceError) as error:
         if not may_be_paid(error, call.endpoint):
             raise
         raise VerifyUncertainError(
-            f"The answer for one address was lost: {error.message} It was not asked for again, because each "
+            f"The answer for one address was lost: {error.message} It was not requested again, because each "
             "time costs a credit."
         ) from error
 
 
 async def start(transport: Transport, job_id: str) -> Acknowledgement:
-    """Start a job; if the answer was lost, look the job up before the next attempt.
+    """Start a job. After a lost answer, look the job up before the next attempt.
 
-    An attempt may have arrived unless it was refused in the words of the contract. After that, only two
-    answers prove the start: the status of the job, and the refusal of a second start. Any other refusal
-    may come from a replica that knows nothing of the start, and proves nothing.
+    An attempt may have arrived unless its refusal is one of the contract's. If it may have, only the job's
+    status or the refusal of a second start proves that it did. Any other refusal may come from a replica
+    that lags behind, and proves nothing.
 
     Raises:
-        StartUncertainError: no answer says whether it arrived.
-        JobFailedError, JobCancelledError: it may have arrived, and the job has ended.
+        StartUncertainError: no answer proves whether the start arrived.
+        JobFailedError, JobCancelledError: the start may have arrived, and the job has ended.
     """
 
     async def already_verifying() -> Acknowledgement | None:
@@ -138,23 +138,23 @@ async def start(transport: Transport, job_id: str) -> Acknowledgement:
         except ServiceError as error:
             if isinstance(error, RateLimitedError | ServerError):
                 raise
-            return None  # the start itself gets the refusal
+            return None  # the next start gets the same refusal
         if snapshot.status in _ENDED_BADLY:
             raise _ENDED_BADLY[snapshot.status](
-                f"The status of job {job_id} is '{snapshot.status}'. A start of it may have arrived before "
-                "that, so its credits may be spent.",
+                f"The status of job {job_id} is '{snapshot.status}'. Its start may have arrived before that, "
+                "so its credits may be spent.",
                 job_id=job_id,
                 snapshot=snapshot,
             )
-        # `ready` proves nothing, because the status may stay `ready` for a while after a start.
+        # The status may stay `ready` for a while after a start.
         if satisfies(snapshot.status, JobStatus.VERIFYING):
             return Acknowledgement(job_id=job_id, message=snapshot.message)
         return None
 
     def uncertain(error: TransportError | ServiceError) -> StartUncertainError:
         return StartUncertainError(
-            f"No answer told whether the start of job {job_id} arrived: {error.message} Start it again: if the "
-            "first did arrive, the service says so and charges nothing.",
+            f"It is unknown whether the start of job {job_id} arrived: {error.message} Start it again: if the "
+            "first start arrived, the service says so and charges nothing.",
             job_id=job_id,
         )
 
@@ -169,7 +169,7 @@ async def start(transport: Transport, job_id: str) -> Acknowledgement:
 
 
 async def delete(transport: Transport, job_id: str) -> Acknowledgement:
-    """Delete a list; after a lost answer, a list that is gone counts as deleted."""
+    """Delete a list. After a lost answer, a list that is not found counts as deleted."""
     return await _repeat(
         transport, wire.delete(job_id), done=JobNotFoundError, arrived=_may_have_arrived
     )
@@ -189,9 +189,9 @@ async def _repeat(
     Args:
         transport: sends it.
         call: the call.
-        done: the refusal that means success after a lost answer, because that attempt had arrived.
+        done: the refusal that, after a lost answer, proves that the lost attempt has succeeded.
         arrived: returns whether an attempt that ended in an error may have had an effect.
-        look_up: returns, after a lost answer, the acknowledgement of a call that is no longer needed.
+        look_up: called after a lost answer; returns an acknowledgement if that attempt has succeeded.
         uncertain: makes the error to raise if an answer was lost and no attempt succeeded.
     """
     lost = False

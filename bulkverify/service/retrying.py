@@ -1,4 +1,4 @@
-"""Sending a request again: which errors allow that, how often, and after how long a pause."""
+"""Retrying requests: after which errors, how often, and after which pauses."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -28,15 +28,15 @@ T = TypeVar("T")
 _log: Final = SafeLogger(__name__)
 
 LONGEST_RETRY_AFTER: Final = 120.0
-"""The longest `Retry-After`, in seconds, that is waited out; a longer one is raised to the caller."""
+"""The longest `Retry-After` that a retry waits for, in seconds. After a longer one, the error is raised."""
 
 _BACKOFF: Final = wait_exponential(multiplier=0.5, max=20.0) + wait_random(0.0, 0.5)
 
 
 def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
-    """Tell whether a request that ended in `error` may be sent again: an allow-list.
+    """Return whether a request that ended in `error` may be sent again.
 
-    A `repeatable` request does no harm if it is sent twice.
+    A `repeatable` request is safe to send twice.
     """
     if isinstance(error, RateLimitedError | ServerError):
         patient = (error.retry_after or 0.0) <= LONGEST_RETRY_AFTER
@@ -47,7 +47,7 @@ def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
 
 
 class Retrying:
-    """Makes attempts until one succeeds, fails for good, or there have been enough.
+    """Repeats attempts until one succeeds, can't be retried, or is the last one allowed.
 
     Attributes:
         backoff: the pause between two attempts, unless the service asks for a longer one.
@@ -56,7 +56,7 @@ class Retrying:
     def __init__(
         self, attempts: int, backoff: wait_base | None, on_repeat: Callable[[], None]
     ) -> None:
-        """Keep the settings; `on_repeat` is called before each attempt but the first."""
+        """Keep the settings. `on_repeat` is called before each further attempt."""
         self._attempts = attempts
         self.backoff: wait_base = backoff or _BACKOFF
         self._on_repeat = on_repeat
@@ -68,9 +68,9 @@ class Retrying:
 
         Args:
             attempt: sends a request once.
-            repeatable: whether an attempt that may have arrived can be made again; one that
-                provably had no effect always is.
-            made: how many attempts were made before this call, which leaves fewer.
+            repeatable: whether the request is safe to send twice. If not, it is retried only if it
+                certainly had no effect.
+            made: how many attempts were made before this call; they count.
         """
         try:
             return await attempt()
@@ -79,8 +79,8 @@ class Retrying:
                 raise
             failure: BulkVerifyError | None = error
 
-        # The first attempt is made without tenacity, which would add a third to the cost of a request.
-        # From here on tenacity runs the loop, and its first attempt raises the failure at hand.
+        # The first attempt is made without tenacity, which would make a request a third slower. Now
+        # tenacity runs the loop, and its first attempt raises that failure again.
         async def replay_then_attempt() -> T:
             nonlocal failure
             if failure is not None:

@@ -24,17 +24,17 @@ _CLOSING_SECONDS: Final = 5.0
 
 
 CONNECT_TIMEOUT: Final = 15.0
-"""For a connection to come up."""
+"""For a connection."""
 
 READ_TIMEOUT: Final = 60.0
-"""For the next piece of an answer to come."""
+"""For the next piece of an answer."""
 
 ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
-"""For a request without a body, until its answer has been read."""
+"""For a request without a body and its whole answer."""
 
 BEGINNING_SECONDS: Final = 300.0
-"""For a download to begin, including the wait for a free connection. An interim answer (1xx) with a body
-fills aiohttp's buffer, and aiohttp then neither reads on nor keeps its timeout for a read."""
+"""For a download to begin, including the wait for a free connection. aiohttp's own timeout for a read does not
+help if an interim answer (1xx) has a body: it fills the buffer, and aiohttp stops reading."""
 
 _ORDINARY_TIMEOUT: Final = aiohttp.ClientTimeout(
     total=ORDINARY_SECONDS, sock_connect=CONNECT_TIMEOUT
@@ -43,14 +43,14 @@ _DOWNLOAD_TIMEOUT: Final = aiohttp.ClientTimeout(
     total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
 )
 NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
-"""For polls: the scheduler watches their time, because a timer for each would take a tenth of their CPU."""
+"""For polls. The scheduler times them out, because a timer for each would take a tenth of their CPU time."""
 
-# The service says nothing while it receives an upload, so the timeout grows with the size of the body.
+# The service sends nothing while it receives an upload, so the timeout grows with the size of the body.
 _SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 
 
 class Sessions:
-    """The caller's session, or two of our own: one keeps its connections, the other uses each once."""
+    """The caller's session, or two of our own: one reuses its connections, the other never does."""
 
     def __init__(self, given: aiohttp.ClientSession | None) -> None:
         self.given: Final = given
@@ -60,7 +60,7 @@ class Sessions:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def enter_loop(self) -> None:
-        """Belong to the running event loop from the first call on; another loop raises `UsageError`."""
+        """Belong to the running event loop since the first call. Another loop raises `UsageError`."""
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
@@ -74,17 +74,17 @@ class Sessions:
             home = self._loop
             what = "This client"
         raise UsageError(
-            f"{what} belongs to another event loop{' that has ended' if home.is_closed() else ''}, and "
-            "nothing was sent. One client serves one loop: open it inside the coroutine given to "
-            "asyncio.run, as in `async with Client() as client:`."
+            f"{what} belongs to another event loop{', which is closed' if home.is_closed() else ''}. "
+            "Nothing was sent. A client works in one loop only: open it with `async with Client() as client:` "
+            "inside the coroutine that you pass to `asyncio.run`."
         )
 
     def choose(self, *, fresh: bool) -> aiohttp.ClientSession | None:
-        """Return the session for a request; none once the client is closed.
+        """Return the session for a request, or `None` if the client is closed.
 
         Args:
-            fresh: take a new connection. The service may have closed an idle one unnoticed, and then it
-                is unknown whether a request written to it has arrived.
+            fresh: use a new connection. An idle one may be dead already, and then it is unknown whether
+                a request has arrived.
         """
         if self.closed:
             return None
@@ -99,9 +99,9 @@ class Sessions:
         return self._kept
 
     async def close(self, first: Callable[[], Awaitable[None]]) -> None:
-        """Send no request from now on, await `first`, and close our own sessions, even when cancelled.
+        """Refuse new requests, await `first`, and close our own sessions, even if cancelled.
 
-        If it is called from another loop, the sessions' own loop closes them, if that is running.
+        If another event loop calls this, the sessions are closed in their own loop while that is running.
         """
         self.closed = True
         home = self._loop
@@ -110,7 +110,7 @@ class Sessions:
         elif home.is_running():
             closing = asyncio.run_coroutine_threadsafe(self._close(first), home)
             await asyncio.wait([asyncio.wrap_future(closing)], timeout=_CLOSING_SECONDS)
-        else:  # nothing can be awaited in a loop that has ended
+        else:  # nothing can be awaited in a loop that no longer runs
             for session in (self._kept, self._fresh):
                 if session is not None and not session.closed:
                     connector = session.connector
@@ -120,7 +120,7 @@ class Sessions:
                             connector._close()  # noqa: SLF001 - the part of `close` that needs no loop
 
     async def _close(self, first: Callable[[], Awaitable[None]]) -> None:
-        async with AsyncExitStack() as stack:  # each runs even if the one before was cancelled
+        async with AsyncExitStack() as stack:  # all steps run, even if one is cancelled
             for session in (self._kept, self._fresh):
                 if session is not None:
                     stack.push_async_callback(session.close)
@@ -130,7 +130,7 @@ class Sessions:
 def closed_error() -> ClientClosedError:
     """Make the error for a request after the client was closed."""
     return ClientClosedError(
-        "The client is closed: keep the calls inside `async with Client() as client:`, or open a new one."
+        "The client is closed: make calls inside `async with Client() as client:`, or open a new client."
     )
 
 

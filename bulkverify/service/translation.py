@@ -1,4 +1,4 @@
-"""Errors of aiohttp and of the system, in our words."""
+"""Translates errors of aiohttp and of the system into ours."""
 
 from typing import Final
 
@@ -17,20 +17,20 @@ _TOO_LATE: Final = (aiohttp.ServerTimeoutError, TimeoutError)
 
 
 def translate(error: BaseException, *, endpoint: str, answering: bool = False) -> TransportError:
-    """Turn a foreign error into ours, with a text of our own: the foreign text may hold the URL.
+    """Return our error for a foreign one, without its text, which may hold the URL.
 
-    It is `answering` if the answer had begun.
+    Pass `answering` if the answer had begun.
     """
-    # The most specific class comes first: an error may be of several.
+    # The most specific class comes first, because one error may have several.
     what = f"the answer to the {endpoint} call" if answering else f"the {endpoint} call"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return RequestTimeoutError(
-            f"No connection for {what} within {CONNECT_TIMEOUT:g} seconds; nothing was sent.",
+            f"There was no connection for {what} within {CONNECT_TIMEOUT:g} seconds; nothing was sent.",
             sent=False,
         )
     if isinstance(error, NEVER_SENT):
         return ConnectionFailedError(
-            f"No connection for {what}: {_reason(error)}. Nothing was sent; check the "
+            f"There was no connection for {what}: {_reason(error)}. Nothing was sent; check the "
             "base URL and the network.",
             sent=False,
         )
@@ -39,12 +39,14 @@ def translate(error: BaseException, *, endpoint: str, answering: bool = False) -
             return RequestTimeoutError(f"The rest of {what} did not come in time.")
         return RequestTimeoutError(f"The service did not answer {what} in time.")
     if isinstance(error, aiohttp.ClientResponseError):
-        return UnreadableAnswerError(f"{what.capitalize()} got no valid HTTP ({_reason(error)}).")
+        return UnreadableAnswerError(
+            f"The answer to the {endpoint} call is not valid HTTP ({_reason(error)})."
+        )
     return ConnectionFailedError(f"The connection broke during {what}: {_reason(error)}.")
 
 
 def _reason(error: BaseException) -> str:
-    """Name the cause without the text of the error itself, which may hold the URL."""
+    """Name the cause without the error's text, which may hold the URL."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "the server's certificate can't be trusted"
     if isinstance(error, ConnectionLostError):

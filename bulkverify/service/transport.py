@@ -1,8 +1,8 @@
-"""Sends requests and reads answers, within the budget, again where that does no harm.
+"""Sends requests and reads answers, within the budget, and retries requests that are safe to repeat.
 
-No exception of aiohttp leaves this module: not raised, nor as a cause or context, nor in a local variable
-of a traceback. The functions that touch aiohttp return errors, and those that do not raise them. None of
-them has the key, which only the last middleware adds.
+No exception of aiohttp leaves this module, also not as a cause, a context or a local variable of a traceback.
+So the functions that use aiohttp return errors, and the others raise them. All of them work without the key,
+which the last middleware adds.
 """
 
 import asyncio
@@ -52,10 +52,10 @@ class Stats:
     """Counters of one client since it was made."""
 
     requests: int = 0
-    """Requests sent, each attempt and each poll counted."""
+    """Requests sent, including retries and polls."""
 
     retries: int = 0
-    """Attempts that repeated a failed one."""
+    """Requests that were sent again after a failed attempt."""
 
     throttles: int = 0
     """Answers with the status 429."""
@@ -64,7 +64,7 @@ class Stats:
     """Status requests sent for waits."""
 
     jobs: int = 0
-    """Jobs that were waited for; a job counts again when its waits have ended and another begins."""
+    """Jobs that were waited for. A job counts again if a wait begins after all its others have ended."""
 
     waits: int = 0
     """Waits that have begun."""
@@ -89,7 +89,7 @@ class Transport:
         self._base_path = base.raw_path.rstrip("/")
         self._sessions = Sessions(session)
         self._repeatable: Final = KeyOnTheWire(secret, repeatable=True)
-        # Our own session has these as its defaults, which saves building them for every request.
+        # Our own sessions have these headers as defaults, which is faster than adding them to each request.
         self._headers = None if session is None else HEADERS
         self.retrying: Final = Retrying(attempts, backoff, self._count_retry)
         self._budget = Budget(requests_per_minute)
@@ -99,16 +99,15 @@ class Transport:
         self.stats: Stats = Stats()
 
     async def call(self, call: Call[T]) -> T:
-        """Send a request, again where that does no harm, and return what its answer means."""
+        """Send a request, retry it if that is safe, and return its parsed answer."""
         return await self.retrying(lambda: self.once(call), repeatable=call.repeatable)
 
     async def once(self, call: Call[T], *, scheduled: bool = False) -> T:
-        """Send a request exactly once, and return what its answer means.
+        """Send a request exactly once, and return its parsed answer.
 
         Args:
             call: the request.
-            scheduled: the caller has taken a turn in the budget by `take_for_poll`, and ends the request
-                after `ORDINARY_SECONDS`.
+            scheduled: the caller has taken a turn by `take_for_poll`, and cancels late requests itself.
         """
         self.enter_loop()
         if not scheduled:
@@ -122,7 +121,7 @@ class Transport:
         self.stats.retries += 1
 
     async def open(self, call: Call[None]) -> "Body":
-        """Send a request whose answer is a file exactly once, and return its body unread."""
+        """Send the request of a download exactly once, and return the body of its answer."""
         self.enter_loop()
         await self._budget.spend(call.endpoint)
         outcome = await self._open(call)
@@ -134,25 +133,25 @@ class Transport:
         raise refusal
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Read the next piece of a results file; nothing at its end."""
+        """Read the next piece of a results file; empty at its end."""
         piece = await _read_piece(response, Endpoint.DOWNLOAD)
         if isinstance(piece, TransportError):
             raise self.redacted(piece)
         return piece
 
     def redacted(self, error: BulkVerifyError) -> BulkVerifyError:
-        """Return an error without the key: the service may have echoed the URL, also in its results."""
+        """Remove the key from an error, because the service may have echoed the URL."""
         return self._secret.without_key(error)
 
     def _understand(self, call: Call[T], answer: Answer | TransportError) -> T | BulkVerifyError:
-        """Return what an answer means; an error is returned, because the frames here hold the answer."""
+        """Parse an answer. Errors are returned, because the frames here hold the answer."""
         if isinstance(answer, TransportError):
             return self.redacted(answer)
         try:
             return self._secret.redacted(call.parse(answer))
         except BulkVerifyError:
-            # Texts are cut for a message, and a key that was cut would not be found. So the key is taken
-            # out of the answer, which is read again.
+            # Messages are cut, and a cut key would not be found. So the whole answer is redacted and
+            # parsed again.
             answer = attrs.evolve(answer, body=self._secret.redact_bytes(answer.body))
         try:
             return self._secret.redacted(call.parse(answer))
@@ -164,7 +163,7 @@ class Transport:
             self._budget.throttled(call.endpoint, pause)
         return refusal
 
-    # From here on functions touch aiohttp, and return errors instead of raising them.
+    # The functions below use aiohttp, and return errors instead of raising them.
 
     async def _exchange(self, call: Call[T], *, scheduled: bool) -> Answer | TransportError:
         response = await self._send(call, scheduled=scheduled)
@@ -220,7 +219,7 @@ class Transport:
                 headers=_JSON_HEADERS if call.json is not None else self._headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                # These replace the middlewares of the session, which are to run too.
+                # These replace the session's middlewares, so those are passed along.
                 middlewares=(*getattr(session, "_middlewares", ()), last),
                 timeout=NO_TIMEOUT if scheduled else timeout_of(call),
             )
@@ -228,7 +227,7 @@ class Transport:
             return translate(error, endpoint=call.endpoint)
 
     def _url(self, call: Call[T]) -> URL:
-        # From its pieces, because parsing their text would take four times as long.
+        # Built from its parts, because parsing the text would take four times as long.
         return URL.build(
             scheme=self._scheme,
             authority=self._authority,
@@ -249,25 +248,25 @@ class Body:
         self._beginning = beginning
 
     async def pieces(self) -> AsyncGenerator[bytes]:
-        """Yield the body piece by piece, as it arrives."""
+        """Yield the body in pieces, as they arrive."""
         size = len(self._beginning)
         yield self._beginning
         while piece := await self._transport.read(self._response):
             size += len(piece)
             if size > LARGEST_RESULTS_BYTES:
                 raise ProtocolError(
-                    f"The results have more than {LARGEST_RESULTS_BYTES:,} bytes, which no list's have: "
-                    "the rest was not read."
+                    f"The results have more than {LARGEST_RESULTS_BYTES:,} bytes, too many for any list. "
+                    "The rest was not read."
                 )
             yield piece
 
     def close(self) -> None:
-        """Close the connection if the body was not read to its end; otherwise it can be used again."""
+        """Close the connection, unless the body was read to its end and the connection can be reused."""
         self._response.close()
 
 
 def _body_of(call: Call[T]) -> aiohttp.FormData | BytesIO | None:
-    """Make a body for each attempt, because aiohttp closes the one it has sent."""
+    """Make a new body for each attempt, because aiohttp closes it."""
     if call.file is None:
         return None if call.json is None else BytesIO(call.json)
     form = aiohttp.FormData(call.file.fields)
@@ -284,7 +283,7 @@ async def _read_piece(
     response: aiohttp.ClientResponse, endpoint: Endpoint
 ) -> bytes | TransportError:
     try:
-        async with asyncio.timeout(READ_TIMEOUT):  # bytes may arrive that are no part of the body
+        async with asyncio.timeout(READ_TIMEOUT):  # aiohttp's is reset by bytes outside the body
             return await response.content.readany()
     except (aiohttp.ClientError, OSError) as error:
         return translate(error, endpoint=endpoint, answering=True)
@@ -293,7 +292,7 @@ async def _read_piece(
 async def _read_beginning(
     response: aiohttp.ClientResponse, endpoint: Endpoint
 ) -> bytes | TransportError:
-    """Read enough to distinguish a results file from a page."""
+    """Read enough to tell a results file from a page."""
     beginning = b""
     while len(beginning) < _BEGINNING_BYTES and (piece := await _read_piece(response, endpoint)):
         if isinstance(piece, TransportError):

@@ -1,4 +1,4 @@
-"""Reads and checks a caller's list before anything is sent."""
+"""Reads and checks a list before it is uploaded."""
 
 import asyncio
 import os
@@ -22,16 +22,16 @@ UploadSource: TypeAlias = (
 _DEFAULT_NAME: Final = "list.csv"
 
 _SLICE_ROWS: Final = 1_000
-"""So many rows are read without a turn for other tasks, which takes a few milliseconds."""
+"""How many rows are read before other tasks run again: a few milliseconds."""
 
 
 async def prepare(
     source: UploadSource, *, auto_verify: bool, title: str | None
 ) -> wire.Call[Acknowledgement]:
-    """Read a list and return the call that uploads it; what is no list raises as in `Client.upload`.
+    """Read a list and return the call that uploads it. It raises as `Client.upload` does.
 
-    Files are read in a thread. An iterable is read in the caller's thread, because it is the caller's
-    code; other tasks get their turns in between.
+    Files are read in a thread of their own, iterables in the caller's, because they may run the caller's
+    code. Other tasks run in between.
     """
     if isinstance(source, str) and ("\n" in source or "\r" in source):
         raise UsageError("A str is the path of a list.").with_hint(
@@ -57,21 +57,23 @@ def check_content(content: bytes, name: str) -> None:
     _check_size(len(content), name)
     if b"\0" in content[:4096]:
         raise InvalidListError(
-            f"{name} is not a text file. Save a spreadsheet as CSV (UTF-8), and upload that."
+            f"{name} is not a text file. Save a spreadsheet as CSV (UTF-8) first."
         )
-    if content.count(b"\n") + content.count(b"\r") >= LONGEST_LIST_ROWS:  # the last may have none
+    if (
+        content.count(b"\n") + content.count(b"\r") >= LONGEST_LIST_ROWS
+    ):  # the last row may have none
         _check_rows(_count_rows(content), name)
 
 
 def _read_file(path: Path) -> bytes:
-    _check_size(path.stat().st_size, str(path))  # before a file of any size is read into memory
+    _check_size(path.stat().st_size, str(path))  # before it is read into memory
     content = path.read_bytes()
     check_content(content, str(path))
     return content
 
 
 def _count_rows(content: bytes) -> int:
-    """Count the rows of a list, without the header; quoted cells may contain line ends."""
+    """Count the rows of a list, without the header."""
     records = RecordCounter()
     records.feed(content)
     records.finish()
@@ -79,10 +81,11 @@ def _count_rows(content: bytes) -> int:
 
 
 async def _written(source: Iterable[str] | Iterable[Mapping[str, object]]) -> list[bytes]:
-    """Read and encode rows slice by slice, and no more than the service takes."""
+    """Read and encode rows in slices, up to the limits of the service."""
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise UsageError(
-            f"A list is a path, bytes, or an iterable of addresses or of mappings, not {type(source).__name__}."
+            "A list must be a path, bytes, or an iterable of addresses or mappings, "
+            f"not {type(source).__name__}."
         )
     written: list[bytes] = []
     count = size = 0
@@ -91,8 +94,7 @@ async def _written(source: Iterable[str] | Iterable[Mapping[str, object]]) -> li
         count += len(rows)
         if count > LONGEST_LIST_ROWS:
             raise InvalidListError(
-                f"The list has more than {LONGEST_LIST_ROWS:,} rows, and the service takes "
-                "no more a list. Split it."
+                f"The list has more than {LONGEST_LIST_ROWS:,} rows, the most that the service takes. Split it."
             )
         size += sum(_csv_bytes(row) for row in rows)
         _check_size(size, "The list, as CSV,")
@@ -119,7 +121,7 @@ def _csv_bytes(row: Mapping[str, object]) -> int:
 def _check_size(size: int, name: str) -> None:
     if size > LARGEST_LIST_BYTES:
         raise InvalidListError(
-            f"{name} has {size:,} bytes, and the service takes 10 MB ({LARGEST_LIST_BYTES:,} bytes) a list. "
+            f"{name} has {size:,} bytes, and the service takes at most {LARGEST_LIST_BYTES:,} (10 MB) per list. "
             "Split it, or leave columns out."
         )
 
@@ -127,12 +129,12 @@ def _check_size(size: int, name: str) -> None:
 def _check_rows(count: int, name: str) -> None:
     if count > LONGEST_LIST_ROWS:
         raise InvalidListError(
-            f"{name} has {count:,} rows, and the service takes {LONGEST_LIST_ROWS:,} a list. Split it."
+            f"{name} has {count:,} rows, and the service takes at most {LONGEST_LIST_ROWS:,} per list. Split it."
         )
 
 
 def _as_csv(name: str) -> str:
-    """Return a file name that the service accepts: it recognises the format by the suffix."""
-    # A file name may be any bytes, and a form takes neither control characters nor what is not UTF-8.
+    """Return a file name with the suffix `.csv`, by which the service recognises the format."""
+    # A file name may hold any bytes, but a form takes only printable UTF-8.
     name = printable(" ".join(name.split()).encode(errors="replace").decode())
     return name if name.lower().endswith(".csv") else f"{name}.csv"

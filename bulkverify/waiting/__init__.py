@@ -1,1 +1,1 @@
-"""Waiting for jobs: when to poll, and which waits end."""
+"""Waiting for jobs: the waits, their polls, and the pace."""

@@ -1,4 +1,4 @@
-"""What is due when: the next polls of the streams, and the deadlines of the waiters."""
+"""The times of the next polls, and the deadlines of the waiters."""
 
 import heapq
 import math
@@ -11,13 +11,13 @@ from bulkverify.waiting.streams import Stream
 from bulkverify.waiting.waiters import Waiter
 
 _SLOTS_A_SECOND: Final = 64
-"""A stream waits for others for one slot at most; alone in its slot, it is on time."""
+"""Streams of one slot are due together, at the time of its last. A stream alone in its slot is on time."""
 
 _LATEST: Final = 1e15
 _LAST_SLOT: Final = int(_LATEST) * _SLOTS_A_SECOND
 
 _SPAN: Final = 60.0
-"""The seconds of deadlines that are kept together until their time comes near."""
+"""How many seconds of far deadlines are kept together, unsorted."""
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -27,19 +27,18 @@ class _Slot:
 
 
 class Agenda:
-    """Gives streams back when their time has come; those due at almost the same moment come together.
+    """Holds streams until they are due. Streams that are due at almost the same time come together.
 
-    A slot for many costs eight bytes a stream. A heap of all streams would need a tuple for each, and
-    would go through its levels every time. One timer serves all of them.
+    A stream in a slot costs eight bytes. In a heap, each stream would need a tuple, and more time.
     """
 
     def __init__(self) -> None:
         self._slots: dict[int, _Slot] = {}
         self._order: list[int] = []  # a heap of the keys of `_slots`
-        self.count: int = 0  # a stream may be in it several times
+        self.count: int = 0  # entries; a stream may have several
 
     def add(self, due: float, stream: Stream) -> None:
-        """Put a stream in; past and infinite times are allowed."""
+        """Add a stream. Past and infinite times are allowed."""
         number = int(due * _SLOTS_A_SECOND) if due < _LATEST else _LAST_SLOT
         slot = self._slots.get(number)
         if slot is None:
@@ -54,7 +53,7 @@ class Agenda:
         return self._slots[self._order[0]].latest if self._order else math.inf
 
     def take(self, now: float) -> list[Stream]:
-        """Take the streams of the first slot out, or none if it is not due yet."""
+        """Remove and return the streams of the first slot, if it is due."""
         if not self._order or self._slots[self._order[0]].latest > now:
             return []
         streams = self._slots.pop(heapq.heappop(self._order)).streams
@@ -62,25 +61,25 @@ class Agenda:
         return streams
 
     def clear(self) -> None:
-        """Take everything out."""
+        """Remove all streams."""
         self._slots.clear()
         self._order.clear()
         self.count = 0
 
 
 class Deadlines:
-    """Finds the waiters whose deadline has come; waiters without a deadline are not kept.
+    """Finds the waiters whose deadline has come. Waiters without a deadline are not kept.
 
-    Most deadlines are hours away, and most waits end long before them. So the far ones are only sorted
-    into minutes, which takes less memory and time than a heap of all of them.
+    Most deadlines are hours away, and most waits end long before them. So far deadlines are only grouped by
+    the minute, which takes less memory and time than a heap.
     """
 
     def __init__(self) -> None:
         self._near: list[tuple[float, int, Waiter]] = []  # a heap
         self._far: dict[int, list[Waiter]] = {}
         self._spans: list[int] = []  # a heap of the keys of `_far`
-        self._opened = -1  # the last span whose deadlines have been moved to the near ones
-        self._kept = 0  # how many there are in all
+        self._opened = -1  # the last span that was moved to `_near`
+        self._kept = 0  # how many waiters there are
         self._gone = 0  # how many of them are done
         self._order = count()
 
@@ -115,7 +114,7 @@ class Deadlines:
         self._kept = self._gone = 0
 
     def next(self) -> float:
-        """Return when to look again, no later than the first deadline; infinity if there is none."""
+        """Return when to call `passed` again, or infinity if there are no waiters."""
         opens = self._spans[0] * _SPAN if self._spans else math.inf
         return min(self._near[0][0], opens) if self._near else opens
 

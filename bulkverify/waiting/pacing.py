@@ -1,7 +1,7 @@
-"""When to ask again: a tenacity wait strategy that follows the job's own progress.
+"""A tenacity wait strategy that sets the pace of polls by the job's progress.
 
-Any other of tenacity's strategies can take its place, or be combined with it. `wait_until` gives each
-of them a `PollState`, which is tenacity's own `RetryCallState` and a little more.
+Any of tenacity's strategies can replace it, or be combined with it. `wait_until` passes each of them a
+`PollState`, a `RetryCallState` of tenacity that also has the job's progress.
 """
 
 import math
@@ -18,16 +18,15 @@ from bulkverify.models import JobSnapshot
 
 _UNUSED: Final = AsyncRetrying()  # RetryCallState requires it
 
-# Polls g seconds apart cost 1 / g a second. An end that comes with the probability h a second is
-# noticed h * g / 2 late. The sum is least where g is proportional to the root of 1 / h, and h is about
-# 1 / x for an end that is due in x seconds, or has not come for x seconds. So these are factors of the
-# root of a time, in seconds ** 0.5. They and the numbers below were found by a search over
-# benchmarks/population.py.
+# Polls g seconds apart cost 1 / g per second. If a job ends with the probability h per second, their lag
+# costs h * g / 2 per second. The sum is least if g is proportional to sqrt(1 / h). If the end is expected
+# in x seconds, or overdue by x seconds, h is about 1 / x. So these are factors of the root of a time, in
+# seconds ** 0.5. A search over benchmarks/population.py found them and the numbers below.
 _BLIND: Final = 3.3
 _UNDER_WAY: Final = 2.0
 _DUE: Final = 1.58
 
-# Without progress, gaps beyond these cost more in lag than they save in polls.
+# Without progress, longer gaps cost more in lag than they save in polls.
 _LONGEST_BLIND: Final = 67.0
 _LONGEST_VERIFIED: Final = 92.0
 _LONGEST_FAILING: Final = 30.0
@@ -35,23 +34,23 @@ _LONGEST_FAILING: Final = 30.0
 # After the last address, most jobs complete within seconds.
 _GROWTH_VERIFIED: Final = 0.65
 
-# The rate of the last interval notices a change of pace, the rate since the beginning is steadier.
+# The weight of the latest rate, which follows changes. The average rate is steadier.
 _RECENT: Final = 0.47
 
-# A rise was not new when it was seen. Its age is unknown, up to the time since the rise before.
+# A rise is older than the poll that showed it, by an estimated share of the time since the rise before.
 _AGE: Final = 0.25
 
-# If there was only one rise, the verification began anywhere between the start of the wait and it.
+# After a single rise, the verification is assumed to have begun halfway through the wait before it.
 _ONE_RISE: Final = 0.5
 _OVERDUE: Final = 0.45
 
 
 class Progress:
-    """How far a job's counter has come: its first rise, its last, and the one before that.
+    """The first, the latest and the previous rise of a job's counter of verified addresses.
 
-    There is one for each job, given to every `PollState`. Each time is the event loop's, of the first
-    poll that showed the number. Numbers are the highest so far: a counter that goes back and rises again
-    has made no progress until it passes them.
+    Each job has one, and all its `PollState` objects share it. Times are the event loop's, of the first poll
+    that showed the number. A counter that falls and rises again makes no progress until it passes its
+    highest number.
     """
 
     __slots__ = ("first", "first_at", "previous", "previous_at", "verified", "verified_at")
@@ -72,22 +71,22 @@ class Progress:
 
 
 class PollState(RetryCallState):
-    """What a wait strategy is told about one wait: tenacity's fields, and the job's progress.
+    """The state of one wait, for a wait strategy: tenacity's fields, and the job's progress.
 
     `attempt_number` counts the polls, `seconds_since_start` is the time since the wait began, and
-    `outcome` holds the last `JobSnapshot`, or the error that came in its place.
+    `outcome` holds the last `JobSnapshot`, or the error of the last poll.
     """
 
     now: float
     """The event loop's time."""
     snapshot: JobSnapshot | None
-    """The latest snapshot, also when the last poll failed."""
+    """The latest snapshot, even if the last poll failed."""
     progress: Progress | None
-    """How the counter has moved, also before the wait; `None` while nothing is verified."""
+    """The job's progress, also from before the wait; `None` while nothing is verified."""
     failures: int
     """How many polls in a row have failed."""
 
-    # Here, because tenacity's own constructor would set them anew for every poll.
+    # Attributes of the class, which is faster than setting them for every poll as tenacity does.
     retry_object = _UNUSED
     fn = None
     args: tuple[object, ...] = ()
@@ -107,7 +106,7 @@ class PollState(RetryCallState):
         progress: Progress | None = None,
         failures: int = 0,
     ) -> None:
-        """Describe the moment after a poll; times are the event loop's."""
+        """Describe the state after a poll. Times are the event loop's."""
         self.start_time = started_at
         self.outcome_timestamp: float | None = now
         self.now = now
@@ -120,7 +119,7 @@ class PollState(RetryCallState):
 
     @property
     def outcome(self) -> Future | None:  # tenacity has an attribute
-        """The last answer as tenacity holds it; made when it is read, as few strategies do."""
+        """The last snapshot or error as a `Future`. It is made when read, which few strategies do."""
         if self._outcome is None and self._answer is not None:
             failed = isinstance(self._answer, BulkVerifyError)
             self._outcome = Future.construct(self.attempt_number, self._answer, failed)
@@ -133,21 +132,20 @@ class PollState(RetryCallState):
 
 
 class wait_for_progress(wait_base):  # noqa: N801 - tenacity's strategies are written like this
-    """Wait a share of the time that the rest of the list is predicted to take.
+    """Wait for a share of the predicted time until the job completes.
 
-    The prediction takes the mean of the average pace and the latest pace. Close to the predicted end
-    and after it, the wait is proportional to the root of the predicted time. Far from it, the wait is
-    proportional to the root of the whole time of the job, so that a failure is noticed in proportion.
-    Without progress, the wait grows with the time waited so far. After a failed poll it doubles, from
-    `floor` on.
+    The prediction uses the mean of the average pace and the latest pace. Near the predicted end and after
+    it, the pause is proportional to the root of the predicted time. Far from the end, it is at most
+    proportional to the root of the job's whole time, so that a failure is noticed soon. Without progress,
+    the pause grows with the time waited so far. After failed polls it doubles, starting at `floor`.
 
     Args:
         floor: the shortest wait, in seconds.
         ceiling: the longest wait, in seconds.
-        share: of the predicted remainder, 0 to 1; a smaller share polls more often near the end.
+        share: the share of the predicted remaining time, 0 to 1; a smaller one polls more often.
         growth: the longest wait as a share of the time waited so far.
-        jitter: the share by which each wait is longer or shorter at random, 0 to 1, so that jobs that
-            start together are not always polled together.
+        jitter: the share by which each wait varies at random, 0 to 1, so that jobs that start together
+            are not polled together.
 
     Raises:
         ValueError: an argument is out of range.
@@ -187,7 +185,7 @@ class wait_for_progress(wait_base):  # noqa: N801 - tenacity's strategies are wr
         else:
             delay = self._forecast(retry_state)
         if self.jitter:
-            delay *= 1.0 + self.jitter * (2.0 * random() - 1.0)  # noqa: S311 - spreads, hides nothing
+            delay *= 1.0 + self.jitter * (2.0 * random() - 1.0)  # noqa: S311 - not for security
         return max(self.floor, min(delay, self.ceiling))
 
     def _blind(self, waited: float) -> float:
@@ -200,7 +198,7 @@ class wait_for_progress(wait_base):  # noqa: N801 - tenacity's strategies are wr
             return self._blind(waited)
         remaining = snapshot.total - progress.verified
         since = max(0.0, state.now - progress.verified_at)
-        # A wait that has just begun polls early, whatever the forecast says.
+        # A wait that has just begun polls soon, regardless of the forecast.
         longest = self.growth * waited
         if remaining <= 0:
             return min(longest, _GROWTH_VERIFIED * since, _LONGEST_VERIFIED)

@@ -32,18 +32,18 @@ _log: Final = SafeLogger(__name__)
 MOST_IN_FLIGHT: Final = 64
 """How many polls of one client may be under way at once."""
 
-# A task goes on with the next poll that is due, which saves making another task. It stops after so
-# many, because other tasks would get no turn if answers came without delay.
+# A task sends several polls, which saves making more tasks. It ends after this many, because other tasks
+# would not run if answers came without delay.
 _POLLS_A_TASK: Final = 16
 
-# Other tasks get no turn while streams that are due are gathered, so only so many are at once.
+# How many due streams are gathered at once. Other tasks do not run meanwhile.
 _MOST_AT_ONCE: Final = 2_000
 
-# With so few entries, a search for those that are out of date does not pay.
+# Up to this many entries, outdated ones are not removed.
 _FEW: Final = 64
 
-# The most overdue stream is searched for before every poll, among so many ready streams at most. If
-# there are more, they take turns in being compared.
+# How many ready streams are compared before every poll to find the most overdue. If there are more, the
+# next poll compares others.
 _MOST_COMPARED: Final = 2_000
 
 
@@ -51,7 +51,7 @@ class Scheduler:
     """All polls of one client.
 
     Attributes:
-        streams: one for each job that is waited for, by its id.
+        streams: the streams of the jobs that are waited for, by job id.
     """
 
     def __init__(self, known: KnownJobs) -> None:
@@ -59,14 +59,13 @@ class Scheduler:
         self._stats = known.stats
         self.streams: dict[str, Stream] = {}
         self._loop = asyncio.get_running_loop()
-        # A stream whose `due` has changed is in it twice; the entry that comes too early is skipped.
+        # A stream whose `due` has changed has two entries. The outdated one is skipped.
         self._agenda = Agenda()
-        # The streams that are due and wait for room or budget.
+        # The streams that are due, and wait for a free place or for the budget.
         self._ready: deque[Stream] = deque()
         self._deadlines = Deadlines()
         self._scarce = False  # whether more polls are due than the budget allows
-        # Since when each task has waited for its answer, the longest first; and which were cancelled
-        # for that.
+        # When each task sent its poll, the oldest first, and the tasks that were cancelled for its timeout.
         self._asking: dict[asyncio.Task[None], float] = {}
         self._stopped: set[asyncio.Task[None]] = set()
         self._held_until = 0.0
@@ -79,14 +78,14 @@ class Scheduler:
         for stream in streams:
             stream.fail(
                 ClientClosedError(
-                    f"The client was closed while job {stream.job.id} was waited for. The job goes on: "
-                    "wait for it from another client, by its id."
+                    f"The client was closed during a wait for job {stream.job.id}. The job goes on: "
+                    "wait for it again with another client, by its id."
                 )
             )
         await end_all([stream.task for stream in streams])
 
     def join(self, waiter: Waiter) -> None:
-        """Take in a waiter: end its wait if the last snapshot already decides it, else poll its job."""
+        """Add a waiter. Its job is polled, unless the last snapshot already ends the wait."""
         self._stats.waits += 1
         stream = self.streams.get(waiter.job.id)
         job = waiter.job if stream is None else stream.job
@@ -94,12 +93,12 @@ class Scheduler:
             waiter.see(job.snapshot)
             if waiter.done():
                 return
-            stream = self.streams.get(job.id)  # a callback may have begun another wait
+            stream = self.streams.get(job.id)  # again: a callback may have started a wait
         if stream is None:
             stream = self.streams[job.id] = Stream(job)
             self._known.hold(job)
             self._stats.jobs += 1
-        if waiter.timeout:  # a timeout of 0 ends with the single poll, not before
+        if waiter.timeout:  # with a timeout of 0, the first poll ends the wait
             self._deadlines.add(waiter)
         now = self._loop.time()
         if stream.add(waiter, now):
@@ -110,7 +109,7 @@ class Scheduler:
         self._arm()
 
     async def leave(self, waiter: Waiter) -> None:
-        """Remove a waiter; the last one of a stream waits until its poll has ended."""
+        """Remove a waiter, and cancel the poll of its job if no other waiter needs it."""
         task = self.part(waiter)
         if task is not None:
             await end_all([task])
@@ -118,7 +117,7 @@ class Scheduler:
     def part(self, waiter: Waiter) -> "asyncio.Task[None] | None":
         """Remove a waiter; return the task of a poll that is no longer needed, for `end_all`."""
         waiter.leave()
-        if not waiter.joined:  # the last snapshot has ended the wait before it began
+        if not waiter.joined:  # `join` has ended its wait
             return None
         stream = self.streams[waiter.job.id]
         if waiter.timeout:
@@ -137,12 +136,12 @@ class Scheduler:
         return stream.task
 
     def _enqueue(self, stream: Stream) -> None:
-        """Put a stream on the agenda if it wants a poll."""
+        """Put a stream on the agenda if it needs a poll."""
         if stream.due is None or stream.ready:
             return
         agenda = self._agenda
         agenda.add(stream.due, stream)
-        # Most entries may be out of date.
+        # Remove outdated entries once they may outnumber the rest.
         if agenda.count > _FEW and agenda.count > 2 * len(self.streams):
             agenda.clear()
             for one in self.streams.values():
@@ -150,7 +149,7 @@ class Scheduler:
                     agenda.add(one.due, one)
 
     def _arm(self) -> None:
-        """Set the timer, unless it is set to an earlier moment and is then set again."""
+        """Set the timer to the next event. An earlier timer is kept, and sets it again."""
         wanted = min(self._deadlines.next(), self._agenda.next())
         if self._asking:
             wanted = min(wanted, next(iter(self._asking.values())) + ORDINARY_SECONDS)
@@ -181,11 +180,11 @@ class Scheduler:
                 self._send(next_one, now)
             self._stop_hanging(now)
             self._arm()
-        except BaseException as error:  # noqa: BLE001 - `_break` raises what is no Exception
+        except BaseException as error:  # noqa: BLE001 - `_break` raises it unless it is an Exception
             self._break(error)
 
     def _gather(self, now: float) -> None:
-        """Put the streams that are due in line."""
+        """Move the streams that are due to the ready ones."""
         gathered = 0
         while gathered < _MOST_AT_ONCE and (due := self._agenda.take(now)):
             gathered += len(due)
@@ -198,19 +197,19 @@ class Scheduler:
                         self._ready.append(stream)
 
     def _put_first(self, stream: Stream, now: float) -> None:
-        """Let an urgent stream ask for a turn while the others are held back."""
+        """Let an urgent stream ask the budget at once, while the others are held back."""
         self._ready.appendleft(stream)
         self._held_until = now
 
     def _break(self, error: BaseException) -> None:
-        """End every wait after a bug of ours, because otherwise no wait would ever end."""
+        """End all waits after a bug of ours, because otherwise they would hang."""
         for stream in list(self.streams.values()):
             stream.fail(error)
         if not isinstance(error, Exception):
             raise error
 
     def _send(self, stream: Stream, now: float) -> None:
-        """Make a task that polls a stream; a task factory of the program may raise."""
+        """Make a task that polls a stream. The program's task factory may raise."""
         work = self._work(stream)
         try:
             task = self._loop.create_task(work, name="bulkverify poll")
@@ -220,18 +219,18 @@ class Scheduler:
             if isinstance(error, SystemExit | KeyboardInterrupt):
                 raise
         else:
-            if not task.done():  # an eager task may be
+            if not task.done():  # an eager task may be done
                 self._begin(task, stream, now)
 
     def _begin(self, task: "asyncio.Task[None]", stream: Stream, now: float) -> None:
-        """Register a task. An eager task registers itself, as it runs before `_send` has it."""
+        """Register a task. An eager task calls this itself, because it runs before `_send` can."""
         if task not in self._asking:
             self._asking[task] = now
             stream.task = task
             task.add_done_callback(partial(self._tidy_up, stream))
 
     def _tidy_up(self, stream: Stream, task: "asyncio.Task[None]") -> None:
-        """Give back the room of a task that was cancelled before its first turn, and so never ran."""
+        """Free the place of a task that was cancelled before it ran."""
         if self._asking.pop(task, None) is None:
             return
         self._stopped.discard(task)
@@ -243,7 +242,7 @@ class Scheduler:
     def _remove_unwanted(self) -> None:
         """Remove the ready streams without waiters once they outnumber the rest.
 
-        They never come to the front while the budget is short, because they are never overdue.
+        While the budget is short they would stay, because they are never the most overdue.
         """
         ready = self._ready
         if len(ready) <= _FEW or len(ready) <= 2 * len(self.streams):
@@ -253,7 +252,7 @@ class Scheduler:
             stream.ready = stream.due is not None
 
     def _stop_hanging(self, now: float) -> None:
-        """Cancel the polls that have waited for their answer for too long."""
+        """Cancel the polls whose timeout has passed."""
         while self._asking:
             task, since = next(iter(self._asking.items()))
             if since + ORDINARY_SECONDS > now:
@@ -261,13 +260,10 @@ class Scheduler:
             self._stopped.add(task)
             task.cancel()
             del self._asking[task]
-            self._asking[task] = now  # the task may take a moment to end
+            self._asking[task] = now  # until the task has ended
 
     def _next_ready(self, now: float) -> Stream | None:
-        """Take the stream to poll next, and a turn in the budget for it.
-
-        While the budget is short, it is the most overdue stream.
-        """
+        """Take the next stream to poll, with a turn in the budget; the most overdue if the budget is short."""
         ready = self._ready
         if ready and self._held_until > now:
             return None
@@ -279,7 +275,7 @@ class Scheduler:
                 urgent = self._scarce and stream.is_urgent(now)
                 held = self._known.take_turn(urgent=urgent)
                 if held > 0 and self._scarce:
-                    # Others may become urgent meanwhile.
+                    # Another stream may become urgent before the turn comes.
                     self._held_until = now + min(held, URGENT_SECONDS / 2)
                     return None
                 if held > 0:
@@ -299,12 +295,12 @@ class Scheduler:
         position = max(range(count), key=lambda index: ready[index].overdue(now))
         stream = ready[position]
         del ready[position]
-        if len(ready) >= count:  # others are to be compared the next time
+        if len(ready) >= count:  # compare others the next time
             ready.rotate(1 - count)
         ready.appendleft(stream)
 
     async def _work(self, stream: Stream) -> None:
-        """Poll one stream after the other while any are due."""
+        """Poll streams, one after the other, while any are due."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a task runs this
         asking, time = self._asking, self._loop.time
@@ -314,7 +310,7 @@ class Scheduler:
             for left in reversed(range(_POLLS_A_TASK)):
                 await self._poll(stream, task, sent_at)
                 self._enqueue(stream)
-                # A stream that is taken must be polled, so the last turn takes none.
+                # A stream that is taken must be polled, so the last round takes none.
                 now = time()
                 next_one = self._next_ready(now) if left else None
                 if next_one is None:
@@ -324,9 +320,9 @@ class Scheduler:
                 stream = next_one
                 stream.task = task
                 sent_at = now
-                del asking[task]  # keeps the longest first
+                del asking[task]  # to move it to the end
                 asking[task] = sent_at
-        except Exception as error:  # noqa: BLE001 - it is raised to all waiters
+        except Exception as error:  # noqa: BLE001 - all waiters raise it
             self._break(error)
         finally:
             del asking[task]
@@ -335,7 +331,7 @@ class Scheduler:
                 self._arm()
 
     async def _poll(self, stream: Stream, task: "asyncio.Task[None]", sent_at: float) -> None:
-        """Poll one stream, and hand it the outcome."""
+        """Poll one stream, and pass it the outcome."""
         time = self._loop.time
         self._stats.polls += 1
         outcome: JobSnapshot | BulkVerifyError
@@ -348,10 +344,10 @@ class Scheduler:
                 outcome = self._given_up(task)
             stream.take(outcome, sent_at, time())
         except asyncio.CancelledError:
-            stream.lose(time())  # the last waiter has left, or the program cancels all tasks
+            stream.lose(time())  # the last waiter left, or the program cancels all tasks
             self._enqueue(stream)
             raise
-        except BaseException as error:  # a bug of ours, or of a middleware of the session
+        except BaseException as error:  # a bug, in this package or in a middleware
             if self._loop.is_closed():
                 raise
             stream.fail(error)
@@ -364,7 +360,7 @@ class Scheduler:
     def _given_up(self, task: "asyncio.Task[None]") -> TransportError:
         """Turn a cancelled request into an error; re-raise if the task itself was cancelled."""
         if not task.cancelling():
-            return ConnectionFailedError("Something cancelled the status call from within.")
+            return ConnectionFailedError("The status call was cancelled by code that it ran.")
         if task not in self._stopped or task.uncancel():
             raise asyncio.CancelledError
         self._stopped.discard(task)
@@ -372,7 +368,7 @@ class Scheduler:
 
 
 def scheduler_of(job: Job) -> Scheduler:
-    """Return the scheduler of a job's client; the first call makes it, and the client closes it."""
+    """Return the scheduler of a job's client. The first call makes it."""
     known = known_of(job.client)
     known.enter_loop()
     if known.scheduler is None:
@@ -382,7 +378,7 @@ def scheduler_of(job: Job) -> Scheduler:
 
 
 async def end_all(tasks: Iterable["asyncio.Task[None] | None"]) -> None:
-    """Cancel tasks and wait until they have ended, whatever their outcome."""
+    """Cancel tasks, and wait until they have ended."""
     current = asyncio.current_task()
     running = [task for task in tasks if task is not None and task is not current]
     for task in running:

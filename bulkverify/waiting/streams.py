@@ -1,4 +1,4 @@
-"""One job's polls: its waiters, what each answer means to them, and when to ask again."""
+"""The polls of one job: they inform its waiters, and plan the next poll."""
 
 import asyncio
 import copy
@@ -32,23 +32,23 @@ from bulkverify.waiting.waiters import Waiter, not_started, went_back
 _log: Final = SafeLogger(__name__)
 
 UNSTARTED_SECONDS: Final = 60.0
-"""A job that stays ready for so long, and was not started by this client, will not start by itself."""
+"""How long a job may stay ready, if this client has not started it, before waits give up."""
 
 STALE_SECONDS: Final = 60.0
-"""A lagging replica catches up sooner than this."""
+"""How long a lagging replica may report an earlier status."""
 
 UNSEEN_DELAY: Final = 60.0
-"""While the budget is short, a first poll is as urgent as one of a job that is polled so often.
+"""While the budget is short, the first poll of a job counts like one with this delay since the last.
 
-Otherwise each of many new jobs is polled once before any is polled again, and their ends are noticed
-late: three times as late with 100 jobs under the limit of one account.
+If first polls came before all others, the ends of jobs would be noticed late: three times as late with 100
+jobs under the limit of one account.
 """
 
 URGENT_SECONDS: Final = 5.0
-"""From so long before the deadline of a wait, its first poll goes before all others, in a caller's turn."""
+"""How long before the deadline of a wait its first poll becomes urgent: it comes first, as a caller's."""
 
 LONGEST_DELAY: Final = 86400.0
-"""The longest pause between two polls, whatever a strategy asks for: a day."""
+"""The longest pause between two polls, in seconds: a day."""
 
 _FRESH_SECONDS: Final = 1.0
 _FEW_STALE: Final = 2
@@ -63,30 +63,30 @@ _WAITED_OUT: Final = (
 
 @attrs.define(eq=False, weakref_slot=False)
 class _Trouble:
-    """What has gone wrong with a job; most jobs never need it. Times are the loop's."""
+    """The failures of a job. Most jobs have none. Times are the loop's."""
 
     failures: int = 0  # how many polls have failed in a row
     last_error: BulkVerifyError | None = None  # of the last poll that failed
-    ready_since: float | None = None  # since when the job has been ready
+    ready_since: float | None = None  # when the job was first seen to be ready
     stale: int = 0  # how many stale answers came in a row
     stale_since: float | None = None  # when the first of them came
 
 
 @attrs.define(eq=False, weakref_slot=False)
 class Stream:
-    """One job's polls, shared by all its waiters.
+    """The polls of one job, shared by all its waiters.
 
-    There may be 100,000 streams at once, so each is small: the waiters are a linked list, and nothing
-    that can be derived is kept.
+    There may be 100,000 streams, so each is small: its waiters are a linked list, and it stores nothing
+    that can be derived.
     """
 
     job: Job
     due: float | None = attrs.field(default=None, init=False)
-    """When the next poll is wanted, in the loop's time; `None` while one is under way."""
+    """When the next poll is due, in the loop's time; `None` during a poll."""
     ready: bool = attrs.field(default=False, init=False)
-    """Whether it is due and stands in line for room and budget."""
+    """Whether it is due, and waits for a free place or for the budget."""
     task: "asyncio.Task[None] | None" = attrs.field(default=None, init=False)
-    """The task that polls it right now."""
+    """The task that is polling it, if any."""
     _newest: Waiter | None = attrs.field(default=None, init=False)
     _polls: int = attrs.field(default=0, init=False)
     _polled_at: float | None = attrs.field(default=None, init=False)
@@ -100,11 +100,11 @@ class Stream:
 
     @property
     def awaited(self) -> bool:
-        """Whether it has any waiter."""
+        """Whether it has waiters."""
         return self._newest is not None
 
     def add(self, waiter: Waiter, now: float) -> bool:
-        """Add a waiter, and want a poll at once unless there has just been one; tell if `due` has changed."""
+        """Add a waiter, and plan a poll unless one is under way; return whether `due` has changed."""
         waiter.joined = True
         waiter.polls_before = self._polls
         waiter.older = self._newest
@@ -134,7 +134,7 @@ class Stream:
         waiter.newer = waiter.older = None
 
     def overdue(self, now: float) -> float:
-        """Return by how many of its own delays the next poll is late; infinity if it is urgent."""
+        """Return how late the next poll is, as a multiple of its delay; infinity if it is urgent."""
         if self.due is None:
             return 0.0
         left = self._time_left(now)
@@ -144,14 +144,16 @@ class Stream:
         return (now - self.due) / max(min(delay, left), 0.1)
 
     def is_urgent(self, now: float) -> bool:
-        """Whether a waiter without any answer yet is close to its deadline, or waits for a single poll."""
+        """Return whether a waiter is close to its deadline and has had no answer."""
         return self._time_left(now) <= URGENT_SECONDS
 
     def _time_left(self, now: float) -> float:
-        """Return how soon the first deadline of a waiter without any answer yet comes."""
+        """Return the time until the first deadline of the waiters that have had no answer."""
         left = math.inf
         for waiter in self._waiters():
-            if waiter.polls_before < self._polls:  # it had an answer, and so had all older ones
+            if (
+                waiter.polls_before < self._polls
+            ):  # it has had an answer, and so have all older ones
                 break
             deadline = waiter.deadline
             if deadline is not None and not waiter.done():
@@ -168,7 +170,7 @@ class Stream:
         _tell(list(self._waiters()), error)
 
     def take(self, outcome: JobSnapshot | BulkVerifyError, sent_at: float, now: float) -> None:
-        """Take the outcome of a poll: tell the waiters, and plan the next poll."""
+        """Take the outcome of a poll: inform the waiters, and plan the next poll."""
         self._polls += 1
         self._polled_at = now
         if isinstance(outcome, JobSnapshot):
@@ -184,12 +186,12 @@ class Stream:
         self._plan(outcome, sent_at, now)
 
     def lose(self, now: float) -> None:
-        """Plan another poll if a waiter still needs the one that was broken off."""
+        """Plan another poll after one was cancelled, if there are waiters left."""
         if any(not waiter.done() for waiter in self._waiters()):
             self.due = now + _FRESH_SECONDS
 
     def _waiters(self) -> Iterator[Waiter]:
-        """Give all waiters, the newest first."""
+        """Yield all waiters, the newest first."""
         waiter = self._newest
         while waiter is not None:
             yield waiter
@@ -212,8 +214,8 @@ class Stream:
             self._progress.note(now, snapshot.verified or 0)
         elif snapshot.verified:
             self._progress = Progress(now, snapshot.verified)
-        # The same status decides nothing anew, and a waiter that joins has seen the last snapshot.
-        # A list, because a callback may remove any of them.
+        # An unchanged status ends no wait, because a waiter that joins sees the last snapshot at once.
+        # A list, because callbacks may remove waiters.
         for waiter in [one for one in self._waiters() if changed or one.is_curious]:
             waiter.see(snapshot)
         if self._trouble is not None:
@@ -245,7 +247,7 @@ class Stream:
             trouble.stale_since, trouble.stale = now, 1
             return
         trouble.stale += 1
-        # With rare polls, two stale answers by chance may be a minute apart.
+        # With rare polls, two lagging replicas may answer a minute apart.
         if trouble.stale > _FEW_STALE and now - trouble.stale_since >= STALE_SECONDS:
             self.fail(went_back(known, snapshot))
 
@@ -256,15 +258,15 @@ class Stream:
         if isinstance(error, _WAITED_OUT) or (
             isinstance(error, JobNotFoundError) and now < self._known.missing_until(self.job.id)
         ):
-            _log.info("job %s could not be asked about, will be again: %s", self.job.id, error)
+            _log.info("polling job %s failed, will be repeated: %s", self.job.id, error)
         else:
             self.fail(error)
 
     def _plan(self, outcome: JobSnapshot | BulkVerifyError, sent_at: float, now: float) -> None:
-        """Plan the next poll for the first waiter that wants one, and before the next deadline at the latest."""
+        """Plan the next poll at the earliest time that a policy returns, and before the next deadline."""
         margin = max(0.05, 2 * (now - sent_at))
         last_chance = math.inf
-        policies: dict[int, Waiter] = {}  # each is asked for its newest waiter
+        policies: dict[int, Waiter] = {}  # each is called for its newest waiter
         waiter = self._newest
         while waiter is not None:
             deadline = waiter.deadline
@@ -283,11 +285,11 @@ class Stream:
         if not isinstance(outcome, JobSnapshot):
             pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
             self.due = max(self.due, now + pause)
-        if isinstance(outcome, JobNotFoundError):  # by then it is there, or gone
+        if isinstance(outcome, JobNotFoundError):  # after that, no replica lags behind
             self.due = min(self.due, self._known.missing_until(self.job.id))
 
     def _ask(self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float) -> float:
-        """Ask a waiter's policy for its delay; if it raises, that ends all waits that have this policy."""
+        """Return the delay of a waiter's policy. If the policy raises, all waits that use it end."""
         policy = waiter.policy
         state = PollState(
             started_at=waiter.joined_at,
@@ -306,7 +308,7 @@ class Stream:
 
 
 def _checked_delay(delay: object, policy: wait_base) -> float:
-    """Return the seconds to wait; 0 only if the policy has asked for 0."""
+    """Return the delay in seconds, as a number from 0 to `LONGEST_DELAY`."""
     seconds = math.nan
     if isinstance(delay, float):
         seconds = delay
@@ -316,18 +318,18 @@ def _checked_delay(delay: object, policy: wait_base) -> float:
         except OverflowError:  # an int beyond all floats
             seconds = math.inf if delay >= 0 else -math.inf  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
     if math.isnan(seconds):
-        # Without the answer itself, which need not have a repr.
+        # The message leaves out the value, whose repr may raise.
         raise UsageError(
-            f"The wait strategy {type(policy).__name__} did not return the seconds until the next poll, "
-            "a number from 0 on."
+            f"The wait strategy {type(policy).__name__} must return the seconds until the next poll, "
+            "a number from 0."
         )
-    if seconds < 0:  # the policy goes by a clock of its own, and is late
+    if seconds < 0:  # the policy has a clock of its own, and is late
         return _FRESH_SECONDS
     return min(seconds, LONGEST_DELAY)
 
 
 def _tell(waiters: Sequence[Waiter], error: BaseException) -> None:
-    """End waits with an error, each with a copy: every waiter that raises it adds to its traceback."""
+    """End waits with copies of an error, because each task that raises one adds to its traceback."""
     for waiter in waiters[1:]:
         waiter.fail(_copied(error))
     for waiter in waiters[:1]:
@@ -335,10 +337,10 @@ def _tell(waiters: Sequence[Waiter], error: BaseException) -> None:
 
 
 def _copied(error: BaseException) -> BaseException:
-    """Copy an error with its traceback and its causes; return the error itself if it can't be copied."""
+    """Copy an error with its traceback and causes; return the error itself if it can't be copied."""
     try:
         twin = copy.copy(error)
-        # A constructor that writes its own message would write it a second time.
+        # Some constructors change their arguments, and a copy would change them again.
         same = type(twin) is type(error) and all(
             one is other for one, other in zip(twin.args, error.args, strict=True)
         )

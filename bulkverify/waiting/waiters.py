@@ -1,4 +1,4 @@
-"""The waiters for a job: what a snapshot means to them, and with which error a wait ends."""
+"""The waiters for a job: each snapshot may end a wait, with a result or an error."""
 
 import asyncio
 import contextvars
@@ -24,7 +24,7 @@ from bulkverify.models import JobSnapshot
 
 
 class _Changes:
-    """Calls back with each snapshot that differs from the one before, in the caller's context."""
+    """Calls back with each snapshot that differs from the last, in the caller's context."""
 
     __slots__ = ("_context", "_last", "_tell")
 
@@ -42,9 +42,9 @@ class _Changes:
 
 
 class Waiter(asyncio.Future[JobSnapshot]):
-    """Waits for a job to reach a target: a future of the snapshot that shows it there.
+    """One wait for a job: a future of the snapshot that shows the target.
 
-    There may be 100,000 waiters at once, so each is a future itself, and keeps nothing that can be
+    There may be 100,000 waiters, so each is small: it is the future itself, and stores nothing that can be
     derived.
 
     Attributes:
@@ -81,7 +81,7 @@ class Waiter(asyncio.Future[JobSnapshot]):
         context: contextvars.Context | None = None,
         joined_at: float | None = None,
     ) -> None:
-        """Wait since `joined_at`, by default now; a `timeout` of 0 stands for a single poll.
+        """Wait from `joined_at` on, by default now. A `timeout` of 0 means a single poll.
 
         `on_progress` is called with every change, in `context` or a copy of the current one.
         """
@@ -100,16 +100,16 @@ class Waiter(asyncio.Future[JobSnapshot]):
 
     @property
     def deadline(self) -> float | None:
-        """When the wait ends at the latest, in the loop's time."""
+        """When the wait times out, in the loop's time."""
         return None if self.timeout is None else self.joined_at + self.timeout
 
     @property
     def is_curious(self) -> bool:
-        """Whether it wants every changed snapshot, and not only those with a new status."""
+        """Whether it needs every changed snapshot, and not only those with a new status."""
         return self._report is not None
 
     def see(self, snapshot: JobSnapshot) -> None:
-        """Take a snapshot: report it, and end the wait if it decides the wait."""
+        """Report a snapshot to the callback, and end the wait if the snapshot decides it."""
         if self.done():
             return
         if self._report is not None:
@@ -125,18 +125,18 @@ class Waiter(asyncio.Future[JobSnapshot]):
         """End the wait with an error."""
         if self.done():
             return
-        if isinstance(error, StopIteration):  # no future takes it
+        if isinstance(error, StopIteration):  # futures refuse it
             stopped, error = error, RuntimeError("StopIteration was raised.")
             error.__cause__ = stopped
         self.set_exception(error)
 
     def time_out(self, *, polls: int, last_error: BulkVerifyError | None) -> None:
-        """End the wait at its deadline, after so many polls."""
+        """End the wait at its deadline."""
         if not self.done():
             self.fail(_timed_out(self.job, self.target, polls, last_error))
 
     def leave(self) -> None:
-        """Stop waiting, and mark an error as retrieved, or asyncio would log it."""
+        """Stop waiting, and mark any error as retrieved, so that asyncio does not log it."""
         if not self.cancel() and not self.cancelled():
             self.exception()
 
@@ -192,32 +192,31 @@ def _went_elsewhere(snapshot: JobSnapshot, target: JobStatus) -> LifecycleError:
         message = f"Job {job_id} failed{said}. Nothing was verified; correct the list and upload it again."
         return JobFailedError(message, job_id=job_id, snapshot=snapshot)
     if snapshot.status is JobStatus.CANCELLED:
-        message = (
-            f"Job {job_id} was cancelled{said}, which only the vendor can do: ask its support."
-        )
+        message = f"Job {job_id} was cancelled{said}. Only the vendor can do that: ask its support."
         return JobCancelledError(message, job_id=job_id, snapshot=snapshot)
     message = f"Job {job_id} is {snapshot.status}, and can no longer be {target}."
     return UnreachableStatusError(message, job_id=job_id, snapshot=snapshot)
 
 
 def not_started(snapshot: JobSnapshot, seconds: float) -> JobNotStartedError:
-    """Make the error for a job that stays ready."""
+    """Return the error for a job that stays ready."""
     return JobNotStartedError(
         f"Job {snapshot.job_id} has been ready for {seconds:.0f} seconds and was not started.",
         job_id=snapshot.job_id,
         snapshot=snapshot,
     ).with_hint(
         "Start it with `await job.start()`, which spends the credits, and wait again.",
-        "To start it spends its credits.",
+        "Starting it spends the credits.",
     )
 
 
 def went_back(known: JobSnapshot, snapshot: JobSnapshot) -> IllegalTransitionError:
-    """Make the error for a job that keeps being reported in an earlier status."""
+    """Return the error for a job that is reported in an earlier status for too long."""
+    following = in_words(REACHABLE[known.status])
     return IllegalTransitionError(
-        f"Job {known.job_id} was {known.status} and was then reported as {snapshot.status}; "
-        f"after {known.status} only {in_words(REACHABLE[known.status]) or 'nothing'} can come. "
-        "Ask for the status again: a single such answer is usually a lagging replica.",
+        f"Job {known.job_id} was {known.status}, and the service has reported it as {snapshot.status} for "
+        f"a minute, too long for a lagging replica. {f'Only {following}' if following else 'Nothing'} can follow "
+        f"{known.status}. Wait for it again later; if that fails too, ask the vendor's support.",
         job_id=known.job_id,
         snapshot=known,
         known=known.status,
@@ -229,10 +228,10 @@ def _timed_out(
     job: Job, target: JobStatus, polls: int, last_error: BulkVerifyError | None
 ) -> WaitTimeoutError:
     snapshot = job.snapshot
-    seen = "was never heard of" if snapshot is None else f"is still {snapshot.status}"
+    seen = "had no known status" if snapshot is None else f"is still {snapshot.status}"
     if snapshot is not None and snapshot.verified is not None:
         seen += f" ({snapshot.verified} of {snapshot.total} verified)"
-    failure = f" The last poll that failed: {last_error.message}" if last_error else ""
+    failure = f" The last error: {last_error.message}" if last_error else ""
     return WaitTimeoutError(
         f"Job {job.id} {seen} at the end of the wait for {target}, after {polls} polls.{failure}",
         job_id=job.id,
@@ -240,7 +239,7 @@ def _timed_out(
         polls=polls,
         last_error=last_error,
     ).with_hint(
-        "It goes on at the service: wait for it again, also from another process, with "
+        "The job goes on. Wait for it again, in this or another process, with "
         f"`wait_until(client.job({job.id!r}), {target.value!r})`.",
-        "",  # the command that waits for it again says all of it
+        "",  # the command line adds the command that waits again
     )

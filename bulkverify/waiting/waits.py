@@ -1,4 +1,4 @@
-"""The ways to wait for jobs; all waiters of a job share its polls."""
+"""The functions that wait for jobs. All waits for a job share its polls."""
 
 import asyncio
 import contextvars
@@ -31,32 +31,30 @@ async def wait_until(
     wait: wait_base | None = None,
     on_progress: Callable[[JobSnapshot], object] | None = None,
 ) -> JobSnapshot:
-    """Wait until a job is in a status or well past it, and return the snapshot that shows it.
+    """Wait until a job has reached a status or passed it, and return the snapshot.
 
-    Any number of tasks may wait for one job, and share its polls. Answers that are late or missing
-    (429, 5xx, a broken connection, a proxy's page) are waited out.
+    Any number of tasks may wait for one job, and share its polls. The wait goes on after temporary failures:
+    429, 5xx, a timeout, a broken connection, a proxy's page.
 
     Args:
         job: the job, from `Client.upload` or `Client.job`.
-        status: the status to wait for. Where its text is known only at run time: `JobStatus(text)`.
-        timeout: seconds for everything, requests included; `None` for no limit. The job is polled at
-            least once, unless the service asks for a pause of that length. With 0 it is polled exactly
-            once, as soon as that is allowed.
-        wait: when to poll again, as any of tenacity's wait strategies; by default the polls follow
-            the job's own progress.
-        on_progress: called with the first snapshot and with every one that differs from the last,
-            in the context (`contextvars`) of this call. An error that it raises ends this wait only.
+        status: the status to wait for. If it is a text from outside, pass `JobStatus(text)`.
+        timeout: seconds for the whole wait; `None` for no limit. The job is polled at least once, unless
+            the service asks for a longer pause. With 0 it is polled exactly once, as soon as allowed.
+        wait: a tenacity wait strategy for the pauses between polls; by default `wait_for_progress()`.
+        on_progress: called with the first snapshot and with every one that differs from the last, in the
+            context (`contextvars`) of this call. If it raises, only this wait ends.
 
     Raises:
-        WaitTimeoutError: the timeout came first; the job goes on, and can be waited for again.
+        WaitTimeoutError: the timeout came first. The job goes on; you can wait for it again.
         JobFailedError: the service could not use the list.
         JobCancelledError: the vendor has cancelled the job.
-        JobNotStartedError: it has been ready for a minute, and this client has not started it (see
-            `Client.job` if another process has).
-        UnreachableStatusError: it has completed, and the awaited status can no longer come.
-        IllegalTransitionError: for a minute the service has reported an earlier status than before.
+        JobNotStartedError: the job has been ready for a minute, and this client has not started it. If
+            another process has, use `Client.job(job_id, started=True)`.
+        UnreachableStatusError: the job has ended, and the status can no longer come.
+        IllegalTransitionError: the service has reported an earlier status for a minute.
         ClientClosedError: the client was closed.
-        JobNotFoundError: for half a minute the service has not known the job.
+        JobNotFoundError: the service has not known the job for half a minute.
         ServiceError: any other refusal, for example because the key is wrong.
         ProtocolError: this version can't read the answer.
         UsageError: an argument is wrong.
@@ -78,10 +76,10 @@ async def wait_all(
     wait: wait_base | None = None,
     on_progress: Callable[[JobSnapshot], object] | None = None,
 ) -> list[JobSnapshot]:
-    """Wait for many jobs like `wait_until` for one, and return their snapshots in the same order.
+    """Wait for many jobs as `wait_until` does for one, and return their snapshots in the same order.
 
-    The first error is raised and ends all of these waits; the jobs go on. Use `as_completed` to wait
-    for each job to its own end. The timeout is for all together.
+    The first error is raised and ends all of these waits; the jobs go on. Use `as_completed` to get the
+    outcome of each job. The timeout is for all jobs together.
     """
     crowd = _Crowd(_waiting(status, timeout, wait, on_progress))
     try:
@@ -102,11 +100,11 @@ async def as_completed(
     wait: wait_base | None = None,
     on_progress: Callable[[JobSnapshot], object] | None = None,
 ) -> AsyncGenerator[tuple[Job, JobSnapshot | BulkVerifyError]]:
-    """Wait for many jobs like `wait_until` for one, and yield each as soon as its wait is over.
+    """Wait for many jobs as `wait_until` does for one, and yield each as soon as its wait ends.
 
-    Each job comes with its snapshot, or with the error that `wait_until` would have raised, so one job
-    that fails does not end the others. The timeout is for all together. To leave the iteration early,
-    use `contextlib.aclosing`, which ends all polling at once.
+    Each job comes with its snapshot, or with the error that `wait_until` would have raised, so a failed
+    job does not end the other waits. The timeout is for all jobs together. To stop early, use
+    `contextlib.aclosing`, which ends all polling at once.
 
     Raises:
         UsageError: an argument is wrong.
@@ -133,14 +131,14 @@ async def watch(
     timeout: float | None = DEFAULT_TIMEOUT,
     wait: wait_base | None = None,
 ) -> AsyncGenerator[JobSnapshot]:
-    """Yield every change of a job, from its first snapshot to the one in which it ends.
+    """Yield every changed snapshot of a job, from the first until the job ends.
 
-    A failed or cancelled job ends the iteration like a completed one: look at the last snapshot. To
-    leave the iteration early, use `contextlib.aclosing`, which ends the polling at once.
+    A failed or cancelled job ends the iteration like a completed one: check the last snapshot. To stop
+    early, use `contextlib.aclosing`, which ends the polling at once.
 
     Args:
         job: the job.
-        timeout: seconds for everything; `None` for no limit.
+        timeout: seconds for the whole iteration; `None` for no limit.
         wait: as for `wait_until`.
 
     Raises:
@@ -159,18 +157,18 @@ async def watch(
 
 
 class _Crowd:
-    """Many waiters together; `ended` has each of them as soon as its wait is over."""
+    """The waiters of one call. Each is put into `ended` when its wait ends."""
 
     def __init__(self, waiting: Callable[..., Waiter]) -> None:
         self._waiting = waiting
-        self._context = contextvars.copy_context()  # one for all the callbacks
+        self._context = contextvars.copy_context()  # shared by all callbacks
         self.waiters: list[Waiter] = []
         self.ended: asyncio.Queue[Waiter] = asyncio.Queue()
 
     async def join(self, jobs: Iterable[Job]) -> None:
-        """Begin to wait for all of these jobs; other tasks get their turns in between."""
+        """Begin to wait for all jobs. Other tasks run in between."""
         for count, job in enumerate(jobs, start=1):
-            scheduler = scheduler_of(job)  # refuses a client of another event loop
+            scheduler = scheduler_of(job)  # raises if the client belongs to another event loop
             waiter = self._waiting(job=job)
             self.waiters.append(waiter)
             waiter.add_done_callback(self.ended.put_nowait, context=self._context)
@@ -179,7 +177,7 @@ class _Crowd:
                 await asyncio.sleep(0)
 
     async def leave(self) -> None:
-        """Remove all waiters, and end the polls that are no longer needed."""
+        """Remove all waiters, and cancel the polls that are no longer needed."""
         await end_all([scheduler_of(waiter.job).part(waiter) for waiter in self.waiters])
 
 
@@ -189,14 +187,14 @@ def _waiting(
     wait: wait_base | None,
     on_progress: Callable[[JobSnapshot], object] | None,
 ) -> Callable[..., Waiter]:
-    """Return a function that makes a waiter for a `job`; all its waiters wait since the same moment."""
+    """Return a function that makes a waiter for a `job`. All its waiters begin at the same time."""
     try:
         target = parse_status(status)
     except ValueError as error:
         raise UsageError(f"{error}.") from None
     plain = callable(on_progress) and not inspect.iscoroutinefunction(on_progress)
     if on_progress is not None and not plain:
-        raise UsageError("`on_progress` is called, not awaited: give a plain function.")
+        raise UsageError("`on_progress` is not awaited: pass a plain function.")
     return partial(
         Waiter,
         target=target,
@@ -213,7 +211,7 @@ def _check_wait(wait: wait_base | None) -> wait_base:
         return _DEFAULT_WAIT
     if not callable(wait):
         raise UsageError(
-            "`wait` is one of tenacity's wait strategies, such as `wait_fixed(5)`, "
+            "`wait` must be a tenacity wait strategy, such as `wait_fixed(5)`, "
             f"not {type(wait).__name__}."
         )
     return wait
@@ -222,5 +220,5 @@ def _check_wait(wait: wait_base | None) -> wait_base:
 def _check_timeout(timeout: float | None) -> float | None:
     number = isinstance(timeout, int | float)
     if timeout is not None and not (number and timeout >= 0):  # refuses NaN too
-        raise UsageError(f"A timeout is a number of seconds from 0 on, or None, not {timeout!r}.")
+        raise UsageError(f"A timeout must be a number of seconds from 0, or None, not {timeout!r}.")
     return None if timeout == math.inf else timeout

@@ -213,7 +213,7 @@ def test_only_some_verdicts_are_written(
     ("options", "text"),
     [
         ([], "Name the file to write with --output (-o)"),
-        (["-o", "out.csv", "--only", "good"], "'good' is no verdict"),
+        (["-o", "out.csv", "--only", "good"], "'good' is not a verdict"),
         (["-o", "out.csv", "--parts-at-once", "0"], "At least 1 part must be sent at once"),
     ],
 )

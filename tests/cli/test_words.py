@@ -120,7 +120,7 @@ def test_another_command_keeps_the_options_of_the_account() -> None:
         (
             not_started(JobSnapshot(job_id="r1", status=JobStatus.READY), 60.0),
             "Job r1 has been ready for 60 seconds and was not started.",
-            "To start it spends its credits.",
+            "Starting it spends the credits.",
             ("bulkverify start r1",),
         ),
         (
