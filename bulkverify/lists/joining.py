@@ -106,9 +106,7 @@ def join(
         ProtocolError: results can't be read.
         OSError: a file can't be read or written.
     """
-    verdicts = Verdicts(split.addresses)
-    verdicts.take(split, folder, results)
-    rows = _Rows(table, split, folder, verdicts, only)
+    rows = _Rows(table, split, folder, results, only)
     chunks = _json_lines(table, rows) if format == "jsonl" else _csv(table, rows, excel_safe)
     file.writelines(chunk.encode(errors="replace") for chunk in chunks)
     return rows.joined()
@@ -123,13 +121,11 @@ def joined_rows(
     only: Collection[Verdict] | None = None,
 ) -> Generator[JoinedRow]:
     """Give every row of a list with its verdict, in the order of the list; it raises as `join`."""
-    verdicts = Verdicts(split.addresses)
-    verdicts.take(split, folder, results)
-    rows = _Rows(table, split, folder, verdicts, only)
+    rows = _Rows(table, split, folder, results, only)
     names = unique_names(table.names)
     meanings: list[dict[str, Any]] = [
         {"verdict": None} if finding is None else dict(zip(VERDICT_COLUMNS, finding, strict=False))
-        for finding in verdicts.findings
+        for finding in rows.findings
     ]
     for batch, codes, times, numbers in rows.with_verdicts(table.batches(rows.digest)):
         for row, code, time, number in zip(batch, codes, times, numbers, strict=True):
@@ -162,17 +158,18 @@ class _Rows:
         table: Table,
         split: Split,
         folder: Path,
-        verdicts: Verdicts,
+        results: Mapping[int, Path],
         only: Collection[Verdict] | None,
     ) -> None:
         self.digest = hashlib.blake2b(digest_size=16)
-        self.findings = verdicts.findings
+        self._verdicts = Verdicts(split.addresses)
+        self._verdicts.take(split, folder, results)
+        self.findings = self._verdicts.findings
         self._table = table
         self._split = split
         self._path = rows_path(folder)
-        self._verdicts = verdicts
         self._wanted = (
-            None if only is None else [f is not None and f[0] in only for f in verdicts.findings]
+            None if only is None else [f is not None and f[0] in only for f in self.findings]
         )
         self._counts: Counter[int] = Counter()
         self._written = 0

@@ -37,13 +37,6 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    @property
-    def path(self) -> Path:
-        """The file with everything that was added, as JSON Lines."""
-        if not self._file.closed:
-            self._file.flush()
-        return self._path
-
     def extend(self, items: Iterable[object]) -> None:
         """Add addresses (str) or rows (mappings); anything else raises `UsageError`, which names its number."""
         lines = []

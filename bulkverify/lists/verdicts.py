@@ -48,17 +48,13 @@ class Verdicts:
         self.codes[BLANK] = self.codes[INVALID] = self._code(invalid)
         self.codes[UNCLEAR] = NO_VERDICT
 
-    def take(self, split: Split, folder: Path, results: Mapping[int, Path]) -> dict[int, Match]:
-        """Add the results of parts, and return how they fit, by the number of the part."""
-        matches = {}
-        number = FIRST_ADDRESS
+    def take(self, split: Split, folder: Path, results: Mapping[int, Path]) -> None:
+        """Add the results of parts, by the number of the part."""
+        first = FIRST_ADDRESS
         for part in split.parts:
             if part.number in results:
-                matches[part.number] = self.take_part(
-                    number, part_path(folder, part.number), results[part.number]
-                )
-            number += part.addresses
-        return matches
+                self.take_part(first, part_path(folder, part.number), results[part.number])
+            first += part.addresses
 
     def take_part(self, first: int, part: Path, results: Path) -> Match:
         """Match results to the addresses of a part; mostly both have the same order."""

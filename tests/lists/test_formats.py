@@ -347,11 +347,11 @@ def test_the_content_of_a_file_is_a_list(tmp_path: Path) -> None:
 def test_a_spool_can_be_extended_several_times(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         spool.extend(["a@x"])
-        assert spool.path.read_text() == '"a@x"\n'
+        assert spool._path.read_text() == '"a@x"\n'
         spool.extend([{"email": "b@x", "n": 1}])
         table = spool.table()
     assert list(table.rows()) == [["a@x", ""], ["b@x", "1"]]
-    assert spool.path.stat().st_mode & 0o777 == 0o600
+    assert spool._path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_pipe_is_copied(tmp_path: Path) -> None:
