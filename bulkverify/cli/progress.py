@@ -3,6 +3,8 @@
 This module imports rich, so it is imported only if stderr is a terminal.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Self
 
 import attrs
@@ -115,6 +117,15 @@ class ProgressLines:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hide the lines while the block runs."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
 
 
 class Bar(ProgressLines):

@@ -116,6 +116,19 @@ def _such_as(found: "RunPlan | RunReport", kind: str) -> str:
     return f", such as {', '.join(shown)}" if shown else ""
 
 
+def oddities(plan: "RunPlan") -> list[str]:
+    """Say what in a plan may not be as the user believes."""
+    names = [repr(name) for one in plan.lists for name in one.others[:_SHOWN_COLUMNS]]
+    unsent = plan.invalid + plan.blank
+    found = {
+        f"{', '.join(names)} also {'have' if len(names) > 1 else 'has'} addresses": names,
+        f"{unsent:,} of {plan.rows:,} rows have no address": unsent * 4 > plan.rows,
+        f"{plan.short:,} rows have fewer cells than columns": plan.short,
+        f"{plural(plan.spent_before, 'credit')} were spent earlier": plan.spent_before,
+    }
+    return [oddity for oddity, is_one in found.items() if is_one]
+
+
 def ordinal(number: int) -> str:
     """Write the number of a place, such as 1st or 12th."""
     end = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 // 10 != 1 else 0, "th")

@@ -1,22 +1,28 @@
 """The command that verifies a whole list."""
 
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 from cyclopts import Group, Parameter
 
 import bulkverify
 from bulkverify.cli.commands import FromRunner
+from bulkverify.cli.interrupts import interrupting_at_once
 from bulkverify.cli.options import ACCOUNT, Account, Timeout, read_verdicts
-from bulkverify.cli.output import SHOW, Show
+from bulkverify.cli.output import SHOW, Show, write
 from bulkverify.cli.resume import Recovery
-from bulkverify.cli.text import plan_lines
+from bulkverify.cli.text import oddities, plan_lines, plural
 from bulkverify.errors import UsageError
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.models import Verdict
+
+if TYPE_CHECKING:
+    from bulkverify.cli.watching import Follower
 
 Format: TypeAlias = Literal["csv", "tsv", "txt", "jsonl", "xlsx"]
 """The same as `ListFormat`, which is slow to import for `--help`."""
@@ -43,6 +49,7 @@ async def verify(
     only: Only = None,
     max_credits: Annotated[int | None, Parameter(metavar="N")] = None,
     dry_run: bool = False,
+    yes: bool = False,
     force: bool = False,
     excel_safe: bool = False,
     restart: bool = False,
@@ -71,6 +78,7 @@ async def verify(
         only: Write only the rows with one of these verdicts.
         max_credits: Refuse to spend more credits than this.
         dry_run: Print what would be sent and what that would cost. This needs no key.
+        yes: Do not ask before credits are spent. Without a terminal, the command never asks.
         force: Replace OUT if it exists.
         excel_safe: Put an apostrophe before each cell that a spreadsheet would take for a formula (CSV only).
         restart: Start over. Addresses that an earlier command paid for are paid for again.
@@ -148,6 +156,7 @@ async def verify(
                 delete=delete,
                 timeout=timeout,
                 wait=wait_fixed(0.1) if sandbox else None,
+                confirm=None if sandbox else partial(_confirm, show, line, yes=yes),
                 on_progress=follow,
             )
     if report.already_verified_at is not None:
@@ -177,6 +186,22 @@ def _summing_up_failures(show: Show) -> Iterator[None]:
         if error.report is not None and error.report.written and not show.json:
             _show_report(error.report, show)
         raise
+
+
+def _confirm(show: Show, line: "Follower", plan: "bulkverify.RunPlan", *, yes: bool) -> bool:
+    """Show the plan on a terminal, and ask whether to go on."""
+    asking = not yes and not show.json and sys.stdin.isatty() and sys.stderr.isatty()
+    with line.paused():
+        if show.on_terminal:
+            write(sys.stderr, plan_lines(plan))
+        if not asking:
+            return True
+        for oddity in oddities(plan):
+            write(sys.stderr, f"Look twice: {oddity}.")
+        with interrupting_at_once():
+            sys.stderr.write(f"Spend {plural(plan.cost, 'credit')}? [y/N] ")
+            sys.stderr.flush()
+            return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _note(recovery: Recovery, seen: "bulkverify.RunProgress", journal: Path) -> None:

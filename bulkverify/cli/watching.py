@@ -1,7 +1,7 @@
 """Progress of a command: lines on a terminal, and a log of each stage for `--verbose`."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 from bulkverify.models import JobSnapshot
@@ -33,7 +33,13 @@ class Line:
 class Follower:
     """Follows a run: logs each stage of each part once and every count, and passes everything on."""
 
-    def __init__(self, bars: Callable[[RunProgress], None] | None = None) -> None:
+    def __init__(
+        self,
+        bars: Callable[[RunProgress], None] | None = None,
+        paused: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self.paused = paused
+        """Hides the bars while the block runs, so that the user can be asked."""
         self._bars = bars
         self._logged: dict[int, str] = {}
 
@@ -76,4 +82,4 @@ def following(*, on_terminal: bool) -> Iterator[Follower]:
     from bulkverify.cli.progress import Bars  # noqa: PLC0415 - imports rich, for terminals only
 
     with Bars() as bars:
-        yield Follower(bars.follow)
+        yield Follower(bars.follow, bars.paused)

@@ -28,13 +28,14 @@ class Account:
     comparing: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     """One comparison of results at a time, because each needs memory for every address of its part."""
 
-    async def check_credits(self, owed: int, *, title: str, spent: int) -> None:
+    async def check_credits(self, owed: int, *, title: str, spent: int) -> int | None:
         """Raise `InsufficientCreditsError` if the account can't pay the credits that a list still costs.
 
-        For the message, `spent` says how many the list has cost so far.
+        For the message, `spent` says how many the list has cost so far. It returns the credits of the
+        account, or `None` if nothing is owed.
         """
         if not owed:
-            return
+            return None
         remaining = (await self.client.credits()).remaining
         if remaining < owed:
             so_far = f"{spent:,} have been spent on it so far" if spent else "nothing was spent"
@@ -45,3 +46,4 @@ class Account:
                 "Order credits, then make the same call again: it goes on from here.",
                 "Order credits, then run the same command again: it goes on from here.",
             )
+        return remaining

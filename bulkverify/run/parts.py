@@ -47,7 +47,7 @@ def part_runs(
     record: RunRecord,
     *,
     tracker: Tracker,
-    check: Callable[[], Awaitable[None]],
+    check: Callable[[], Awaitable[object]],
     title: str,
 ) -> list[AnyRun]:
     """Return the work on each part, the furthest first, because started parts cost nothing more."""

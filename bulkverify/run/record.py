@@ -127,7 +127,7 @@ class PartWork:
     account: Account
     notes: Notes
     tell: Tell
-    check: Callable[[], Awaitable[None]]
+    check: Callable[[], Awaitable[object]]
     """Raises `InsufficientCreditsError` if the account can't pay for all unpaid parts."""
     title: str
     """The title of the list on the service."""

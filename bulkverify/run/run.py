@@ -1,9 +1,10 @@
 """A run: read the list, compare it with the journal, verify its parts, join their results."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from inspect import isawaitable
 from pathlib import Path
 from time import monotonic
 from typing import BinaryIO, Final, Literal, TypeAlias
@@ -18,15 +19,17 @@ from bulkverify.errors import (
     TransportError,
     UsageError,
 )
-from bulkverify.lists import Joined, JoinedRow, join, joined_rows
+from bulkverify.lists import Joined, JoinedRow, Table, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
 from bulkverify.run.account import Account
+from bulkverify.run.costs import plan_of
 from bulkverify.run.journal import Journal, RunRecord, restart_hints
 from bulkverify.run.models import (
     IncompleteRunError,
     PartFailure,
     PartReport,
+    RunPlan,
     RunProgress,
     RunReport,
     Stage,
@@ -39,10 +42,15 @@ from bulkverify.run.resume import RecordedList
 from bulkverify.run.source import ListReader, Splitting
 from bulkverify.run.threads import in_thread
 from bulkverify.run.written import Written
+from bulkverify.service.logs import SafeLogger
 
 OutputFormat: TypeAlias = Literal["csv", "jsonl"]
 """How an output is written."""
 
+Confirm: TypeAlias = Callable[[RunPlan], bool | Awaitable[bool]]
+"""Is asked with the plan before anything is spent."""
+
+_log: Final = SafeLogger(__name__)
 _FAILURES_SHOWN: Final = 3
 
 
@@ -55,6 +63,7 @@ class RunSettings:
     max_credits: int | None
     timeout: float | None
     wait: wait_base | None
+    confirm: Confirm | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse less than one part at once."""
@@ -118,14 +127,48 @@ class Run:
         )
         title = Path(table.title).name
 
-        async def check() -> None:
-            await account.check_credits(record.owed, title=title, spent=record.credits)
+        async def check() -> int | None:
+            return await account.check_credits(record.owed, title=title, spent=record.credits)
 
         self._parts = part_runs(
             account, self.journal, record, tracker=self.tracker, check=check, title=title
         )
-        await account.outages.retry(check, self._held_up)
+        balance = await account.outages.retry(check, self._held_up)
+        if record.owed:
+            await self._confirm(table, balance)
         self._fail(await verify_parts(self._parts, self.journal, self._settings.parts_at_once))
+
+    async def _confirm(self, table: Table, balance: int | None) -> None:
+        """Log the plan, and ask whether to go on.
+
+        Raises:
+            UsageError: the answer is no.
+        """
+        record = self.record
+        plan = plan_of(
+            table,
+            record.split,
+            cost=record.owed,
+            spent_before=record.credits,
+            balance=balance,
+        )
+        for taken in plan.lists:
+            others = f", not of {', '.join(map(repr, taken.others))}" if taken.others else ""
+            _log.info(
+                "%s (%s) is read: the addresses of column %r%s",
+                *(taken.title, taken.format, taken.column, others),
+            )
+        _log.info(
+            "%s rows, %s addresses, %s repeated, %s invalid, %s blank: %s credits of %s",
+            *(plan.rows, plan.addresses, plan.duplicates, plan.invalid, plan.blank),
+            *(plan.cost, balance),
+        )
+        if self._settings.confirm is None:
+            return
+        confirmed = self._settings.confirm(plan)
+        if not (await confirmed if isawaitable(confirmed) else confirmed):
+            more = "more " if record.sent else ""
+            raise UsageError(f"The plan was not confirmed. Nothing {more}was sent or spent.")
 
     def _held_up(self, why: str) -> None:
         """Tell why nothing is sent, as a note on the first part that has no results yet."""

@@ -19,7 +19,7 @@ from bulkverify.models import Verdict, VerdictName
 from bulkverify.run.journal import Journal
 from bulkverify.run.models import RunProgress, RunReport
 from bulkverify.run.output import Output
-from bulkverify.run.run import Run, RunSettings
+from bulkverify.run.run import Confirm, Run, RunSettings
 from bulkverify.run.source import ListReader, RunSource, Splitting, is_same_file, temporary_folder
 from bulkverify.run.threads import in_thread
 from bulkverify.run.written import note_of
@@ -50,6 +50,7 @@ async def verify_list(
     delete: bool = False,
     timeout: float | None = DEFAULT_TIMEOUT,
     wait: wait_base | None = None,
+    confirm: Confirm | None = None,
     on_progress: Callable[[RunProgress], object] | None = None,
 ) -> RunReport:
     """Verify a list of any size, and write it again with a verdict in every row.
@@ -91,13 +92,15 @@ async def verify_list(
         timeout: seconds for each wait of a part (for room, until it is ready, until it is completed);
             `None` for no limit.
         wait: when to ask again, as for `wait_until`.
+        confirm: called with the plan before anything is sent, unless nothing has to be paid; if it
+            returns `False`, the run ends. It may be asynchronous.
         on_progress: called with each change.
 
     Raises:
         FileExistsError: the output exists, and the same call has not written it.
         InvalidListError: the list can't be used; the message names the line.
         JournalError: an earlier call for this output had another list, or is still at work.
-        UsageError: an argument is invalid, or the run would cost more than `max_credits`.
+        UsageError: an argument is invalid, the run would cost more than `max_credits`, or `confirm` said no.
         InsufficientCreditsError: the account has too few credits; the same call goes on later.
         IncompleteRunError: some parts got no verdicts. The output has the verdicts of the other parts,
             and the same call goes on. A list of a single part raises the error of that part instead,
@@ -126,6 +129,7 @@ async def verify_list(
         max_credits=max_credits,
         timeout=timeout,
         wait=wait,
+        confirm=confirm,
     )
     output = Output(
         path=path,

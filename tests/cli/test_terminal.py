@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import LIMIT, Shell, finish
-from .service import KEY
+from .service import KEY, Service
 
 
 class Terminal:
@@ -170,3 +170,51 @@ def test_ctrl_c_ends_the_question_for_the_key(
     assert process.wait(LIMIT) == 130
     assert seen.endswith("\r\nbulkverify: interrupted\r\n")
     assert finish(process).out == ""
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 2), ("", 2)])
+def test_a_terminal_is_asked_before_anything_is_spent(
+    service: Service, terminal: Terminal, shell: Shell, tmp_path: Path, answer: str, code: int
+) -> None:
+    (tmp_path / "list.csv").write_text("Email,Other email\na@x.com,b@x.com\n,\n")
+    far = {"stdin": terminal.far, "stderr": terminal.far, "start_new_session": True}
+    process = shell("verify", "list.csv", "-o", "out.csv", **far)
+    terminal.leave()
+    seen = terminal.read("Spend 1 credit? [y/N] ")
+    assert "'Email', the 1st column" in seen
+    assert "Look twice: 'Other email' also has addresses." in seen
+    assert "account     1,000,000 credits" in seen
+    assert service.sandbox.ledger.uploads == []
+    os.write(terminal.near, f"{answer}\n".encode())
+    seen = terminal.read()
+    assert finish(process).code == code
+    assert service.sandbox.ledger.credits_spent == (code == 0)
+    assert ("The plan was not confirmed" in seen) is (code != 0)
+
+
+def test_a_terminal_is_not_asked_with_yes(
+    service: Service, terminal: Terminal, shell: Shell, many: Path
+) -> None:
+    far = {"stdin": terminal.far, "stderr": terminal.far, "start_new_session": True}
+    process = shell("verify", str(many), "-o", "out.csv", "--yes", **far)
+    terminal.leave()
+    seen = terminal.read()
+    assert finish(process).code == 0
+    assert "Spend" not in seen
+    assert "costs       200 credits" in seen
+    assert service.sandbox.ledger.credits_spent == 200
+
+
+@pytest.mark.usefixtures("service")
+def test_ctrl_c_ends_the_question_whether_to_spend(
+    terminal: Terminal, shell: Shell, many: Path
+) -> None:
+    far = {"stdin": terminal.far, "stderr": terminal.far, "start_new_session": True}
+    process = shell("verify", str(many), "-o", "out.csv", **far)
+    terminal.leave()
+    terminal.read("[y/N] ")
+    wait_until_it_reads(process.pid)
+    process.send_signal(signal.SIGINT)
+    terminal.read()
+    assert process.wait(LIMIT) == 130
+    assert not (many.parent / "out.csv.progress").exists()

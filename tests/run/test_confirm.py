@@ -1,0 +1,83 @@
+"""The question before anything is spent."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from bulkverify import Client, IncompleteRunError, RunPlan, UsageError
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
+
+from .lists import D, left_behind, numbered, verified
+
+
+@pytest.mark.asyncio
+async def test_the_plan_is_shown_before_anything_is_sent(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    source.write_text(f"Email,Other email\n{D}@x.com,o@x.com\n{D}@x.com,\n,\n")
+    sandbox.credits = 70
+    plans: list[RunPlan] = []
+
+    def confirm(plan: RunPlan) -> bool:
+        assert not sandbox.ledger.uploads
+        plans.append(plan)
+        return True
+
+    await verified(client, source, output, confirm=confirm)
+    [plan] = plans
+    [taken] = plan.lists
+    assert (taken.title, taken.column, taken.others) == (str(source), "Email", ("Other email",))
+    assert (plan.rows, plan.addresses, plan.duplicates, plan.blank) == (3, 1, 1, 1)
+    assert (plan.cost, plan.balance, plan.spent_before) == (1, 70, 0)
+    assert sandbox.ledger.credits_spent == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_no_ends_the_run_before_anything_is_sent(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, *, waits: bool
+) -> None:
+    source.write_text(numbered(3))
+
+    async def refuse(_: RunPlan) -> bool:
+        return False
+
+    with pytest.raises(UsageError, match=r"The plan was not confirmed\. Nothing was sent or spent"):
+        await verified(client, source, output, confirm=refuse if waits else lambda _: False)
+    assert sandbox.ledger.uploads == []
+    assert left_behind(output) == []
+    assert not output.exists()
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_goes_on_asks_about_the_rest_and_an_end_asks_nothing(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    source.write_text(numbered(4))
+    body = '{"success": false, "result": "Invalid file data"}'
+    sandbox.inject(Fault(kind=FaultKind.ANSWER, endpoint="upload", skip=1, status=400, body=body))
+    plans: list[RunPlan] = []
+    options = {
+        "largest_part": 2,
+        "parts_at_once": 1,
+        "confirm": lambda plan: not plans.append(plan),
+    }
+    with pytest.raises(IncompleteRunError):
+        await verified(client, source, output, **options)
+    await verified(client, source, output, **options)
+    assert [(plan.cost, plan.spent_before) for plan in plans] == [(4, 0), (2, 2)]
+    await verified(client, source, output, **options)
+    assert len(plans) == 2
+
+
+@pytest.mark.asyncio
+async def test_the_log_says_what_was_taken_and_no_address(
+    client: Client, source: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source.write_text(f"Email,Other email\n{D}@x.com,o@x.com\n")
+    with caplog.at_level(logging.INFO, "bulkverify"):
+        await verified(client, source, output)
+    assert "the addresses of column 'Email', not of 'Other email'" in caplog.text
+    assert "1 rows, 1 addresses, 0 repeated, 0 invalid, 0 blank: 1 credits of" in caplog.text
+    assert "@x.com" not in caplog.text
