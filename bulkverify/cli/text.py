@@ -78,7 +78,7 @@ def plan_lines(plan: "RunPlan") -> str:
         | {
             "rows": f"{plan.rows:,}",
             "repeated": f"{plan.duplicates:,}",
-            "invalid": f"{plan.invalid:,}",
+            "invalid": f"{plan.invalid:,}{_such_as(plan, 'invalid')}",
             "blank": f"{plan.blank:,}",
             "unclear": unclear_text(plan),
             "unwrapped": unwrapped_text(plan),
@@ -123,6 +123,7 @@ def oddities(plan: "RunPlan") -> list[str]:
     found = {
         f"{', '.join(names)} also {'have' if len(names) > 1 else 'has'} addresses": names,
         f"{unsent:,} of {plan.rows:,} rows have no address": unsent * 4 > plan.rows,
+        f"{plan.unclear:,} rows have several addresses in a cell, or one among other words": plan.unclear,
         f"{plan.short:,} rows have fewer cells than columns": plan.short,
         f"{plural(plan.spent_before, 'credit')} were spent earlier": plan.spent_before,
     }

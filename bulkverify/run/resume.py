@@ -5,7 +5,7 @@ from pathlib import Path
 
 import attrs
 
-from bulkverify.lists import Table, is_intact
+from bulkverify.lists import Examples, Table, is_intact
 from bulkverify.run.journal import Journal, RunRecord, restart_hints, seal_of
 from bulkverify.run.models import JournalError, Stage
 from bulkverify.run.progress import Tracker
@@ -23,6 +23,8 @@ class RecordedList:
     base_url: str
     journal: Journal
     tracker: Tracker
+    examples: Examples = attrs.field(factory=Examples, init=False)
+    """The first cells that are no address as they stand, if the list is split here."""
     _table: Table | None = attrs.field(default=None, init=False)
 
     async def open(self) -> Table:
@@ -40,7 +42,9 @@ class RecordedList:
             await self._require_same(table, record)
             await self._repair(table, record)
             return record
-        split = await self.reader.split(table, self.journal.folder, splitting, self.tracker)
+        split = await self.reader.split(
+            table, self.journal.folder, splitting, self.tracker, self.examples
+        )
         return self.journal.begin(split, self.base_url, splitting)
 
     async def produced(self, written: Written, *, in_place: Path | None) -> bool:

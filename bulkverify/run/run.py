@@ -148,6 +148,7 @@ class Run:
         plan = plan_of(
             table,
             record.split,
+            self.list.examples,
             cost=record.owed,
             spent_before=record.credits,
             balance=balance,

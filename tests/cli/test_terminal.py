@@ -174,15 +174,16 @@ def test_ctrl_c_ends_the_question_for_the_key(
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 2), ("", 2)])
 def test_a_terminal_is_asked_before_anything_is_spent(
-    service: Service, terminal: Terminal, shell: Shell, tmp_path: Path, answer: str, code: int
+    service: Service, terminal: Terminal, shell: Shell, answer: str, code: int
 ) -> None:
-    (tmp_path / "list.csv").write_text("Email,Other email\na@x.com,b@x.com\n,\n")
+    Path("list.csv").write_text("Email,Other email\na@x.com,b@x.com\nnobody,\n")
     far = {"stdin": terminal.far, "stderr": terminal.far, "start_new_session": True}
     process = shell("verify", "list.csv", "-o", "out.csv", **far)
     terminal.leave()
     seen = terminal.read("Spend 1 credit? [y/N] ")
     assert "'Email', the 1st column" in seen
     assert "Look twice: 'Other email' also has addresses." in seen
+    assert "invalid     1, such as row 2 'nobody'" in seen
     assert "account     1,000,000 credits" in seen
     assert service.sandbox.ledger.uploads == []
     os.write(terminal.near, f"{answer}\n".encode())

@@ -58,11 +58,12 @@ async def test_a_run_that_goes_on_asks_about_the_rest_and_an_end_asks_nothing(
     body = '{"success": false, "result": "Invalid file data"}'
     sandbox.inject(Fault(kind=FaultKind.ANSWER, endpoint="upload", skip=1, status=400, body=body))
     plans: list[RunPlan] = []
-    options = {
-        "largest_part": 2,
-        "parts_at_once": 1,
-        "confirm": lambda plan: not plans.append(plan),
-    }
+
+    def confirm(plan: RunPlan) -> bool:
+        plans.append(plan)
+        return True
+
+    options = {"largest_part": 2, "parts_at_once": 1, "confirm": confirm}
     with pytest.raises(IncompleteRunError):
         await verified(client, source, output, **options)
     await verified(client, source, output, **options)
