@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import attrs
 
@@ -147,24 +148,19 @@ class Job:
         return max(0, int(self.total * (now - begin) / (end - begin)))
 
     def _describe(self, status: JobStatus, now: float) -> JobSnapshot:
-        snapshot = JobSnapshot(
+        facts: dict[str, Any] = {}
+        if status is not INITIAL:
+            facts["total"] = 0 if status is JobStatus.FAILED else self.total
+        if status in MAIN_LINE[1:]:
+            facts["analysis"] = self.addresses.analysis
+        if status in MAIN_LINE[2:]:
+            facts["verified"] = verified = self._verified(now)
+            facts["pending"] = self.total - verified
+            facts["results"] = self.addresses.count(verified)
+        return JobSnapshot(
             job_id=self.job_id,
             status=status,
             created_at=self.created_at,
             message=MESSAGES[status],
-        )
-        if status is JobStatus.PREPARING:
-            return snapshot
-        snapshot = attrs.evolve(snapshot, total=0 if status is JobStatus.FAILED else self.total)
-        if status in {JobStatus.FAILED, JobStatus.CANCELLED}:
-            return snapshot
-        snapshot = attrs.evolve(snapshot, analysis=self.addresses.analysis)
-        if status is JobStatus.READY:
-            return snapshot
-        verified = self._verified(now)
-        return attrs.evolve(
-            snapshot,
-            verified=verified,
-            pending=self.total - verified,
-            results=self.addresses.count(verified),
+            **facts,
         )
