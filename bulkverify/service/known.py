@@ -35,11 +35,7 @@ class Handle(Protocol):
 
 
 class KnownJobs:
-    """The handles of one client, and which of its jobs were started or not found.
-
-    Attributes:
-        scheduler: set by the first wait, and closed with the client.
-    """
+    """The handles of one client, and which of its jobs were started or not found."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -47,9 +43,8 @@ class KnownJobs:
         self.enter_loop: Final = transport.enter_loop
         self.take_turn: Final = transport.take_for_poll
         self.redacted: Final = transport.redacted
-        self.scheduler: Any = (
-            None  # a `waiting.scheduler.Scheduler`, which stands above this module
-        )
+        self.scheduler: Any = None
+        """The `Scheduler` of `waiting`, which stands above this module; set by the first wait."""
         # The handles of jobs that are not polled. Others are held by their streams, which saves the
         # memory of a weak reference for each of up to 100,000 jobs.
         self._idle: WeakValueDictionary[str, Handle] = WeakValueDictionary()

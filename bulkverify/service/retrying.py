@@ -47,18 +47,14 @@ def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
 
 
 class Retrying:
-    """Repeats attempts until one succeeds, can't be retried, or is the last one allowed.
-
-    Attributes:
-        backoff: the pause between two attempts, unless the service asks for a longer one.
-    """
+    """Repeats attempts until one succeeds, can't be retried, or is the last one allowed."""
 
     def __init__(
         self, attempts: int, backoff: wait_base | None, on_repeat: Callable[[], None]
     ) -> None:
         """Keep the settings. `on_repeat` is called before each further attempt."""
         self._attempts = attempts
-        self.backoff: wait_base = backoff or _BACKOFF
+        self.backoff: wait_base = backoff or _BACKOFF  # the service may ask for a longer pause
         self._on_repeat = on_repeat
 
     async def __call__(

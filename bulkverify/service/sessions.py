@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import aiohttp
 
 from bulkverify._version import __version__
-from bulkverify.errors import ClientClosedError, UsageError
+from bulkverify.errors import UsageError
 from bulkverify.service.answers import Endpoint
 from bulkverify.service.calls import Call
 
@@ -125,13 +125,6 @@ class Sessions:
                 if session is not None:
                     stack.push_async_callback(session.close)
             stack.push_async_callback(first)
-
-
-def closed_error() -> ClientClosedError:
-    """Make the error for a request after the client was closed."""
-    return ClientClosedError(
-        "The client is closed: make calls inside `async with Client() as client:`, or open a new client."
-    )
 
 
 def _open(connector: aiohttp.TCPConnector | None) -> aiohttp.ClientSession:

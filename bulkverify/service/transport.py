@@ -19,6 +19,7 @@ from yarl import URL
 
 from bulkverify.errors import (
     BulkVerifyError,
+    ClientClosedError,
     ProtocolError,
     RateLimitedError,
     TransportError,
@@ -36,7 +37,6 @@ from bulkverify.service.sessions import (
     NO_TIMEOUT,
     READ_TIMEOUT,
     Sessions,
-    closed_error,
     timeout_of,
 )
 from bulkverify.service.translation import translate
@@ -208,7 +208,10 @@ class Transport:
         once = not call.repeatable
         session = self._sessions.choose(fresh=once)
         if session is None or session.closed:
-            return closed_error()
+            return ClientClosedError(
+                "The client is closed: make calls inside `async with Client() as client:`, or open a new "
+                "client."
+            )
         self.stats.requests += 1
         last = KeyOnTheWire(self._secret, repeatable=False) if once else self._repeatable
         try:

@@ -48,16 +48,12 @@ _MOST_COMPARED: Final = 2_000
 
 
 class Scheduler:
-    """All polls of one client.
-
-    Attributes:
-        streams: the streams of the jobs that are waited for, by job id.
-    """
+    """All polls of one client."""
 
     def __init__(self, known: KnownJobs) -> None:
         self._known = known
         self._stats = known.stats
-        self.streams: dict[str, Stream] = {}
+        self.streams: dict[str, Stream] = {}  # of the jobs that are waited for, by job id
         self._loop = asyncio.get_running_loop()
         # A stream whose `due` has changed has two entries. The outdated one is skipped.
         self._agenda = Agenda()

@@ -46,12 +46,6 @@ class Waiter(asyncio.Future[JobSnapshot]):
 
     There may be 100,000 waiters, so each is small: it is the future itself, and stores nothing that can be
     derived.
-
-    Attributes:
-        joined: whether it is in the stream of its job.
-        polls_before: how many polls the stream had made when it joined.
-        newer: the next newer waiter of the stream.
-        older: the next older waiter of the stream.
     """
 
     __slots__ = (
@@ -92,10 +86,10 @@ class Waiter(asyncio.Future[JobSnapshot]):
         self.policy: wait_base = policy
         self.joined_at: float = loop.time() if joined_at is None else joined_at
         self.timeout: float | None = timeout
-        self.joined: bool = False
-        self.polls_before: int = 0
-        self.newer: Waiter | None = None
-        self.older: Waiter | None = None
+        self.joined: bool = False  # whether it is in the stream of its job
+        self.polls_before: int = 0  # how many polls the stream had made when it joined
+        self.newer: Waiter | None = None  # the next newer waiter of the stream
+        self.older: Waiter | None = None  # the next older one
         self._report = None if on_progress is None else _Changes(on_progress, context)
 
     @property
