@@ -73,11 +73,7 @@ class Matching:
     def match(
         self, found: Iterable[tuple[str, int, int]]
     ) -> tuple["array[int]", "array[int]", Match]:
-        """Return the code and the time for each number, and how the results fit.
-
-        Args:
-            found: the address, the code and the time of each row of the results.
-        """
+        """Take the address, code and time of each row of the results; return codes and times by number."""
         exact, others, repeats = (
             _Newest(len(self._keys)),
             _Newest(len(self._folds)),

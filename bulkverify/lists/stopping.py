@@ -24,13 +24,10 @@ COUNTER: Final[ContextVar[RowCount | None]] = ContextVar("bulkverify_counter", d
 
 
 def checkpoint(rows: int = 0) -> None:
-    """Count rows, or raise if the work was stopped.
+    """Count rows, and raise `StoppedError` if the work is not wanted any more.
 
-    It is called after each read that may block and before each write. So a thread that was abandoned in
-    a blocked read never writes again.
-
-    Raises:
-        StoppedError: the work was stopped.
+    It is called after each read that may block and before each write. So work that was left behind
+    in a blocked read never writes again.
     """
     counter = COUNTER.get()
     if counter is not None:

@@ -50,12 +50,8 @@ class Table(ABC):
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows in order, many at a time, each as wide as `names`; empty lines are skipped.
 
-        Args:
-            digest: is updated with everything that is read, as by `digest_of`.
-
-        Raises:
-            InvalidListError: the list can't be read further; the message names the line.
-            OSError: the file can't be read.
+        The `digest` gets everything that is read, as by `digest_of`. A list that can't be read further raises
+        `InvalidListError`, which names the line.
         """
 
     @abstractmethod

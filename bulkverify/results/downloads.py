@@ -88,14 +88,9 @@ class _Resumed:
         self._failure: BulkVerifyError | None = None
 
     async def pieces(self, check_end: Callable[[], None]) -> AsyncGenerator[bytes]:
-        """Yield the file in pieces.
+        """Yield the file in pieces; results that have changed raise `ProtocolError`.
 
-        Args:
-            check_end: called at the end of an answer; raises IncompleteDownloadError if it was cut off.
-
-        Raises:
-            ProtocolError: the results have changed.
-            TransportError: too many answers broke off.
+        `check_end` is called at the end of an answer, and raises `IncompleteDownloadError` if it was cut off.
         """
         while True:
             body = await self._transport.retrying(

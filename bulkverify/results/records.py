@@ -228,10 +228,6 @@ class RecordReader:
         """Return the last record, if the file did not end with a line end.
 
         The reader does not change, so more can be fed if the file turns out to have been cut off.
-
-        Raises:
-            IncompleteDownloadError: the file ends inside a quoted cell.
-            ProtocolError: the record can't be read.
         """
         state = self._decoder.getstate()
         try:

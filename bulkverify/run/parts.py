@@ -74,9 +74,7 @@ async def verify_parts(
 ) -> Mapping[int, BulkVerifyError]:
     """Verify every part, and return the errors of those that failed, by number.
 
-    Raises:
-        BulkVerifyError: the account as a whole is refused; the other parts stay as they are.
-        OSError: something can't be kept on this machine.
+    An error that every other part would meet too is raised; those parts stay as they are.
     """
     failed: dict[int, BulkVerifyError] = {}
     left = iter(runs)

@@ -12,11 +12,7 @@ from bulkverify.sandbox.ledger import Endpoint
 def at_random(rates: Mapping[str, float | Mapping[Endpoint, float]]) -> list[Fault]:
     """Make faults that hit requests at random, any number of times. The sandbox's seed decides which.
 
-    Args:
-        rates: the probability of each kind, from 0 to 1, for all endpoints or by endpoint.
-
-    Raises:
-        ValueError: a kind, an endpoint or a rate is invalid.
+    `rates` has the probability of each kind, from 0 to 1, for all endpoints or by endpoint.
     """
     return [
         Fault(kind=kind, endpoint=endpoint, rate=share, times=None)

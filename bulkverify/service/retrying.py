@@ -62,11 +62,8 @@ class Retrying:
     ) -> T:
         """Return what the first successful attempt returns, or raise what the last one raised.
 
-        Args:
-            attempt: sends a request once.
-            repeatable: whether the request is safe to send twice. If not, it is retried only if it
-                certainly had no effect.
-            made: how many attempts were made before this call; they count.
+        A request that is not `repeatable` is retried only if it certainly had no effect. The attempts that
+        were `made` before this call count.
         """
         try:
             return await attempt()

@@ -82,9 +82,8 @@ class Sessions:
     def choose(self, *, fresh: bool) -> aiohttp.ClientSession | None:
         """Return the session for a request, or `None` if the client is closed.
 
-        Args:
-            fresh: use a new connection. An idle one may be dead already, and then it is unknown whether
-                a request has arrived.
+        A `fresh` one uses a new connection. An idle one may be dead already, and then it is unknown whether
+        a request has arrived.
         """
         if self.closed:
             return None

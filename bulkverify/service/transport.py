@@ -105,9 +105,7 @@ class Transport:
     async def once(self, call: Call[T], *, scheduled: bool = False) -> T:
         """Send a request exactly once, and return its parsed answer.
 
-        Args:
-            call: the request.
-            scheduled: the caller has taken a turn by `take_for_poll`, and cancels late requests itself.
+        The caller of a `scheduled` one has taken a turn by `take_for_poll`, and cancels late requests itself.
         """
         self.enter_loop()
         if not scheduled:

@@ -108,9 +108,8 @@ class Wires:
     def busy(self, reads: Callable[[int], bool], listens: Callable[[int], bool]) -> bool:
         """Return whether bytes are in flight between sockets of this process.
 
-        Args:
-            reads: tells whether the loop reads from a file descriptor.
-            listens: tells whether the loop accepts connections on a port.
+        `reads` tells whether the loop reads from a file descriptor, `listens` whether it accepts connections
+        on a port.
         """
         self._forget()
         for end in self._ends.values():
