@@ -48,7 +48,7 @@ ORDER = {
     "results": "records rows downloads",
     "waiting": "pacing waiters streams due scheduler waits",
     "lists": """
-        stopping tables layout distinct addresses cells bounds naming columns decoding delimited
+        stopping tables layout distinct addresses cells bounds naming columns decoding quotes delimited
         lines jsonlines several spooling packages workbooks spreadsheets opening splitting matching verdicts joining
     """,
     "run": """

@@ -7,7 +7,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from bulkverify.cli.text import plural, unclear_text, unwrapped_text
+from bulkverify.cli.text import plural, stray_text, unclear_text, unwrapped_text
 from bulkverify.models import Verdict
 from bulkverify.run.models import RunReport
 from bulkverify.service.answers import printable
@@ -79,6 +79,7 @@ def _facts_by_name(report: RunReport) -> dict[str, str]:
         "short rows": f"{report.short:,}, padded with empty cells" if report.short else "",
         "unclear": unclear_text(report),
         "unwrapped": unwrapped_text(report),
+        "quotes": stray_text(report),
         "flags": flags or "none",
         "credits spent": f"{report.credits_spent:,}{before}",
         "credits saved": f"{report.saved:,}" if report.saved else "",

@@ -82,6 +82,7 @@ def plan_lines(plan: "RunPlan") -> str:
             "blank": f"{plan.blank:,}",
             "unclear": unclear_text(plan),
             "unwrapped": unwrapped_text(plan),
+            "quotes": stray_text(plan),
             "too short": f"{plan.short:,} (have fewer cells than columns)" if plan.short else None,
             "to be sent": f"{plural(plan.addresses, 'address', 'addresses')} in {plural(plan.parts, 'part')}",
             "costs": f"{plural(plan.cost, 'credit')}{before}",
@@ -109,6 +110,16 @@ def unwrapped_text(found: "RunPlan | RunReport") -> str:
     if not found.unwrapped:
         return ""
     return f"{found.unwrapped:,} with something around the address, which is not sent{_such_as(found, 'unwrapped')}"
+
+
+def stray_text(found: "RunPlan | RunReport") -> str:
+    """Say how many rows have a quote that opens a cell and does not close it."""
+    if not found.stray:
+        return ""
+    return (
+        f"{plural(found.stray, 'row')}, first on {found.stray_at}: the quote opens a cell and does not close it, "
+        "so it is read as a character"
+    )
 
 
 def _such_as(found: "RunPlan | RunReport", kind: str) -> str:

@@ -125,6 +125,12 @@ def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None)
         except UnicodeError as error:  # such as UTF-16 without its byte order mark
             problem = str(error)
         else:
+            if "\0" in text:
+                line += text.count("\n", 0, text.index("\0"))
+                raise InvalidListError(
+                    f"{title} is not a text file: line {line:,} has a NUL character. Save it as CSV (UTF-8). "
+                    "Nothing was sent."
+                )
             line += text.count("\n")
             yield text
             if len(decoder.getstate()[0]) <= LARGEST_RECORD_CHARACTERS:

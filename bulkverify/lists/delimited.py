@@ -24,8 +24,9 @@ from bulkverify.lists.columns import (
 )
 from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.naming import Rank, name_meaning
+from bulkverify.lists.quotes import ListRecords, swallowed_rows
 from bulkverify.lists.tables import Digest, FileTable
-from bulkverify.results.records import RecordError, TextRecords
+from bulkverify.results.records import RecordError
 
 DELIMITERS: Final = ",;\t|"
 """The delimiters that are tried if the caller names none."""
@@ -41,20 +42,39 @@ class Delimited(FileTable):
 
     skipped: int
     _short: list[int] = attrs.field(factory=lambda: [0], init=False, eq=False, repr=False)
+    _read: list[ListRecords] = attrs.field(factory=list, init=False, eq=False, repr=False)
 
     @property
     def short(self) -> int:
         """How many rows had too few cells when they were last read."""
         return self._short[0]
 
+    @property
+    def stray(self) -> int:
+        """How many rows had a stray quote when they were last read."""
+        return sum(text.stray for text in self._read)
+
+    @property
+    def stray_at(self) -> str:
+        """Where the first stray quote was."""
+        return f"line {self._read[0].stray_line:,} of {self.title}" if self.stray else ""
+
+    @property
+    def escapes(self) -> bool:
+        """Whether quotes within cells had a backslash before them when the rows were last read."""
+        return any(text.escapes for text in self._read)
+
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows in order."""
         fits = {len(self.names)}.issuperset
         skip = self.skipped
-        text = TextRecords(self.delimiter)
+        text = ListRecords(self.delimiter)
         limit = GrowthLimit(self.title, self.names, [self.path])
         self._short[0] = 0
+        self._read[:] = [text]
         for records in _records(self.path, self.encoding, self.title, text, digest):
+            if text.lines_read > len(records):
+                self._refuse_swallowed_rows(records, skip, text)
             before = 0
             for portion in limit.portions(records):
                 count = len(portion)
@@ -70,7 +90,7 @@ class Delimited(FileTable):
                 if portion:
                     yield portion
 
-    def _fit(self, records: list[list[str]], skip: int, text: TextRecords, before: int) -> int:
+    def _fit(self, records: list[list[str]], skip: int, text: ListRecords, before: int) -> int:
         """Make records as wide as the list, and return how many were short.
 
         Cells at the end may be missing, or empty and too many, as spreadsheets write them. `before`
@@ -79,6 +99,8 @@ class Delimited(FileTable):
         width = len(self.names)
         short = 0
         for index, record in enumerate(records):
+            if text.stray_lines and len(record) != width and index >= skip:
+                self._refuse_stray_quote(record, text, before + index)
             if len(record) > width and any(record[width:]) and index >= skip:
                 raise InvalidListError(
                     f"Line {text.line_of(before + index):,} of {self.title} has {len(record):,} cells where the list has "
@@ -95,7 +117,33 @@ class Delimited(FileTable):
             records[index] = [*record[:width], *[""] * (width - len(record))]
         return short
 
-    def _refuse_other_delimiter(self, cell: str, text: TextRecords, index: int) -> None:
+    def _refuse_swallowed_rows(
+        self, records: list[list[str]], skip: int, text: ListRecords
+    ) -> None:
+        """Refuse a quoted cell of several lines that look like rows."""
+        for index, record in enumerate(records[skip:], start=skip):
+            if "\n" not in "".join(record):
+                continue
+            place = swallowed_rows(record, self.delimiter, len(self.names), self.column)
+            if place is not None:
+                line = text.line_of(index) + "".join(record[:place]).count("\n")
+                raise InvalidListError(
+                    f"Line {line:,} of {self.title} opens a quote that closes on a later line, and what stands between "
+                    f"looks like rows: {record[place][:_SHOWN_CHARACTERS]!r}. Remove the quote, or close it. "
+                    "Nothing was sent."
+                )
+
+    def _refuse_stray_quote(self, record: list[str], text: ListRecords, index: int) -> None:
+        """Refuse a row with too few or too many cells that has a stray quote."""
+        line = text.stray_lines.get(text.line_of(index))
+        if line is not None:
+            raise InvalidListError(
+                f"Line {line:,} of {self.title} opens a quote that does not close before the next cell, and the row has "
+                f"{len(record):,} cells where the list has {len(self.names):,} columns: "
+                f"{self.delimiter.join(record)[:_SHOWN_CHARACTERS]!r}. Remove the quote, or close it. Nothing was sent."
+            )
+
+    def _refuse_other_delimiter(self, cell: str, text: ListRecords, index: int) -> None:
         """Refuse a row that is one cell because other characters stand between its cells."""
         for delimiter in DELIMITERS:
             pieces = [piece for piece in cell.split(delimiter) if piece.strip()]
@@ -125,7 +173,7 @@ def open_delimited(
     beginning, encoding = sample_of(path, encoding, title)
     declared = _DECLARED.match(beginning)
     delimiter = delimiter or (str(declared[2]) if declared else guess_delimiter(beginning))
-    batches = _records(path, encoding, title, TextRecords(delimiter))
+    batches = _records(path, encoding, title, ListRecords(delimiter))
     sample = sample_rows(chain.from_iterable(batches), SAMPLE_ROWS + 2)
     skipped = 1 if declared else 0
     del sample[:skipped]
@@ -197,7 +245,10 @@ def guess_delimiter(sample: str) -> str:
 
     def evenness(delimiter: str) -> tuple[int, int]:
         try:
-            records = list(csv.reader(StringIO(sample, newline=""), delimiter=delimiter))
+            reader = csv.reader(
+                StringIO(sample, newline=""), delimiter=delimiter, skipinitialspace=True
+            )
+            records = list(reader)
         except csv.Error:
             return 0, 0
         rows = list(filter(None, records))[:SAMPLE_ROWS]
@@ -215,7 +266,7 @@ def guess_delimiter(sample: str) -> str:
 
 
 def _records(
-    path: Path, encoding: str, title: str, text: TextRecords, digest: Digest | None = None
+    path: Path, encoding: str, title: str, text: ListRecords, digest: Digest | None = None
 ) -> Iterator[list[list[str]]]:
     """Read the records of a file, many at a time."""
     try:

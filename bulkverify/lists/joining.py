@@ -264,6 +264,8 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
     names = [*table.names, *verdict_names(table.names)]
     if excel_safe:
         names = harmless(names)
+    if table.marked:
+        yield "\ufeff"
     if table.preface:
         yield table.preface
     # At the start of a file, a name would lose its byte order mark unless it is quoted.
@@ -274,7 +276,7 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
     plain = not (table.delimiter.isalnum() or table.delimiter in "_-:.")
     for found, codes, times, _ in rows.with_verdicts(table.batches(rows.digest)):
         batch = list(map(harmless, found)) if excel_safe else found
-        written = csv_text(batch, table.delimiter, table.newline)
+        written = _as_in(table, csv_text(batch, table.delimiter, table.newline))
         lines = written.split(table.newline)
         if plain and len(lines) == len(batch) + 1:
             # Each row is one line, so our cells are added as text.
@@ -285,7 +287,12 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
         for row, code, moment in zip(batch, codes, moments(times), strict=True):
             row += cells[code]  # noqa: PLW2901 - in place, on purpose
             row.append(moment)
-        yield csv_text(batch, table.delimiter, table.newline)
+        yield _as_in(table, csv_text(batch, table.delimiter, table.newline))
+
+
+def _as_in(table: Table, text: str) -> str:
+    """Write a quote as the list does if it has backslashes before quotes."""
+    return text.replace('\\""', '\\"') if table.escapes else text
 
 
 def csv_text(

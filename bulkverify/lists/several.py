@@ -59,6 +59,26 @@ class Several(Table):
         return self.tables
 
     @property
+    def stray(self) -> int:
+        """How many rows had a stray quote."""
+        return sum(table.stray for table in self.tables)
+
+    @property
+    def stray_at(self) -> str:
+        """Where the first stray quote was."""
+        return next((table.stray_at for table in self.tables if table.stray_at), "")
+
+    @property
+    def escapes(self) -> bool:
+        """Whether quotes within cells of a list had a backslash before them."""
+        return any(table.escapes for table in self.tables)
+
+    @property
+    def marked(self) -> bool:
+        """Whether the first list begins with a byte order mark."""
+        return self.tables[0].marked
+
+    @property
     def short(self) -> int:
         """How many rows had too few cells for their list."""
         return sum(table.short for table in self.tables)

@@ -61,7 +61,7 @@ class Split:
     Of the `rows`, `duplicates` repeat the address of an earlier row, `blank` have no address, `invalid`
     have a text that can't be one, and `unclear` have several. Only the distinct `addresses` are sent. Of
     `unwrapped` rows, something around the address is not sent. `short` rows had too few cells, and got
-    empty ones. `content` is a digest of the list, `fingerprint` one of the list and the options of the
+    empty ones. `stray` rows have a quote that opens a cell and does not close it. `content` is a digest of the list, `fingerprint` one of the list and the options of the
     split, and `codes` one of `rows.bin`.
     """
 
@@ -77,6 +77,8 @@ class Split:
     codes: str = ""
     unclear: int = 0
     unwrapped: int = 0
+    stray: int = 0
+    stray_at: str = ""
 
 
 def fingerprint(
@@ -187,6 +189,8 @@ def split(
         codes=codes_digest.hexdigest(),
         unclear=unclear,
         unwrapped=reader.counts[CellKind.UNWRAPPED],
+        stray=table.stray,
+        stray_at=table.stray_at,
     )
 
 

@@ -1,5 +1,6 @@
 """A list that can be read more than once, as rows of cells."""
 
+import codecs
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -14,6 +15,8 @@ import attrs
 from bulkverify.files import is_file
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.results.rows import unique_names
+
+_MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 PIECE_BYTES: Final = 64 * 1024
 """How much of a file is read at a time: the rows of larger pieces do not fit into a processor's cache."""
@@ -64,6 +67,26 @@ class Table(ABC):
         return 0
 
     @property
+    def stray(self) -> int:
+        """How many rows had a stray quote when they were last read: it opens a cell and does not close it."""
+        return 0
+
+    @property
+    def stray_at(self) -> str:
+        """Where the first stray quote was; empty if there was none."""
+        return ""
+
+    @property
+    def escapes(self) -> bool:
+        """Whether quotes within cells had a backslash before them when the rows were last read."""
+        return False
+
+    @property
+    def marked(self) -> bool:
+        """Whether it begins with a byte order mark."""
+        return False
+
+    @property
     def lists(self) -> "tuple[Table, ...]":
         """The lists that it is made of."""
         return (self,)
@@ -95,6 +118,12 @@ class FileTable(Table):
     def pieces(self) -> Iterator[bytes]:
         """Read the file."""
         return file_pieces(self.path)
+
+    @property
+    def marked(self) -> bool:
+        """Whether the file begins with a byte order mark, and is read as Unicode."""
+        with self.path.open("rb") as file:
+            return self.encoding.lower().startswith("utf") and file.read(4).startswith(_MARKS)
 
 
 def digest_of(table: Table) -> str:

@@ -31,6 +31,7 @@ _LONG_RECORD_CHARACTERS: Final = 64 * 1024
 _GROWTH: Final = 8
 
 _EMPTY_LINE: Final = ("\n",)
+_CUT_OFF: Final = "unexpected end of data"  # what `csv` says if it is strict
 
 # A cell as `csv` reads it, and its end. A quote is special only at the beginning of a cell.
 _CELL: Final = re.compile(r'(?:"([^"]*+(?:""[^"]*+)*+)"([^,\r\n]*+)|(?!")([^,\r\n]*+))(,|\r\n?|\n)')
@@ -53,8 +54,9 @@ class TextRecords:
     between records, so this is exact for any input.
     """
 
-    def __init__(self, delimiter: str = ",") -> None:
+    def __init__(self, delimiter: str = ",", *, strict: bool = False) -> None:
         self._delimiter = delimiter
+        self._strict = strict  # text behind a closing quote is an error
         self._rest = ""
         self._held: list[str] = []  # pieces that follow `_rest` and were not read yet
         self._held_size = 0
@@ -131,16 +133,22 @@ class TextRecords:
         self._text, self._lines_in_text = text, 0
         # An empty line after the text becomes a record without cells, unless it is inside a quoted cell.
         reader = csv.reader(
-            chain(StringIO(text, newline=""), _EMPTY_LINE), delimiter=self._delimiter
+            chain(StringIO(text, newline=""), _EMPTY_LINE),
+            delimiter=self._delimiter,
+            strict=self._strict,
         )
+        records: list[list[str]] = []
         try:
-            records = list(reader)
+            records.extend(reader)
+            complete = not records.pop()
+            problem = ""
         except csv.Error as error:
+            complete = False
             problem = str(error)
-        else:
-            if not records.pop():
-                self._lines_in_text = reader.line_num - 1
-                return list(filter(None, records)), len(text)
+        if complete:
+            self._lines_in_text = reader.line_num - 1
+            return list(filter(None, records)), len(text)
+        if problem in {"", _CUT_OFF}:
             reader = csv.reader(StringIO(text, newline=""), delimiter=self._delimiter)
             deque(islice(reader, len(records)), maxlen=0)
             self._lines_in_text = reader.line_num
@@ -150,7 +158,9 @@ class TextRecords:
 
     def _locate(self, problem: str) -> RecordError:
         """Find the record that `csv` can't read."""
-        reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._delimiter)
+        reader = csv.reader(
+            StringIO(self._text, newline=""), delimiter=self._delimiter, strict=self._strict
+        )
         before = 0
         try:
             for _ in reader:

@@ -29,6 +29,8 @@ def plan_of(
         parts=len(split.parts),
         unclear=split.unclear,
         unwrapped=split.unwrapped,
+        stray=split.stray,
+        stray_at=split.stray_at,
         examples=tuple(examples),
         cost=split.addresses if cost is None else cost,
         spent_before=spent_before,

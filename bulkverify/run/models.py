@@ -137,6 +137,10 @@ class RunPlan:
     """The rows with several addresses in one cell, or one among other words; none would be sent."""
     unwrapped: int = 0
     """The rows with something around the address that would not be sent, such as a name."""
+    stray: int = 0
+    """The rows with a quote that opens a cell and does not close it; it was read as a character."""
+    stray_at: str = ""
+    """The line of the first such quote, and its list."""
     examples: tuple[CellExample, ...] = ()
     """The first cells that are unwrapped, unclear or invalid."""
 
@@ -250,6 +254,10 @@ class RunReport:
     """The rows with several addresses in one cell, or one among other words; none was sent."""
     unwrapped: int = 0
     """The rows with something around the address that was not sent, such as a name."""
+    stray: int = 0
+    """The rows with a quote that opens a cell and does not close it; it was read as a character."""
+    stray_at: str = ""
+    """The line of the first such quote, and its list."""
     examples: tuple[CellExample, ...] = ()
     """The first cells that are unclear or invalid."""
     already_verified_at: datetime | None = None

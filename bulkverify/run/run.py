@@ -327,6 +327,8 @@ class Run:
             failures=self.failures,
             unclear=split.unclear,
             unwrapped=split.unwrapped,
+            stray=split.stray,
+            stray_at=split.stray_at,
             examples=joined.examples,
         )
 

@@ -184,6 +184,8 @@ def test_a_dry_run_says_what_it_would_cost_and_needs_no_key(
         "parts": 1,
         "unclear": 0,
         "unwrapped": 0,
+        "stray": 0,
+        "stray_at": "",
         "examples": [],
         "cost": 3,
         "spent_before": 0,

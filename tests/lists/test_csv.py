@@ -126,6 +126,10 @@ def test_a_message_about_many_columns_stays_short(path: Path) -> None:
         (b" <!DOCTYPE html><p>a@x", r"is HTML or XML, despite its name: save it as CSV"),
         (b"sep=;\n", r"is empty"),
         (b"email\0\n", r"is not a text file: save it as CSV"),
+        (
+            b"email\n" + b"a@x.com\n" * 20_000 + b"b\0@x.com\n",
+            r"is not a text file: line 20,002 has a NUL character\. Save it as CSV",
+        ),
         (b"\x7fELF\x02\x01\x01\0\0", r"is not a text file: save it as CSV"),
         (
             b"name,email\ncaf\xe9,a@x\n",

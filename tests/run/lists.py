@@ -29,7 +29,7 @@ async def verified(client: Client, source: Any, output: Path, **options: Any) ->
 
 
 def table(path: Path, delimiter: str = ",") -> list[list[str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.reader(file, delimiter=delimiter))
 
 

@@ -1,0 +1,198 @@
+"""Records of lists whose quotes are not as CSV wants them.
+
+`csv` reads a list as it stands while its quotes are well-formed. Else the records with other quotes are
+written again as CSV, before `csv` reads them:
+
+- A quote after a delimiter and blanks opens a cell, if it closes on the same line.
+- A backslash before a quote within a cell keeps the cell open. Both stay in the cell.
+- A quote that opens a cell and does not close it before a delimiter or the end of the line is a
+  character of the cell. It is stray, and counted.
+"""
+
+import re
+from collections.abc import Sequence
+from enum import Enum, auto
+from io import StringIO
+from typing import Final
+
+from bulkverify.lists.addresses import is_ordinary
+from bulkverify.results.records import RecordError, TextRecords
+
+_ESCAPED_QUOTE: Final = '\\"'
+_AFTER_QUOTE: Final = "expected after"  # what `csv` says of text behind a closing quote
+_OPEN: Final = re.compile(r'"(?:[^"]++|"")*+\Z')
+
+
+class _Cell(Enum):
+    AS_IT_WAS = auto()
+    OTHERWISE = auto()
+    STRAY = auto()
+
+
+def swallowed_rows(record: Sequence[str], delimiter: str, width: int, column: int) -> int | None:
+    """Return the place of a cell that looks like several rows, because a quote opens it by mistake.
+
+    Args:
+        record: as it was read.
+        delimiter: between the cells of the list.
+        width: how many columns the list has.
+        column: the place of the column of addresses.
+    """
+    if width == 1:  # several addresses in a cell look the same
+        return None
+    for place, cell in enumerate(record):
+        lines = cell.splitlines()
+        if len(lines) > 1:
+            first, *full, last = (line.split(delimiter) for line in lines)
+            closed = place - len(record) + width  # the column in which the quote closes
+            if any(len(row) == width and is_ordinary(row[column].strip()) for row in full) or (
+                len(first) == width - place
+                and len(last) == closed + 1
+                and not any(piece.startswith(" ") for piece in (*first[1:], *last[1:]))
+                and any(map(is_ordinary, (*first[column - place :][:1], *last[column:][:1])))
+            ):
+                return place
+    return None
+
+
+class ListRecords(TextRecords):
+    """Takes the text of a list in pieces of any size and gives its records, without empty lines.
+
+    `stray` counts the records with stray quotes, and `stray_line` is the line of the first such quote.
+    `stray_lines` has the lines of the stray quotes in the text that was read last, by the line on which
+    their record begins. `escapes` tells whether there was a backslash before a quote.
+    """
+
+    def __init__(self, delimiter: str = ",") -> None:
+        """Start at the beginning of a file."""
+        super().__init__(delimiter, strict=True)
+        self.stray = self.stray_line = 0
+        self.stray_lines: dict[int, int] = {}
+        self.escapes = False
+        self._after_blank = f'{delimiter} "', '\n "'
+        one = re.escape(delimiter)
+        end = rf"(?={one}|[\r\n]|\Z)"
+        self._spaced = re.compile(rf' +"((?:[^"\r\n]++|"")*+)" *{end}')
+        self._quoted = re.compile(rf'"((?:[^"]++|"")*+)"( *){end}')
+        self._backslashed = re.compile(rf'"((?:[^"\\\r\n]++|\\.|"")*+)" *{end}', re.DOTALL)
+        self._wrapped = re.compile(rf'"([^{one}\r\n]*)" *{end}')
+        self._delimiter_or_end = re.compile(rf"{one}|[\r\n]")
+
+    @property
+    def lines_read(self) -> int:
+        """How many lines the records had that were given last, with empty ones."""
+        return self._lines_in_text
+
+    def _read(self, text: str) -> tuple[list[list[str]], int]:
+        self.stray_lines = {}
+        before = self.line - 1
+        if '"' not in text:
+            return super()._read(text)
+        if not self._is_unusual(text):
+            try:
+                return super()._read(text)
+            except RecordError as error:
+                if _AFTER_QUOTE not in str(error):
+                    raise
+        written, end = self._mended(text, before)
+        records, _ = super()._read(written)
+        return records, end
+
+    def _is_unusual(self, text: str) -> bool:
+        return (
+            any(sign in text for sign in self._after_blank)
+            or text.startswith(' "')
+            or (self.escapes and _ESCAPED_QUOTE in text)
+        )
+
+    def _mended(self, text: str, before: int) -> tuple[str, int]:
+        """Write the records with other quotes again; return the complete records, and their end.
+
+        Args:
+            text: whole lines.
+            before: how many lines come before them.
+        """
+        pieces: list[str] = []
+        at = seen = 0
+        for number, line in enumerate(StringIO(text, newline=""), start=before + 1):
+            begin = seen
+            seen += len(line)
+            if begin < at:  # within a record that began on an earlier line
+                continue
+            if '"' in line:
+                found = self._record(text, begin, number)
+                if found is None:  # it goes on behind this text
+                    break
+                written, at = found
+                pieces.append(written)
+            else:
+                pieces.append(line)
+                at = seen
+        return "".join(pieces), at
+
+    def _record(self, text: str, begin: int, line: int) -> tuple[str, int] | None:
+        """Write a record as CSV, and return it with the place of its end; `None` if that is not here."""
+        cells: list[str] = []
+        stray: int | None = None
+        as_it_was = True
+        at = begin
+        while True:
+            found = self._cell(text, at)
+            if found is None:
+                return None
+            cell, end, kind = found
+            if kind is _Cell.STRAY and stray is None:
+                stray = line + text.count("\n", begin, at)
+            as_it_was = as_it_was and kind is _Cell.AS_IT_WAS
+            cells.append(cell.replace('"', '""'))
+            at = end + 1
+            if not text.startswith(self._delimiter, end):
+                break
+        if text.startswith("\r\n", end):
+            at += 1
+        if stray is not None:
+            self.stray += 1
+            self.stray_line = self.stray_line or stray
+            self.stray_lines[line] = stray
+        if as_it_was:
+            return text[begin:at], at
+        joined = f'"{self._delimiter}"'.join(cells)
+        return f'"{joined}"{text[end:at]}', at
+
+    def _cell(self, text: str, at: int) -> "tuple[str, int, _Cell] | None":
+        """Return a cell, its end and what it is; `None` if it goes on behind this text."""
+        if text.startswith('"', at):
+            if found := self._quoted_cell(text, at):
+                return found
+            if _OPEN.match(text, at):
+                return None
+            if wrapped := self._wrapped.match(text, at):
+                return _unquoted(wrapped), wrapped.end(), _Cell.STRAY
+        elif spaced := self._spaced.match(text, at):
+            return _unquoted(spaced), spaced.end(), _Cell.OTHERWISE
+        end = self._end_of(text, at)
+        cell = text[at:end]
+        opened = cell.lstrip(" ").startswith('"') and (cell[0] == '"' or cell.count('"') % 2)
+        return cell, end, _Cell.STRAY if opened else _Cell.AS_IT_WAS
+
+    def _end_of(self, text: str, at: int) -> int:
+        """Return where a cell without quotes around it ends."""
+        found = self._delimiter_or_end.search(text, at)
+        return found.start() if found else len(text)
+
+    def _quoted_cell(self, text: str, at: int) -> "tuple[str, int, _Cell] | None":
+        """Return a cell whose quotes are well-formed, with or without backslashes."""
+        quoted = self._quoted.match(text, at)
+        if self.escapes or not quoted:
+            found = self._backslashed.match(text, at)
+            if found and _ESCAPED_QUOTE in found[1]:
+                self.escapes = True
+                return _unquoted(found), found.end(), _Cell.OTHERWISE
+        if not quoted:
+            return None
+        kind = _Cell.OTHERWISE if quoted[2] else _Cell.AS_IT_WAS
+        return _unquoted(quoted) + quoted[2], quoted.end(), kind
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    return found[1].replace('""', '"')
