@@ -53,7 +53,7 @@ ORDER = {
     """,
     "run": """
         models threads progress source costs plan written folder outages account record
-        alone part journal parts resume run output verify
+        alone part journal parts resume run output dry verify
     """,
 }
 

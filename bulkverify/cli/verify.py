@@ -99,18 +99,39 @@ async def verify(
     source = sources[0] if len(sources) == 1 else sources
     if dry_run:
         with show.following() as line:
-            plan = await bulkverify.plan_list(
-                source,
-                column=column,
-                header_row=header_row,
-                delimiter=delimiter,
-                encoding=encoding,
-                format=format_,
-                judge=not send_invalid,
-                deduplicate=not send_duplicates,
-                largest_part=largest_part,
-                on_progress=line.follow,
-            )
+            if output is None:
+                plan = await bulkverify.plan_list(
+                    source,
+                    column=column,
+                    header_row=header_row,
+                    delimiter=delimiter,
+                    encoding=encoding,
+                    format=format_,
+                    judge=not send_invalid,
+                    deduplicate=not send_duplicates,
+                    largest_part=largest_part,
+                    on_progress=line.follow,
+                )
+            else:
+                from bulkverify.run.dry import plan_rest  # noqa: PLC0415 - imports the client
+
+                plan = await plan_rest(
+                    source,
+                    output,
+                    column=column,
+                    header_row=header_row,
+                    delimiter=delimiter,
+                    encoding=encoding,
+                    format=format_,
+                    only=only,
+                    judge=not send_invalid,
+                    deduplicate=not send_duplicates,
+                    largest_part=largest_part,
+                    restart=restart,
+                    excel_safe=excel_safe,
+                    base_url=account.base_url,
+                    on_progress=line.follow,
+                )
         show.data(plan, plan_lines(plan))
         return
     if output is None:
@@ -124,7 +145,7 @@ async def verify(
     # From here on the command needs the whole SDK, which --help and --dry-run should not load.
     from tenacity import wait_fixed  # noqa: PLC0415
 
-    from bulkverify.run.verify import journal_of  # noqa: PLC0415
+    from bulkverify.run.journal import journal_of  # noqa: PLC0415
 
     async with _sandboxed(sandbox_speed) if sandbox else _hosted(account) as (client, journal):
         with show.following() as line, _summing_up_failures(show):

@@ -1,10 +1,32 @@
 """What a list would cost, and how it was read."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
+from typing import TypeAlias
 
-from bulkverify.lists import CellExample, Split, Table
-from bulkverify.run.models import PlannedList, RunPlan
+from bulkverify.lists import CellExample, Examples, Split, Table
+from bulkverify.run.models import PlannedList, RunPlan, RunProgress, Stage
+from bulkverify.run.progress import Tracker
+from bulkverify.run.source import ListReader, Splitting, temporary_folder
+
+Amend: TypeAlias = Callable[[Table, RunPlan], Awaitable[RunPlan]]
+
+
+async def priced(
+    reader: ListReader,
+    splitting: Splitting,
+    on_progress: Callable[[RunProgress], object] | None,
+    amend: Amend | None = None,
+) -> RunPlan:
+    """Read a list and say what it would cost; `amend` may change the plan while the list is open."""
+    tracker = Tracker(on_progress)
+    tracker.tell(Stage.READING)
+    async with temporary_folder() as folder:
+        table = await reader.open(folder)
+        examples = Examples()
+        split = await reader.split(table, folder, splitting, tracker, examples)
+        plan = plan_of(table, split, examples)
+        return plan if amend is None else await amend(table, plan)
 
 
 def plan_of(

@@ -124,7 +124,7 @@ class Journal:
         self._lock = lock_folder(folder, _is_record)
         try:
             if not restart:
-                self.record = _load(folder)
+                self.record = read_record(folder)
             if self.record is None:
                 clear_folder(folder)
             sweep_folder(folder)
@@ -244,7 +244,17 @@ def _read(path: Path) -> RunRecord | int:
     return converter.structure(document, RunRecord) if version == VERSION else version
 
 
-def _load(folder: Path) -> RunRecord | None:
+def journal_of(destination: Path) -> Path:
+    """Return the folder that keeps the progress of a run by default."""
+    return destination.with_name(f"{destination.name}.progress")
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """Read the record of a run, or return `None` if there is none.
+
+    Raises:
+        JournalError: it can't be read.
+    """
     path = folder / RECORD
     try:
         if not is_file(path) and (path.exists() or path.is_symlink()):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Collection
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -12,9 +13,10 @@ import attrs
 from bulkverify.errors import UsageError
 from bulkverify.files import flush_folder, flush_to_disk, replacing
 from bulkverify.lists import Joined, Split
-from bulkverify.models import Analysis, Verdict, VerdictCounts
+from bulkverify.models import Analysis, Verdict, VerdictCounts, VerdictName
 from bulkverify.run.journal import RunRecord
 from bulkverify.run.models import RunReport, Stage
+from bulkverify.run.resume import ComparedList
 from bulkverify.run.run import OutputFormat, Run
 from bulkverify.run.threads import in_thread
 from bulkverify.run.written import Written, note_of
@@ -59,7 +61,7 @@ class Output:
             IncompleteRunError: some parts failed, and their rows have no verdicts.
             BulkVerifyError, OSError: as `Run.verify`.
         """
-        if not self.restart and (done := await self._done(run)) is not None:
+        if not self.restart and (done := await self.done(run.journal.record, run.list)) is not None:
             await self._finish(run, done, delete=delete)
             again = "" if self.overwrite else " with `overwrite=True`"
             _log.info(
@@ -85,15 +87,14 @@ class Output:
             return False
         return record.output_at(self.path) is not None
 
-    async def _done(self, run: Run) -> Written | None:
+    async def done(self, record: RunRecord | None, listed: ComparedList) -> Written | None:
         """Return the output of the same call made earlier, if it still exists."""
-        record = run.journal.record
         in_place = self.path if self.in_place else None
         if record is not None and record.sent and not record.finished:
             written = record.written
             if written is None or not (written.is_complete and written.is_at(self.path)):
                 return None  # that run is not finished
-            same = written.is_valid and await run.list.produced(written, in_place=in_place)
+            same = written.is_valid and await listed.produced(written, in_place=in_place)
             if same and self._has_options_of(written):
                 return written
             # All paid results were delivered, so another list begins anew. The same list goes on, unless
@@ -107,7 +108,7 @@ class Output:
             and written.is_valid
             and written.is_at(self.path)
             and self._has_options_of(written)
-            and await run.list.produced(written, in_place=in_place)
+            and await listed.produced(written, in_place=in_place)
         ):
             return written
         return None
@@ -161,3 +162,20 @@ def _without_verdicts(split: Split) -> Joined:
     verdicts = VerdictCounts(deliverable=0, undeliverable=0, accept_all=0, unknown=0)
     flags = Analysis(common_isp=0, role_based=0, disposable=0, spamtrap=0, syntax_error=0)
     return Joined(rows=split.rows, written=0, missing=split.rows, verdicts=verdicts, flags=flags)
+
+
+def wanted_verdicts(
+    only: Collection[Verdict | VerdictName] | None,
+) -> frozenset[Verdict] | None:
+    """Return the verdicts that `only` names."""
+    if only is None:
+        return None
+    try:
+        wanted = frozenset(map(Verdict, [only] if isinstance(only, str) else only))
+    except ValueError as error:
+        raise UsageError(f"{error}; verdicts are {', '.join(Verdict)}.") from None
+    if not wanted:
+        raise UsageError("No verdict is selected, so no row would be written.").with_hint(
+            "Name one in `only`.", "Name one with --only."
+        )
+    return wanted

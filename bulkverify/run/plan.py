@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 from bulkverify.limits import LONGEST_LIST_ROWS
-from bulkverify.lists import Examples, ListFormat
-from bulkverify.run.costs import plan_of
-from bulkverify.run.models import RunPlan, RunProgress, Stage
-from bulkverify.run.progress import Tracker
-from bulkverify.run.source import ListReader, RunSource, Splitting, temporary_folder
+from bulkverify.lists import ListFormat
+from bulkverify.run.costs import priced
+from bulkverify.run.models import RunPlan, RunProgress
+from bulkverify.run.source import ListReader, RunSource, Splitting
 
 
 async def plan_list(
@@ -37,10 +36,4 @@ async def plan_list(
         format=format,
     )
     splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
-    tracker = Tracker(on_progress)
-    tracker.tell(Stage.READING)
-    async with temporary_folder() as folder:
-        table = await reader.open(folder)
-        examples = Examples()
-        split = await reader.split(table, folder, splitting, tracker, examples)
-    return plan_of(table, split, examples)
+    return await priced(reader, splitting, on_progress)

@@ -15,37 +15,19 @@ from bulkverify.run.written import Written
 
 
 @attrs.define(kw_only=True, eq=False)
-class RecordedList:
-    """Reads and splits a list, unless an earlier call has split the same list."""
+class ComparedList:
+    """Compares a list with what earlier calls have recorded in a folder."""
 
     reader: ListReader
     splitting: Splitting
     base_url: str
-    journal: Journal
-    tracker: Tracker
-    examples: Examples = attrs.field(factory=Examples, init=False)
-    """The first cells that are no address as they stand, if the list is split here."""
-    _table: Table | None = attrs.field(default=None, init=False)
+    folder: Path
+    _table: Table | None = None
 
     async def open(self) -> Table:
-        """Return the list, which is opened once, because some lists can't be opened again."""
-        if self._table is None:
-            self.tracker.tell(Stage.READING)
-            self._table = await self.reader.open(self.journal.folder)
+        """Return the list, which was opened before."""
+        assert self._table is not None  # noqa: S101 - as the docstring says
         return self._table
-
-    async def split(self) -> RunRecord:
-        """Split the list, or return the record of an earlier call that has split it in the same way."""
-        table = await self.open()
-        splitting, record = self.splitting, self.journal.record
-        if record is not None and record.sent and not record.finished:
-            await self._require_same(table, record)
-            await self._repair(table, record)
-            return record
-        split = await self.reader.split(
-            table, self.journal.folder, splitting, self.tracker, self.examples
-        )
-        return self.journal.begin(split, self.base_url, splitting)
 
     async def produced(self, written: Written, *, in_place: Path | None) -> bool:
         """Whether an output came from this list, split the same way, on this service.
@@ -65,8 +47,9 @@ class RecordedList:
         fingerprint = await self.reader.fingerprint(await self.open(), before)
         return fingerprint == written.fingerprint
 
-    async def _require_same(self, table: Table, record: RunRecord) -> None:
-        folder, before, now = self.journal.folder, record.splitting, self.splitting
+    async def require_same(self, table: Table, record: RunRecord) -> None:
+        """Raise `JournalError` if an earlier call recorded another list, or one that was split otherwise."""
+        folder, before, now = self.folder, record.splitting, self.splitting
         out = restart_hints(folder, record.credits)
         if record.base_url != self.base_url:
             raise JournalError(
@@ -88,6 +71,36 @@ class RecordedList:
                 "the same order.",
                 path=str(folder),
             ).with_hint(*out)
+
+
+@attrs.define(kw_only=True, eq=False)
+class RecordedList(ComparedList):
+    """Reads and splits a list, unless an earlier call has split the same list."""
+
+    journal: Journal
+    tracker: Tracker
+    examples: Examples = attrs.field(factory=Examples, init=False)
+    """The first cells that are no address as they stand, if the list is split here."""
+
+    async def open(self) -> Table:
+        """Return the list, which is opened once, because some lists can't be opened again."""
+        if self._table is None:
+            self.tracker.tell(Stage.READING)
+            self._table = await self.reader.open(self.journal.folder)
+        return self._table
+
+    async def split(self) -> RunRecord:
+        """Split the list, or return the record of an earlier call that has split it in the same way."""
+        table = await self.open()
+        splitting, record = self.splitting, self.journal.record
+        if record is not None and record.sent and not record.finished:
+            await self.require_same(table, record)
+            await self._repair(table, record)
+            return record
+        split = await self.reader.split(
+            table, self.journal.folder, splitting, self.tracker, self.examples
+        )
+        return self.journal.begin(split, self.base_url, splitting)
 
     async def _repair(self, table: Table, record: RunRecord) -> None:
         """Make damaged files again from the list, and have lost results fetched again."""

@@ -91,6 +91,7 @@ class Run:
             reader=reader,
             splitting=settings.splitting,
             base_url=client.base_url,
+            folder=journal.folder,
             journal=journal,
             tracker=self.tracker,
         )

@@ -16,9 +16,9 @@ from bulkverify.files import check_writable, require_replaceable
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import JoinedRow, ListFormat
 from bulkverify.models import Verdict, VerdictName
-from bulkverify.run.journal import Journal
+from bulkverify.run.journal import Journal, journal_of
 from bulkverify.run.models import RunProgress, RunReport
-from bulkverify.run.output import Output
+from bulkverify.run.output import Output, wanted_verdicts
 from bulkverify.run.run import Confirm, Run, RunSettings
 from bulkverify.run.source import ListReader, RunSource, Splitting, is_same_file, temporary_folder
 from bulkverify.run.threads import in_thread
@@ -133,7 +133,7 @@ async def verify_list(
     )
     output = Output(
         path=path,
-        only=_wanted(only),
+        only=wanted_verdicts(only),
         overwrite=overwrite,
         in_place=reader.is_at(path),
         restart=restart,
@@ -179,7 +179,7 @@ async def verify_rows(
             With `journal`, the same call goes on.
         Exception: as `verify_list`.
     """
-    wanted = _wanted(only)
+    wanted = wanted_verdicts(only)
     reader = ListReader(
         source=source,
         column=column,
@@ -237,11 +237,6 @@ async def _opened(
             await run.end()
 
 
-def journal_of(destination: Path) -> Path:
-    """Return the folder that keeps the progress of a run by default."""
-    return destination.with_name(f"{destination.name}.progress")
-
-
 def _keep_apart(folder: Path, reader: ListReader, output: Path | None = None) -> None:
     """Refuse a list or an output in the folder of the journal, whose files are deleted at the end."""
     if output is not None and _is_within(output, folder):
@@ -266,17 +261,3 @@ def _is_within(path: Path, folder: Path) -> bool:
     """Whether a path leads to a folder, or to something in it."""
     top, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path))
     return any(one == top or is_same_file(one, top) for one in (real, *real.parents))
-
-
-def _wanted(only: Collection[Verdict | VerdictName] | None) -> frozenset[Verdict] | None:
-    if only is None:
-        return None
-    try:
-        wanted = frozenset(map(Verdict, [only] if isinstance(only, str) else only))
-    except ValueError as error:
-        raise UsageError(f"{error}; verdicts are {', '.join(Verdict)}.") from None
-    if not wanted:
-        raise UsageError("No verdict is selected, so no row would be written.").with_hint(
-            "Name one in `only`.", "Name one with --only."
-        )
-    return wanted

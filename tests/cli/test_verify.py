@@ -353,3 +353,17 @@ def test_a_link_in_the_place_of_the_output_is_named_with_its_target(
         "name the file itself.\n"
     )
     assert service.sandbox.ledger.requests.total() == 0
+
+
+def test_a_dry_run_counts_what_earlier_commands_have_paid(
+    service: Service, cli: Cli, contacts: Path
+) -> None:
+    assert cli("verify", str(contacts), "-o", "out.csv").code == 0
+    outcome = cli("verify", str(contacts), "-o", "out.csv", "--dry-run")
+    assert "costs       0 credits, beside 3 spent earlier" in outcome.out
+    assert "done        an earlier command wrote the output at 20" in outcome.out
+    document = cli("verify", str(contacts), "-o", "out.csv", "--dry-run", "--json").document
+    assert (document["cost"], document["spent_before"]) == (0, 3)
+    restarted = cli("verify", str(contacts), "-o", "out.csv", "--dry-run", "--restart").out
+    assert "costs       3 credits\n" in restarted
+    assert service.sandbox.ledger.credits_spent == 3

@@ -1,0 +1,94 @@
+"""What a call would still cost, after what earlier calls have paid. It changes nothing."""
+
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import attrs
+
+from bulkverify.client import DEFAULT_BASE_URL
+from bulkverify.errors import UsageError
+from bulkverify.limits import LONGEST_LIST_ROWS
+from bulkverify.lists import ListFormat, Table
+from bulkverify.models import Verdict, VerdictName
+from bulkverify.run.costs import priced
+from bulkverify.run.journal import journal_of, read_record
+from bulkverify.run.models import RunPlan, RunProgress
+from bulkverify.run.output import Output, wanted_verdicts
+from bulkverify.run.resume import ComparedList
+from bulkverify.run.source import ListReader, RunSource, Splitting
+from bulkverify.service.key import check_base_url
+
+
+async def plan_rest(
+    source: RunSource,
+    destination: Path,
+    *,
+    column: str | None = None,
+    header_row: int | None = None,
+    delimiter: str | None = None,
+    encoding: str = "utf-8-sig",
+    format: ListFormat | None = None,  # noqa: A002 - the usual name
+    only: Collection[Verdict | VerdictName] | None = None,
+    judge: bool = True,
+    deduplicate: bool = True,
+    largest_part: int = LONGEST_LIST_ROWS,
+    restart: bool = False,
+    excel_safe: bool = False,
+    base_url: str | None = None,
+    on_progress: Callable[[RunProgress], object] | None = None,
+) -> RunPlan:
+    """Say what `verify_list` with the same arguments would send and spend; `base_url` is as for `Client`.
+
+    Raises:
+        InvalidListError, JournalError, UsageError, OSError: as for `verify_list`.
+    """
+    reader = ListReader(
+        source=source,
+        column=column,
+        header_row=header_row,
+        delimiter=delimiter,
+        encoding=encoding,
+        format=format,
+    )
+    splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
+    if restart:
+        return await priced(reader, splitting, on_progress)
+    url = base_url or os.environ.get("BULKVERIFY_BASE_URL") or DEFAULT_BASE_URL
+    checked = check_base_url(url, allow_http=True)
+    if isinstance(checked, UsageError):
+        raise checked
+    folder = journal_of(destination)
+    output = Output(
+        path=destination,
+        only=wanted_verdicts(only),
+        overwrite=True,
+        in_place=reader.is_at(destination),
+        restart=False,
+        excel_safe=excel_safe,
+    )
+
+    async def amend(table: Table, plan: RunPlan) -> RunPlan:
+        listed = ComparedList(
+            reader=reader, splitting=splitting, base_url=checked, folder=folder, table=table
+        )
+        return await _with_earlier(plan, output, listed)
+
+    return await priced(reader, splitting, on_progress, amend)
+
+
+async def _with_earlier(plan: RunPlan, output: Output, listed: ComparedList) -> RunPlan:
+    """Count what earlier calls have paid, as the next one would find it."""
+    record = read_record(listed.folder)
+    if (written := await output.done(record, listed)) is not None:
+        report = written.report
+        return attrs.evolve(
+            plan,
+            cost=0,
+            spent_before=report.credits_spent + report.credits_spent_before,
+            already_verified_at=written.written_at,
+        )
+    if record is None or not record.sent or record.finished:
+        return plan
+    await listed.require_same(await listed.open(), record)
+    return attrs.evolve(plan, cost=record.owed, spent_before=record.credits)
