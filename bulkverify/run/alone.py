@@ -70,7 +70,7 @@ class LoneRun(PartWork):
             self._note(PartState.STARTING, credits=1)
             try:
                 verdict = await self.account.client.verify(address)
-                self.spent += 1
+                self._spend(1)
                 _require_answer_for(address, verdict)
             except VerifyUncertainError as error:
                 raise VerifyUncertainError(f"{error.message} {self._once_only()}") from error

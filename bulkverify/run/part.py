@@ -78,7 +78,7 @@ class PartRun(PartWork):
         """
         if self.record.job_id is not None:
             return
-        self.record = self.record.taken_over()
+        self._take_over()
         self.tell(Stage.QUEUED)
         async with self.account.uploading:
             job = await self.account.outages.retry(self._send, partial(self._held_up, Stage.QUEUED))
@@ -211,7 +211,7 @@ class PartRun(PartWork):
         else:
             spent = cost
         self._note(PartState.STARTED)
-        self.spent += spent
+        self._spend(spent)
 
     async def _wait(self, status: JobStatus, stage: Stage) -> JobSnapshot:
         self.tell(stage, job_id=self.job.id)

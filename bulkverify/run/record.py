@@ -137,6 +137,14 @@ class PartWork:
     spent: int = attrs.field(default=0, init=False)
     """The credits that the part has cost in this process."""
 
+    # These set attributes here, because pyright takes an assignment in a subclass for an override.
+
+    def _spend(self, credits_: int) -> None:
+        self.spent += credits_
+
+    def _take_over(self) -> None:
+        self.record = self.record.taken_over()
+
     def _note(self, state: PartState, **facts: Any) -> None:  # noqa: ANN401 - fields of the record
         self.record = attrs.evolve(self.record, state=state, **facts)
         self.notes.note(self.record)

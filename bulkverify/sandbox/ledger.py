@@ -53,8 +53,6 @@ class _Books:
     """Requests that were answered 429, by endpoint."""
     faults: Counter[str] = attrs.field(factory=Counter)
     """Requests that a fault hit, by kind of fault."""
-    credits_spent: int = 0
-    """The credits spent."""
 
     @property
     def polls(self) -> int:
@@ -70,6 +68,8 @@ class JobBooks(_Books):
     """Accepted starts, including those by `auto_verify`."""
     downloads: int = 0
     """How often its results were downloaded."""
+    credits_spent: int = 0
+    """What the list cost."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -88,6 +88,8 @@ class Ledger(_Books):
     """The addresses that were verified one by one, as they were sent."""
     injected: list[Injected] = attrs.field(factory=list)
     """Every fault that took effect, in order."""
+    credits_spent: int = 0
+    """All credits spent."""
     _jobs: dict[str, JobBooks] = attrs.field(factory=dict, repr=False)
     _paid: Counter[str] = attrs.field(factory=Counter, repr=False)
     _bills: list[Callable[[], Iterable[str]]] = attrs.field(factory=list, repr=False)
