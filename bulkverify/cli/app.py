@@ -67,7 +67,7 @@ app: Final = App(
     help="Bulk email verification: each address is paid once, and each row gets a verdict.",
     help_format="plaintext",
     help_epilogue=_EPILOGUE,
-    # That a flag is off by default is left out.
+    # The default of a flag that is off is not shown.
     default_parameter=Parameter(
         negative=(), show_default=lambda value: None if value is False else value
     ),

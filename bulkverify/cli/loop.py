@@ -1,4 +1,4 @@
-"""What surrounds a command: its event loop, which a signal cancels, and its log on stderr.
+"""The event loop of a command, which a signal cancels, and its log on stderr.
 
 This is not in `interrupts` because asyncio is slow to import, and `--help` does not need it.
 """
@@ -17,7 +17,7 @@ from bulkverify.cli.output import OutputClosedError, write
 def run_until_interrupted(
     coroutine: Coroutine[object, object, object], interrupts: Interrupts
 ) -> None:
-    """Run a coroutine in a new event loop; raise why the command has to end once that has ended it."""
+    """Run a coroutine in a new event loop. If the command has to end, cancel it, then raise the reason."""
     try:
         asyncio.run(_supervise(coroutine, interrupts))
     except BaseException:

@@ -71,7 +71,7 @@ async def sandbox(
     )
     async with service:
         recovery.endless = True
-        # A wildcard address is no address to connect to.
+        # Clients can't connect to a wildcard address.
         url = service.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         show.data({"url": url, "api_key": api_key}, _instructions(url, api_key))
         if rules:

@@ -71,7 +71,7 @@ def plan_lines(plan: "RunPlan") -> str:
             if one.others
             else None
         )
-    before = f", beside {plan.spent_before:,} spent earlier" if plan.spent_before else ""
+    before = f", besides {plan.spent_before:,} spent earlier" if plan.spent_before else ""
     done = plan.already_verified_at
     return _table(
         facts
@@ -106,10 +106,10 @@ def unclear_text(found: "RunPlan | RunReport") -> str:
 
 
 def unwrapped_text(found: "RunPlan | RunReport") -> str:
-    """Say in how many rows something around the address is not sent."""
+    """Say in how many rows other text stands around the address."""
     if not found.unwrapped:
         return ""
-    return f"{found.unwrapped:,} with something around the address, which is not sent{_such_as(found, 'unwrapped')}"
+    return f"{found.unwrapped:,} with other text around the address{_such_as(found, 'unwrapped')}. Only the address is sent."
 
 
 def stray_text(found: "RunPlan | RunReport") -> str:
@@ -128,7 +128,7 @@ def _such_as(found: "RunPlan | RunReport", kind: str) -> str:
 
 
 def oddities(plan: "RunPlan") -> list[str]:
-    """Say what in a plan may not be as the user believes."""
+    """List what may surprise the user in a plan."""
     names = [repr(name) for one in plan.lists for name in one.others[:_SHOWN_COLUMNS]]
     unsent = plan.invalid + plan.blank
     found = {

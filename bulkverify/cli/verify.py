@@ -89,7 +89,7 @@ async def verify(
         parts_at_once: Have at most this many lists at the service at the same time.
         timeout: Give up a part when one of its waits takes longer than this, such as 90, 90s, 15m or 6h.
         column: The name of the address column, or its place, such as 3. Found automatically by default.
-        header_row: The row with the names of the columns, from 1; 0 if there is none. Found automatically by default.
+        header_row: The number of the header row, from 1; 0 if there is no header. Found automatically by default.
         delimiter: The character between two cells. Found automatically by default.
         encoding: The encoding of the list, such as cp1252.
         format_: The format of the list, if the file's name does not show it.

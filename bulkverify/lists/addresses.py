@@ -18,15 +18,15 @@ _LONGEST_CHARACTERS: Final = 1000  # the limit of 254 counts no quotes and escap
 def address_key(address: str) -> str:
     """Return a key that is the same for addresses of one mailbox.
 
-    Neither the case of a domain matters, nor whether it is written in its own script or encoded
-    (`müller.example`, `xn--mller-kva.example`).
+    The domain may be in any case, and in its own script or encoded (`müller.example`,
+    `xn--mller-kva.example`).
     """
     local, at, domain = address.strip().rpartition("@")
     return f"{local}{at}{domain.lower() if domain.isascii() else _encoded(domain)}"
 
 
 def keys_of(addresses: Iterable[str]) -> list[str]:
-    """Return the key of each address; none has blanks around it."""
+    """Return the key of each address; the addresses have no blanks around them."""
     keys: list[str] = []
     add = keys.append
     for address in addresses:
@@ -36,7 +36,7 @@ def keys_of(addresses: Iterable[str]) -> list[str]:
 
 
 def is_ordinary(address: str) -> bool:
-    """Whether it is certainly an address, so that `is_possible` need not be asked."""
+    """Whether it is certainly an address, so that the slow `is_possible` is not needed."""
     return len(address) <= _ORDINARY_CHARACTERS and _ORDINARY.fullmatch(address) is not None
 
 
@@ -50,7 +50,7 @@ def is_possible(address: str) -> bool:
 
 
 def plain_domain(address: str) -> str:
-    """Write a domain of full-width or compatible characters in ASCII, if that is only another spelling."""
+    """Write full-width and similar characters of the domain in ASCII; other scripts stay as they are."""
     local, at, domain = address.rpartition("@")
     encoded = _encoded(domain)
     if domain.isascii() or not encoded.isascii() or "xn--" in encoded:
@@ -60,8 +60,8 @@ def plain_domain(address: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _encoded(domain: str) -> str:
-    """Write a domain in ASCII, as mail is sent to it; what can't be a domain stays as it is."""
-    import idna  # noqa: PLC0415 - likewise
+    """Write a domain in ASCII, as in DNS; text that can't be a domain is only put in lower case."""
+    import idna  # noqa: PLC0415 - slow, and rarely needed
 
     try:
         return idna.encode(domain, uts46=True, std3_rules=False).decode().lower()

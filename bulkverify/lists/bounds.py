@@ -79,7 +79,7 @@ class GrowthLimit:
         self._left = max(_GROWN_SIZE, _GROWTH * sum(path.stat().st_size for path in paths))
 
     def portions(self, rows: list[T]) -> Iterator[list[T]]:
-        """Cut a batch into portions that take bounded memory with rows as wide as the list."""
+        """Cut a batch into portions that take bounded memory once their rows are as wide as the list."""
         if len(rows) <= self._rows:
             yield rows
             return

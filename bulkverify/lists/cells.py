@@ -1,4 +1,4 @@
-"""Which address is sent for a cell, without what people and programs write around it.
+"""Finds the address to send for a cell, without the text that people and programs write around it.
 
 A cell that is an address is sent as it stands. Else one layer after the other is left out: a display
 name before `<>`, quotes, brackets, `mailto:`, a comment, punctuation, and characters that can't be seen.
@@ -38,7 +38,7 @@ _ENTITY: Final = re.compile(
     r"&(?:lt|gt|quot|apos|amp|nbsp|commat|#\d{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE
 )
 
-# The other kinds of punctuation are allowed before an `@`: they may be part of the address.
+# Other punctuation before an `@` may be part of the address.
 _OPENING: Final = "<([\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2039\u203a\u2022\u25cf\u25aa\u2013\u2014\u3008\u300a\u300c\u300e\u3010\uff08"
 _LEADING: Final = f'{_OPENING}",;:>)]'
 _TRAILING: Final = (
@@ -75,7 +75,7 @@ _WORD: Final = re.compile(r"\w")
 
 
 class CellKind(StrEnum):
-    """What a cell is that holds no address as it stands."""
+    """The kind of a cell that is not just an address."""
 
     UNWRAPPED = "unwrapped"
     """An address with something around it that is left out of what is sent."""
@@ -86,7 +86,7 @@ class CellKind(StrEnum):
 
 
 class Reading(NamedTuple):
-    """The address that is sent for a cell, which is empty if none is, and its kind if it has one."""
+    """The address that is sent for a cell, or an empty text, and the kind of the cell if it has one."""
 
     address: str
     kind: CellKind | None = None
@@ -110,7 +110,6 @@ class Examples:
     """The first cells of each kind."""
 
     def __init__(self) -> None:
-        """Start without any."""
         self._found: dict[CellKind, list[CellExample]] = {kind: [] for kind in CellKind}
 
     def __iter__(self) -> Iterator[CellExample]:
@@ -119,7 +118,7 @@ class Examples:
             yield from found
 
     def wants(self, kind: CellKind) -> bool:
-        """Whether there are few of this kind so far."""
+        """Whether more examples of this kind are needed."""
         return len(self._found[kind]) < _MOST_EXAMPLES
 
     def add(self, row: int, kind: CellKind, cell: str, sent: str = "") -> None:
@@ -138,14 +137,14 @@ class CellReader:
 
         Args:
             examples: gets the first cells of each kind.
-            judge: whether what can't be an address is left out; if not, it is sent as it stands.
+            judge: leave out cells that can't be addresses; otherwise they are sent as they stand.
         """
         self.counts: Counter[CellKind | None] = Counter()
         self._examples = examples
         self._judge = judge
 
     def read(self, cells: list[str], before: int) -> dict[int, CellKind]:
-        """Put the address that is sent in the place of each cell; it is empty if none is.
+        """Replace each cell by the address that is sent for it, or by an empty text.
 
         Args:
             cells: without blanks around them.
@@ -211,7 +210,7 @@ def _address_in(text: str) -> str | None:
 
 
 def _as_it_stands(text: str) -> str | None:
-    """Return a text that is an address, its domain in usual characters."""
+    """Return a text that is an address, with a plain domain, or `None` for any other text."""
     if is_ordinary(text):
         return text
     if "@" not in text or text[0] in _OPENING:
@@ -222,7 +221,7 @@ def _as_it_stands(text: str) -> str | None:
 
 
 def _without_layer(text: str) -> str | None:
-    """Leave out the outermost layer of a text, or return `None` if there is none that is known."""
+    """Remove the outermost layer of a text; `None` if no known layer can be removed."""
     if "@" not in text:
         return None
     if text[0] + text[-1] in _PAIRS:
@@ -239,7 +238,7 @@ def _without_layer(text: str) -> str | None:
 
 
 def _beside_brackets(inner: str, outer: str) -> str | None:
-    """Return the address in brackets, or what stands around them if that has it."""
+    """Return the address in brackets, or the text around them if the brackets hold none."""
     if "@" not in inner:
         return outer
     address = _address_in(inner)
@@ -253,7 +252,7 @@ def _of_link(rest: str) -> str | None:
 
 
 def _repeated(text: str) -> str | None:
-    """Return the address that is the only one in a text, beside nothing but punctuation."""
+    """Return the only address of a text, even if it is repeated, if all else is punctuation."""
     if text.endswith(_CUT_OFF):
         return None
     words = [word for word in _words(text) if _WORD.search(word)]

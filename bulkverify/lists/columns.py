@@ -44,7 +44,7 @@ _ALONE: Final = re.compile(
 )
 _BETWEEN: Final = re.compile(r"[,;|\n]|:::|\s/\s|/(?=[^/]*@)")
 
-# A column is clearly the main one if others have so much less.
+# How many times as many addresses a column needs to be preferred to another.
 _CLEARLY: Final = 4
 _CLEARLY_IF_FULL: Final = 2
 _SPARSE: Final = 10
@@ -54,7 +54,7 @@ _MOST_NAMES: Final = 5000
 
 @attrs.frozen(kw_only=True)
 class AddressColumns:
-    """The place of the column of addresses, and the places of the `others` that have some."""
+    """The place of the address column, and the places of the `others` that have addresses, too."""
 
     column: int
     others: tuple[int, ...] = ()
@@ -73,7 +73,7 @@ def sample_rows(rows: Iterable[Row], count: int) -> list[Row]:
 
 
 def holds_address(cell: str) -> bool:
-    """Whether a cell is an address, or several: a text that mentions one is none."""
+    """Whether a cell is an address, or several. A text that only mentions one does not count."""
     if len(cell) > _LONGEST_CELL or not ("@" in cell or "\uff20" in cell):
         return False
     if _ALONE.fullmatch(cell):
@@ -88,8 +88,8 @@ def holds_address(cell: str) -> bool:
 def find_header(rows: Sequence[Sequence[str]], wanted: str | None) -> int | None:
     """Find the row with the names of the columns among the first rows; `None` if there is none.
 
-    It is the first row, if that has no address. It is a later one if the wanted name stands there, or a
-    name that means e-mail above the addresses, or if only titles stand above it.
+    It is the first row, if that has no address. A later row is the header if it has the wanted name, if
+    it has a name that means e-mail above the addresses, or if it follows only titles.
     """
     first = _first_address(rows)
     if wanted is not None:
@@ -129,7 +129,7 @@ def _first_address(rows: Sequence[Sequence[str]]) -> int | None:
 
 
 def _has_example(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row has a name for addresses with an example in it, and addresses below it."""
+    """Whether the first row has a name with an example in it, such as `Email (a@b.com)`."""
     for place, cell in enumerate(rows[0]):
         if "@" in cell and name_meaning(cell).rank is not Rank.OTHER:
             below = [row[place] for row in rows[1:] if place < len(row) and row[place]]
@@ -147,7 +147,7 @@ def find_column(
 ) -> AddressColumns:
     """Find the column of addresses: the wanted one, else by its name and its cells.
 
-    Of the columns whose cells are addresses, the one counts whose name says e-mail best.
+    Of the columns with addresses, the one whose name fits e-mail best is taken.
 
     Raises:
         InvalidListError: no column has addresses, or several could be meant.
@@ -192,9 +192,9 @@ def _wanted(title: str, names: Sequence[str], found: dict[int, dict[int, str]], 
         )
     filled = [place for place in places if place in found]
     if len(filled) > 1:
-        raise UsageError(
-            f"{title} has addresses in several columns of the name {wanted!r}."
-        ).with_hint(*_by_place(filled))
+        raise UsageError(f"{title} has addresses in several columns named {wanted!r}.").with_hint(
+            *_by_place(filled)
+        )
     return (filled or places)[0]
 
 
@@ -245,7 +245,7 @@ def _likeliest(
 def _ranks(
     names: Sequence[str], sample: Sequence[Sequence[str]], found: dict[int, dict[int, str]]
 ) -> dict[int, Rank]:
-    """Rank the columns that can be meant: with a name that does not say e-mail, most cells have to be addresses."""
+    """Rank the columns that can be meant. At least half of the cells must be addresses if the name does not mean e-mail."""
     meanings = {place: name_meaning(names[place]) for place in found}
     least = min(
         (meaning.number for meaning in meanings.values() if meaning.rank is Rank.MAIN), default=0
@@ -262,11 +262,7 @@ def _ranks(
 
 
 def refuse_rows_of_addresses(title: str, rows: Iterable[Iterable[str]]) -> None:
-    """Refuse a list that has nothing but addresses, and several of them on a line.
-
-    Raises:
-        InvalidListError: the list is one.
-    """
+    """Raise `InvalidListError` if a list with several cells on a line has nothing but addresses."""
     cells = [cell.strip() for row in rows for cell in row if cell.strip()]
     if all(map(holds_address, cells)):
         raise InvalidListError(
@@ -282,8 +278,8 @@ def _by_place(places: Sequence[int]) -> tuple[str, str]:
     """Return the hints that say how to choose one of several columns."""
     numbers = [str(place + 1) for place in places[:_SHOWN_CELLS]]
     return (
-        "Choose with " + " or ".join(f'`column="{number}"`' for number in numbers) + ".",
-        "Choose with " + " or ".join(f"--column {number}" for number in numbers) + ".",
+        f"""Choose with {" or ".join(f'`column="{number}"`' for number in numbers)}.""",
+        f"Choose with {' or '.join(f'--column {number}' for number in numbers)}.",
     )
 
 

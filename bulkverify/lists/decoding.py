@@ -12,7 +12,7 @@ from bulkverify.lists.tables import Digest, file_pieces
 from bulkverify.results.records import DEFAULT_ENCODING, LARGEST_RECORD_CHARACTERS
 
 _SAMPLE_BYTES: Final = 64 * 1024
-# A file with a byte order mark is read with the encoding that has no byte order in its name.
+# Python leaves out a byte order mark only if the encoding has no byte order in its name.
 _ORDERED: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _AS_CSV: Final = "save it as CSV (UTF-8)"
 _EXPORT: Final = "export it as CSV (UTF-8)"
@@ -57,8 +57,8 @@ _KINDS: Final = {
 def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     """Read the beginning of a file; return it and the encoding of the file.
 
-    The encoding is the given one, unless that is the default and the first bytes tell another. A file
-    that is empty or no text raises `InvalidListError`.
+    The encoding is the given one, unless that is the default and the first bytes show another. A file
+    that is empty or not text raises `InvalidListError`.
     """
     with path.open("rb") as file:
         beginning = file.read(_SAMPLE_BYTES)
@@ -84,7 +84,7 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
 
 
 def _without_comments(text: str) -> str:
-    """Leave out blank lines and comments at the beginning, as of LDIF."""
+    """Leave out blank lines and comments at the beginning, such as those of LDIF."""
     text = text.lstrip()
     while text.startswith("#"):
         text = text.partition("\n")[2].lstrip()

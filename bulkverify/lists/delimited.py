@@ -212,7 +212,7 @@ def open_delimited(
 
 
 def _named_row(title: str, beginning: str, delimiter: str, declared: int, row: int) -> int | None:
-    """Return the place among the records of the row that is named as the header; 0 says that there is none."""
+    """Return the place of the header row among the records; `None` for row 0, which means no header."""
     if row == 0:
         return None
     records = list(csv.reader(StringIO(beginning, newline=""), delimiter=delimiter))[:row]
@@ -226,7 +226,7 @@ def _named_row(title: str, beginning: str, delimiter: str, declared: int, row: i
 
 
 def _text_above(beginning: str, delimiter: str, declared: int, place: int) -> str:
-    """Return the text above a header, without a declared delimiter: it stands above the names in the output too."""
+    """Return the text above a header, without a declared delimiter. The output keeps it."""
     if not place:
         return ""
     records = csv.reader(StringIO(beginning, newline=""), delimiter=delimiter)

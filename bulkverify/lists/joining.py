@@ -37,7 +37,7 @@ _Row = TypeVar("_Row")
 
 @attrs.frozen(kw_only=True)
 class Joined:
-    """The result of a join: `written` counts rows of the output, all other numbers rows of the list."""
+    """The result of a join. `written` counts rows of the output; all other numbers count rows of the list."""
 
     rows: int
     written: int
@@ -54,7 +54,7 @@ class JoinedRow:
     row: int
     """The number of the row, from 1."""
     email: str
-    """The address as it is sent. The text of the cell if none is, so empty for an empty cell."""
+    """The address as it is sent, or the text of the cell if none is sent."""
     columns: Mapping[str, str]
     """All columns of the list by name, in their order."""
     verdict: Verdict | None
@@ -96,8 +96,8 @@ def join(
         results: the downloaded results by the number of their part; rows of a missing part have no
             verdict.
         file: the output, as UTF-8.
-        format: of the output. CSV has the list's own delimiter and line ends; JSON Lines keep the
-            values of a list in JSON Lines.
+        format: of the output. CSV has the list's own delimiter and line ends. If the list and the
+            output are JSON Lines, the values keep their types.
         only: leave out rows with another verdict or without one.
         excel_safe: put an apostrophe before formulas in CSV, see `harmless`.
 
@@ -238,7 +238,7 @@ class _Rows:
                         self._examples.add(before + index + 1, kind, self._cell(batch[index]))
 
     def _cell(self, row: object) -> str:
-        """Return the cell of the address in a row, or in an object without its closing brace."""
+        """Return the address cell of a row, which may be a JSON object without its closing brace."""
         if isinstance(row, list):
             return str(row[self._table.column])
         return str(json.loads(f"{row}}}").get(self._name))
@@ -272,7 +272,7 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
     yield csv_text([names], table.delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
     cells = [_cells(finding) for finding in rows.findings]
     ends = ["".join(f"{table.delimiter}{cell}" for cell in [*own, ""]) for own in cells]
-    # Our cells never hold such a delimiter.
+    # Our cells never hold a delimiter other than these.
     plain = not (table.delimiter.isalnum() or table.delimiter in "_-:.")
     for found, codes, times, _ in rows.with_verdicts(table.batches(rows.digest)):
         batch = list(map(harmless, found)) if excel_safe else found

@@ -49,14 +49,14 @@ class _Spellings:
         self._seen: set[str] = set()
 
     def add(self, keys: Iterable[str]) -> None:
-        """Take the keys that are new and mean it, of the first some thousand."""
+        """Take new keys that mean the address; only the first thousands of keys are examined."""
         if len(self._seen) < _MOST_KEYS:
             fresh = [key for key in keys if key not in self._seen][:_MOST_KEYS]
             self._seen.update(fresh)
             self.keys += filter(self._means_it, fresh)
 
     def see(self, keys: AbstractSet[str]) -> None:
-        """Notice an object with two of them: then they are columns of their own."""
+        """Notice an object that has two of these keys: then each is a column of its own."""
         self.together = self.together or sum(key in keys for key in self.keys) > 1
 
     @property
@@ -75,7 +75,7 @@ class _Spellings:
 class JsonLines(FileTable):
     """A file of objects. Their keys are the columns, in the order of their first appearance.
 
-    The keys `alike` are spellings of one column, named by the first of them; no object has two.
+    The keys `alike` are spellings of one column, which has the name of the first; no object has two.
     """
 
     alike: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ none of these gets a verdict.
 If an address has several rows, the one verified last counts; a row without a time is the oldest. An
 address gets no verdict if its last rows have the same time and contradict each other.
 
-Only hashes of the sent addresses are kept, so the results can't take more memory than these.
+Only hashes of the sent addresses are kept, so memory does not grow with the results.
 """
 
 from array import array

@@ -58,16 +58,16 @@ def open_table(
 ) -> Table:
     """Read the beginning of a list, and detect how to read it.
 
-    A first row without an address is a header, and so is a later one with a name for addresses above
-    them. Without `column`, the column counts whose cells are addresses and whose name says e-mail best.
+    The header is the first row if it has no address, or a later row with a name for addresses above
+    them. Without `column`, the column with addresses whose name fits e-mail best is taken.
 
     Args:
         source: a path; several paths, read as one list with the columns of all; the content of a file;
             addresses; or rows as mappings. A `str` is a path.
         column: the name of the address column, in any case, or its place from 1; `col0`, `col1`, ... in
             a list without a header.
-        header_row: the row with the names of the columns, from 1 and with empty rows counted; 0 if there
-            is none; by default it is found out. For tables only.
+        header_row: the number of the header row, from 1, counting empty rows; 0 if there is no header;
+            detected by default. For tables only.
         delimiter: between the cells of CSV; detected by default.
         encoding: of the text; the default is UTF-8 with or without a byte order mark, or UTF-16 with
             one.
@@ -75,7 +75,7 @@ def open_table(
         spool: a folder for copies of sources that can't be read twice, and for workbooks as CSV.
 
     Raises:
-        InvalidListError: the list is empty or binary, has no addresses, or several columns with some.
+        InvalidListError: the list is empty, binary or without addresses, or has them in several columns.
         UsageError: the column, encoding, delimiter or format does not exist, or the source is not a list.
         OSError: a file can't be read or written.
     """
@@ -144,7 +144,7 @@ class _Reading:
             write_as_csv(path, spooled, title)
             path, delimiter, encoding = spooled, ",", DEFAULT_ENCODING
         if self.header_row is not None and (kind == "jsonl" or (kind == "txt" and not delimiter)):
-            raise UsageError(f"{title} is no table, so it has no row with the names of columns.")
+            raise UsageError(f"{title} is no table, so it has no header row.")
         table: Table
         if kind == "txt" and delimiter is None:
             table = open_lines(path, title=title, column=self.column, encoding=encoding)

@@ -47,7 +47,7 @@ class Package:
         """Count unpacked or written bytes; too many for the workbook raise `UnreadableError`."""
         self._left -= size
         if self._left < 0:
-            raise UnreadableError("it would become far too large for its size")
+            raise UnreadableError("its content is far too large for the size of the file")
 
     def parse(self, name: str, start: Start, end: End, text: Text) -> Iterator[None]:
         """Parse a file, and pause after each piece, so that its elements can be used.

@@ -26,8 +26,8 @@ BLANK: Final = 0
 INVALID: Final = 1
 FIRST_ADDRESS: Final = 2
 UNCLEAR: Final = -1
-"""The codes of rows in `rows.bin`: no address, an invalid one, the number of the address plus this, or
-a cell in which it is not clear which address is meant."""
+"""The codes of rows in `rows.bin`: no address, an invalid one, the first address, or an unclear cell. The
+codes of the other addresses follow that of the first."""
 
 UNSENT: Final = {CellKind.UNCLEAR: UNCLEAR, CellKind.INVALID: INVALID}
 """The codes of cells that are not sent."""
@@ -120,7 +120,7 @@ def split(
         largest_bytes: the most bytes of a part.
         judge: leave out cells that can't be addresses.
         deduplicate: leave out addresses of earlier rows.
-        examples: gets the first cells that are no address as they stand.
+        examples: gets the first cells that are not just an address.
 
     Raises:
         InvalidListError: the list can't be read, or has no addresses at all.
@@ -220,9 +220,8 @@ class _Parts:
     """Writes addresses to one part after the other; a new part begins when one is full.
 
     If there are several parts, none has a single address, because some services accept such a list and
-    then fail it. So the last address of a full part is held back. It forms a part of its own with a
-    single address left over at the end. If the full part would then have a single address, the address
-    left over joins it instead.
+    then fail it. So the last address of a full part is held back: if one address is left over at the
+    end, both form a new part. If the full part has only two, the address left over joins it instead.
     """
 
     def __init__(self, folder: Path, largest_rows: int, largest_bytes: int) -> None:

@@ -28,7 +28,7 @@ _UNREADABLE: Final = (
 
 
 def write_as_csv(source: Path, destination: Path, title: str) -> None:
-    """Write the rows of the sheet with the addresses; it must be the only one with any."""
+    """Write the rows of the sheet with the addresses; only one sheet may have addresses."""
     with source.open("rb") as file:
         try:
             book = Workbook(file)

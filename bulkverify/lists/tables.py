@@ -33,10 +33,10 @@ class Digest(Protocol):
 class Table(ABC):
     """A list that can be read more than once, always with the same rows.
 
-    `title` is its name in messages, `names` are its columns, and `column` is the place of the column of
-    addresses; the columns at the places `others` have some too. `encoding` is that of its text. A CSV
-    file that is made of it uses `delimiter` and `newline`, and begins with the `preface`: what stood
-    above the names, such as a title. `format` is how it is written, as in `ListFormat`.
+    `title` is its name in messages, `names` are its columns, and `column` is the place of the address
+    column. The columns at the places `others` have addresses, too. `encoding` is that of its text, and
+    `format` is as in `ListFormat`. CSV outputs use `delimiter` and `newline`, and begin with `preface`:
+    the text above the header, such as a title.
     """
 
     title: str

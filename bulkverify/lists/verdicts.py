@@ -21,7 +21,7 @@ FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamt
 """The flags, in the order of the output."""
 
 NO_VERDICT: Final = 1
-"""The code of a finding that an unclear row has; `MISSING` is that of an address without a result."""
+"""The code of an unclear row, which has no verdict; `MISSING` is that of an address without a result."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)

@@ -131,7 +131,7 @@ class _Texts:
     def size(self, number: int) -> int:
         """Return the size of a text in bytes."""
         if not 0 <= number < len(self._ends) - 1:
-            raise UnreadableError("a cell has a text that is not there")
+            raise UnreadableError("a cell refers to a text that does not exist")
         return self._ends[number + 1] - self._ends[number]
 
     def read(self, path: str) -> None:
@@ -141,7 +141,7 @@ class _Texts:
         def end(name: str) -> None:
             text.end(name)
             if name == "si":
-                # An escaped underscore is an underscore, as in openpyxl.
+                # `_x005F_` stands for an underscore, as in openpyxl.
                 self._bytes += text.take().replace("x005F_", "").encode("utf-8", "surrogatepass")
                 self._ends.append(len(self._bytes))
                 if len(self._bytes) + 8 * len(self._ends) > self._most:
@@ -156,7 +156,7 @@ class _Text:
 
     def __init__(self) -> None:
         self._wanted = False
-        self._sounds = False  # the reading of a Japanese text is not part of it
+        self._sounds = False  # phonetic guides of Japanese texts are left out
         self._pieces: list[str] = []
         self._characters = 0
 

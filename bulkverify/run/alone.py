@@ -57,7 +57,7 @@ class LoneRun(PartWork):
             raise VerifyUncertainError(f"The answer for one address was lost. {self._once_only()}")
         listed = partial(_only_address, self.notes.list_of(self.part.number))
         address = await in_thread(listed)
-        if record.answer is not None:  # an earlier process noted it and wrote no results
+        if record.answer is not None:  # an earlier process noted it, but wrote no results
             self._keep(address, record.answer)
             return
         await self.account.outages.retry(

@@ -29,7 +29,7 @@ LOCK: Final = "bulkverify-journal.lock"
 RECORD: Final = "run.json"
 
 _TRIES: Final = 100
-"""How often the folder may vanish while it is opened, because another process has just finished."""
+"""How often to try again if the folder vanishes, because another process has just finished."""
 
 
 class Lock:
@@ -55,7 +55,7 @@ class Lock:
         except OSError as error:  # some network file systems have no locks
             self.release()
             raise OSError(error.errno, error.strerror, str(path)) from error
-        if links == 1:  # else the file has another name too, and is not ours
+        if links == 1:  # else it is a hard link to another file
             with suppress(OSError):  # the process id is only information
                 os.truncate(descriptor, 0)
                 os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -114,7 +114,7 @@ def sweep_folder(folder: Path) -> None:
 def clear_folder(folder: Path) -> None:
     """Delete our files except the lock; the record goes last.
 
-    So a process that dies meanwhile leaves either the record, or no paid results.
+    So a process that dies meanwhile never leaves paid results without the record.
     """
     sweep_folder(folder)
     for path in _children(folder):

@@ -64,7 +64,7 @@ class RunRecord:
     written: Written | None = None
     """The output that the run has written."""
     replaced: Written | None = None
-    """The output that `written` was about to replace; it is still there if the process died before."""
+    """The output that `written` replaces. It is still there if the process died before the replacement."""
     finished: bool = False
     """Whether the caller has all results, so that the journal can be deleted."""
 
@@ -140,7 +140,7 @@ class Journal:
 
     def begin(self, split: Split, base_url: str, splitting: Splitting) -> RunRecord:
         """Record how the list was split; from now on a later call can go on."""
-        drop_results(self.folder)  # beside the new record they would pass for newer ones
+        drop_results(self.folder)  # they would look newer than the new record
         self.record = RunRecord(
             base_url=base_url,
             splitting=splitting,

@@ -132,7 +132,7 @@ class RunPlan:
     balance: int | None = None
     """The credits that the account has, if the service was asked."""
     already_verified_at: datetime | None = None
-    """When an earlier call wrote the output. The run would send and spend nothing."""
+    """When an earlier call wrote the output, if one did; the run would then send and spend nothing."""
     unclear: int = 0
     """The rows with several addresses in one cell, or one among other words; none would be sent."""
     unwrapped: int = 0
@@ -261,7 +261,7 @@ class RunReport:
     examples: tuple[CellExample, ...] = ()
     """The first cells that are unclear or invalid."""
     already_verified_at: datetime | None = None
-    """When an earlier call wrote this output. This call sent and spent nothing."""
+    """When an earlier call wrote this output, if one did; this call then sent and spent nothing."""
 
 
 class JournalError(UsageError):

@@ -64,7 +64,7 @@ class Outages:
                 pausing.set_result(None)
 
     async def retry(self, attempt: Callable[[], Awaitable[T]], held_up: Callable[[str], None]) -> T:
-        """Make attempts until one succeeds, fails in another way, or the time is over.
+        """Repeat the attempt until it succeeds, raises another error, or no time is left.
 
         Each attempt waits as long as `Retry-After` asks. If that is longer than the time left, the error
         is raised at once. `held_up` is called with the reason for each pause.

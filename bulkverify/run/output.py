@@ -88,7 +88,7 @@ class Output:
         return record.output_at(self.path) is not None
 
     async def done(self, record: RunRecord | None, listed: ComparedList) -> Written | None:
-        """Return the output of the same call made earlier, if it still exists."""
+        """Return the output that the same call wrote earlier, if it is still there."""
         in_place = self.path if self.in_place else None
         if record is not None and record.sent and not record.finished:
             written = record.written
@@ -97,8 +97,8 @@ class Output:
             same = written.is_valid and await listed.produced(written, in_place=in_place)
             if same and self._has_options_of(written):
                 return written
-            # All paid results were delivered, so another list begins anew. The same list goes on, unless
-            # the output has replaced it.
+            # All paid results were delivered. The journal is of use only if the same list is written
+            # with other options, and the output has not replaced it.
             record.finished = self.in_place or not same
             return None
         written = Written.noted(self.path) or (record.written if record is not None else None)

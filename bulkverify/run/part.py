@@ -192,7 +192,7 @@ class PartRun(PartWork):
         if before in UNPAID:
             await self.check()
         self.tell(Stage.STARTING)
-        # The credits of an earlier start that may be paid never decrease.
+        # An earlier start may be paid, so its credits are never lowered.
         self._note(PartState.STARTING, credits=max(cost, self.record.credits))
         try:
             await self.job.start()

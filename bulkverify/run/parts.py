@@ -103,7 +103,7 @@ async def verify_parts(
 
 
 async def _verify(run: AnyRun, journal: Journal) -> None:
-    """Verify a part; an error of a part that may be paid says how to give it up."""
+    """Verify a part. If the part may be paid, its error says how to give it up."""
     try:
         await run.run()
     except VerifyUncertainError as error:

@@ -1,4 +1,4 @@
-"""The record of one part: how far the part is, and where that is kept.
+"""How far one part of a list is, and how that is recorded.
 
 A process may die at any moment. This is what the next one finds, and what it does:
 

@@ -59,7 +59,7 @@ class ComparedList:
             ).with_hint(*out)
         if (before.judge, before.deduplicate) != (now.judge, now.deduplicate):
             raise JournalError(
-                f"{folder} was begun with other options for the rows to send.", path=str(folder)
+                f"{folder} was begun with other options for which rows are sent.", path=str(folder)
             ).with_hint(
                 f"Use the same `judge` and `deduplicate`. {out[0]}",
                 f"Use the same --send-invalid and --send-duplicates. {out[1]}",

@@ -48,7 +48,7 @@ OutputFormat: TypeAlias = Literal["csv", "jsonl"]
 """How an output is written."""
 
 Confirm: TypeAlias = Callable[[RunPlan], bool | Awaitable[bool]]
-"""Is asked with the plan before anything is spent."""
+"""Called with the plan before anything is spent; `False` ends the run."""
 
 _log: Final = SafeLogger(__name__)
 _FAILURES_SHOWN: Final = 3
@@ -157,7 +157,7 @@ class Run:
         for taken in plan.lists:
             others = f", not of {', '.join(map(repr, taken.others))}" if taken.others else ""
             _log.info(
-                "%s (%s) is read: the addresses of column %r%s",
+                "%s (%s): taking the addresses of column %r%s",
                 *(taken.title, taken.format, taken.column, others),
             )
         _log.info(

@@ -52,7 +52,7 @@ _ITEMS_A_TURN: Final = 1000
 
 @attrs.frozen(kw_only=True)
 class Splitting:
-    """How a list is split into parts; another splitting makes other parts."""
+    """How a list is split into parts."""
 
     judge: bool = True
     deduplicate: bool = True

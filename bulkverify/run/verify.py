@@ -70,8 +70,8 @@ async def verify_list(
             an iterable of addresses or of mappings.
         destination: the output, as UTF-8: JSON Lines if its name ends in `.jsonl`, else CSV.
         column: the name of the address column, or its place from 1; detected by default.
-        header_row: the row with the names of the columns, from 1 and with empty rows counted; 0 if there
-            is none; detected by default.
+        header_row: the number of the header row, from 1, counting empty rows; 0 if there is no header;
+            detected by default.
         delimiter: between the cells of a CSV file; detected by default.
         encoding: of the list.
         format: of the list; detected by its name or beginning by default.
@@ -92,15 +92,15 @@ async def verify_list(
         timeout: seconds for each wait of a part (for room, until it is ready, until it is completed);
             `None` for no limit.
         wait: when to ask again, as for `wait_until`.
-        confirm: called with the plan before anything is sent, unless nothing has to be paid; if it
-            returns `False`, the run ends. It may be asynchronous.
+        confirm: called with the plan before anything is sent, if the run costs credits. If it returns
+            `False`, the run ends. It may be asynchronous.
         on_progress: called with each change.
 
     Raises:
         FileExistsError: the output exists, and the same call has not written it.
         InvalidListError: the list can't be used; the message names the line.
         JournalError: an earlier call for this output had another list, or is still at work.
-        UsageError: an argument is invalid, the run would cost more than `max_credits`, or `confirm` said no.
+        UsageError: an argument is invalid, the run would cost more than `max_credits`, or `confirm` refused.
         InsufficientCreditsError: the account has too few credits; the same call goes on later.
         IncompleteRunError: some parts got no verdicts. The output has the verdicts of the other parts,
             and the same call goes on. A list of a single part raises the error of that part instead,
@@ -170,7 +170,7 @@ async def verify_rows(
     """Verify a list like `verify_list`, and give its rows one by one instead of writing them.
 
     The rows come in the order of the list, once the whole list is verified. With `journal`, the same
-    call goes on until the last row was given. Without it the progress is lost if the call does not
+    call can continue until it has given the last row. Without it the progress is lost if the call does not
     finish, and the list must be paid for again. To leave the iteration early, use
     `contextlib.aclosing`.
 
@@ -253,7 +253,7 @@ def _keep_apart(folder: Path, reader: ListReader, output: Path | None = None) ->
             )
     if output is not None and reader.is_at(note_of(output)):
         raise UsageError(
-            f"{note_of(output)} is the name of the note about {output}: rename the list, or name another output."
+            f"{note_of(output)} is reserved for the note about {output}: rename the list, or name another output."
         )
 
 

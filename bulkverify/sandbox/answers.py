@@ -1,6 +1,6 @@
 """The texts of the service: acknowledgements, statuses and refusals.
 
-The contract ends some texts with an ellipsis; the rest is a guess. It has no refusals for failed and
+Where the contract ends a text with an ellipsis, the rest is a guess. It has no refusals for failed and
 cancelled lists. Using the message of their status is also a guess.
 """
 

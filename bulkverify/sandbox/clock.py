@@ -10,8 +10,8 @@ import attrs
 class Clock:
     """Seconds since the sandbox was created.
 
-    The clock stands still until `run`. `skew` is how many seconds its dates are off; it does not
-    change the seconds.
+    The clock stands still until `run`. `skew` is how many seconds its dates are off; `now` is
+    not affected.
     """
 
     speed: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))

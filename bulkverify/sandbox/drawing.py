@@ -32,7 +32,7 @@ class _Armed:
     lasts_until: float | None = None
 
     def hit(self, now: float) -> bool:
-        """Decide whether it hits a request that it can hit."""
+        """Decide whether to hit a request that fits the fault."""
         fault = self.fault
         if self.lasts_until is not None:
             if now < self.lasts_until:
@@ -68,7 +68,7 @@ class Faults:
     def draw(
         self, endpoint: Endpoint, job_id: str | None, now: float, *, verifying: Callable[[], bool]
     ) -> Fault | None:
-        """Return the first fault that hits this request; `verifying` tells about its list."""
+        """Return the first fault that hits this request; `verifying` tells whether its list is being verified."""
         for armed in self._injected:
             fault = armed.fault
             able = fault.fits(endpoint, job_id) and (not TABLE[fault.kind].verifying or verifying())

@@ -49,7 +49,7 @@ def is_true(value: object) -> bool:
 
 
 async def read_json(request: web.Request) -> Mapping[str, object]:
-    """Read a JSON object; an empty body is an empty object, and any other raises `ValueError`."""
+    """Read a JSON object; an empty body is an empty object, and anything else raises `ValueError`."""
     body = await request.read()
     try:
         data = json.loads(body or b"{}")

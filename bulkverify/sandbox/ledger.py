@@ -45,7 +45,7 @@ class Injected:
 
 @attrs.define(kw_only=True, eq=False)
 class _Books:
-    """What the books of a list and those of the account have in common."""
+    """The counts that the books of a list and those of the account share."""
 
     requests: Counter[str] = attrs.field(factory=Counter)
     """Requests by endpoint, answered or not; those about a list do not include its upload."""

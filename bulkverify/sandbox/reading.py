@@ -162,7 +162,7 @@ def _rows(text: bytes) -> Iterator[list[str]]:
 
 
 def _slices(rows: Iterable[list[str]]) -> Iterator[list[list[str]]]:
-    # Callers let other tasks run between slices. An async generator would have to be closed.
+    # It is not an async generator, which would have to be closed: callers let tasks run between slices.
     iterator = iter(rows)
     while part := list(islice(iterator, _SLICE)):
         yield part

@@ -35,7 +35,7 @@ class RuleError(ValueError):
 
 
 def read_faults(path: str | os.PathLike[str]) -> list[Fault]:
-    """Read the faults of a file, in order; what is not TOML, or not a rule, raises `RuleError`."""
+    """Read the faults of a file, in order; invalid TOML or an invalid rule raises `RuleError`."""
     name = Path(path).name
     try:
         rules = tomllib.loads(Path(path).read_bytes().decode())
@@ -48,7 +48,7 @@ def read_faults(path: str | os.PathLike[str]) -> list[Fault]:
 
 
 def make_fault(rule: Mapping[str, Any], name: str = "fault") -> Fault:
-    """Make a fault from plain values, as in a file; `name` begins the message of a `RuleError`."""
+    """Make a fault from plain values, as in a file; a `RuleError` calls it `name`."""
     kind = rule.get("kind")
     if kind not in list(FaultKind):
         said = f"is {kind!r}" if "kind" in rule else "is missing"

@@ -193,16 +193,16 @@ class Sandbox:
         return self._account.ledger
 
     def advance(self, seconds: float) -> None:
-        """Move the sandbox's clock ahead by so many of its seconds."""
+        """Move the sandbox's clock ahead; a negative number raises `ValueError`."""
         self._account.clock.advance(seconds)
         self._account.settle()
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a list, as the vendor can; `IllegalTransitionError` if it has ended otherwise."""
+        """Cancel a list, as the vendor can. If it has ended otherwise, this raises `IllegalTransitionError`."""
         self._account.end(job_id, JobStatus.CANCELLED)
 
     def fail(self, job_id: str) -> None:
-        """Let a list fail; `IllegalTransitionError` if it has ended otherwise."""
+        """Make a list fail. If it has ended otherwise, this raises `IllegalTransitionError`."""
         self._account.end(job_id, JobStatus.FAILED)
 
     def inject(self, fault: Fault) -> None:

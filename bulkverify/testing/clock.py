@@ -23,7 +23,7 @@ _FOREIGN_SECONDS: Final = 0.02
 LONGEST_SECONDS: Final = 400 * 86400.0
 """After this many virtual seconds a wait is taken for endless."""
 
-# How many seconds early a timer is due. The loop's own value, a nanosecond, is lost in rounding after
+# Timers are due this many seconds early. The loop's own value, a nanosecond, is lost in rounding after
 # some virtual months, and timers would never be due.
 _RESOLUTION: Final = 1e-6
 

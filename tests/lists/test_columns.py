@@ -171,7 +171,7 @@ def test_a_name_that_is_a_number_comes_before_a_place() -> None:
         ("²", "has no column"),
         (
             "email",
-            r"several columns of the name 'email'\. Choose with `column=\"1\"` or `column=\"3\"`",
+            r"several columns named 'email'\. Choose with `column=\"1\"` or `column=\"3\"`",
         ),
     ],
 )

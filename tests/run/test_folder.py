@@ -224,7 +224,7 @@ async def test_a_list_named_like_the_journal_or_the_note_is_refused(
 ) -> None:
     source = tmp_path / ".verified.csv.done"
     source.write_text(CONTENT)
-    with pytest.raises(UsageError, match="is the name of the note"):
+    with pytest.raises(UsageError, match="is reserved for the note"):
         await verified(client, source, output)
     with pytest.raises(UsageError, match="where the progress is kept"):
         await verified(client, source, tmp_path / "other.csv", journal=source)
