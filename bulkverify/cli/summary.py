@@ -7,7 +7,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from bulkverify.cli.text import plural, stray_text, unclear_text, unwrapped_text
+from bulkverify.cli.text import column_facts, plural, stray_text, unclear_text, unwrapped_text
 from bulkverify.models import Verdict
 from bulkverify.run.models import RunReport
 from bulkverify.service.answers import printable
@@ -74,7 +74,11 @@ def _facts_by_name(report: RunReport) -> dict[str, str]:
     before = f", and {report.credits_spent_before:,} earlier" if report.credits_spent_before else ""
     jobs = [part.job_id for part in report.parts if part.job_id]
     orphans = plural(report.orphans, "interrupted upload")
-    return {
+    columns: dict[str, str] = {}
+    for number, taken in enumerate(report.lists, start=1):
+        if taken.others or len(report.lists) == 1:
+            columns |= column_facts(taken, f" {number}" if len(report.lists) > 1 else "")
+    return columns | {
         "rows": f"{report.rows:,} ({', '.join(parts)})",
         "short rows": f"{report.short:,}, padded with empty cells" if report.short else "",
         "unclear": unclear_text(report),

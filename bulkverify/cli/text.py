@@ -10,7 +10,7 @@ from bulkverify.models import AddressVerdict, Analysis, JobSnapshot, VerdictCoun
 _SHOWN_COLUMNS: Final = 10
 
 if TYPE_CHECKING:
-    from bulkverify import RunPlan, RunReport
+    from bulkverify import PlannedList, RunPlan, RunReport
 
 
 def snapshot_lines(snapshot: JobSnapshot) -> str:
@@ -64,13 +64,7 @@ def plan_lines(plan: "RunPlan") -> str:
         end = f" {number}" if len(plan.lists) > 1 else ""
         encoding = f", {one.encoding}" if one.encoding else ""
         facts[f"list{end}"] = f"{one.title} ({one.format}{encoding})"
-        facts[f"column{end}"] = f"{one.column!r}, the {ordinal(one.place)} column"
-        facts[f"also{end}"] = (
-            f"{', '.join(map(repr, one.others[:_SHOWN_COLUMNS]))} {'have' if len(one.others) > 1 else 'has'} "
-            "addresses that are not sent"
-            if one.others
-            else None
-        )
+        facts |= column_facts(one, end)
     before = f", besides {plan.spent_before:,} spent earlier" if plan.spent_before else ""
     done = plan.already_verified_at
     return _table(
@@ -93,6 +87,16 @@ def plan_lines(plan: "RunPlan") -> str:
             else f"an earlier command wrote the output at {done:%Y-%m-%d %H:%M} UTC",
         }
     )
+
+
+def column_facts(taken: "PlannedList", end: str = "") -> dict[str, str]:
+    """Name the column of addresses, and others that have some."""
+    others = ", ".join(map(repr, taken.others[:_SHOWN_COLUMNS]))
+    verb = "have" if len(taken.others) > 1 else "has"
+    return {
+        f"column{end}": f"{taken.column!r}, the {ordinal(taken.place)} column",
+        f"also{end}": f"{others} {verb} addresses that are not sent" if others else "",
+    }
 
 
 def unclear_text(found: "RunPlan | RunReport") -> str:

@@ -41,7 +41,7 @@ def plan_of(
 ) -> RunPlan:
     """Describe a list that was split; without `cost`, each address would be paid."""
     return RunPlan(
-        lists=tuple(map(_planned, table.lists)),
+        lists=planned_lists(table),
         rows=split.rows,
         addresses=split.addresses,
         duplicates=split.duplicates,
@@ -61,12 +61,16 @@ def plan_of(
     )
 
 
-def _planned(table: Table) -> PlannedList:
-    return PlannedList(
-        title=table.title,
-        format=table.format,
-        encoding="" if table.format in {"xlsx", "rows"} else table.encoding,
-        column=table.names[table.column],
-        place=table.column + 1,
-        others=tuple(table.names[place] for place in table.others),
+def planned_lists(table: Table) -> tuple[PlannedList, ...]:
+    """Say how each list is read that a table is made of."""
+    return tuple(
+        PlannedList(
+            title=one.title,
+            format=one.format,
+            encoding="" if one.format in {"xlsx", "rows"} else one.encoding,
+            column=one.names[one.column],
+            place=one.column + 1,
+            others=tuple(one.names[place] for place in one.others),
+        )
+        for one in table.lists
     )

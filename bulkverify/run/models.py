@@ -260,6 +260,8 @@ class RunReport:
     """The line of the first such quote, and its list."""
     examples: tuple[CellExample, ...] = ()
     """The first cells that are unclear or invalid."""
+    lists: tuple[PlannedList, ...] = ()
+    """The lists that were read as one, and the column of each."""
     already_verified_at: datetime | None = None
     """When an earlier call wrote this output, if one did; this call then sent and spent nothing."""
 

@@ -23,12 +23,13 @@ from bulkverify.lists import Joined, JoinedRow, Table, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
 from bulkverify.run.account import Account
-from bulkverify.run.costs import plan_of
+from bulkverify.run.costs import plan_of, planned_lists
 from bulkverify.run.journal import Journal, RunRecord, restart_hints
 from bulkverify.run.models import (
     IncompleteRunError,
     PartFailure,
     PartReport,
+    PlannedList,
     RunPlan,
     RunProgress,
     RunReport,
@@ -101,6 +102,7 @@ class Run:
         self._began = monotonic()
         self._requests = client.stats.requests
         self._parts: list[AnyRun] = []
+        self._lists: tuple[PlannedList, ...] = ()
 
     @property
     def record(self) -> RunRecord:
@@ -112,6 +114,7 @@ class Run:
         """Get the results of all parts; afterwards `failures` has the parts that failed."""
         table = await self.list.open()
         record = await self.list.split()
+        self._lists = planned_lists(table)
         self.tracker.set_parts(record.split, self.journal.results())
         cost, allowed = record.split.addresses, self._settings.max_credits
         if allowed is not None and cost > allowed:
@@ -297,6 +300,7 @@ class Run:
         spent = sum(part.spent for part in self._parts)
         return RunReport(
             destination=str(destination),
+            lists=self._lists,
             rows=split.rows,
             written=joined.written,
             addresses=split.addresses,

@@ -367,3 +367,13 @@ def test_a_dry_run_counts_what_earlier_commands_have_paid(
     restarted = cli("verify", str(contacts), "-o", "out.csv", "--dry-run", "--restart").out
     assert "costs       3 credits\n" in restarted
     assert service.sandbox.ledger.credits_spent == 3
+
+
+@pytest.mark.usefixtures("service")
+def test_the_summary_names_the_column_and_the_others(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("Primary Email,Secondary Email\na@x.com,b@x.com\n")
+    outcome = cli("verify", "list.csv", "-o", "out.csv")
+    assert "column         'Primary Email', the 1st column" in outcome.err
+    assert "also           'Secondary Email' has addresses that are not sent" in outcome.err
+    [taken] = cli("verify", "list.csv", "-o", "out.csv", "--json").document["lists"]
+    assert (taken["column"], taken["others"]) == ("Primary Email", ["Secondary Email"])

@@ -18,6 +18,7 @@ from bulkverify import (
     IncompleteRunError,
     InvalidListError,
     PartReport,
+    PlannedList,
     RunReport,
     VerdictCounts,
     verify_list,
@@ -88,6 +89,11 @@ async def test_an_untidy_list_comes_back_row_for_row(
     assert all(row[-1].endswith("Z") for row in rows if "@" in row[0])
     assert rows[6][4:] == [U, "Y", "N", "N", "N", "N", ""]
     assert report == RunReport(
+        lists=(
+            PlannedList(
+                title=str(source), format="csv", encoding="utf-8-sig", column="Contact", place=1
+            ),
+        ),
         rows=10,
         written=10,
         addresses=5,
