@@ -93,7 +93,7 @@ class Delimited(FileTable):
     def _fit(self, records: list[list[str]], skip: int, text: ListRecords, before: int) -> int:
         """Make records as wide as the list, and return how many were short.
 
-        Cells at the end may be missing, or empty and too many, as spreadsheets write them. `before`
+        Spreadsheets leave out empty cells at the end of a row, or write too many. `before`
         counts the records that `text` gave before these.
         """
         width = len(self.names)
@@ -128,7 +128,7 @@ class Delimited(FileTable):
             if place is not None:
                 line = text.line_of(index) + "".join(record[:place]).count("\n")
                 raise InvalidListError(
-                    f"Line {line:,} of {self.title} opens a quote that closes on a later line, and what stands between "
+                    f"Line {line:,} of {self.title} opens a quote that closes on a later line, and the text between "
                     f"looks like rows: {record[place][:_SHOWN_CHARACTERS]!r}. Remove the quote, or close it. "
                     "Nothing was sent."
                 )
@@ -144,7 +144,7 @@ class Delimited(FileTable):
             )
 
     def _refuse_other_delimiter(self, cell: str, text: ListRecords, index: int) -> None:
-        """Refuse a row that is one cell because other characters stand between its cells."""
+        """Refuse a row that is one cell because it has another delimiter."""
         for delimiter in DELIMITERS:
             pieces = [piece for piece in cell.split(delimiter) if piece.strip()]
             if len(pieces) > 1 and sum(map(holds_address, pieces)) == 1 and cell.count("@") == 1:

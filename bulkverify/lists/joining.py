@@ -291,7 +291,7 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
 
 
 def _as_in(table: Table, text: str) -> str:
-    """Write a quote as the list does if it has backslashes before quotes."""
+    """Write quotes within cells with a backslash, if the list does."""
     return text.replace('\\""', '\\"') if table.escapes else text
 
 

@@ -1,7 +1,6 @@
-"""Records of lists whose quotes are not as CSV wants them.
+"""Records of lists whose quotes are not those of CSV.
 
-`csv` reads a list as it stands while its quotes are well-formed. Else the records with other quotes are
-written again as CSV, before `csv` reads them:
+`csv` reads well-formed records as they stand. Records with other quotes are first rewritten as CSV:
 
 - A quote after a delimiter and blanks opens a cell, if it closes on the same line.
 - A backslash before a quote within a cell keeps the cell open. Both stay in the cell.
@@ -59,12 +58,11 @@ class ListRecords(TextRecords):
     """Takes the text of a list in pieces of any size and gives its records, without empty lines.
 
     `stray` counts the records with stray quotes, and `stray_line` is the line of the first such quote.
-    `stray_lines` has the lines of the stray quotes in the text that was read last, by the line on which
-    their record begins. `escapes` tells whether there was a backslash before a quote.
+    `stray_lines` covers the text that was read last. It maps the first line of a record to the line of
+    its stray quote. `escapes` tells whether there was a backslash before a quote.
     """
 
     def __init__(self, delimiter: str = ",") -> None:
-        """Start at the beginning of a file."""
         super().__init__(delimiter, strict=True)
         self.stray = self.stray_line = 0
         self.stray_lines: dict[int, int] = {}
@@ -80,7 +78,7 @@ class ListRecords(TextRecords):
 
     @property
     def lines_read(self) -> int:
-        """How many lines the records had that were given last, with empty ones."""
+        """The number of lines, with empty ones, of the records that were given last."""
         return self._lines_in_text
 
     def _read(self, text: str) -> tuple[list[list[str]], int]:
@@ -106,7 +104,7 @@ class ListRecords(TextRecords):
         )
 
     def _mended(self, text: str, before: int) -> tuple[str, int]:
-        """Write the records with other quotes again; return the complete records, and their end.
+        """Rewrite records with other quotes as CSV; return the complete records of the text, and where they end.
 
         Args:
             text: whole lines.
@@ -121,7 +119,7 @@ class ListRecords(TextRecords):
                 continue
             if '"' in line:
                 found = self._record(text, begin, number)
-                if found is None:  # it goes on behind this text
+                if found is None:  # the text ends within the record
                     break
                 written, at = found
                 pieces.append(written)
@@ -131,7 +129,7 @@ class ListRecords(TextRecords):
         return "".join(pieces), at
 
     def _record(self, text: str, begin: int, line: int) -> tuple[str, int] | None:
-        """Write a record as CSV, and return it with the place of its end; `None` if that is not here."""
+        """Write a record as CSV, and return it with the place of its end; `None` if the text ends within it."""
         cells: list[str] = []
         stray: int | None = None
         as_it_was = True
@@ -160,7 +158,7 @@ class ListRecords(TextRecords):
         return f'"{joined}"{text[end:at]}', at
 
     def _cell(self, text: str, at: int) -> "tuple[str, int, _Cell] | None":
-        """Return a cell, its end and what it is; `None` if it goes on behind this text."""
+        """Return a cell, its end and its kind; `None` if the text ends within it."""
         if text.startswith('"', at):
             if found := self._quoted_cell(text, at):
                 return found

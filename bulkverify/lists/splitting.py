@@ -59,10 +59,10 @@ class Split:
     """The result of a split.
 
     Of the `rows`, `duplicates` repeat the address of an earlier row, `blank` have no address, `invalid`
-    have a text that can't be one, and `unclear` have several. Only the distinct `addresses` are sent. Of
-    `unwrapped` rows, something around the address is not sent. `short` rows had too few cells, and got
-    empty ones. `stray` rows have a quote that opens a cell and does not close it. `content` is a digest of the list, `fingerprint` one of the list and the options of the
-    split, and `codes` one of `rows.bin`.
+    have a text that can't be one, and `unclear` have several. Only the distinct `addresses` are sent.
+    `unwrapped` rows have other text around the address. `short` rows had too few cells, and got empty
+    ones. `stray` rows have a quote that opens a cell and does not close it. `content` is a digest of the
+    list, `fingerprint` one of the list and the options of the split, and `codes` one of `rows.bin`.
     """
 
     rows: int

@@ -68,7 +68,7 @@ class Table(ABC):
 
     @property
     def stray(self) -> int:
-        """How many rows had a stray quote when they were last read: it opens a cell and does not close it."""
+        """How many rows had a stray quote, one that opens a cell and does not close it, when they were last read."""
         return 0
 
     @property

@@ -1,4 +1,4 @@
-"""What a call would still cost, after what earlier calls have paid. It changes nothing."""
+"""The plan of a call, less what earlier calls have paid. Nothing is changed."""
 
 import os
 from collections.abc import Callable, Collection
@@ -78,7 +78,7 @@ async def plan_rest(
 
 
 async def _with_earlier(plan: RunPlan, output: Output, listed: ComparedList) -> RunPlan:
-    """Count what earlier calls have paid, as the next one would find it."""
+    """Count in the plan what earlier calls have paid."""
     record = read_record(listed.folder)
     if (written := await output.done(record, listed)) is not None:
         report = written.report

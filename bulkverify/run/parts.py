@@ -74,7 +74,7 @@ async def verify_parts(
 ) -> Mapping[int, BulkVerifyError]:
     """Verify every part, and return the errors of those that failed, by number.
 
-    An error that every other part would meet too is raised; those parts stay as they are.
+    An error that concerns all parts is raised at once, and the parts that are left stay as they are.
     """
     failed: dict[int, BulkVerifyError] = {}
     left = iter(runs)

@@ -137,7 +137,7 @@ class PartWork:
     spent: int = attrs.field(default=0, init=False)
     """The credits that the part has cost in this process."""
 
-    # These set attributes here, because pyright takes an assignment in a subclass for an override.
+    # These are here because pyright treats an assignment in a subclass as an override.
 
     def _spend(self, credits_: int) -> None:
         self.spent += credits_

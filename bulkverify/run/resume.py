@@ -80,7 +80,7 @@ class RecordedList(ComparedList):
     journal: Journal
     tracker: Tracker
     examples: Examples = attrs.field(factory=Examples, init=False)
-    """The first cells that are no address as they stand, if the list is split here."""
+    """The first cells that are not just an address, if the list is split here."""
 
     async def open(self) -> Table:
         """Return the list, which is opened once, because some lists can't be opened again."""
