@@ -207,8 +207,7 @@ class Transport:
         session = self._sessions.choose(fresh=once)
         if session is None or session.closed:
             return ClientClosedError(
-                "The client is closed: make calls inside `async with Client() as client:`, or open a new "
-                "client."
+                "The client is closed: make calls inside its `async with` block, or open a new client."
             )
         self.stats.requests += 1
         last = KeyOnTheWire(self._secret, repeatable=False) if once else self._repeatable
