@@ -16,14 +16,14 @@ def taken(agenda: Any, now: float) -> list[str]:  # noqa: ANN401 - texts stand i
     return everything
 
 
-def test_an_empty_agenda_has_nothing_to_come() -> None:
+def test_an_empty_agenda_has_no_next_time() -> None:
     agenda: Any = Agenda()
     assert agenda.next() == math.inf
     assert agenda.take(1e9) == []
     assert not agenda.count
 
 
-def test_what_is_alone_comes_on_time_and_not_before() -> None:
+def test_a_single_item_is_due_exactly_on_time() -> None:
     agenda: Any = Agenda()
     agenda.add(10.003, "a")
     assert agenda.next() == 10.003
@@ -32,7 +32,7 @@ def test_what_is_alone_comes_on_time_and_not_before() -> None:
     assert not agenda.count
 
 
-def test_what_is_due_at_almost_the_same_moment_comes_together_with_the_last_of_it() -> None:
+def test_items_due_within_one_slot_come_together_when_the_last_is_due() -> None:
     agenda: Any = Agenda()
     for due in (10.001, 10.012, 10.006, 10.1):
         agenda.add(due, str(due))
@@ -43,7 +43,7 @@ def test_what_is_due_at_almost_the_same_moment_comes_together_with_the_last_of_i
     assert agenda.count == 1
 
 
-def test_a_time_that_has_passed_comes_at_once() -> None:
+def test_an_item_due_in_the_past_comes_at_once() -> None:
     agenda: Any = Agenda()
     agenda.add(50, "later")
     agenda.add(3, "late")
@@ -54,7 +54,7 @@ def test_a_time_that_has_passed_comes_at_once() -> None:
     assert not agenda.count
 
 
-def test_what_was_forgotten_does_not_come_back_with_what_is_put_in_later() -> None:
+def test_cleared_items_do_not_come_back_with_later_ones() -> None:
     agenda: Any = Agenda()
     agenda.add(3, "before")
     agenda.clear()
@@ -65,7 +65,7 @@ def test_what_was_forgotten_does_not_come_back_with_what_is_put_in_later() -> No
     assert not agenda.count
 
 
-def test_what_is_never_due_comes_after_whatever_is() -> None:
+def test_an_item_that_is_never_due_comes_last() -> None:
     agenda: Any = Agenda()
     agenda.add(math.inf, "never")
     agenda.add(9e14, "in the end")
@@ -74,9 +74,7 @@ def test_what_is_never_due_comes_after_whatever_is() -> None:
 
 
 @given(st.lists(TIMES, max_size=50), TIMES)
-def test_nothing_is_lost_and_nothing_waits_longer_than_a_slot(
-    times: list[float], now: float
-) -> None:
+def test_no_item_is_lost_or_waits_longer_than_a_slot(times: list[float], now: float) -> None:
     agenda: Any = Agenda()
     for due in times:
         agenda.add(due, due)

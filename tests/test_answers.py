@@ -128,7 +128,7 @@ def refused(body: object, status: int = 400, **headers: str) -> BulkVerifyError:
     ],
 )
 @pytest.mark.parametrize(("endpoint", "status", "text", "expected"), REFUSALS)
-def test_a_refusal_is_known_in_every_spelling(  # noqa: PLR0917 - a row of the table
+def test_a_refusal_is_recognized_in_every_spelling(  # noqa: PLR0917 - a row of the table
     endpoint: Endpoint,
     status: int,
     text: str,
@@ -172,7 +172,7 @@ def test_the_text_decides_where_the_status_code_does_not(
     ],
 )
 @pytest.mark.parametrize("body", [b"", b"<html>Sorry</html>", b"[]", {"result": "Job not found"}])
-def test_some_status_codes_decide_whatever_the_body_says(
+def test_some_status_codes_decide_without_the_body(
     status: int, expected: type[ServiceError], body: object
 ) -> None:
     error = refused(body, status)
@@ -192,14 +192,14 @@ def test_some_status_codes_decide_whatever_the_body_says(
     ],
 )
 @pytest.mark.parametrize("status", [200, 400, 418])
-def test_a_refusal_in_words_unheard_of_keeps_them(body: object, text: str, status: int) -> None:
+def test_an_unknown_refusal_keeps_its_text(body: object, text: str, status: int) -> None:
     error = refused(body, status)
     assert type(error) is ServiceError
     assert (error.status, error.text) == (status, text)
     assert f"the status call for job {JOB_ID}: {status} {text}" in str(error)
 
 
-def test_the_words_of_a_refusal_are_kept_short() -> None:
+def test_the_text_of_a_refusal_is_shortened() -> None:
     error = refused({"success": False, "result": "x" * 10_000})
     assert isinstance(error, ServiceError)
     assert error.text == "x" * 200
@@ -207,12 +207,12 @@ def test_the_words_of_a_refusal_are_kept_short() -> None:
 
 
 @pytest.mark.parametrize("success", [True, "true", None, 1, "yes"])
-def test_an_object_that_does_not_say_no_is_a_yes(success: object) -> None:
+def test_an_object_without_a_refusal_is_accepted(success: object) -> None:
     body = {"success": success, "job_id": JOB_ID}
     assert accepted(answer(body), Endpoint.STATUS)["job_id"] == JOB_ID
 
 
-def test_a_null_is_a_field_that_is_not_there() -> None:
+def test_a_null_field_counts_as_missing() -> None:
     assert accepted(answer({"total": None, "verified": 0}), Endpoint.STATUS) == {"verified": 0}
 
 
@@ -232,7 +232,7 @@ def test_a_null_is_a_field_that_is_not_there() -> None:
         b'{"total": 1' + b"0" * 5000 + b"}",
     ],
 )
-def test_what_is_not_json_is_most_likely_a_proxys(body: bytes, status: int) -> None:
+def test_an_answer_that_is_not_json_is_unreadable(body: bytes, status: int) -> None:
     error = refused(body, status)
     assert type(error) is UnreadableAnswerError
     assert (error.status, error.path) == (status, None)
@@ -242,7 +242,7 @@ def test_what_is_not_json_is_most_likely_a_proxys(body: bytes, status: int) -> N
 
 @pytest.mark.parametrize("status", [200, 400])
 @pytest.mark.parametrize("body", [[], [1], "text", 5, 1.5, True, None])
-def test_json_that_is_no_object_does_not_fit(body: object, status: int) -> None:
+def test_json_other_than_an_object_is_a_protocol_error(body: object, status: int) -> None:
     error = refused(body, status)
     assert type(error) is ProtocolError
     assert (error.path, error.status) == ("$", status)
@@ -283,7 +283,7 @@ def test_any_answer_is_an_object_or_one_of_our_errors(
 # The pause that is asked for
 
 
-def test_a_refusal_names_its_call_and_its_job_where_it_is_for_one() -> None:
+def test_a_refusal_names_its_call_and_its_job_if_any() -> None:
     said = answer({"success": False, "result": "Verify restricted"}, 400)
     with pytest.raises(
         AccountRestrictedError, match=f"refused the start call for job {JOB_ID}: 400"
@@ -312,7 +312,7 @@ NOW = datetime(2024, 7, 19, 9, 8, 26, tzinfo=UTC)
     ],
 )
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
-def test_a_pause_comes_in_seconds_or_as_a_date(name: str, text: str, seconds: float) -> None:
+def test_a_pause_is_read_from_seconds_or_a_date(name: str, text: str, seconds: float) -> None:
     assert retry_after({"Date": "x", name: text}, now=NOW) == seconds
 
 
@@ -337,15 +337,15 @@ def test_a_pause_comes_in_seconds_or_as_a_date(name: str, text: str, seconds: fl
         f"Fri, 19 Jul 2024 09:08:56 +{'9' * 16}",
     ],
 )
-def test_a_pause_that_cannot_be_read_is_none(text: str) -> None:
+def test_an_unreadable_pause_is_ignored(text: str) -> None:
     assert retry_after({"Retry-After": text}, now=NOW) is None
 
 
-def test_no_pause_is_none() -> None:
+def test_a_missing_header_gives_no_pause() -> None:
     assert retry_after({}) is None
 
 
-def test_a_pause_is_reckoned_from_now() -> None:
+def test_a_pause_until_a_date_counts_from_now() -> None:
     pause = retry_after({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"})
     assert pause is not None
     assert pause > 1e9
@@ -353,21 +353,21 @@ def test_a_pause_is_reckoned_from_now() -> None:
 
 @settings(deadline=None)
 @given(st.text())
-def test_any_header_is_a_pause_or_none(text: str) -> None:
+def test_any_header_is_a_pause_or_is_ignored(text: str) -> None:
     pause = retry_after({"Retry-After": text}, now=NOW)
     assert pause is None or pause >= 0
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="MonTueJanFeb 0123456789:+-,GMT", max_size=40))
-def test_anything_like_a_date_is_a_pause_or_none(text: str) -> None:
+def test_any_text_like_a_date_is_a_pause_or_is_ignored(text: str) -> None:
     pause = retry_after({"Retry-After": text}, now=NOW)
     assert pause is None or pause >= 0
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 @pytest.mark.parametrize(("headers", "pause"), [({"Retry-After": "7"}, 7.0), ({}, None)])
-def test_the_pause_comes_with_the_errors_that_pass(
+def test_temporary_errors_carry_the_pause(
     status: int, headers: dict[str, str], pause: float | None
 ) -> None:
     error = refused({"success": "false", "result": "Too Many Requests"}, status, **headers)
@@ -402,11 +402,11 @@ def test_an_answer_does_not_show_its_body() -> None:
         (b"1 < 2, and <b>3</b> > 2", "1 < 2, and <b>3</b> > 2"),
     ],
 )
-def test_of_a_page_only_what_a_person_would_read_is_quoted(body: bytes, said: str) -> None:
+def test_an_excerpt_of_a_page_has_only_its_visible_text(body: bytes, said: str) -> None:
     assert excerpt(body) == said
 
 
-def test_three_hundred_is_no_yes() -> None:
+def test_only_2xx_answers_are_accepted() -> None:
     body = b'{"success": true, "credits_info": {"credits_remaining": 1}}'
     for status in (200, 299):
         assert accepted(Answer(status=status, body=body), Endpoint.CREDITS)["success"]

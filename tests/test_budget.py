@@ -33,7 +33,7 @@ async def test_no_minute_sees_more_than_the_limit() -> None:
     assert moments[-1] < 8.2 * (WINDOW_SECONDS + 1)
 
 
-async def test_a_request_after_a_quiet_time_goes_at_once() -> None:
+async def test_a_request_after_an_idle_time_goes_at_once() -> None:
     budget = Budget(2)
     await departures(budget, 2)
     await asyncio.sleep(WINDOW_SECONDS + 2)
@@ -42,18 +42,18 @@ async def test_a_request_after_a_quiet_time_goes_at_once() -> None:
     assert now() == began
 
 
-async def test_endpoints_have_budgets_of_their_own() -> None:
+async def test_each_endpoint_has_its_own_budget() -> None:
     budget = Budget(1)
     await budget.spend("status")
     await budget.spend("start")
     assert now() == 0
 
 
-async def test_no_limit_lets_everything_go() -> None:
+async def test_a_budget_without_a_limit_delays_no_request() -> None:
     assert await departures(Budget(None), 10_000) == [0.0] * 10_000
 
 
-async def test_a_turn_that_is_given_up_goes_to_the_next_caller() -> None:
+async def test_a_cancelled_turn_goes_to_the_next_caller() -> None:
     budget = Budget(1)
     await budget.spend("status")
     waiting = asyncio.create_task(budget.spend("status"))
@@ -65,7 +65,7 @@ async def test_a_turn_that_is_given_up_goes_to_the_next_caller() -> None:
     assert now() < WINDOW_SECONDS + 2
 
 
-async def test_turns_given_up_make_no_room_for_more_than_the_limit() -> None:
+async def test_cancelled_turns_do_not_raise_the_limit() -> None:
     budget = Budget(2)
     await departures(budget, 2)
     waiting = [asyncio.create_task(budget.spend("status")) for _ in range(3)]
@@ -77,7 +77,7 @@ async def test_turns_given_up_make_no_room_for_more_than_the_limit() -> None:
     assert now() > WINDOW_SECONDS
 
 
-async def test_what_left_long_ago_is_forgotten() -> None:
+async def test_old_departures_are_forgotten() -> None:
     budget = Budget(2)
     for _ in range(100):
         await budget.spend("status")
@@ -96,7 +96,7 @@ async def test_a_pause_holds_all_requests_back(limit: int | None) -> None:
     assert now() == 30
 
 
-async def test_callers_in_line_sit_out_a_pause_that_comes_meanwhile() -> None:
+async def test_waiting_callers_sit_out_a_new_pause() -> None:
     budget = Budget(2)
     waiting = asyncio.create_task(departures(budget, 8))
     await asyncio.sleep(50)
@@ -108,7 +108,7 @@ async def test_callers_in_line_sit_out_a_pause_that_comes_meanwhile() -> None:
     assert moments[2:] == pytest.approx([150, 150, 211, 211, 272, 272])
 
 
-async def test_no_limit_sits_out_every_pause() -> None:
+async def test_a_budget_without_a_limit_sits_out_every_pause() -> None:
     budget = Budget(None)
     budget.throttled("status", 60)
     waiting = asyncio.create_task(departures(budget, 100))
@@ -117,7 +117,7 @@ async def test_no_limit_sits_out_every_pause() -> None:
     assert await waiting == pytest.approx([110] * 100)
 
 
-async def test_a_caller_who_leaves_the_line_in_a_pause_holds_up_no_other() -> None:
+async def test_a_caller_cancelled_in_a_pause_delays_no_other() -> None:
     budget = Budget(1)
     budget.throttled("status", 30)
     waiting = [asyncio.create_task(budget.spend("status")) for _ in range(4)]
@@ -154,7 +154,7 @@ async def test_a_twentieth_of_the_limit_may_be_polled_at_once() -> None:
     assert (await polls(budget, 1))[0] > 0
 
 
-async def test_a_poll_that_can_not_wait_goes_like_a_caller() -> None:
+async def test_an_urgent_poll_goes_like_a_caller() -> None:
     budget = Budget(120)
     for _ in range(10):
         budget.throttled("status", None)
@@ -225,7 +225,7 @@ async def test_callers_and_polls_together_stay_below_the_limit_and_callers_go_fi
     assert max(waits) < 2
 
 
-async def test_a_429_halves_the_pace_of_the_polls_once_a_storm() -> None:
+async def test_a_storm_of_429s_halves_the_pace_of_polls_once() -> None:
     budget = Budget(120)
     await polls(budget, 120)
     for _ in range(5):
@@ -248,7 +248,7 @@ async def test_the_pace_grows_back_evenly() -> None:
     assert end >= 105
 
 
-async def test_the_pace_never_ends() -> None:
+async def test_the_pace_never_falls_to_zero() -> None:
     budget = Budget(120)
     for _ in range(100):
         budget.throttled("status", None)
@@ -256,7 +256,7 @@ async def test_the_pace_never_ends() -> None:
     assert len(await polls(budget, 120)) >= 4
 
 
-async def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
+async def test_turns_come_in_the_order_of_their_requests() -> None:
     budget = Budget(1)
     order: list[int] = []
 
@@ -268,7 +268,7 @@ async def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_a_new_caller_waits_behind_those_in_line() -> None:
+async def test_a_new_caller_waits_behind_earlier_callers() -> None:
     budget = Budget(1)
     await budget.spend("status")
     order: list[str] = []

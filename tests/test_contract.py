@@ -302,7 +302,7 @@ def test_every_documented_body_is_tested() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", YES)
-async def test_a_yes_is_the_model_that_it_describes(
+async def test_a_documented_success_becomes_its_model(
     mocked: Aioresponses, payload: Payload, tmp_path: Path, name: str
 ) -> None:
     asked, expected = YES[name]
@@ -318,7 +318,7 @@ async def test_a_yes_is_the_model_that_it_describes(
 @pytest.mark.parametrize("asked", UPLOADS)
 @pytest.mark.parametrize("status", [200, 201])
 @pytest.mark.parametrize("name", UPLOADED)
-async def test_an_upload_is_answered_with_the_jobs_id(  # noqa: PLR0917 - fixtures
+async def test_an_upload_returns_the_job_id(  # noqa: PLR0917 - fixtures
     mocked: Aioresponses, payload: Payload, tmp_path: Path, name: str, status: int, asked: str
 ) -> None:
     answer(mocked, QUESTIONS[asked], payload(name), status)
@@ -340,7 +340,7 @@ async def test_results_are_read_as_rows(mocked: Aioresponses, payload: Payload, 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", RESULTS)
-async def test_results_are_saved_as_they_came(
+async def test_results_are_saved_unchanged(
     mocked: Aioresponses, payload: Payload, tmp_path: Path, name: str
 ) -> None:
     answer(mocked, QUESTIONS["status"], payload("status_completed.json"))
@@ -372,7 +372,7 @@ def narrow_cells() -> Iterator[None]:
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("narrow_cells")
-async def test_results_that_csv_cannot_read_are_saved_all_the_same(
+async def test_results_that_csv_cannot_read_are_still_saved(
     mocked: Aioresponses, payload: Payload, tmp_path: Path
 ) -> None:
     answer(mocked, QUESTIONS["status"], payload("status_completed.json"))
@@ -386,7 +386,7 @@ async def test_results_that_csv_cannot_read_are_saved_all_the_same(
 @pytest.mark.parametrize(
     ("name", "asked"), [(name, asked) for name, (calls, _, _) in NO.items() for asked in calls]
 )
-async def test_a_documented_no_is_its_error(
+async def test_a_documented_refusal_raises_its_error(
     mocked: Aioresponses, payload: Payload, tmp_path: Path, name: str, asked: str
 ) -> None:
     _, status, expected = NO[name]
@@ -405,7 +405,7 @@ async def test_a_documented_no_is_its_error(
     ("asked", "status", "text", "expected"),
     [(asked, status, text, kind) for calls, status, text, kind in TABLE for asked in calls],
 )
-async def test_every_row_of_the_error_table_is_its_error(  # noqa: PLR0917 - a row of the table
+async def test_every_row_of_the_error_table_raises_its_error(  # noqa: PLR0917 - a row of the table
     mocked: Aioresponses,
     tmp_path: Path,
     asked: str,
@@ -426,7 +426,7 @@ async def test_every_row_of_the_error_table_is_its_error(  # noqa: PLR0917 - a r
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("asked", QUESTIONS)
-async def test_each_call_is_the_request_of_the_contract(
+async def test_each_call_sends_the_request_of_the_contract(
     mocked: Aioresponses, tmp_path: Path, asked: str
 ) -> None:
     question = QUESTIONS[asked]
@@ -443,7 +443,9 @@ async def test_each_call_is_the_request_of_the_contract(
 
 
 @pytest.mark.asyncio
-async def test_the_other_vendor_speaks_the_same(mocked: Aioresponses, payload: Payload) -> None:
+async def test_the_other_vendor_has_the_same_protocol(
+    mocked: Aioresponses, payload: Payload
+) -> None:
     mocked.get("https://api.validto.com/v1/info", payload=payload("credits.json"))
     async with Client(KEY, base_url="https://api.validto.com/v1/") as client:
         assert await client.credits() == Credits(remaining=100)

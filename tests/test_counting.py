@@ -66,9 +66,7 @@ def test_a_file_that_ends_inside_a_quoted_cell_is_cut() -> None:
         (b"", True),
     ],
 )
-def test_a_file_that_ends_behind_too_few_cells_is_cut(
-    data: bytes, size: int, *, whole: bool
-) -> None:
+def test_a_file_that_ends_with_too_few_cells_is_cut(data: bytes, size: int, *, whole: bool) -> None:
     assert counted(data, size) == (len(records_of(data)), whole)
 
 
@@ -122,15 +120,15 @@ def test_a_count_that_cannot_be_right_is_not_returned(encoding: str, rows: int) 
         rows_in(data, 1000)
 
 
-def test_a_nul_in_a_cell_is_no_encoding() -> None:
+def test_a_nul_in_a_cell_does_not_suggest_utf_16() -> None:
     assert rows_in(HEADER.encode() + b"a@x,unknown,\0\0\0\n,\0\0,\0\n" * 3, 5) == 6
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_cell() -> None:
+def test_the_first_cell_excludes_a_byte_order_mark() -> None:
     assert counted(b'\xef\xbb\xbf"a\nb",c\n1,2\n', 100) == (2, True)
 
 
-def test_a_byte_order_mark_later_in_the_file_is_text_of_a_cell() -> None:
+def test_a_later_byte_order_mark_belongs_to_its_cell() -> None:
     counter = RecordCounter()
     for piece in (b"a\n", b'\xef\xbb\xbf"b\nc\n'):  # so this quote opens no quoted cell
         counter.feed(piece)
@@ -143,7 +141,7 @@ def test_the_first_record_may_have_several_lines() -> None:
     assert first_record(b"a,b") == b"a,b"
 
 
-def test_a_quoted_cell_ends_at_its_first_quote_and_not_at_the_last_that_has_come() -> None:
+def test_a_quoted_cell_ends_at_its_first_closing_quote() -> None:
     counter = RecordCounter()
     for piece in (b'a\n"b', b'c"\n"d"\n"e"\n"f', b'"\n'):
         counter.feed(piece)

@@ -66,7 +66,7 @@ SCRAWLS = st.text(alphabet='",\r\nax', max_size=40)
     line_end=st.sampled_from(["\n", "\r\n"]),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
-def test_the_records_are_those_of_the_whole_file_wherever_it_is_cut(
+def test_a_file_in_pieces_has_the_records_of_the_whole_file(
     table: list[list[str]], cuts: list[int], line_end: str, quoting: int, *, bom: bool
 ) -> None:
     text = StringIO(newline="")
@@ -77,7 +77,7 @@ def test_the_records_are_those_of_the_whole_file_wherever_it_is_cut(
 
 @settings(deadline=None)
 @given(table=TABLES, cuts=CUTS)
-def test_what_csv_wrote_comes_back_cell_for_cell(table: list[list[str]], cuts: list[int]) -> None:
+def test_a_table_written_by_csv_is_read_back(table: list[list[str]], cuts: list[int]) -> None:
     text = StringIO(newline="")
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows(table)
     data = text.getvalue().encode("utf-8-sig")
@@ -142,7 +142,7 @@ def test_a_record_may_be_cut_anywhere(pieces: list[bytes], expected: list[list[s
     assert in_pieces(pieces) == expected
 
 
-def test_a_record_is_given_as_soon_as_it_is_complete() -> None:
+def test_a_record_is_returned_once_it_is_complete() -> None:
     reader = RecordReader()
     assert reader.feed(b'a\n"b') == [["a"]]
     assert reader.feed(b"\n") == []
@@ -150,7 +150,7 @@ def test_a_record_is_given_as_soon_as_it_is_complete() -> None:
     assert reader.finish() == [["d"]]
 
 
-def test_what_follows_an_end_that_was_none_can_be_fed() -> None:
+def test_a_reader_can_be_fed_after_a_failed_finish() -> None:
     reader = RecordReader()
     assert reader.feed('a\n"b\nä'.encode()[:-1]) == [["a"]]
     for _ in range(2):
@@ -187,26 +187,26 @@ def test_bytes_of_another_encoding_are_named(data: bytes, problem: str) -> None:
     assert info.value.__context__ is None
 
 
-def test_a_character_that_is_never_completed_is_noticed() -> None:
+def test_an_incomplete_character_is_an_error() -> None:
     reader = RecordReader()
     assert reader.feed(b"a\n\xc3") == [["a"]]
     with pytest.raises(ProtocolError, match="byte 0xc3, unexpected end of data"):
         reader.finish()
 
 
-def test_text_without_the_mark_that_its_encoding_needs_is_noticed() -> None:
+def test_a_missing_byte_order_mark_is_an_error() -> None:
     with pytest.raises(ProtocolError, match="not utf-16 text"):
         RecordReader("utf-16").feed(b"email\n")
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "hex", "a\0b", "undefined", "\ud800", "", None])
-def test_an_encoding_that_there_is_not_is_refused(encoding: str) -> None:
+def test_an_unknown_encoding_is_refused(encoding: str) -> None:
     with pytest.raises(UsageError, match="There is no encoding") as caught:
         RecordReader(encoding)
     assert repr(encoding) in str(caught.value)
 
 
-def test_a_record_that_is_too_long_is_not_gathered() -> None:
+def test_a_record_that_is_too_long_is_not_buffered() -> None:
     reader = RecordReader()
     piece = b'"' + b"x" * 99_997 + b'",'
     for _ in range(LARGEST_RECORD_CHARACTERS // len(piece)):
@@ -242,7 +242,7 @@ def test_a_cell_beyond_the_limit_of_csv_is_read(size: int, cell: str, read: str,
     assert in_pieces(pieces) == [["a", "b"], [read, "1"], ["2", read], ["c", "d"]]
 
 
-def test_a_record_of_a_long_cell_and_endless_others_is_not_gathered() -> None:
+def test_a_record_of_endless_cells_is_not_buffered() -> None:
     reader = RecordReader()
     with pytest.raises(ProtocolError, match="a record of more than 20,000 cells") as info:
         reader.feed(f"a\n{LONG_CELL}{',' * MOST_COLUMNS}\n".encode())

@@ -51,7 +51,7 @@ def test_a_waiter_that_is_done_is_not_returned() -> None:
     assert deadlines.passed(200) == [other]
 
 
-def test_those_who_are_done_are_forgotten_long_before_their_deadline() -> None:
+def test_done_waiters_are_forgotten_long_before_their_deadline() -> None:
     deadlines: Any = Deadlines()
     for number in range(100_000):
         waiter = Waiting(86_400.0 + number / 100)
@@ -71,7 +71,7 @@ def test_deadlines_of_one_minute_pass_in_their_order() -> None:
         assert [one.deadline for one in deadlines.passed(time)] == [time]
 
 
-def test_those_who_stay_pass_in_their_order_after_others_were_forgotten() -> None:
+def test_the_remaining_waiters_pass_in_order_after_a_cleanup() -> None:
     deadlines: Any = Deadlines()
     deadlines.add(Waiting(60.0))
     deadlines.passed(60)  # from now on those of this minute are near
@@ -89,7 +89,7 @@ def test_those_who_stay_pass_in_their_order_after_others_were_forgotten() -> Non
 
 
 @pytest.mark.parametrize("clearing", [True, False], ids=["cleared", "forgotten"])
-def test_a_minute_that_was_forgotten_may_have_deadlines_again(*, clearing: bool) -> None:
+def test_a_forgotten_minute_can_get_new_deadlines(*, clearing: bool) -> None:
     deadlines: Any = Deadlines()
     for number in range(200):
         waiter = Waiting(600.0 + number / 100)
@@ -161,7 +161,7 @@ def test_clearing_removes_all_waiters(times: list[float]) -> None:
 
 
 @pytest.mark.parametrize("deadline", [5.0, 65.0, 86_400.0])
-def test_nothing_that_was_cleared_passes(deadline: float) -> None:
+def test_no_cleared_waiter_passes(deadline: float) -> None:
     deadlines: Any = Deadlines()
     deadlines.add(Waiting(deadline))
     deadlines.passed(deadline - 1)  # now it is among those that are near
@@ -170,7 +170,7 @@ def test_nothing_that_was_cleared_passes(deadline: float) -> None:
     assert deadlines.passed(1e9) == []
 
 
-def test_the_sooner_minute_stays_the_first_when_those_who_are_done_are_removed() -> None:
+def test_the_earliest_minute_stays_first_after_a_cleanup() -> None:
     deadlines: Any = Deadlines()
     later, sooner = Waiting(6000.0), Waiting(600.0)
     deadlines.add(later)
@@ -186,7 +186,7 @@ def test_the_sooner_minute_stays_the_first_when_those_who_are_done_are_removed()
     assert deadlines.passed(6000) == [later]
 
 
-def test_the_count_of_those_kept_is_right_whatever_has_passed_or_was_removed() -> None:
+def test_the_count_of_kept_waiters_is_right() -> None:
     deadlines: Any = Deadlines()
     deadlines.add(Waiting(60.0))
     deadlines.passed(60)  # from now on those of this minute are near
@@ -210,7 +210,7 @@ def test_the_count_of_those_kept_is_right_whatever_has_passed_or_was_removed() -
     assert (deadlines._kept, deadlines._gone) == (0, 0)
 
 
-def test_the_rest_is_looked_through_only_once_many_are_done() -> None:
+def test_waiters_are_searched_only_once_many_are_done() -> None:
     searches = []
 
     class Watched(Deadlines):

@@ -99,7 +99,7 @@ async def test_a_storm_is_waited_out(sandbox: Sandbox, job: Job) -> None:
     assert 1 < sandbox.ledger.throttled["status"] < 60
 
 
-async def test_nothing_is_sent_before_the_service_wants_it(sandbox: Sandbox) -> None:
+async def test_no_request_is_sent_before_the_pause_ends(sandbox: Sandbox) -> None:
     # The defence: `lane.paused_until = …` of `Budget.throttled` in budget.py.
     begin = now()
     sandbox.inject(Fault(kind=FaultKind.THROTTLE, endpoint="credits", lasting=90, retry_after=100))
@@ -118,7 +118,7 @@ async def test_a_connection_that_breaks_is_waited_out(sandbox: Sandbox, job: Job
     await wait_until(job, "completed", timeout=7 * HOUR)
 
 
-async def test_a_start_that_was_done_and_lost_is_a_start(sandbox: Sandbox, job: Job) -> None:
+async def test_a_start_with_a_lost_answer_succeeds(sandbox: Sandbox, job: Job) -> None:
     # The defence: `except done as error` of `_repeat` in money.py.
     sandbox.inject(Fault(kind=FaultKind.DROP_AFTER, endpoint="start"))
     await job.start()
@@ -127,7 +127,7 @@ async def test_a_start_that_was_done_and_lost_is_a_start(sandbox: Sandbox, job: 
     assert sandbox.ledger.paid_twice == []
 
 
-async def test_a_service_that_hangs_is_given_up(sandbox: Sandbox, client: Client) -> None:
+async def test_a_request_to_a_hanging_service_times_out(sandbox: Sandbox, client: Client) -> None:
     # The defence: `total=ORDINARY_SECONDS` of `_ORDINARY_TIMEOUT` in transport.py.
     sandbox.inject(Fault(kind=FaultKind.HANG, endpoint="credits"))
     async with asyncio.timeout(200):
@@ -143,16 +143,14 @@ async def test_a_late_answer_moves_no_deadline(sandbox: Sandbox, job: Job) -> No
     assert now() - begin == pytest.approx(10, abs=1)
 
 
-async def test_a_poll_that_trickles_in_is_given_up_and_made_again(
-    sandbox: Sandbox, client: Client
-) -> None:
+async def test_a_poll_whose_answer_trickles_is_repeated(sandbox: Sandbox, client: Client) -> None:
     # The defence: `self._stop_hanging(now)` in waiting/scheduler.py; each byte that comes is a sign of life.
     sandbox.inject(Fault(kind=FaultKind.TRICKLE, endpoint="status", piece_bytes=1, delay=50))
     job = await client.upload(ADDRESSES)
     await wait_until(job, "ready", timeout=200)
 
 
-async def test_a_download_that_breaks_off_is_made_again(
+async def test_a_download_that_breaks_off_is_repeated(
     sandbox: Sandbox, job: Job, tmp_path: Path
 ) -> None:
     # The defence: `repeatable=True` of `download` in client.py.
@@ -163,7 +161,7 @@ async def test_a_download_that_breaks_off_is_made_again(
 
 
 @pytest.mark.parametrize("verdicts", [None, list(Verdict), [*Verdict, "unknown"]])
-async def test_a_download_that_lacks_rows_is_not_taken_for_whole(
+async def test_a_download_that_lacks_rows_is_an_error(
     sandbox: Sandbox, job: Job, tmp_path: Path, verdicts: list[Verdict | VerdictName] | None
 ) -> None:
     # The defence: `_require(count, expected)` of `save_results` in downloads.py.
@@ -176,7 +174,7 @@ async def test_a_download_that_lacks_rows_is_not_taken_for_whole(
 
 
 @pytest.mark.parametrize("kind", [FaultKind.HUGE, FaultKind.BOMB])
-async def test_an_answer_beyond_all_measure_is_not_read(
+async def test_an_oversized_answer_is_not_read(
     sandbox: Sandbox, client: Client, kind: FaultKind
 ) -> None:
     # The defence: `if size > LARGEST_ANSWER_BYTES` in transport.py.
@@ -185,7 +183,7 @@ async def test_an_answer_beyond_all_measure_is_not_read(
         await client.credits()
 
 
-async def test_a_job_never_goes_back(sandbox: Sandbox, job: Job) -> None:
+async def test_a_job_never_steps_backwards(sandbox: Sandbox, job: Job) -> None:
     # The defence: `can_follow(…)` of `Job.note` in client.py.
     sandbox.inject(Fault(kind=FaultKind.STALE, every=3, times=None))
     await job.start()
@@ -195,7 +193,7 @@ async def test_a_job_never_goes_back(sandbox: Sandbox, job: Job) -> None:
     assert seen[-1] == "completed"
 
 
-async def test_counters_at_their_end_do_not_make_polls_rare(sandbox: Sandbox, job: Job) -> None:
+async def test_complete_counters_do_not_make_polls_rare(sandbox: Sandbox, job: Job) -> None:
     # The defence: `_LONGEST_VERIFIED` of `wait_for_progress` in pacing.py.
     sandbox.inject(Fault(kind=FaultKind.COUNTERS_JUMP, times=None))
     await job.start()
@@ -203,7 +201,7 @@ async def test_counters_at_their_end_do_not_make_polls_rare(sandbox: Sandbox, jo
     assert longest_gap(sandbox) < 105
 
 
-async def test_counters_that_go_back_change_no_pace(sandbox: Sandbox, job: Job) -> None:
+async def test_counters_that_fall_do_not_change_the_pace(sandbox: Sandbox, job: Job) -> None:
     # The defence: `if verified > self.verified` of `Progress.note` in pacing.py.
     sandbox.inject(Fault(kind=FaultKind.COUNTERS_BACK, every=2, times=None))
     await job.start()
@@ -229,7 +227,7 @@ async def test_counters_that_stand_still_do_not_make_polls_rare(sandbox: Sandbox
     assert longest_gap(sandbox) < 122
 
 
-async def test_a_list_that_never_ends_is_not_waited_for_without_end(
+async def test_a_wait_for_a_list_that_never_ends_times_out(
     sandbox: Sandbox, client: Client
 ) -> None:
     # The defence: `DEFAULT_TIMEOUT` in limits.py.
@@ -241,7 +239,7 @@ async def test_a_list_that_never_ends_is_not_waited_for_without_end(
         await wait_until(job, "completed")
 
 
-async def test_a_date_by_a_wrong_clock_is_not_waited_for(sandbox: Sandbox, client: Client) -> None:
+async def test_a_pause_follows_the_clock_of_the_service(sandbox: Sandbox, client: Client) -> None:
     # The defence: the answer's own `Date` in `retry_after` of answers.py.
     sandbox.inject(Fault(kind=FaultKind.CLOCK_JUMP, jump=86400, endpoint="verify"))
     await client.verify("unknown@example.com")

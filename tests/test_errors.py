@@ -153,7 +153,7 @@ def test_the_tree_in_the_docstring_is_the_real_one() -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_the_docstring_tells_of_every_foreign_base(cls: type[BulkVerifyError]) -> None:
+def test_the_docstring_names_every_foreign_base(cls: type[BulkVerifyError]) -> None:
     foreign = {base for base in cls.__bases__ if base.__module__ == "builtins"} - {Exception}
     line = next(
         line
@@ -197,7 +197,7 @@ def test_every_error_can_be_copied(cls: type[BulkVerifyError]) -> None:
     assert state(copy.deepcopy(error)) == state(error)
 
 
-def test_every_error_comes_out_of_another_process_as_it_was_raised() -> None:
+def test_every_error_survives_the_way_out_of_another_process() -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         futures = [(cls, pool.submit(raise_it, cls)) for cls in CLASSES]
         came_out = [(cls, future.exception()) for cls, future in futures]
@@ -214,14 +214,14 @@ def test_every_error_comes_out_of_another_process_as_it_was_raised() -> None:
         (WaitTimeoutError, TimeoutError),
     ],
 )
-def test_an_error_is_caught_as_what_a_caller_expects_of_python(
+def test_an_error_is_also_the_builtin_error_that_callers_expect(
     cls: type[BulkVerifyError], foreign: type[Exception]
 ) -> None:
     assert issubclass(cls, foreign)
 
 
 @pytest.mark.parametrize("cls", [cls for cls in CLASSES if issubclass(cls, ServiceError)])
-def test_every_refusal_has_the_status_and_the_words_of_the_service(
+def test_every_refusal_has_the_status_and_the_text_of_the_service(
     cls: type[ServiceError],
 ) -> None:
     error = cls("No.", status=400, text="no")
@@ -236,13 +236,13 @@ def test_a_pause_is_unknown_unless_the_service_names_it(
 
 
 @pytest.mark.parametrize("cls", [cls for cls in CLASSES if issubclass(cls, LifecycleError)])
-def test_every_lifecycle_error_tells_which_job_and_how_far_it_was(
+def test_every_lifecycle_error_has_its_job_and_last_snapshot(
     cls: type[LifecycleError],
 ) -> None:
     error = cls("It went elsewhere.", job_id="r374", snapshot=SNAPSHOT)
     assert (error.job_id, error.snapshot) == ("r374", SNAPSHOT)
 
 
-def test_a_step_that_no_job_can_take_is_kept_with_its_ends() -> None:
+def test_an_illegal_step_keeps_both_statuses() -> None:
     error = IllegalTransitionError(known=JobStatus.READY, seen=JobStatus.PREPARING)
     assert (error.known, error.seen) == ("ready", "preparing")

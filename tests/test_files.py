@@ -50,7 +50,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_file_appears_when_it_is_complete(tmp_path: Path, kind: type[str | Path]) -> None:
+def test_a_file_appears_once_it_is_complete(tmp_path: Path, kind: type[str | Path]) -> None:
     path = tmp_path / "out.csv"
     with replacing(kind(path)) as file:
         file.write(b"all of it")
@@ -59,7 +59,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path, kind: type[str | Pat
     assert names(tmp_path) == ["out.csv"]
 
 
-def test_a_file_takes_the_place_of_another(tmp_path: Path) -> None:
+def test_a_file_replaces_an_existing_one(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_bytes(b"before")
     with replacing(path) as file:
@@ -80,14 +80,14 @@ def test_only_the_owner_can_read_it(tmp_path: Path, mask: int) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_is_being_written_is_hidden_and_the_owners_only(tmp_path: Path) -> None:
+def test_an_unfinished_file_is_hidden_and_private(tmp_path: Path) -> None:
     with replacing(tmp_path / "out.csv") as file:
         (partial,) = tmp_path.iterdir()
         assert partial.name.startswith(".out.csv.")
         assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
 
 
-def test_two_may_write_the_same_file_and_the_last_one_wins(tmp_path: Path) -> None:
+def test_the_last_of_two_writers_wins(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with replacing(path) as first:
         first.write(b"first")
@@ -108,7 +108,7 @@ def test_two_may_write_the_same_file_and_the_last_one_wins(tmp_path: Path) -> No
         TimeoutError("in words of its own"),
     ],
 )
-def test_a_failure_is_passed_on_as_it_is_and_touches_nothing(
+def test_a_failure_is_raised_unchanged_and_leaves_the_folder_as_it_was(
     tmp_path: Path, error: BaseException, existing: bytes | None
 ) -> None:
     path = tmp_path / "out.csv"
@@ -126,7 +126,7 @@ def test_a_failure_is_passed_on_as_it_is_and_touches_nothing(
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_a_partial_file_that_somebody_removed_hides_no_error(tmp_path: Path) -> None:
+def test_a_removed_partial_file_hides_no_error(tmp_path: Path) -> None:
     def remove_and_fail() -> None:
         with replacing(tmp_path / "out.csv"):
             for partial in tmp_path.iterdir():
@@ -138,7 +138,7 @@ def test_a_partial_file_that_somebody_removed_hides_no_error(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("size", [100_000, 2_000_000])
-def test_a_full_disk_leaves_what_was_there(small_disk: Path, size: int) -> None:
+def test_a_full_disk_leaves_the_existing_file(small_disk: Path, size: int) -> None:
     path = small_disk / "out.csv"
     path.write_bytes(b"before")
     with pytest.raises(OSError, match="No space left on device") as info:
@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_what_was_there(small_disk: Path, size: int) -> None:
     assert path.read_bytes() == b"before"
 
 
-def test_a_disk_that_fills_up_at_the_very_end_leaves_what_was_there(
+def test_a_disk_that_fills_up_during_sync_leaves_the_existing_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "out.csv"
@@ -166,7 +166,7 @@ def test_a_disk_that_fills_up_at_the_very_end_leaves_what_was_there(
     assert path.read_bytes() == b"before"
 
 
-def test_the_disk_has_it_before_it_gets_its_name(
+def test_a_file_is_synced_before_it_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "out.csv"
@@ -180,7 +180,7 @@ def test_the_disk_has_it_before_it_gets_its_name(
     assert synced == [(5, False)]
 
 
-def test_flushing_writes_out_what_is_buffered(tmp_path: Path) -> None:
+def test_flushing_writes_the_buffer_to_disk(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with path.open("wb") as file:
         file.write(b"all of it")
@@ -188,7 +188,7 @@ def test_flushing_writes_out_what_is_buffered(tmp_path: Path) -> None:
         assert path.read_bytes() == b"all of it"
 
 
-def test_a_folder_that_is_not_there_is_named_with_the_file(tmp_path: Path) -> None:
+def test_an_error_for_a_missing_folder_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "out.csv"
     with pytest.raises(FileNotFoundError) as info:
         write(path, b"x")
@@ -204,7 +204,7 @@ def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out.csv"]
 
 
-def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+def test_an_error_for_a_file_in_place_of_the_folder_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError) as info:
         write(tmp_path / "file" / "out.csv", b"x")
@@ -212,7 +212,7 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["", ".", "/"])
-def test_what_names_no_file_is_a_folder(path: str) -> None:
+def test_a_path_without_a_file_name_is_a_folder(path: str) -> None:
     with pytest.raises(IsADirectoryError):
         write(path, b"x")
 
@@ -227,7 +227,7 @@ def locked(tmp_path: Path) -> Iterator[Path]:
 
 @not_root
 @pytest.mark.parametrize("existing", [True, False])
-def test_a_folder_that_cannot_be_written_to_is_told(locked: Path, *, existing: bool) -> None:
+def test_a_check_refuses_a_folder_without_write_permission(locked: Path, *, existing: bool) -> None:
     path = locked / "out.csv"
     if existing:
         locked.chmod(0o755)
@@ -239,7 +239,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(locked: Path, *, existing: b
 
 
 @needs_root
-def test_a_disk_that_cannot_be_written_to_is_told(small_disk: Path) -> None:
+def test_a_check_refuses_a_read_only_disk(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     path = small_disk / "out.csv"
     with pytest.raises(OSError, match="Read-only file system") as info:
@@ -250,7 +250,7 @@ def test_a_disk_that_cannot_be_written_to_is_told(small_disk: Path) -> None:
 # Finding out beforehand
 
 
-def test_a_check_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_check_leaves_no_file(tmp_path: Path) -> None:
     check_writable(tmp_path / "out.csv", overwrite=False)
     assert names(tmp_path) == []
 
@@ -273,7 +273,7 @@ def test_a_check_refuses_a_folder(tmp_path: Path, *, overwrite: bool) -> None:
     assert info.value.filename == str(tmp_path)
 
 
-def test_a_check_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_check_refuses_a_missing_folder(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "out.csv"
     with pytest.raises(FileNotFoundError) as info:
         check_writable(path, overwrite=False)
@@ -340,7 +340,7 @@ def left(folder: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize(("put", "message"), ODD)
 @pytest.mark.timeout(10)
-def test_what_is_no_file_is_neither_followed_nor_replaced(
+def test_links_and_special_files_are_neither_followed_nor_replaced(
     short_path: Path, put: Callable[[Path], None], message: str
 ) -> None:
     path = short_path / "out"
@@ -361,7 +361,7 @@ def test_what_is_no_file_is_neither_followed_nor_replaced(
 
 
 @pytest.mark.parametrize(("put", "message"), ODD)
-def test_what_is_put_there_while_a_file_is_written_is_not_replaced_either(
+def test_links_and_special_files_created_meanwhile_are_not_replaced(
     short_path: Path, put: Callable[[Path], None], message: str
 ) -> None:
     path = short_path / "out"
@@ -387,7 +387,7 @@ def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("put", [a_link, os.mkfifo, Path.mkdir])
-def test_what_is_in_the_place_of_an_unfinished_file_stays(
+def test_a_special_file_in_place_of_an_unfinished_file_stays(
     tmp_path: Path, put: Callable[[Path], None]
 ) -> None:
     put(tmp_path / ".out.csv.run7.part")
@@ -402,7 +402,7 @@ def test_what_is_in_the_place_of_an_unfinished_file_stays(
     assert left(tmp_path) == before
 
 
-def test_a_file_that_is_begun_anew_is_the_owners_only_and_no_other_name_of_it_changes(
+def test_a_recreated_file_is_private_and_leaves_its_hard_links_unchanged(
     tmp_path: Path,
 ) -> None:
     path, other = tmp_path / "out.csv", tmp_path / "other.csv"
@@ -415,7 +415,7 @@ def test_a_file_that_is_begun_anew_is_the_owners_only_and_no_other_name_of_it_ch
     assert (path.read_bytes(), other.read_bytes()) == (b"after", b"before")
 
 
-def test_a_folder_is_the_owners_only_and_may_be_there(tmp_path: Path) -> None:
+def test_a_folder_is_private_and_may_already_exist(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     for _ in range(2):
         make_folder(path)
@@ -427,7 +427,7 @@ def test_a_folder_is_the_owners_only_and_may_be_there(tmp_path: Path) -> None:
             make_folder(tmp_path / odd)
 
 
-def test_a_regular_file_is_told_from_everything_else(tmp_path: Path) -> None:
+def test_only_a_regular_file_counts_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "file")
     assert is_file(tmp_path / "file")
@@ -436,7 +436,7 @@ def test_a_regular_file_is_told_from_everything_else(tmp_path: Path) -> None:
     )
 
 
-def test_what_a_process_leaves_that_dies_while_it_probes_is_removed_by_the_next(
+def test_a_check_removes_the_probe_of_a_dead_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die_once_it_is_there(path: Path, **_: object) -> None:
@@ -452,7 +452,7 @@ def test_what_a_process_leaves_that_dies_while_it_probes_is_removed_by_the_next(
     assert names(tmp_path) == []
 
 
-def test_two_processes_that_probe_at_once_do_not_disturb_each_other(
+def test_two_checks_at_once_do_not_disturb_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "unlink", lambda _, **__: None)  # the other one is quicker

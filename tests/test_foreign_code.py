@@ -167,9 +167,7 @@ def is_the_callers(error: BaseException, mine: BaseException) -> bool:
 @pytest.mark.looptime
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("at", ["first", "known", "last"])
-async def test_whatever_a_callback_raises_ends_its_own_wait_and_no_other(
-    kind: str, at: str
-) -> None:
+async def test_an_error_of_a_callback_ends_only_its_own_wait(kind: str, at: str) -> None:
     error = raised(kind)
 
     def broken(snapshot: JobSnapshot) -> None:
@@ -191,7 +189,7 @@ async def test_whatever_a_callback_raises_ends_its_own_wait_and_no_other(
 @pytest.mark.asyncio
 @pytest.mark.looptime
 @pytest.mark.parametrize("kind", KINDS)
-async def test_whatever_a_strategy_raises_ends_the_waits_that_brought_it_and_no_other(
+async def test_an_error_of_a_strategy_ends_only_the_waits_that_use_it(
     kind: str,
 ) -> None:
     broken = Broken(raised(kind))
@@ -208,7 +206,7 @@ async def test_whatever_a_strategy_raises_ends_the_waits_that_brought_it_and_no_
 @pytest.mark.asyncio
 @pytest.mark.looptime
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"exit", "interrupt", "cancelled"}))
-async def test_whatever_breaks_waiting_for_many_is_raised_there(kind: str) -> None:
+async def test_waiting_for_many_raises_errors_of_callbacks_and_strategies(kind: str) -> None:
     def broken(_: JobSnapshot) -> None:
         raise error
 
@@ -227,7 +225,7 @@ async def test_whatever_breaks_waiting_for_many_is_raised_there(kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_breaks_a_poll_is_told_to_all_who_wait_for_its_job(kind: str) -> None:
+def test_an_error_in_a_poll_reaches_every_waiter_of_its_job(kind: str) -> None:
     error = raised(kind)
 
     class Breaking(ScriptedClient):
@@ -342,7 +340,7 @@ def test_the_waits_log_where_this_file_looks() -> None:
 
 @pytest.mark.parametrize("as_filter", [False, True], ids=["handler", "filter"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_handler_of_logs_changes_how_any_wait_ends(kind: str, *, as_filter: bool) -> None:
+def test_no_log_handler_changes_how_a_wait_ends(kind: str, *, as_filter: bool) -> None:
     expected, _ = in_a_loop(everything_that_is_logged())
     handler = Raising(raised(kind))
     with logging_to(handler, as_filter=as_filter):
@@ -359,7 +357,7 @@ def test_no_handler_of_logs_changes_how_any_wait_ends(kind: str, *, as_filter: b
     assert stopped == [handler.error] * wanted
 
 
-def test_each_single_record_may_break_its_handler() -> None:
+def test_a_handler_may_break_on_any_record() -> None:
     counting = Raising(None)
     with logging_to(counting):
         expected, _ = in_a_loop(everything_that_is_logged())
@@ -370,7 +368,7 @@ def test_each_single_record_may_break_its_handler() -> None:
 
 
 @pytest.mark.asyncio
-async def test_no_handler_of_logs_keeps_a_call_from_being_repeated() -> None:
+async def test_no_log_handler_prevents_the_repetition_of_a_call() -> None:
     handler = Raising(OddError())
     async with served() as (sandbox, client):
         sandbox.inject(fault("credits", FaultKind.DROP, times=2))
@@ -381,7 +379,7 @@ async def test_no_handler_of_logs_keeps_a_call_from_being_repeated() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.looptime
-async def test_no_handler_of_logs_ends_the_patience_of_a_run() -> None:
+async def test_no_log_handler_ends_the_patience_of_a_run() -> None:
     failures = iter([ListLimitError("Full."), ServerError("503")])
 
     async def attempt() -> str:
@@ -472,7 +470,7 @@ async def test_a_strategy_of_many_waiters_is_asked_once_a_poll() -> None:
     [DemandingError(code=7), MutteringError("boo"), LookupError("mine")],
     ids=lambda error: type(error).__name__,
 )
-async def test_an_error_of_a_strategy_reaches_each_of_its_waiters_as_it_was_raised(
+async def test_an_error_of_a_strategy_reaches_each_waiter_unchanged(
     error: Exception,
 ) -> None:
     class Failing(wait_base):
@@ -502,7 +500,7 @@ async def test_an_error_of_a_strategy_reaches_each_of_its_waiters_as_it_was_rais
     [math.nan, None, "5", True, timedelta(seconds=5), 5j, [5.0], decimal.Decimal("NaN")],
     ids=repr,
 )
-async def test_a_strategy_that_returns_no_seconds_is_an_error_of_those_who_brought_it(
+async def test_a_strategy_must_return_seconds(
     answer: object,
 ) -> None:
     async with ScriptedClient(VERIFIED) as client:
@@ -520,7 +518,7 @@ async def test_a_strategy_that_returns_no_seconds_is_an_error_of_those_who_broug
 @pytest.mark.parametrize(
     "answer", [-5, -math.inf, -1e-9, -(10**400)], ids=["-5", "-inf", "-0", "huge"]
 )
-async def test_a_strategy_that_is_late_does_not_poll_without_pause(answer: float) -> None:
+async def test_a_strategy_with_a_negative_delay_does_not_poll_without_pause(answer: float) -> None:
     async with ScriptedClient([seen("verifying")]) as client:
         with pytest.raises(WaitTimeoutError):
             await wait_until(client.job(JOB_ID), wait=Answering(answer), timeout=100.5)
@@ -542,7 +540,7 @@ async def test_a_strategy_that_never_wants_another_poll_gets_one_a_day(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("wait", [5, "5", object()])
-async def test_what_is_no_strategy_is_refused_before_anything_is_asked(wait: object) -> None:
+async def test_an_unusable_strategy_or_callback_is_refused_before_any_poll(wait: object) -> None:
     async with ScriptedClient([seen("ready")]) as client:
         job = client.job(JOB_ID)
         with pytest.raises(UsageError, match=r"wait_fixed\(5\)"):
@@ -559,7 +557,7 @@ NAME = contextvars.ContextVar("name", default="nobody")
 
 @pytest.mark.asyncio
 @pytest.mark.looptime
-async def test_each_callback_runs_in_the_context_of_the_call_that_brought_it() -> None:
+async def test_each_callback_runs_in_the_context_of_its_call() -> None:
     told: list[tuple[str, str, int]] = []
 
     async def wait_as(name: str, wait: Callable[..., Coroutine[Any, Any, object]]) -> None:
@@ -588,7 +586,7 @@ async def test_each_callback_runs_in_the_context_of_the_call_that_brought_it() -
 @pytest.mark.looptime
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks are never begun eagerly")
 @pytest.mark.parametrize("latency", [0.0, 1.0])
-async def test_tasks_may_begin_before_they_are_known(latency: float) -> None:
+async def test_eager_tasks_may_begin_before_they_are_registered(latency: float) -> None:
     loop = asyncio.get_running_loop()
     loop.set_task_factory(vars(asyncio)["eager_task_factory"])
     scripts: dict[str, list[Step]] = {f"job{n}": list(VERIFIED) for n in range(200)}
@@ -614,7 +612,7 @@ async def test_tasks_may_begin_before_they_are_known(latency: float) -> None:
 @pytest.mark.asyncio
 @pytest.mark.looptime
 @pytest.mark.parametrize("kind", ["ordinary", "odd"])
-async def test_a_task_factory_that_breaks_is_told_to_those_who_wait(kind: str) -> None:
+async def test_an_error_of_a_task_factory_reaches_every_waiter(kind: str) -> None:
     error = raised(kind)
     loop = asyncio.get_running_loop()
 
@@ -652,7 +650,7 @@ async def test_a_task_factory_that_breaks_is_told_to_those_who_wait(kind: str) -
         "waiting.scheduler.Scheduler._stop_hanging",
     ],
 )
-async def test_a_mistake_anywhere_in_the_machinery_leaves_no_wait_hanging(
+async def test_a_bug_in_any_internal_function_leaves_no_wait_hanging(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:

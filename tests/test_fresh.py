@@ -22,7 +22,7 @@ async def once_a_connection(arrived: Arrived) -> bytes | None:
 
 
 @pytest.mark.asyncio
-async def test_two_hundred_uploads_over_connections_that_die_idle_all_arrive() -> None:
+async def test_every_upload_arrives_although_idle_connections_die() -> None:
     async with (
         wire(once_a_connection) as (url, arrived),
         Client("key", base_url=url, requests_per_minute=None) as client,
@@ -34,7 +34,7 @@ async def test_two_hundred_uploads_over_connections_that_die_idle_all_arrive() -
 
 
 @pytest.mark.asyncio
-async def test_neither_a_start_nor_a_single_address_takes_an_idle_connection() -> None:
+async def test_a_start_and_a_single_address_avoid_idle_connections() -> None:
     async with (
         wire(once_a_connection) as (url, arrived),
         Client("key", base_url=url, requests_per_minute=None, attempts=1) as client,
@@ -48,7 +48,7 @@ async def test_neither_a_start_nor_a_single_address_takes_an_idle_connection() -
 
 
 @pytest.mark.asyncio
-async def test_what_can_be_repeated_keeps_its_connection() -> None:
+async def test_a_repeatable_call_reuses_its_connection() -> None:
     async with wire() as (url, arrived), Client("key", base_url=url) as client:
         for _ in range(5):
             await client.credits()
@@ -56,7 +56,7 @@ async def test_what_can_be_repeated_keeps_its_connection() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_session_of_the_callers_is_used_as_it_is() -> None:
+async def test_the_callers_session_is_used_unchanged() -> None:
     async with (
         wire(once_a_connection) as (url, arrived),
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as careful,

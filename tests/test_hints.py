@@ -54,7 +54,7 @@ def parts_of(node: ast.AST) -> set[ast.AST]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_what_is_said_in_python_is_said_for_the_command_line_too(path: Path) -> None:
+def test_every_advice_in_python_has_a_hint_for_the_command_line(path: Path) -> None:
     if path.relative_to(ROOT).as_posix() in PYTHON_ONLY:
         return
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def test_what_is_said_in_python_is_said_for_the_command_line_too(path: Path) -> 
         assert not PYTHON.search(text_of(node) or ""), f"line {getattr(node, 'lineno', 0)}"
 
 
-def test_every_hint_has_words_for_the_command_line_without_python() -> None:
+def test_every_hint_has_a_form_for_the_command_line_without_python() -> None:
     found = 0
     for path in MODULES:
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -141,7 +141,7 @@ async def begin_and_hang(_: Arrived) -> bytes | None:
 @pytest.mark.parametrize(
     "how", ["timed out", "cancelled", "half an answer", "refused", "no server"]
 )
-async def test_no_frame_of_a_call_that_ended_early_shows_the_key(
+async def test_no_frame_of_an_interrupted_call_shows_the_key(
     call: str, how: str, tmp_path: Path
 ) -> None:
     asyncio.get_running_loop().set_debug(True)
@@ -171,7 +171,7 @@ async def test_no_frame_of_a_call_that_ended_early_shows_the_key(
 
 
 @pytest.mark.asyncio
-async def test_no_tracer_of_the_callers_is_told_the_key() -> None:
+async def test_no_tracer_sees_the_key() -> None:
     told: list[tuple[str, Any]] = []
 
     def listen(name: str) -> Any:  # noqa: ANN401 - one of aiohttp's signals
@@ -218,7 +218,7 @@ async def test_no_tracer_of_the_callers_is_told_the_key() -> None:
 
 
 @pytest.mark.asyncio
-async def test_the_middlewares_of_the_callers_session_run_and_see_no_key() -> None:
+async def test_the_callers_middlewares_run_and_do_not_see_the_key() -> None:
     seen: list[object] = []
 
     async def sign(
@@ -263,7 +263,7 @@ async def test_the_middlewares_of_the_callers_session_run_and_see_no_key() -> No
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("answer", [None, http(b"busy", 503)], ids=["dropped", "503"])
-async def test_no_middleware_sends_an_upload_again_whose_answer_was_lost(
+async def test_no_middleware_repeats_an_upload_with_a_lost_answer(
     answer: bytes | None,
 ) -> None:
     async def stubborn(
@@ -291,7 +291,7 @@ async def test_no_middleware_sends_an_upload_again_whose_answer_was_lost(
 
 
 @pytest.mark.asyncio
-async def test_a_middleware_may_send_again_what_was_refused() -> None:
+async def test_a_middleware_may_repeat_a_refused_request() -> None:
     async def login(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
@@ -326,7 +326,7 @@ async def test_the_key_reaches_the_service_through_a_proxy() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_proxy_that_refuses_is_told_no_key_and_shows_none() -> None:
+async def test_a_refusing_proxy_gets_no_key_and_its_error_shows_none() -> None:
     async def respond(_: Arrived) -> bytes:
         return http(b"", 403)
 
@@ -377,13 +377,13 @@ def test_a_client_that_refuses_its_arguments_shows_no_key(options: dict[str, Any
     assert_keyless(shown)
 
 
-def test_a_key_of_bytes_is_refused_and_not_repeated() -> None:
+def test_a_key_of_bytes_is_refused_and_not_shown() -> None:
     with pytest.raises(UsageError, match="decode") as caught:
         Client(KEY.encode())  # type: ignore[arg-type]
     assert_keyless(everything_shown(caught.value))
 
 
-def test_a_key_that_is_no_utf_8_is_refused_and_not_repeated(
+def test_a_key_other_than_utf_8_is_refused_and_not_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("BULKVERIFY_API_KEY", f"{KEY}\udcff")
@@ -394,7 +394,7 @@ def test_a_key_that_is_no_utf_8_is_refused_and_not_repeated(
 
 
 @pytest.mark.asyncio
-async def test_a_foreign_error_of_the_look_up_becomes_one_of_ours(
+async def test_a_foreign_error_of_the_look_up_is_translated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bulkverify.client.check_base_url", lambda url, **_: url)

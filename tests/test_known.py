@@ -17,7 +17,7 @@ def new_job() -> Job:
     return Client("k").job(JOB_ID)
 
 
-def test_a_client_completes_to_the_calls_of_its_users() -> None:
+def test_a_client_has_only_its_public_calls_as_attributes() -> None:
     calls = [
         "base_url",
         "close",
@@ -71,9 +71,7 @@ async def test_a_handle_stays_while_its_job_is_waited_for() -> None:
 @pytest.mark.parametrize(
     ("known", "status"), [(known, status) for known, status, legal in cells(MAY_FOLLOW) if legal]
 )
-def test_a_snapshot_that_may_follow_is_what_is_known_from_then_on(
-    known: JobStatus, status: JobStatus
-) -> None:
+def test_a_legal_snapshot_replaces_the_last_one(known: JobStatus, status: JobStatus) -> None:
     job, later = new_job(), seen(status)
     assert job.note(seen(known))
     assert job.note(later)
@@ -84,7 +82,7 @@ def test_a_snapshot_that_may_follow_is_what_is_known_from_then_on(
     ("known", "status"),
     [(known, status) for known, status, legal in cells(MAY_FOLLOW) if not legal],
 )
-def test_a_snapshot_that_can_not_follow_is_refused_and_its_error_names_the_job_and_both_statuses(
+def test_an_illegal_snapshot_is_refused_with_its_job_and_both_statuses(
     known: JobStatus, status: JobStatus
 ) -> None:
     job, first, later = new_job(), seen(known), seen(status)
@@ -104,12 +102,14 @@ def test_a_snapshot_that_can_not_follow_is_refused_and_its_error_names_the_job_a
     ("known", "what_can_come"),
     [("completed", "Nothing can"), ("verifying", "Only completed, failed, cancelled can")],
 )
-def test_an_illegal_step_says_what_can_come(known: str, what_can_come: str) -> None:
+def test_the_error_of_an_illegal_step_lists_the_next_statuses(
+    known: str, what_can_come: str
+) -> None:
     assert what_can_come in str(went_back(seen(known), seen("ready")))
 
 
 @pytest.mark.parametrize("status", JobStatus)
-def test_a_job_that_is_new_to_us_may_be_anywhere(status: JobStatus) -> None:
+def test_the_first_snapshot_of_a_job_may_have_any_status(status: JobStatus) -> None:
     job = new_job()
     assert job.note(seen(status))
     assert job.snapshot is not None

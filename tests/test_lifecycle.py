@@ -63,31 +63,31 @@ def test_there_are_six_statuses_and_each_equals_its_wire_spelling() -> None:
 
 
 @pytest.mark.parametrize(("known", "seen", "expected"), cells(MAY_FOLLOW))
-def test_a_poll_may_miss_steps_and_never_sees_one_back(
+def test_a_poll_may_skip_statuses_but_never_goes_back(
     known: JobStatus, seen: JobStatus, *, expected: bool
 ) -> None:
     assert can_follow(known, seen) is expected
 
 
 @pytest.mark.parametrize(("seen", "target", "expected"), cells(FULFILS))
-def test_a_wait_is_over_at_its_target_and_past_it(
+def test_a_wait_ends_at_its_target_or_past_it(
     seen: JobStatus, target: JobStatus, *, expected: bool
 ) -> None:
     assert satisfies(seen, target) is expected
 
 
 @pytest.mark.parametrize(("seen", "target", "expected"), cells(CAN_STILL_FULFIL))
-def test_a_wait_can_be_fulfilled_while_its_target_or_what_lies_past_it_can_come(
+def test_a_wait_can_succeed_while_its_target_or_a_later_status_is_reachable(
     seen: JobStatus, target: JobStatus, *, expected: bool
 ) -> None:
     assert can_reach(seen, target) is expected
 
 
-def test_a_list_begins_by_being_prepared() -> None:
+def test_a_list_begins_in_preparing() -> None:
     assert INITIAL is JobStatus.PREPARING
 
 
-def test_nothing_leaves_the_three_ends() -> None:
+def test_no_status_follows_the_three_final_ones() -> None:
     assert {"completed", "failed", "cancelled"} == TERMINAL
     assert [REACHABLE[status] for status in TERMINAL] == [frozenset()] * 3
 
@@ -116,7 +116,7 @@ def test_a_status_is_read_from_its_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Ready", "done", "complete", " ready"])
-def test_any_other_text_is_refused_with_the_six_that_there_are(text: str) -> None:
+def test_any_other_text_is_refused_with_the_six_statuses(text: str) -> None:
     with pytest.raises(ValueError, match="the six are " + ", ".join(STATUSES)) as info:
         parse_status(text)
     assert repr(text) in str(info.value)

@@ -46,7 +46,7 @@ def defaults(tree: ast.AST) -> dict[str, object]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def test_the_limits_stand_on_nothing() -> None:
+def test_the_module_of_limits_imports_no_other() -> None:
     tree = ast.parse((ROOT / "limits.py").read_text(encoding="utf-8"))
     imported = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     assert [ast.unparse(node) for node in imported] == ["from typing import Final"]
@@ -68,14 +68,14 @@ def test_every_limit_names_its_source() -> None:
     ]
 
 
-def test_no_limit_stands_anywhere_else() -> None:
+def test_each_limit_is_written_only_in_its_module() -> None:
     for path in MODULES:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert not TELLING & {value_of(node) for node in ast.walk(tree)}, path
         assert not {"requests_per_minute", "max_lists", "max_verifying"} & defaults(tree).keys()
 
 
-def test_a_limit_that_is_spelled_in_words_is_the_real_one() -> None:
+def test_a_limit_in_words_equals_its_number() -> None:
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
         for pattern, allowed in SPELLED.items():

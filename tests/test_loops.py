@@ -89,7 +89,7 @@ class Elsewhere:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("first", ["over", "alive", "entered"])
-def test_a_client_in_a_second_loop_is_told_so_before_anything_is_sent(
+def test_a_client_in_a_second_loop_is_refused_before_any_request(
     use: str, first: str, tmp_path: Path
 ) -> None:
     with Elsewhere() as elsewhere:
@@ -122,7 +122,7 @@ def test_a_client_in_a_second_loop_is_told_so_before_anything_is_sent(
     gc.collect()  # the sockets of a loop that is over end here, with their warnings
 
 
-def test_a_session_of_another_loop_is_refused_before_anything_is_sent() -> None:
+def test_a_session_of_another_loop_is_refused_before_any_request() -> None:
     with Elsewhere() as elsewhere:
         serving = wire()
         url, arrived = elsewhere.run(serving.__aenter__())
@@ -147,7 +147,7 @@ def test_a_session_of_another_loop_is_refused_before_anything_is_sent() -> None:
         elsewhere.run(serving.__aexit__(None, None, None))
 
 
-def test_a_client_made_outside_of_any_loop_serves_the_first_that_uses_it() -> None:
+def test_a_client_made_outside_a_loop_belongs_to_the_first_that_uses_it() -> None:
     async def use() -> None:
         async with wire() as (url, arrived):
             client._transport._authority = url.removeprefix("http://")
@@ -222,7 +222,7 @@ async def test_a_cancelled_close_still_closes(cancels: int) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_pauses_before_another_attempt_sends_nothing_after_the_close() -> None:
+async def test_a_call_pausing_between_attempts_sends_nothing_after_the_close() -> None:
     async def respond(_: Arrived) -> bytes:
         return http(b"busy", 503)
 

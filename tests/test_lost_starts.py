@@ -48,7 +48,7 @@ async def start_by_another(sandbox: Sandbox, job: Job) -> None:
 
 @pytest.mark.parametrize("then", FINAL)
 @pytest.mark.parametrize("first", LOST)
-async def test_a_lost_start_stays_uncertain_whatever_is_said_next(
+async def test_a_lost_start_stays_uncertain_after_any_next_answer(
     first: dict[str, Any], then: dict[str, Any]
 ) -> None:
     async with served(speed=0) as (sandbox, client):
@@ -68,7 +68,7 @@ async def test_a_lost_start_stays_uncertain_whatever_is_said_next(
 
 @pytest.mark.parametrize("then", PASSING)
 @pytest.mark.parametrize("first", LOST)
-async def test_a_lost_start_is_settled_by_the_next_answer_that_knows(
+async def test_a_lost_start_is_settled_by_the_next_clear_answer(
     first: dict[str, Any], then: dict[str, Any]
 ) -> None:
     async with served(speed=0) as (sandbox, client):
@@ -81,7 +81,7 @@ async def test_a_lost_start_is_settled_by_the_next_answer_that_knows(
 
 
 @pytest.mark.parametrize("then", [*FINAL, *PASSING])
-async def test_a_look_at_a_lost_start_that_is_refused_settles_nothing(then: dict[str, Any]) -> None:
+async def test_a_refused_status_request_settles_no_lost_start(then: dict[str, Any]) -> None:
     async with served(speed=0) as (sandbox, client):
         job = await ready(sandbox, client)
         sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
@@ -95,7 +95,7 @@ async def test_a_look_at_a_lost_start_that_is_refused_settles_nothing(then: dict
 
 
 @pytest.mark.parametrize("text", ["Job not found", "A text that no contract knows"])
-async def test_a_look_at_a_lost_start_that_is_refused_leaves_the_start_to_tell(text: str) -> None:
+async def test_a_lost_start_is_repeated_after_a_refused_status_request(text: str) -> None:
     async with served(speed=0) as (sandbox, client):
         job = await ready(sandbox, client)
         sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
@@ -105,7 +105,7 @@ async def test_a_look_at_a_lost_start_that_is_refused_leaves_the_start_to_tell(t
 
 
 @pytest.mark.parametrize("then", KNOWN)
-async def test_a_start_that_was_refused_is_not_uncertain(then: dict[str, Any]) -> None:
+async def test_a_refused_start_is_not_uncertain(then: dict[str, Any]) -> None:
     async with served(speed=0) as (sandbox, client):
         job = await ready(sandbox, client)
         sandbox.inject(at_start(then))
@@ -119,7 +119,7 @@ async def test_a_start_that_was_refused_is_not_uncertain(then: dict[str, Any]) -
 
 @pytest.mark.parametrize("then", UNKNOWN)
 @pytest.mark.parametrize("done", [True, False])
-async def test_a_start_that_was_refused_in_no_known_words_is_uncertain(
+async def test_a_start_with_an_unknown_refusal_is_uncertain(
     then: dict[str, Any], *, done: bool
 ) -> None:
     async with served(speed=0, attempts=1) as (sandbox, client):
@@ -139,9 +139,7 @@ async def test_a_start_that_was_refused_in_no_known_words_is_uncertain(
 
 
 @pytest.mark.parametrize(("end", "kind"), [("cancel", JobCancelledError), ("fail", JobFailedError)])
-async def test_a_lost_start_of_a_job_that_has_ended_since_says_that_it_may_be_paid(
-    end: str, kind: type[Exception]
-) -> None:
+async def test_a_lost_start_of_an_ended_job_may_be_paid(end: str, kind: type[Exception]) -> None:
     async with served(speed=0) as (sandbox, client):
         job = await ready(sandbox, client)
         sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
@@ -157,7 +155,7 @@ async def test_a_lost_start_of_a_job_that_has_ended_since_says_that_it_may_be_pa
         assert sandbox.ledger.requests["start"] == 1
 
 
-async def test_a_lost_start_that_is_throttled_to_the_end_says_so() -> None:
+async def test_the_error_of_a_lost_start_has_the_throttling_as_its_cause() -> None:
     async with served(speed=0) as (sandbox, client):
         job = await ready(sandbox, client)
         sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
@@ -169,7 +167,7 @@ async def test_a_lost_start_that_is_throttled_to_the_end_says_so() -> None:
 
 @pytest.mark.parametrize("kind", [ConnectionFailedError, RequestTimeoutError])
 @pytest.mark.parametrize("sent", [True, False])
-async def test_what_never_left_did_not_arrive(
+async def test_a_start_that_was_never_sent_is_not_paid(
     kind: type[ConnectionFailedError | RequestTimeoutError], *, sent: bool
 ) -> None:
     assert may_be_paid(kind("Broken.", sent=sent), Endpoint.START) is sent

@@ -112,7 +112,7 @@ def test_each_status_has_the_fields_that_come_with_it(payload: Payload, status: 
         ("cancelled", True, None),
     ],
 )
-def test_a_snapshot_tells_how_far_the_list_is(
+def test_a_snapshot_has_the_progress_of_its_list(
     status: str, *, ended: bool, progress: float | None
 ) -> None:
     assert SNAPSHOTS[status].ended is ended
@@ -122,7 +122,7 @@ def test_a_snapshot_tells_how_far_the_list_is(
 @pytest.mark.parametrize(
     ("verified", "total", "progress"), [(-1, 4, 0.0), (9, 4, 1.0), (0, 0, None), (1, None, None)]
 )
-def test_counters_that_do_not_add_up_still_give_a_share(
+def test_inconsistent_counters_still_give_a_progress(
     verified: int, total: int | None, progress: float | None
 ) -> None:
     snapshot = JobSnapshot(
@@ -131,12 +131,12 @@ def test_counters_that_do_not_add_up_still_give_a_share(
     assert snapshot.progress == progress
 
 
-def test_an_unknown_status_is_no_status() -> None:
+def test_an_unknown_status_is_refused() -> None:
     with pytest.raises(Exception, match="JobSnapshot"):
         converter.structure({"job_id": JOB_ID, "status": "paused"}, JobSnapshot)
 
 
-def test_fields_that_this_version_does_not_know_are_left_out(payload: Payload) -> None:
+def test_unknown_fields_are_ignored(payload: Payload) -> None:
     body = payload("status_completed.json")
     body |= {"eta": [1, 2], "analysis": body["analysis"] | {"new_flag": None}}
     assert converter.structure(body, JobSnapshot) == SNAPSHOTS["completed"]
@@ -220,7 +220,7 @@ def test_a_time_is_read_in_every_spelling(text: str, expected: datetime) -> None
         "٠٨/١٣",
     ],
 )
-def test_what_is_no_time_is_a_value_error(text: str) -> None:
+def test_any_other_time_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_timestamp(text)
 
@@ -247,7 +247,7 @@ US_SPELLINGS = st.sampled_from(
 
 @settings(deadline=None)
 @given(moment=st.datetimes(timezones=st.just(UTC)), spelling=US_SPELLINGS)
-def test_every_moment_comes_back_from_the_services_spelling(
+def test_every_time_is_read_back_from_the_services_spelling(
     moment: datetime, spelling: str
 ) -> None:
     moment = moment.replace(microsecond=0)
@@ -268,7 +268,7 @@ def test_every_moment_comes_back_from_the_services_spelling(
     moment=st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1)),  # noqa: DTZ001
     minutes=st.integers(-23 * 60, 23 * 60),
 )
-def test_every_moment_comes_back_from_iso_8601(moment: datetime, minutes: int) -> None:
+def test_every_time_is_read_back_from_iso_8601(moment: datetime, minutes: int) -> None:
     aware = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     assert parse_timestamp(aware.isoformat()) == aware
 
@@ -302,7 +302,7 @@ def test_a_verdict_is_written_as_the_service_writes_it_in_results(verdict: Verdi
 
 
 @pytest.mark.parametrize("text", ["", "risky", "acceptall", "deliverable!", "un deliverable"])
-def test_what_is_no_verdict_is_a_value_error(text: str) -> None:
+def test_any_other_verdict_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="is not a verdict"):
         parse_verdict(text)
     with pytest.raises(ValueError, match="is not a valid Verdict"):
@@ -323,7 +323,7 @@ def test_a_flag_is_read_in_every_spelling(text: str, *, expected: bool | None) -
 
 
 @pytest.mark.parametrize("text", ["2", "maybe", "-", "Y N", "yess"])
-def test_what_is_no_flag_is_a_value_error(text: str) -> None:
+def test_any_other_flag_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="is not a flag such as Y, N"):
         parse_flag(text)
 
@@ -368,13 +368,13 @@ def test_a_count_may_be_a_whole_number_of_any_type(value: object, expected: int)
         {},
     ],
 )
-def test_what_is_no_count_does_not_fit(value: object) -> None:
+def test_any_other_count_is_refused(value: object) -> None:
     with pytest.raises(Exception, match="Credits"):
         converter.structure({"credits_remaining": value}, Credits)
 
 
 @pytest.mark.parametrize("value", [None, 5, True, ["x"], {}])
-def test_what_is_no_text_does_not_fit(value: object) -> None:
+def test_an_id_other_than_text_is_refused(value: object) -> None:
     with pytest.raises(Exception, match="Acknowledgement"):
         converter.structure({"job_id": value}, Acknowledgement)
 
@@ -397,7 +397,7 @@ def test_a_single_address_is_read_as_documented(payload: Payload) -> None:
     )
 
 
-def test_what_an_answer_for_an_address_leaves_out_is_not_so() -> None:
+def test_fields_missing_from_an_answer_for_an_address_get_defaults() -> None:
     body = {"email": "a@example.com", "result": "unknown"}
     assert converter.structure(body, AddressVerdict) == AddressVerdict(
         email="a@example.com",
@@ -421,7 +421,7 @@ def test_what_an_answer_for_an_address_leaves_out_is_not_so() -> None:
         *((value, None) for value in (2, "2", "", None)),
     ],
 )
-def test_whether_a_domain_accepts_all_may_be_unknown(
+def test_the_accept_all_flag_of_a_domain_may_be_unknown(
     value: object, *, expected: bool | None
 ) -> None:
     body = {"email": "a@example.com", "result": "unknown", "accept_all": value}
@@ -454,7 +454,7 @@ def test_a_flag_of_an_address_may_be_a_number_a_boolean_or_text(
         ("email", None),
     ],
 )
-def test_a_single_address_that_does_not_fit_is_refused(name: str, value: object) -> None:
+def test_an_invalid_answer_for_an_address_is_refused(name: str, value: object) -> None:
     body = {"email": "a@example.com", "result": "unknown", name: value}
     with pytest.raises(Exception, match="AddressVerdict"):
         converter.structure(body, AddressVerdict)

@@ -71,7 +71,7 @@ async def test_an_upload_whose_answer_is_lost_is_never_sent_again(
         assert sandbox.ledger.credits_spent == spent
 
 
-async def test_an_upload_from_a_file_names_it_when_its_answer_is_lost() -> None:
+async def test_the_error_of_a_lost_upload_names_its_file() -> None:
     async with served() as (sandbox, client):
         sandbox.inject(fault("upload", FaultKind.DROP_AFTER))
         with pytest.raises(UploadUncertainError, match=r"upload of 'spring.csv'"):
@@ -88,7 +88,7 @@ async def test_an_upload_that_the_service_throttled_is_sent_again() -> None:
         assert len(sandbox.ledger.uploads) == 1
 
 
-async def test_an_upload_that_never_left_is_tried_again_and_says_so() -> None:
+async def test_an_unsent_upload_is_repeated_and_its_error_says_so() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -110,7 +110,7 @@ async def test_an_upload_that_never_left_is_tried_again_and_says_so() -> None:
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("auto_verify", [False, True])
-async def test_what_was_never_sent_is_not_uncertain(
+async def test_a_call_that_was_never_sent_is_not_uncertain(
     error: TransportError, *, auto_verify: bool
 ) -> None:
     class Never:
@@ -126,7 +126,7 @@ async def test_what_was_never_sent_is_not_uncertain(
 
 
 @pytest.mark.parametrize("answer", ["max lists", "unreadable list"])
-async def test_what_the_service_refuses_is_not_uncertain(answer: str) -> None:
+async def test_a_refused_upload_is_not_uncertain(answer: str) -> None:
     text = {
         "max lists": (
             b'{"success":false,"message":"The maximum number of lists has been reached."}'
@@ -152,7 +152,7 @@ DENIED = [
 
 @pytest.mark.parametrize("denied", DENIED)
 @pytest.mark.parametrize("auto_verify", [False, True])
-async def test_an_upload_that_is_refused_in_no_known_words_is_uncertain_where_it_costs(
+async def test_an_upload_with_an_unknown_refusal_is_uncertain_if_it_costs(
     denied: dict[str, Any], *, auto_verify: bool
 ) -> None:
     async with served() as (sandbox, client):
@@ -173,7 +173,7 @@ async def test_an_upload_that_is_refused_in_no_known_words_is_uncertain_where_it
         said(402, "Insufficient verification credits."),
     ],
 )
-async def test_an_upload_that_is_refused_in_known_words_costs_nothing(
+async def test_an_upload_with_a_known_refusal_costs_nothing(
     known: dict[str, Any],
 ) -> None:
     async with served() as (sandbox, client):
@@ -183,7 +183,7 @@ async def test_an_upload_that_is_refused_in_known_words_costs_nothing(
 
 
 @pytest.mark.parametrize("denied", [*DENIED, said(200, "Validation timedout"), answered(503)])
-async def test_a_single_address_that_is_refused_in_no_known_words_may_be_paid(
+async def test_a_single_address_with_an_unknown_refusal_may_be_paid(
     denied: dict[str, Any],
 ) -> None:
     async with served() as (sandbox, client):
@@ -202,7 +202,7 @@ async def test_a_single_address_that_is_refused_in_no_known_words_may_be_paid(
         (said(429, "Too many requests", headers={"Retry-After": "600"}), RateLimitedError),
     ],
 )
-async def test_a_single_address_that_is_refused_in_known_words_costs_nothing(
+async def test_a_single_address_with_a_known_refusal_costs_nothing(
     known: dict[str, Any], kind: type[Exception]
 ) -> None:
     async with served() as (sandbox, client):
@@ -257,7 +257,7 @@ async def test_a_start_is_looked_up_before_it_is_repeated() -> None:
         assert sandbox.ledger.requests["status"] == 1
 
 
-async def test_a_start_that_stays_ready_is_repeated_and_already_started_is_success() -> None:
+async def test_a_start_is_repeated_while_ready_and_already_started_is_success() -> None:
     async with served(speed=0) as (sandbox, client):
         job = await client.upload(ADDRESSES)
         sandbox.advance(60)
@@ -344,7 +344,7 @@ async def test_a_deletion_whose_answer_is_lost_succeeds() -> None:
             await job.delete()
 
 
-async def test_a_deletion_that_never_succeeds_says_why() -> None:
+async def test_the_error_of_a_failed_deletion_says_why() -> None:
     async with served() as (sandbox, client):
         job = await uploaded(client)
         sandbox.inject(fault("delete", FaultKind.ANSWER, times=None))
@@ -353,7 +353,7 @@ async def test_a_deletion_that_never_succeeds_says_why() -> None:
         assert sandbox.ledger.requests["delete"] == 4
 
 
-async def test_a_page_in_place_of_an_answer_is_told_as_the_cause() -> None:
+async def test_a_page_in_place_of_an_answer_is_the_cause() -> None:
     async with served() as (sandbox, client):
         sandbox.inject(fault("upload", FaultKind.ANSWER, status=403))
         with pytest.raises(UploadUncertainError) as caught:

@@ -21,7 +21,7 @@ def spellings() -> Iterator[str]:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("library", TOLD)
-async def test_a_tracer_sends_away_no_key(library: str, tmp_path: Path) -> None:
+async def test_no_tracer_sends_the_key(library: str, tmp_path: Path) -> None:
     async with Sandbox(speed=2000, api_key=KEY, requests_per_minute=None) as sandbox:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

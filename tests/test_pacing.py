@@ -155,7 +155,7 @@ def test_a_faster_pace_brings_the_next_poll_forward() -> None:
     assert RULE(state(300, snapshot, fast)) < RULE(state(300, snapshot, slow))
 
 
-def test_a_counter_that_goes_back_and_comes_again_is_no_progress() -> None:
+def test_a_counter_that_falls_and_rises_again_is_not_progress() -> None:
     progress = Progress(10, 5)
     for at, verified in [(20, 8), (30, 3), (40, 8), (50, 0)]:
         progress.note(at, verified)
@@ -167,7 +167,7 @@ def test_a_counter_that_goes_back_and_comes_again_is_no_progress() -> None:
 @pytest.mark.parametrize(
     ("failures", "expected"), [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (99, 30)]
 )
-def test_failures_are_asked_about_again_with_backoff(failures: int, expected: float) -> None:
+def test_polls_after_failures_back_off(failures: int, expected: float) -> None:
     assert RULE(state(5000, seen("verifying", 1), failures=failures)) == expected
 
 
@@ -235,7 +235,7 @@ def test_the_nearer_the_predicted_end_the_sooner_the_next_poll(
     waits=st.lists(st.floats(0, 1e7), min_size=2, max_size=9),
     status=st.sampled_from(["preparing", "ready"]),
 )
-def test_with_nothing_to_see_the_wait_only_grows(waits: list[float], status: str) -> None:
+def test_without_progress_the_wait_only_grows(waits: list[float], status: str) -> None:
     delays = [RULE(state(waited, seen(status))) for waited in sorted(waits)]
     assert delays == sorted(delays)
 
@@ -248,7 +248,7 @@ def test_the_longer_an_end_is_overdue_the_longer_the_wait(since: list[float], to
     assert delays == sorted(delays)
 
 
-def test_without_settings_a_wait_is_a_second_to_two_minutes_give_or_take_a_tenth() -> None:
+def test_the_default_wait_is_a_second_to_two_minutes_with_a_tenth_of_jitter() -> None:
     rule = wait_for_progress()
     settings = (rule.floor, rule.ceiling, rule.share, rule.growth, rule.jitter)
     assert settings == (1.0, 120.0, 0.45, 1.0, 0.1)
@@ -261,21 +261,21 @@ def test_jitter_makes_waits_differ_by_its_share_at_most() -> None:
     assert 33 * 1.1 < max(delays) <= 33 * 1.2
 
 
-def test_it_combines_with_tenacitys_own() -> None:
+def test_the_strategy_combines_with_those_of_tenacity() -> None:
     shown = state(100, seen("preparing"))
     assert (RULE + wait_fixed(3))(shown) == pytest.approx(36)
     assert wait_combine(wait_fixed(4), RULE)(shown) == pytest.approx(37)
     assert wait_chain(wait_fixed(1), wait_fixed(2), RULE)(shown) == pytest.approx(33)
 
 
-def test_it_serves_where_there_is_no_job_too() -> None:
+def test_the_strategy_works_without_a_job() -> None:
     plain = RetryCallState(AsyncRetrying(), None, (), {})
     assert RULE(plain) == 1
     plain.start_time, plain.outcome_timestamp = 0.0, 100.0
     assert RULE(plain) == 33
 
 
-def test_a_strategy_sees_what_tenacity_shows_and_the_job() -> None:
+def test_a_strategy_sees_the_state_of_tenacity_and_the_job() -> None:
     shown = state(12, seen("verifying", 7))
     assert shown.seconds_since_start == 12
     assert shown.attempt_number == 3
@@ -304,7 +304,7 @@ def test_a_state_has_everything_that_tenacitys_has() -> None:
 @pytest.mark.parametrize(
     ("floor", "ceiling"), [(0, 1), (-1, 1), (2, 1), (1, math.inf), (math.nan, 1)]
 )
-def test_bounds_that_are_none_are_refused(floor: float, ceiling: float) -> None:
+def test_impossible_bounds_are_refused(floor: float, ceiling: float) -> None:
     with pytest.raises(ValueError, match="floor"):
         wait_for_progress(floor=floor, ceiling=ceiling)
 
@@ -313,6 +313,6 @@ def test_bounds_that_are_none_are_refused(floor: float, ceiling: float) -> None:
     ("share", "growth", "jitter"),
     [(0, 1, 0), (1.1, 1, 0), (0.5, 0, 0), (0.5, math.inf, 0), (0.5, 1, -0.1), (0.5, 1, math.nan)],
 )
-def test_shares_that_are_none_are_refused(share: float, growth: float, jitter: float) -> None:
+def test_impossible_shares_are_refused(share: float, growth: float, jitter: float) -> None:
     with pytest.raises(ValueError, match="share"):
         wait_for_progress(share=share, growth=growth, jitter=jitter)

@@ -155,7 +155,7 @@ def in_a_fresh_interpreter(code: str) -> Any:  # noqa: ANN401 - it is JSON
     return json.loads(done.stdout)
 
 
-def test_the_public_names_are_sorted_and_stand_there_once() -> None:
+def test_the_public_names_are_sorted_and_unique() -> None:
     assert bulkverify.__all__ == sorted(set(bulkverify.__all__))
 
 
@@ -171,7 +171,7 @@ def test_the_public_names_are_all_that_the_package_imports() -> None:
     assert names <= set(dir(bulkverify))
 
 
-def test_each_public_name_is_what_type_checkers_take_it_for() -> None:
+def test_each_public_name_is_the_object_that_type_checkers_see() -> None:
     tree = tree_of("bulkverify")
     checked = next(node for node in tree.body if isinstance(node, ast.If))
     for node in checked.body:
@@ -181,7 +181,7 @@ def test_each_public_name_is_what_type_checkers_take_it_for() -> None:
             assert getattr(bulkverify, alias.name) is getattr(home, alias.name)
 
 
-def test_what_is_no_public_name_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'bulkverify' has no attribute 'no_such_name'"):
         getattr(bulkverify, "no_such_name")  # noqa: B009 - type checkers refuse it
 
@@ -206,7 +206,7 @@ def test_every_module_says_what_it_holds(module: str) -> None:
     assert ast.get_docstring(tree_of(module))
 
 
-def test_every_package_has_its_place() -> None:
+def test_every_package_has_a_layer() -> None:
     assert {package_of(module) for module in MODULES} == set(allowed())
     for package, modules in ORDER.items():
         there = {name for name in MODULES if name.startswith(f"bulkverify.{package}.")}
@@ -214,7 +214,7 @@ def test_every_package_has_its_place() -> None:
 
 
 @pytest.mark.parametrize("package", sorted(allowed()))
-def test_packages_import_what_is_below_them(package: str) -> None:
+def test_packages_import_only_the_layers_below_them(package: str) -> None:
     assert packages_of(package) <= allowed()[package]
 
 
@@ -224,7 +224,7 @@ def test_only_commands_import_the_package_itself() -> None:
 
 
 @pytest.mark.parametrize("package", ORDER)
-def test_the_modules_of_a_package_import_those_before_them(package: str) -> None:
+def test_modules_import_only_earlier_modules_of_their_package(package: str) -> None:
     before = {f"bulkverify.{package}"}
     for name in ORDER[package].split():
         inside = {
@@ -242,7 +242,7 @@ def test_no_imports_go_round_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("module", sorted(CORE))
-def test_no_import_hides_inside_a_function(module: str) -> None:
+def test_no_import_is_inside_a_function(module: str) -> None:
     tree = tree_of(module)
     functions = [
         node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
@@ -257,7 +257,7 @@ def test_no_import_hides_inside_a_function(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", SANS_IO)
-def test_what_an_answer_means_is_known_without_an_http_client(module: str) -> None:
+def test_the_core_does_not_import_an_http_client(module: str) -> None:
     seen: set[str] = set()
     waiting = [f"bulkverify.{module}"]
     while waiting:
@@ -270,7 +270,7 @@ def test_what_an_answer_means_is_known_without_an_http_client(module: str) -> No
 @pytest.mark.parametrize(
     "module", sorted(EVERY_MODULE - {"bulkverify.service.logs", "bulkverify.cli.loop"})
 )
-def test_no_log_handler_can_break_what_logs(module: str) -> None:
+def test_every_logger_is_a_safe_logger(module: str) -> None:
     """`logs.SafeLogger` is the one way to a logger; the command only adds its handler to one."""
     assert not [node for node in statements(tree_of(module)) if "logging" in ast.unparse(node)]
 
@@ -286,7 +286,7 @@ def test_importing_the_package_loads_nothing_but_its_names() -> None:
     assert in_a_fresh_interpreter(code) == ["bulkverify", "bulkverify._version"]
 
 
-def test_what_sends_nothing_is_imported_without_an_http_client() -> None:
+def test_names_that_send_no_request_load_no_http_client() -> None:
     code = """if True:
         import json, sys
         sys.path.insert(0, sys.argv[1])
@@ -322,7 +322,7 @@ def test_a_star_imports_every_public_name() -> None:
     assert {*bulkverify.__all__} <= {*in_a_fresh_interpreter(code)}
 
 
-def test_an_extra_that_is_not_installed_says_what_to_install() -> None:
+def test_a_missing_extra_says_how_to_install_it() -> None:
     code = """if True:
         import json, sys
         sys.path.insert(0, sys.argv[1])

@@ -89,11 +89,11 @@ def test_a_mixture_of_spellings_is_found(key: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("blanks", ["\x85 ", " ", "%C2%85+", "\\x85%20", "   \n "])
-def test_blanks_in_a_row_are_found_however_they_are_run_together(blanks: str) -> None:
+def test_a_run_of_blanks_is_found_in_every_spelling(blanks: str) -> None:
     assert Secret("0000000\x85 01").redact(f"<0000000{blanks}01>") == "<***>"
 
 
-def test_a_beginning_of_the_key_that_was_cut_off_is_found() -> None:
+def test_a_truncated_key_is_found() -> None:
     secret = Secret(PLAIN)
     for size in range(TELLING, len(PLAIN)):
         assert secret.redact(f"?apikey={PLAIN[:size]}…") == "?apikey=***…"
@@ -116,7 +116,7 @@ def test_every_text_of_an_error_is_redacted_and_its_hints_too() -> None:
     }
 
 
-def test_what_is_no_echo_stays_as_it_is() -> None:
+def test_text_without_the_key_stays_unchanged() -> None:
     body = b"\xff\xfe {}"
     assert Secret(KEY).redact_bytes(body) is body
     assert not Secret(KEY).is_in("Invalid API Key")
@@ -185,7 +185,7 @@ async def test_no_text_that_was_cut_keeps_a_part_of_the_key(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("size", [TELLING, 20, len(PLAIN) - 1, len(PLAIN)])
-async def test_what_the_service_itself_has_cut_is_taken_out(size: int) -> None:
+async def test_a_key_that_the_service_truncated_is_redacted(size: int) -> None:
     async def respond(_: Arrived) -> bytes:
         return http(
             json.dumps({"success": False, "result": f"no ?apikey={PLAIN[:size]}"}).encode(), 400

@@ -91,7 +91,7 @@ def test_bouncifys_file_is_read(payload: Payload, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 64, 10_000])
-def test_validtos_file_has_another_order_and_the_same_meaning(payload: Payload, size: int) -> None:
+def test_validtos_file_is_read_in_its_own_order(payload: Payload, size: int) -> None:
     assert read(payload("results_validto.csv"), size) == [
         ResultRow(
             email="a@sample.com",
@@ -143,7 +143,7 @@ def test_names_are_compared_without_case_spaces_and_dashes() -> None:
     assert row.columns == {}
 
 
-def test_the_lists_own_columns_are_kept_in_their_order_as_they_are() -> None:
+def test_the_lists_own_columns_are_kept_unchanged_and_in_order() -> None:
     row = first(["Company", "Email", " Name ", *BOUNCIFY], ["Acme, Inc.", "a@x", " A\nB ", *GOOD])
     assert list(row.columns.items()) == [("Company", "Acme, Inc."), (" Name ", " A\nB ")]
 
@@ -159,12 +159,12 @@ def test_a_list_may_have_a_role_of_its_own(service: tuple[str, ...]) -> None:
     assert row.columns == {"Role": "engineer", "Verified At": "never"}
 
 
-def test_a_column_that_says_the_verdict_again_is_left_out() -> None:
+def test_a_column_that_repeats_the_verdict_is_left_out() -> None:
     row = first(["Email", *BOUNCIFY, "Accept-all"], ["a@x", *GOOD, "N"])
     assert row.columns == {}
 
 
-def test_columns_of_one_name_are_numbered() -> None:
+def test_columns_with_the_same_name_are_numbered() -> None:
     row = first(
         ["Email", "x", "x", "x_2", "x", "", "", *BOUNCIFY],
         ["a@x", "1", "2", "3", "4", "5", "6", *GOOD],
@@ -173,7 +173,7 @@ def test_columns_of_one_name_are_numbered() -> None:
 
 
 @pytest.mark.parametrize("name", ["Email", "e-mail", "E-Mail Address", "mail", "address"])
-def test_the_addresses_are_in_the_column_that_is_named_like_them(name: str) -> None:
+def test_the_addresses_come_from_the_column_named_for_them(name: str) -> None:
     row = first(["Contact", name, *BOUNCIFY], ["@home", "a@x", *GOOD])
     assert (row.email, row.columns) == ("a@x", {"Contact": "@home"})
 
@@ -230,13 +230,13 @@ def test_an_empty_file_has_no_rows() -> None:
     assert read(b"\n\n") == []
 
 
-def test_a_file_without_verdicts_is_none_of_results() -> None:
+def test_a_file_without_verdicts_is_refused() -> None:
     error = misfit(["Email", "x" * 100], ["a@x", "y"])
     assert error.path == "Verification Result"
     assert f"no column `Verification Result`, but 'Email', '{'x' * 40}'." in str(error)
 
 
-def test_a_file_without_addresses_is_none_of_results() -> None:
+def test_a_file_without_addresses_is_refused() -> None:
     error = misfit(BOUNCIFY, GOOD)
     assert error.path == "Email"
     assert "no column with the addresses" in str(error)
@@ -264,9 +264,7 @@ def test_a_ragged_row_is_named_by_its_number(cells: list[str]) -> None:
         (6, "2021-13-13T06:49:39.280Z", "Verified At"),
     ],
 )
-def test_a_cell_that_does_not_fit_is_named_by_its_row_and_column(
-    place: int, cell: str, column: str
-) -> None:
+def test_an_invalid_cell_is_named_by_its_row_and_column(place: int, cell: str, column: str) -> None:
     cells = [*GOOD[:place], cell, *GOOD[place + 1 :]]
     error = misfit(["Email", *BOUNCIFY], ["a@x", *GOOD], ["b@x", *cells])
     assert error.path == column
@@ -275,12 +273,12 @@ def test_a_cell_that_does_not_fit_is_named_by_its_row_and_column(
 
 
 @pytest.mark.parametrize("place", range(len(BOUNCIFY)))
-def test_a_huge_cell_that_does_not_fit_is_not_repeated_in_full(place: int) -> None:
+def test_an_invalid_huge_cell_is_not_quoted_in_full(place: int) -> None:
     cells = [*GOOD[:place], "x" * 100_000, *GOOD[place + 1 :]]
     assert len(str(misfit(["Email", *BOUNCIFY], ["a@x", *cells]))) < 300
 
 
-def test_the_rows_before_a_bad_one_are_given() -> None:
+def test_the_rows_before_a_bad_one_are_returned() -> None:
     reader = ResultsReader()
     rows = reader.feed(table(["Email", "Verification Result"], ["a@x", "unknown"], ["b@x", "?"]))
     assert next(rows).email == "a@x"
@@ -312,7 +310,7 @@ OWN = st.lists(st.text(max_size=6), min_size=2, max_size=2)
     cuts=st.lists(st.integers(0, 500), max_size=8),
     header=st.sampled_from([["Email", "Own"], ["Own", "Email"]]),
 )
-def test_rows_come_back_wherever_the_file_is_cut(
+def test_a_file_in_pieces_has_all_its_rows(
     rows: list[tuple[list[str], Verdict, bool]], cuts: list[int], header: list[str]
 ) -> None:
     data = table(
@@ -332,7 +330,7 @@ def test_rows_come_back_wherever_the_file_is_cut(
     ]
 
 
-def test_a_list_that_names_no_address_is_read_alike_however_it_arrives() -> None:
+def test_the_pieces_of_a_file_do_not_change_its_address_column() -> None:
     content = b"col0,col1,Verification Result\nno address,x,unknown\n" + b"".join(
         b"name,a%d@example.com,deliverable\n" % number for number in range(250)
     )
@@ -356,7 +354,7 @@ def test_a_list_that_names_no_address_is_read_alike_however_it_arrives() -> None
         "09/13/2021, 6:49:39 AM",
     ],
 )
-def test_rows_made_many_at_a_time_are_those_made_one_by_one(size: int, odd: str) -> None:
+def test_a_batch_gives_the_rows_of_single_records(size: int, odd: str) -> None:
     verdicts = ["deliverable", "undeliverable", "accept-all", "unknown"]
     records = [
         [
@@ -388,13 +386,13 @@ def test_rows_made_many_at_a_time_are_those_made_one_by_one(size: int, odd: str)
     assert reader.count == 3000
 
 
-def test_rows_without_times_are_made_many_at_a_time_too() -> None:
+def test_a_batch_may_lack_times() -> None:
     records = [[f"a{n}@x", "unknown"] for n in range(3000)]
     rows = read(table(["Email", "Verification Result"], *records), 20_000)
     assert rows == [ResultRow(email=f"a{n}@x", verdict=Verdict.UNKNOWN) for n in range(3000)]
 
 
-def test_a_bad_row_far_into_a_file_is_named_and_those_before_it_are_given() -> None:
+def test_a_bad_row_far_into_a_file_is_named_after_the_rows_before_it() -> None:
     records = [[f"a{n}@x", "unknown" if n != 2500 else "?"] for n in range(3000)]
     reader = ResultsReader()
     given = []
@@ -404,7 +402,7 @@ def test_a_bad_row_far_into_a_file_is_named_and_those_before_it_are_given() -> N
     assert given == [f"a{n}@x" for n in range(2500)]
 
 
-def test_verdicts_spelled_in_thousands_of_ways_are_not_all_remembered() -> None:
+def test_thousands_of_spellings_are_not_all_cached() -> None:
     records = [[f"a{n}@x", "unknown", f"{' ' * (n % 100)}N{' ' * (n // 100)}"] for n in range(9000)]
     rows = read(table(["Email", "Verification Result", "Role"], *records), 20_000)
     assert {row.role_based for row in rows} == {False}

@@ -108,7 +108,7 @@ async def test_rows_go_on_over_several_breaks_and_other_faults() -> None:
         ((900, -300), IncompleteDownloadError),
     ],
 )
-async def test_there_are_as_many_attempts_as_the_client_makes(
+async def test_rows_are_attempted_as_often_as_other_calls(
     script: tuple[int | bytes, ...], error: type[Exception]
 ) -> None:
     service, rows = Service(*script), list[ResultRow]()
@@ -120,7 +120,7 @@ async def test_there_are_as_many_attempts_as_the_client_makes(
 
 
 @pytest.mark.asyncio
-async def test_a_single_attempt_is_not_followed_by_another() -> None:
+async def test_a_client_with_one_attempt_does_not_repeat_it() -> None:
     service = Service(300, None)
     with pytest.raises(ConnectionFailedError):
         await rows_of(service, attempts=1)
@@ -129,7 +129,7 @@ async def test_a_single_attempt_is_not_followed_by_another() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("at", [900, -900])
-async def test_results_that_changed_in_between_are_told(at: int) -> None:
+async def test_results_that_change_between_attempts_are_an_error(at: int) -> None:
     service, rows = Service(at, None), list[ResultRow]()
 
     async def change() -> None:
@@ -147,7 +147,7 @@ async def test_results_that_changed_in_between_are_told(at: int) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("left", ["ä59@exam", 'ä59@example.com,"a', "ä59@example.com,"])
-async def test_a_file_that_ends_inside_its_last_row_is_asked_for_again(left: str) -> None:
+async def test_a_file_that_ends_inside_its_last_row_is_requested_again(left: str) -> None:
     for total in (len(ROWS), None):
         service = Service(-RESULTS.index("ä59".encode()) - len(left.encode()), None, total=total)
         assert [row.email for row in await rows_of(service)] == ADDRESSES
@@ -155,14 +155,14 @@ async def test_a_file_that_ends_inside_its_last_row_is_asked_for_again(left: str
 
 
 @pytest.mark.asyncio
-async def test_an_answer_that_ends_before_the_last_one_broke_is_not_the_end() -> None:
+async def test_an_answer_shorter_than_the_last_one_is_not_the_end() -> None:
     service = Service(900, -300, None, total=None)
     assert [row.email for row in await rows_of(service)] == ADDRESSES
     assert service.downloads == 3
 
 
 @pytest.mark.asyncio
-async def test_a_later_answer_that_ends_sooner_is_not_the_end_where_no_total_is_known() -> None:
+async def test_a_shorter_answer_is_not_the_end_even_without_a_total() -> None:
     end = len((HEADER + "".join(ROWS[:5])).encode())  # at the end of a row
     middle = len((HEADER + "".join(ROWS[:20])).encode())
     service = Service(middle, http(RESULTS[:end], content_type="text/csv"), None, total=None)
@@ -171,14 +171,14 @@ async def test_a_later_answer_that_ends_sooner_is_not_the_end_where_no_total_is_
 
 
 @pytest.mark.asyncio
-async def test_a_character_that_was_cut_in_two_is_completed() -> None:
+async def test_a_split_character_is_completed() -> None:
     at = RESULTS.index("ä30".encode()) + 1
     service = Service(-at, None)
     assert [row.email for row in await rows_of(service)] == ADDRESSES
 
 
 @pytest.mark.asyncio
-async def test_what_never_was_utf_8_is_told_and_not_asked_for_again() -> None:
+async def test_results_in_another_encoding_are_refused_without_a_repeat() -> None:
     service = Service(None)
     service.results = HEADER.encode() + b"a@example.com,x,unknown\nb@example.com,x,unkn\xe9"
     for total in (None, 1):
@@ -189,7 +189,7 @@ async def test_what_never_was_utf_8_is_told_and_not_asked_for_again() -> None:
 
 
 @pytest.mark.asyncio
-async def test_rows_that_are_left_early_end_the_download() -> None:
+async def test_leaving_the_rows_early_ends_the_download() -> None:
     service = Service(300, None)
     async with wire(service, cut=BREAK) as (url, _), Client("key", base_url=url) as client:
         rows = client.rows("job1")
@@ -243,7 +243,7 @@ async def test_rows_with_a_cell_of_any_length_all_come_in_one_answer(place: int)
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("end", [",unknown\n", ""])
-async def test_a_row_too_long_to_be_read_is_told_at_once(end: str) -> None:
+async def test_a_row_that_is_too_long_is_an_error_at_once(end: str) -> None:
     service, rows = Service(None, total=2), list[ResultRow]()
     long = "x" * (LARGEST_RECORD_CHARACTERS + 100_000)
     service.results = f"{HEADER}a@x,y,unknown\nb@x,{long}{end}".encode()
@@ -254,7 +254,7 @@ async def test_a_row_too_long_to_be_read_is_told_at_once(end: str) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_download_of_nothing_but_a_header_has_no_rows(tmp_path: Path) -> None:
+async def test_a_download_of_only_a_header_has_no_rows(tmp_path: Path) -> None:
     for results in (HEADER, "", "\n\n"):
         service = Service(None, total=None)
         service.results = results.encode()
@@ -265,7 +265,7 @@ async def test_a_download_of_nothing_but_a_header_has_no_rows(tmp_path: Path) ->
 @pytest.mark.asyncio
 @pytest.mark.parametrize("left", ["", ',"a', ',"a"', ","])
 @pytest.mark.parametrize("total", [len(ROWS), None])
-async def test_a_download_that_ends_inside_a_row_is_asked_for_again(
+async def test_a_download_that_ends_inside_a_row_is_requested_again(
     tmp_path: Path, left: str, total: int | None
 ) -> None:
     end = RESULTS.index("ä59".encode()) + len(f"ä59@example.com{left}".encode())
@@ -309,7 +309,7 @@ async def test_a_download_in_any_encoding_that_lacks_its_last_row_is_refused(
 
 
 @pytest.mark.asyncio
-async def test_a_file_is_synced_in_a_thread_before_it_gets_its_name(
+async def test_a_file_is_synced_in_a_thread_before_it_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[bool] = []
@@ -330,7 +330,7 @@ async def test_a_file_is_synced_in_a_thread_before_it_gets_its_name(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", [FaultKind.TRUNCATE, FaultKind.TRUNCATE_CLEANLY])
-async def test_rows_of_a_sandbox_that_cuts_them_off_twice_all_come_once(kind: FaultKind) -> None:
+async def test_rows_that_break_off_twice_each_come_once(kind: FaultKind) -> None:
     addresses = [f"deliverable+{n}@example.com" for n in range(500)]
     async with served() as (sandbox, client):
         job = await completed(client, addresses)

@@ -35,7 +35,7 @@ def leave(*waiters: Waiter) -> None:
         scheduler_of(waiter.job).part(waiter)
 
 
-async def test_those_who_stay_are_still_asked_about_after_many_have_left() -> None:
+async def test_remaining_waits_are_polled_after_many_have_left() -> None:
     def completed_in_the_end(at: float) -> JobSnapshot:
         return seen("completed" if at > 500 else "verifying")
 
@@ -95,7 +95,7 @@ async def test_an_interrupt_while_a_task_is_made_ends_the_wait_and_the_program(
         leave(waiter)
 
 
-async def test_a_job_whose_end_is_known_is_not_asked_about_among_others() -> None:
+async def test_an_ended_job_is_not_polled_among_others() -> None:
     def completed_later(at: float) -> JobSnapshot:
         return seen("completed" if at > 15 else "verifying")
 
@@ -108,14 +108,14 @@ async def test_a_job_whose_end_is_known_is_not_asked_about_among_others() -> Non
         assert (client.stats.waits, client.stats.jobs) == (2, 1)
 
 
-async def test_waits_and_the_jobs_that_they_are_for_are_counted() -> None:
+async def test_waits_and_their_jobs_are_counted() -> None:
     async with ScriptedClient([seen("completed")]) as client:
         for name in ("a", "b"):
             await asyncio.gather(wait_until(client.job(name)), wait_until(client.job(name)))
         assert (client.stats.waits, client.stats.jobs, client.stats.polls) == (4, 2, 2)
 
 
-async def test_only_a_wait_close_to_its_deadline_goes_before_the_polls_that_are_held_back() -> None:
+async def test_only_a_wait_close_to_its_deadline_overtakes_held_polls() -> None:
     async with ScriptedClient([seen("verifying")]) as client:
         first = joined(client, "first")
         scheduler = scheduler_of(client.job("first"))
@@ -135,7 +135,7 @@ async def test_only_a_wait_close_to_its_deadline_goes_before_the_polls_that_are_
         leave(first, second, another, close)
 
 
-async def test_a_new_wait_close_to_its_deadline_goes_before_the_polls_that_are_held_back() -> None:
+async def test_a_new_wait_close_to_its_deadline_overtakes_held_polls() -> None:
     polled: list[str] = []
 
     class Names(ScriptedClient):
@@ -153,7 +153,7 @@ async def test_a_new_wait_close_to_its_deadline_goes_before_the_polls_that_are_h
         leave(*waiters)
 
 
-async def test_the_deadlines_of_waits_that_have_ended_are_forgotten_long_before_them() -> None:
+async def test_the_deadlines_of_ended_waits_are_forgotten_early() -> None:
     async with ScriptedClient([seen("verifying")]) as client:
         stays = joined(client, "stays")
         for number in range(1000):
@@ -162,7 +162,9 @@ async def test_the_deadlines_of_waits_that_have_ended_are_forgotten_long_before_
         leave(stays)
 
 
-async def test_only_so_many_polls_are_put_in_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_polls_queued_at_once_is_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "_MOST_AT_ONCE", 3)
     async with ScriptedClient([seen("verifying")]) as client:
         waiters = [joined(client, f"job{number}") for number in range(10)]
@@ -188,7 +190,7 @@ class Late:
         return self.late
 
 
-async def test_where_many_are_in_line_all_of_them_are_compared_in_turn(
+async def test_a_long_line_is_compared_in_turns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_MOST_COMPARED", 3)
@@ -205,7 +207,7 @@ async def test_where_many_are_in_line_all_of_them_are_compared_in_turn(
         scheduler._ready.clear()
 
 
-async def test_only_those_that_no_one_waits_for_leave_the_line() -> None:
+async def test_only_streams_without_waiters_leave_the_line() -> None:
     async with ScriptedClient([]) as client:
         scheduler: Any = scheduler_of(client.job(JOB_ID))
         waiters = [joined(client, f"job{number}") for number in range(100)]

@@ -141,7 +141,7 @@ KINDS = ["401", "402", "403", "404", "429", "500", "502", "200", "json", "id", "
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", [*KINDS, "drop", "cut"])
 @pytest.mark.parametrize("call", CALLS)
-async def test_no_error_of_any_call_says_the_key(
+async def test_no_error_of_any_call_shows_the_key(
     hostile: str, kind: str, call: str, tmp_path: Path, logged: io.StringIO
 ) -> None:
     asyncio.get_running_loop().set_debug(True)
@@ -156,7 +156,7 @@ async def test_no_error_of_any_call_says_the_key(
 
 
 @pytest.mark.asyncio
-async def test_a_good_answer_that_echoes_the_url_does_not_say_the_key(
+async def test_a_success_that_echoes_the_url_does_not_show_the_key(
     tmp_path: Path, logged: io.StringIO
 ) -> None:
     echo = {"success": True, "job_id": "job1", "status": "ready", "message": f"see ?apikey={KEY}"}
@@ -188,7 +188,7 @@ def chain_modules(error: BaseException | None) -> list[str]:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:9", "https://nowhere.invalid/v1"])
-async def test_no_failure_to_connect_says_the_key(
+async def test_no_failure_to_connect_shows_the_key(
     call: str, base_url: str, tmp_path: Path, logged: io.StringIO
 ) -> None:
     async with Client(KEY, base_url=base_url, attempts=2, backoff=wait_none()) as client:
@@ -253,7 +253,7 @@ def foreign_errors() -> list[BaseException]:
 
 
 @pytest.mark.parametrize("error", foreign_errors(), ids=lambda error: type(error).__name__)
-def test_every_foreign_error_becomes_one_of_ours_without_the_key(error: BaseException) -> None:
+def test_every_foreign_error_is_translated_without_the_key(error: BaseException) -> None:
     ours = translate(error, endpoint="status")
     assert isinstance(ours, TransportError)
     assert ours.__cause__ is ours.__context__ is None
@@ -276,7 +276,7 @@ def test_every_foreign_error_becomes_one_of_ours_without_the_key(error: BaseExce
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_only_what_provably_never_left_counts_as_not_sent(
+def test_only_a_request_that_provably_never_left_counts_as_unsent(
     error: BaseException, *, sent: bool
 ) -> None:
     assert getattr(translate(error, endpoint="upload"), "sent") is sent  # noqa: B009 - on two classes
@@ -290,7 +290,7 @@ def test_a_secret_shows_asterisks() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "   ", None])
-def test_a_missing_key_is_told(key: str | None) -> None:
+def test_a_missing_key_is_an_error(key: str | None) -> None:
     with pytest.raises(UsageError, match="BULKVERIFY_API_KEY"):
         Client(key)
 
@@ -313,7 +313,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         "https://x.y",
     ],
 )
-def test_plain_http_is_for_this_machine(base_url: str) -> None:
+def test_plain_http_is_allowed_only_to_this_machine(base_url: str) -> None:
     assert Client("key", base_url=f"{base_url}/").base_url == base_url.replace(":80", "")
 
 
@@ -338,12 +338,12 @@ def test_a_base_url_that_endangers_the_key_is_refused(base_url: str, text: str) 
     assert "secret" not in str(caught.value)
 
 
-def test_plain_http_elsewhere_can_be_insisted_on() -> None:
+def test_plain_http_elsewhere_can_be_allowed() -> None:
     client = Client("key", base_url="http://10.0.0.1/v1", allow_http=True)
     assert client.base_url == "http://10.0.0.1/v1"
 
 
 @pytest.mark.parametrize("option", [{"attempts": 0}, {"requests_per_minute": 0}])
-def test_settings_that_let_nothing_through_are_refused(option: dict[str, int]) -> None:
+def test_settings_that_allow_no_request_are_refused(option: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         Client("key", **option)  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def named_in(signed: Any) -> set[str]:  # noqa: ANN401 - a class or a function
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_every_public_object_says_what_it_is(name: str) -> None:
+def test_every_public_object_has_a_docstring(name: str) -> None:
     is_alias = name in {"ListFormat", "RunSource", "StatusName", "UploadSource", "VerdictName"}
     said = aliases_said() if is_alias else {name: PUBLIC[name].__doc__}
     assert (said[name] or "").strip()
@@ -130,7 +130,7 @@ def test_every_public_object_says_what_it_is(name: str) -> None:
         for name in public_members(cls)
     ],
 )
-def test_every_public_method_says_what_it_does(cls: type, name: str) -> None:
+def test_every_public_method_has_a_docstring(cls: type, name: str) -> None:
     assert inspect.getdoc(getattr(cls, name))
 
 
@@ -150,7 +150,7 @@ def test_every_public_field_and_enum_member_has_its_docstring_below(cls: type) -
     assert "Attributes:" not in (cls.__doc__ or "")  # no editor shows it beside an attribute
 
 
-def test_the_texts_that_type_checkers_take_are_those_of_the_enums() -> None:
+def test_the_literal_types_have_the_values_of_the_enums() -> None:
     assert {*get_args(StatusName)} == {*JobStatus}
     assert {*map(Verdict, get_args(VerdictName))} == {*Verdict}
     assert {*Verdict} <= {*get_args(VerdictName)}

@@ -97,7 +97,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("kind", "options"), FAULTS)
-async def test_a_wait_survives_what_is_only_late_or_missing(
+async def test_a_wait_survives_temporary_faults(
     kind: FaultKind, options: dict[str, object]
 ) -> None:
     async with served() as (sandbox, client):
@@ -124,7 +124,7 @@ async def test_a_bad_end_is_raised_by_the_poll_that_shows_it(end: str) -> None:
             await wait
 
 
-async def test_another_process_may_wait_for_a_list_right_after_its_upload() -> None:
+async def test_another_process_can_wait_right_after_an_upload() -> None:
     async with served() as (sandbox, client):
         uploaded = await client.upload(ADDRESSES)
         lagging = {"status": 400, "body": '{"success": false, "result": "Job not found"}'}
@@ -145,7 +145,7 @@ async def test_a_list_that_was_deleted_here_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("hang", [False, True], ids=["answering", "hanging"])
-async def test_a_timeout_comes_when_it_should_and_leaves_nothing(*, hang: bool) -> None:
+async def test_a_timeout_comes_on_time_and_leaves_nothing_open(*, hang: bool) -> None:
     async with served(speed=0) as (sandbox, client):
         job = await client.upload(ADDRESSES)
         if hang:
@@ -161,7 +161,7 @@ async def test_a_timeout_comes_when_it_should_and_leaves_nothing(*, hang: bool) 
 
 
 @pytest.mark.parametrize("hang", [False, True], ids=["between polls", "during a poll"])
-async def test_a_cancelled_wait_returns_when_it_should_and_leaves_nothing(*, hang: bool) -> None:
+async def test_a_cancelled_wait_returns_on_time_and_leaves_nothing_open(*, hang: bool) -> None:
     async with served(speed=0) as (sandbox, client):
         job = await client.upload(ADDRESSES)
         if hang:
@@ -228,7 +228,7 @@ async def test_idempotent_calls_are_repeated_until_they_succeed(tmp_path: Path) 
         assert await job.download(tmp_path / "out.csv") == len(ADDRESSES)
 
 
-async def test_idempotent_calls_give_up_after_so_many_attempts() -> None:
+async def test_idempotent_calls_give_up_after_the_last_attempt() -> None:
     async with served(attempts=3) as (sandbox, client):
         sandbox.inject(fault("credits", FaultKind.ANSWER, times=None))
         with pytest.raises(ServerError) as caught:
@@ -246,7 +246,7 @@ async def test_each_attempt_is_one_request() -> None:
         assert sandbox.ledger.requests["credits"] == 1
 
 
-async def test_a_pause_that_is_too_long_is_reported_at_once() -> None:
+async def test_a_pause_that_is_too_long_is_an_error_at_once() -> None:
     async with served() as (sandbox, client):
         sandbox.inject(
             fault("credits", FaultKind.ANSWER, status=429, headers={"Retry-After": "86400"})
@@ -275,7 +275,7 @@ async def test_a_download_that_is_cut_off_is_repeated(kind: FaultKind, tmp_path:
         (FaultKind.TRUNCATE_CLEANLY, IncompleteDownloadError),
     ],
 )
-async def test_a_download_that_stays_cut_off_is_an_error_and_no_file(
+async def test_a_download_that_stays_cut_off_is_an_error_and_leaves_no_file(
     kind: FaultKind, error: type[Exception], tmp_path: Path
 ) -> None:
     target = tmp_path / "out.csv"
@@ -336,7 +336,7 @@ async def test_a_session_that_raises_for_status_changes_nothing() -> None:
         assert type(caught.value).__name__ == "AuthenticationError"
 
 
-async def test_a_closed_client_says_so() -> None:
+async def test_a_closed_client_refuses_calls() -> None:
     async with served() as (_, client):
         job = await client.upload(ADDRESSES)
         await client.close()
@@ -346,7 +346,7 @@ async def test_a_closed_client_says_so() -> None:
             await wait_until(job, "ready")
 
 
-async def test_a_whole_run_over_a_bad_line_pays_once(tmp_path: Path) -> None:
+async def test_a_run_over_a_bad_connection_pays_once(tmp_path: Path) -> None:
     source = tmp_path / "list.csv"
     source.write_text("email\n" + "".join(f"deliverable+{n}@example.com\n" for n in range(500)))
     async with served() as (sandbox, client):
@@ -417,29 +417,27 @@ async def test_a_redirect_is_not_followed(odd_server: str) -> None:
             await client.upload(ADDRESSES)
 
 
-async def test_a_page_that_trickles_in_is_not_taken_for_results(
-    odd_server: str, tmp_path: Path
-) -> None:
+async def test_a_trickling_page_is_not_taken_for_results(odd_server: str, tmp_path: Path) -> None:
     async with Client("key", base_url=f"{odd_server}/trickle", attempts=1) as client:
         with pytest.raises(UnreadableAnswerError):
             await client.download("job1", tmp_path / "out.csv", verdicts=["unknown"])
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_address_that_is_no_text_is_refused() -> None:
+async def test_an_address_with_half_a_character_is_refused() -> None:
     async with Client("key") as client:
         with pytest.raises(UsageError, match="half of a character"):
             await client.verify("\ud800@example.com")
 
 
 @pytest.mark.parametrize("path", ["endless", "bomb"])
-async def test_an_answer_without_end_is_not_read(odd_server: str, path: str) -> None:
+async def test_an_endless_answer_is_not_read(odd_server: str, path: str) -> None:
     async with Client("key", base_url=f"{odd_server}/{path}", attempts=1) as client:
         with pytest.raises(UnreadableAnswerError, match="was not read"):
             await client.credits()
 
 
-async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_to_a_hanging_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "bulkverify.service.sessions._ORDINARY_TIMEOUT", aiohttp.ClientTimeout(total=0.2)
     )
@@ -449,7 +447,7 @@ async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) 
             await client.credits()
 
 
-async def test_a_poll_that_hangs_is_given_up_and_made_again(
+async def test_a_hanging_poll_is_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bulkverify.waiting.scheduler.ORDINARY_SECONDS", 0.2)
@@ -461,7 +459,7 @@ async def test_a_poll_that_hangs_is_given_up_and_made_again(
         assert sandbox.ledger.faults[FaultKind.HANG] == 1
 
 
-async def test_something_that_is_no_web_server_is_told() -> None:
+async def test_an_answer_other_than_http_is_an_error() -> None:
     async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example.com ESMTP\r\n\r\n")
         await writer.drain()

@@ -26,9 +26,7 @@ def joined(stream: Stream, timeout: float | None = None, pause: float = 10.0) ->
     return waiter
 
 
-async def test_a_job_that_was_never_seen_is_as_urgent_as_one_that_is_asked_about_once_a_minute() -> (
-    None
-):
+async def test_a_new_job_is_as_urgent_as_one_polled_once_a_minute() -> None:
     stream = Stream(ScriptedClient([]).job(JOB_ID))
     joined(stream)
     assert stream.overdue(30) == 0.5
@@ -36,7 +34,7 @@ async def test_a_job_that_was_never_seen_is_as_urgent_as_one_that_is_asked_about
     assert not stream.is_urgent(1e9)
 
 
-async def test_a_job_is_late_by_so_many_of_its_own_delays() -> None:
+async def test_lateness_is_measured_in_the_jobs_own_delays() -> None:
     for pause, late in ((10.0, 2.0), (25.0, 0.2), (0.0, 300.0)):
         stream = Stream(ScriptedClient([]).job(JOB_ID))
         joined(stream, pause=pause)
@@ -57,7 +55,7 @@ async def test_the_first_poll_of_a_wait_becomes_urgent_towards_its_deadline() ->
     assert [stream.is_urgent(at) for at in (90, 95)] == [False, True]
 
 
-async def test_who_has_had_an_answer_is_not_urgent_any_more() -> None:
+async def test_a_wait_is_no_longer_urgent_after_an_answer() -> None:
     stream = Stream(ScriptedClient([]).job(JOB_ID))
     joined(stream, timeout=100)
     assert stream.is_urgent(99)
@@ -67,7 +65,7 @@ async def test_who_has_had_an_answer_is_not_urgent_any_more() -> None:
     assert stream.is_urgent(49)
 
 
-async def test_who_joins_right_after_an_answer_asks_a_second_after_it() -> None:
+async def test_a_waiter_that_joins_after_an_answer_polls_a_second_after_it() -> None:
     stream = Stream(ScriptedClient([]).job(JOB_ID))
     joined(stream, pause=3600)
     now = asyncio.get_running_loop().time()
@@ -76,7 +74,7 @@ async def test_who_joins_right_after_an_answer_asks_a_second_after_it() -> None:
     assert stream.due == now + 1.5
 
 
-async def test_who_joins_puts_off_no_poll_that_is_late() -> None:
+async def test_a_new_waiter_does_not_delay_a_late_poll() -> None:
     stream = Stream(ScriptedClient([]).job(JOB_ID))
     joined(stream)
     due = stream.due
@@ -107,7 +105,7 @@ async def test_each_failure_in_a_row_doubles_the_pause() -> None:
     waiter.cancel()
 
 
-async def test_a_strategy_is_told_how_the_counter_has_moved_since_its_first_rise() -> None:
+async def test_a_strategy_sees_the_progress_since_the_first_rise() -> None:
     told: list[tuple[float, ...] | None] = []
 
     class Telling(wait_base):

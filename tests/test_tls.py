@@ -37,7 +37,7 @@ async def received() -> AsyncIterator[tuple[str, bytearray]]:
 
 
 @pytest.mark.asyncio
-async def test_a_self_signed_certificate_is_refused_and_nothing_was_sent(
+async def test_a_self_signed_certificate_is_refused_before_anything_is_sent(
     received: tuple[str, bytearray],
 ) -> None:
     url, arrived = received
@@ -49,7 +49,7 @@ async def test_a_self_signed_certificate_is_refused_and_nothing_was_sent(
 
 
 @pytest.mark.asyncio
-async def test_only_a_session_of_the_callers_own_trusts_more(
+async def test_only_the_callers_session_can_trust_more(
     received: tuple[str, bytearray],
 ) -> None:
     url, arrived = received

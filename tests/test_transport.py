@@ -84,14 +84,14 @@ TOLD: dict[str, tuple[BaseException, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("name", TOLD)
-def test_what_went_wrong_is_told_in_words_of_our_own(name: str) -> None:
+def test_a_foreign_error_is_translated_into_our_own_text(name: str) -> None:
     error, kind, text = TOLD[name]
     ours = translate(error, endpoint="status")
     assert type(ours) is kind
     assert str(ours) == text
 
 
-def test_what_went_wrong_with_an_answer_is_told_as_such() -> None:
+def test_an_error_during_an_answer_says_so() -> None:
     late = translate(TimeoutError(), endpoint="status", answering=True)
     assert str(late) == "The rest of the answer to the status call did not come in time."
     assert isinstance(late, RequestTimeoutError)
@@ -128,14 +128,16 @@ def test_what_went_wrong_with_an_answer_is_told_as_such() -> None:
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_what_may_be_sent_again(error: Exception, *, repeatable: bool, otherwise: bool) -> None:
+def test_the_error_and_the_call_decide_whether_to_repeat(
+    error: Exception, *, repeatable: bool, otherwise: bool
+) -> None:
     assert may_repeat(error, repeatable=True) is repeatable
     assert may_repeat(error, repeatable=False) is otherwise
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("own", [True, False])
-async def test_every_request_says_who_asks_and_for_what(*, own: bool) -> None:
+async def test_every_request_has_its_headers(*, own: bool) -> None:
     async def respond(arrived: Arrived) -> bytes:
         return http(UPLOADED if arrived.method == "POST" else CREDITS)
 
@@ -158,7 +160,7 @@ async def test_every_request_says_who_asks_and_for_what(*, own: bool) -> None:
 
 
 @pytest.mark.asyncio
-async def test_attempts_and_throttles_are_counted_and_the_callers_backoff_is_asked() -> None:
+async def test_attempts_and_throttles_are_counted_and_the_callers_backoff_is_used() -> None:
     class Counted(wait_base):
         def __init__(self) -> None:
             self.asked: list[int] = []
@@ -245,7 +247,7 @@ async def test_a_closed_client_sends_nothing_over_a_session_that_is_open() -> No
 @pytest.mark.parametrize(
     "error", [OSError(5, "x"), ConnectionResetError(), TimeoutError(), aiohttp.ClientPayloadError()]
 )
-async def test_whatever_breaks_an_answer_is_returned_as_an_error_of_ours(error: Exception) -> None:
+async def test_any_error_during_an_answer_is_translated(error: Exception) -> None:
     async def readany() -> bytes:
         raise error
 
@@ -259,7 +261,7 @@ async def test_whatever_breaks_an_answer_is_returned_as_an_error_of_ours(error: 
 
 
 @pytest.mark.asyncio
-async def test_an_answer_that_stops_in_its_middle_is_told_as_late(
+async def test_an_answer_that_stops_in_its_middle_is_a_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(

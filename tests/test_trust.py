@@ -149,7 +149,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @given(data=st.data())
-def test_a_journal_edited_by_hand_is_read_or_refused(
+def test_an_edited_journal_is_read_or_refused(
     record: bytes, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     document = json.loads(record)
@@ -171,7 +171,7 @@ def test_a_journal_edited_by_hand_is_read_or_refused(
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "\ufeff{}", "null", "[]", '"x"', "\0", "{}", "1"])
-def test_a_journal_that_is_something_else_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_journal_with_other_content_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(JournalError):
         Journal(tmp_path)
@@ -204,7 +204,7 @@ def readable_by_others(folder: Path) -> list[str]:
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("_everybody_may_do_everything")
-async def test_no_output_and_no_journal_can_be_read_by_others(tmp_path: Path) -> None:
+async def test_other_users_can_read_no_output_and_no_journal(tmp_path: Path) -> None:
     async with served(attempts=1) as (sandbox, client):
         source, output = await interrupted(sandbox, client, tmp_path)
         assert {path.name for path in (tmp_path / "out.csv.progress").iterdir()} >= {
@@ -264,7 +264,7 @@ async def test_a_file_name_from_the_service_is_not_followed(tmp_path: Path) -> N
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("title", ['a"\r\nX-Injected: 1\r\n\r\n', "../../x", "\0\x1b"])
-async def test_no_title_reaches_beyond_its_field(title: str) -> None:
+async def test_no_title_escapes_its_field(title: str) -> None:
     async with served() as (sandbox, client):
         await client.upload(b"email\na@example.com\n", title=title)
         await client.upload(ADDRESSES, title=title)

@@ -59,7 +59,9 @@ async def rows_for(source: Any) -> Any:  # noqa: ANN401
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", [Path, str])
-async def test_a_path_is_a_file_under_its_name(tmp_path: Path, kind: type[Path | str]) -> None:
+async def test_a_path_is_uploaded_under_its_file_name(
+    tmp_path: Path, kind: type[Path | str]
+) -> None:
     path = tmp_path / "contacts.csv"
     path.write_bytes(LIST)
     assert await file_for(kind(path)) == FilePart(filename="contacts.csv", content=LIST)
@@ -67,7 +69,7 @@ async def test_a_path_is_a_file_under_its_name(tmp_path: Path, kind: type[Path |
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", [bytes, bytearray])
-async def test_bytes_are_the_content_of_a_file(kind: type[bytes | bytearray]) -> None:
+async def test_bytes_are_uploaded_as_a_file(kind: type[bytes | bytearray]) -> None:
     assert await file_for(kind(LIST)) == FilePart(filename="list.csv", content=LIST)
 
 
@@ -125,7 +127,7 @@ async def test_a_title_names_rows() -> None:
         ("Kundenä.csv", None, "Kundenä.csv"),
     ],
 )
-async def test_a_file_is_named_as_the_service_wants_it(
+async def test_a_file_name_gets_the_ending_that_the_service_wants(
     tmp_path: Path, name: str, title: str | None, expected: str
 ) -> None:
     path = tmp_path / name
@@ -140,7 +142,7 @@ async def test_bytes_are_named_by_their_title(title: str | None, expected: str) 
 
 
 @pytest.mark.asyncio
-async def test_a_file_whose_name_is_no_text_can_be_sent(tmp_path: Path) -> None:
+async def test_a_file_name_that_cannot_be_decoded_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.csv")
     path.write_bytes(LIST)
     part = await file_for(path)
@@ -155,7 +157,7 @@ async def test_a_file_whose_name_is_no_text_can_be_sent(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("text", ["email\na@x\n", "a@x\r"])
-async def test_text_with_line_ends_is_no_path(text: str) -> None:
+async def test_text_with_line_ends_is_refused_as_a_path(text: str) -> None:
     with pytest.raises(UsageError, match="Pass the content of a CSV file as bytes"):
         await call_for(text)
 
@@ -175,7 +177,7 @@ async def no_list() -> AsyncIterator[str]:
         (no_list(), "async_generator"),
     ],
 )
-async def test_what_is_no_source_is_named(source: object, name: str) -> None:
+async def test_the_error_for_a_wrong_source_names_its_type(source: object, name: str) -> None:
     with pytest.raises(UsageError, match=f"or mappings, not {name}."):
         await call_for(source)
 
@@ -196,7 +198,7 @@ async def test_what_is_no_source_is_named(source: object, name: str) -> None:
         ["a@x"],
     ],
 )
-async def test_a_row_without_its_address_is_named_by_its_number(row: object) -> None:
+async def test_the_error_for_a_row_without_an_address_has_its_number(row: object) -> None:
     with pytest.raises(UsageError, match="Row 2 of the list is neither an address nor a mapping"):
         await call_for(["a@x", row])
 
@@ -205,27 +207,27 @@ async def test_a_row_without_its_address_is_named_by_its_number(row: object) -> 
 @pytest.mark.parametrize(
     "value", [float("nan"), {1}, b"x", Decimal(1), object(), "\ud800", Path("x")]
 )
-async def test_a_value_that_is_no_json_is_refused(value: object) -> None:
+async def test_a_value_that_json_cannot_hold_is_refused(value: object) -> None:
     with pytest.raises(UsageError, match=r"can't be sent as JSON: .* into text first"):
         await call_for([{"email": "a@x", "x": value}])
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("source", [[], (), iter([]), {}.keys()])
-async def test_no_rows_are_no_list(source: object) -> None:
+async def test_a_list_without_rows_is_refused(source: object) -> None:
     with pytest.raises(InvalidListError, match=r"^The list is empty: a list needs at least"):
         await call_for(source)
 
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"\xef\xbb\xbf\r\n", b"\t"])
-def test_blanks_are_no_list(content: bytes) -> None:
+def test_a_list_of_blanks_is_refused(content: bytes) -> None:
     with pytest.raises(InvalidListError, match=r"^x\.csv is empty: a list needs at least"):
         check_content(content, "x.csv")
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("content", [b"PK\x03\x04\0\0", "email\na@x\n".encode("utf-16")])
-async def test_a_binary_file_is_no_list(tmp_path: Path, content: bytes) -> None:
+async def test_a_binary_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes(content)
     with pytest.raises(
@@ -235,13 +237,13 @@ async def test_a_binary_file_is_no_list(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_file_that_is_not_there_is_pythons_error(tmp_path: Path) -> None:
+async def test_a_missing_file_raises_pythons_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await call_for(tmp_path / "list.csv")
 
 
 @pytest.mark.asyncio
-async def test_a_folder_is_pythons_error(tmp_path: Path) -> None:
+async def test_a_folder_raises_pythons_error(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         await call_for(tmp_path)
 
@@ -262,7 +264,7 @@ async def test_a_file_may_have_10_mib(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_file_of_a_byte_more_is_refused_unread(
+async def test_a_file_of_one_byte_more_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "list.csv"
@@ -282,7 +284,7 @@ async def test_bytes_have_the_same_limit() -> None:
 
 
 @pytest.mark.asyncio
-async def test_rows_have_the_limit_of_the_csv_that_they_would_be() -> None:
+async def test_the_limit_of_rows_is_the_size_of_their_csv() -> None:
     row = {"email": "a@x", "note": "ä" * 1024}
     count = LARGEST_LIST_BYTES // (4 + 2049)
     assert len(await rows_for([row] * count)) == count
@@ -307,7 +309,7 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.mark.asyncio
-async def test_as_many_rows_as_the_service_takes_are_sent(few_rows: int) -> None:
+async def test_the_maximum_number_of_rows_is_sent(few_rows: int) -> None:
     assert len(await rows_for(["a@x"] * few_rows)) == few_rows
     with pytest.raises(InvalidListError, match=r"^The list has more than 50 rows"):
         await call_for(["a@x"] * (few_rows + 1))
@@ -315,7 +317,7 @@ async def test_as_many_rows_as_the_service_takes_are_sent(few_rows: int) -> None
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("few_rows")
-async def test_rows_without_end_are_not_read_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endless_rows_are_read_only_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidListError, match=r"^The list has more than 50 rows"):
         await call_for(itertools.repeat("a@x"))
     monkeypatch.setattr(uploads, "LONGEST_LIST_ROWS", 10**9)
@@ -324,7 +326,7 @@ async def test_rows_without_end_are_not_read_to_their_end(monkeypatch: pytest.Mo
 
 
 @pytest.mark.asyncio
-async def test_rows_are_read_in_the_callers_thread_and_others_get_their_turns() -> None:
+async def test_rows_are_read_in_the_callers_thread_without_blocking_other_tasks() -> None:
     threads: set[int] = set()
     turns: list[int] = []
     read = 0
@@ -350,19 +352,21 @@ async def test_rows_are_read_in_the_callers_thread_and_others_get_their_turns() 
 
 @pytest.mark.parametrize("header", [b"", b"email\n", b"\xef\xbb\xbfemail\r\n", b"\n\nemail\n"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r", b"\n\n"])
-def test_a_header_and_empty_lines_are_no_rows(few_rows: int, header: bytes, end: bytes) -> None:
+def test_headers_and_empty_lines_do_not_count_as_rows(
+    few_rows: int, header: bytes, end: bytes
+) -> None:
     rows = (b"a@x" + end) * few_rows
     check_content(header + rows, "x.csv")
     with pytest.raises(InvalidListError, match=r"^x\.csv has 51 rows"):
         check_content(header + rows + b"b@x", "x.csv")
 
 
-def test_line_ends_in_quoted_cells_make_no_rows(few_rows: int) -> None:
+def test_line_ends_in_quoted_cells_do_not_count_as_rows(few_rows: int) -> None:
     rows = b'a@x,"1\n2\n3"\n' * few_rows
     check_content(b"email,note\n" + rows, "x.csv")
 
 
-def test_rows_are_counted_whatever_is_in_their_cells(few_rows: int) -> None:
+def test_rows_with_long_cells_are_counted(few_rows: int) -> None:
     long = b"x" * (csv.field_size_limit() + 1)
     check_content(long + b"\na@x" * few_rows, "x.csv")
     with pytest.raises(InvalidListError, match=r"^x\.csv has 51 rows"):

@@ -90,7 +90,7 @@ async def test_a_wait_ends_with_the_first_snapshot_that_is_at_its_target(
         ("verifying", "completed"),
     ],
 )
-async def test_a_wait_is_over_when_the_job_has_passed_its_target(
+async def test_a_wait_ends_when_the_job_has_passed_its_target(
     target: StatusName, status: str
 ) -> None:
     async with ScriptedClient([seen(status)]) as client:
@@ -116,7 +116,7 @@ async def test_a_job_that_goes_wrong_ends_the_wait_at_once(
 
 
 @pytest.mark.parametrize("target", ["failed", "cancelled"])
-async def test_a_wait_for_a_bad_end_is_told_when_the_job_ends_well(target: StatusName) -> None:
+async def test_a_wait_for_a_bad_end_fails_when_the_job_ends_well(target: StatusName) -> None:
     async with ScriptedClient([seen("verifying"), seen("completed")]) as client:
         with pytest.raises(UnreachableStatusError, match=f"no longer be {target}"):
             await wait_until(client.job(JOB_ID), target, wait=STEADY)
@@ -158,7 +158,7 @@ async def test_a_known_failure_is_raised_without_a_request() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_is_only_late_or_missing_is_waited_out(error: BulkVerifyError) -> None:
+async def test_temporary_errors_are_waited_out(error: BulkVerifyError) -> None:
     async with ScriptedClient([error, error, error, seen("completed")]) as client:
         snapshot = await wait_until(client.job(JOB_ID), "completed", wait=STEADY)
         assert snapshot.status == "completed"
@@ -178,7 +178,7 @@ async def test_what_is_only_late_or_missing_is_waited_out(error: BulkVerifyError
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_time_does_not_heal_ends_the_wait_at_once(error: BulkVerifyError) -> None:
+async def test_permanent_errors_end_the_wait_at_once(error: BulkVerifyError) -> None:
     async with ScriptedClient([seen("verifying"), error]) as client:
         with pytest.raises(type(error)) as caught:
             await wait_until(client.job(JOB_ID), "completed", wait=STEADY)
@@ -200,7 +200,7 @@ PACES = [None, STEADY, wait_fixed(600)]
 
 
 @pytest.mark.parametrize("wait", PACES, ids=["default", "5 s", "600 s"])
-async def test_a_job_that_is_not_found_is_asked_about_for_half_a_minute(
+async def test_a_missing_job_is_polled_for_half_a_minute(
     wait: wait_base | None,
 ) -> None:
     async with ScriptedClient([MISSING]) as client:
@@ -215,7 +215,7 @@ async def test_a_job_that_is_not_found_is_asked_about_for_half_a_minute(
 
 @pytest.mark.parametrize("wait", PACES, ids=["default", "5 s", "600 s"])
 @pytest.mark.parametrize("known_at", [0.5, 14.0, 29.0])
-async def test_any_client_waits_for_a_replica_that_has_not_heard_of_a_job(
+async def test_any_client_waits_for_a_replica_that_does_not_know_a_job_yet(
     wait: wait_base | None, known_at: float
 ) -> None:
     async with ScriptedClient(lambda at: MISSING if at < known_at else seen("ready")) as client:
@@ -256,7 +256,7 @@ async def test_the_half_minute_ends_with_the_deadline() -> None:
         assert now() == pytest.approx(10, abs=0.1)
 
 
-async def test_short_waits_together_are_told_that_a_job_is_gone() -> None:
+async def test_short_waits_in_a_row_end_when_a_job_is_gone() -> None:
     async with ScriptedClient([MISSING]) as client:
         job = client.job(JOB_ID)
         outcomes: list[type[BaseException]] = []
@@ -307,7 +307,7 @@ async def test_a_step_backwards_that_persists_is_an_error() -> None:
         assert caught.value.snapshot.verified == 10
 
 
-async def test_one_good_answer_forgives_earlier_steps_backwards() -> None:
+async def test_one_good_answer_resets_the_count_of_steps_backwards() -> None:
     back_and_forth: list[Step] = [seen("verifying", 10), *([seen("ready")] * 10)] * 5
     async with ScriptedClient([*back_and_forth, seen("completed")]) as client:
         client.mark_started()
@@ -343,7 +343,7 @@ async def test_a_wait_for_ready_needs_no_start() -> None:
         assert (await wait_until(client.job(JOB_ID), "ready", wait=STEADY)).status == "ready"
 
 
-async def test_the_deadline_carries_what_is_known() -> None:
+async def test_a_timeout_carries_the_last_snapshot_and_error() -> None:
     steps: list[Step] = [seen("verifying", 30), ServerError("502 Bad Gateway", status=502)]
     async with ScriptedClient(steps) as client:
         began = now()
@@ -361,7 +361,7 @@ async def test_the_deadline_carries_what_is_known() -> None:
         assert_idle(client)
 
 
-async def test_the_last_sleep_is_cut_short_for_one_more_look() -> None:
+async def test_the_last_sleep_is_shortened_for_one_more_poll() -> None:
     async with ScriptedClient([seen("verifying"), seen("completed")], latency=0.1) as client:
         snapshot = await wait_until(
             client.job(JOB_ID), "completed", timeout=10, wait=wait_fixed(3600)
@@ -370,14 +370,14 @@ async def test_the_last_sleep_is_cut_short_for_one_more_look() -> None:
         assert 9 < client.polled_at[1] - client.polled_at[0] < 10
 
 
-async def test_the_last_look_is_not_repeated_until_the_deadline() -> None:
+async def test_the_last_poll_is_not_repeated_until_the_deadline() -> None:
     async with ScriptedClient([seen("verifying")], latency=0.1) as client:
         with pytest.raises(WaitTimeoutError):
             await wait_until(client.job(JOB_ID), timeout=10, wait=wait_fixed(3600))
         assert len(client.polled_at) == 2
 
 
-async def test_a_poll_that_never_answers_does_not_hold_up_the_deadline() -> None:
+async def test_a_poll_that_never_answers_does_not_delay_the_deadline() -> None:
     async with ScriptedClient([seen("ready")], latency=1e6) as client:
         began = now()
         with pytest.raises(WaitTimeoutError, match="had no known status"):
@@ -386,7 +386,7 @@ async def test_a_poll_that_never_answers_does_not_hold_up_the_deadline() -> None
         assert_idle(client)
 
 
-async def test_a_timeout_of_0_asks_once() -> None:
+async def test_a_timeout_of_0_polls_once() -> None:
     async with ScriptedClient([seen("verifying"), seen("completed")], latency=0.5) as client:
         job = client.job(JOB_ID)
         with pytest.raises(WaitTimeoutError) as caught:
@@ -396,7 +396,7 @@ async def test_a_timeout_of_0_asks_once() -> None:
         assert_idle(client)
 
 
-async def test_a_timeout_of_0_asks_once_beside_others_who_wait() -> None:
+async def test_a_timeout_of_0_polls_once_beside_other_waits() -> None:
     async with ScriptedClient([seen("verifying")]) as client:
         job = client.job(JOB_ID)
         other = asyncio.create_task(
@@ -413,7 +413,7 @@ async def test_a_timeout_of_0_asks_once_beside_others_who_wait() -> None:
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan"), -0.001, "5", b"5"])
-async def test_a_timeout_that_is_none_is_refused(timeout: float) -> None:
+async def test_an_impossible_timeout_is_refused(timeout: float) -> None:
     async with ScriptedClient([seen("ready")]) as client:
         with pytest.raises(UsageError, match="timeout"):
             await wait_until(client.job(JOB_ID), "ready", timeout=timeout)
@@ -421,7 +421,7 @@ async def test_a_timeout_that_is_none_is_refused(timeout: float) -> None:
 
 
 @pytest.mark.parametrize("timeout", [None, float("inf")])
-async def test_there_can_be_no_timeout(timeout: float | None) -> None:
+async def test_the_timeout_can_be_none(timeout: float | None) -> None:
     steps: list[Step] = [*([seen("verifying")] * 1000), seen("completed")]
     async with ScriptedClient(steps) as client:
         snapshot = await wait_until(client.job(JOB_ID), timeout=timeout, wait=wait_fixed(3600))
@@ -434,7 +434,7 @@ async def test_a_status_that_does_not_exist_is_refused() -> None:
             await wait_until(client.job(JOB_ID), "done")  # type: ignore[arg-type]
 
 
-async def test_a_callback_that_would_have_to_be_awaited_is_refused() -> None:
+async def test_an_async_callback_is_refused() -> None:
     async def on_progress(_: JobSnapshot) -> None: ...
 
     async with ScriptedClient([seen("ready")]) as client:
@@ -442,7 +442,7 @@ async def test_a_callback_that_would_have_to_be_awaited_is_refused() -> None:
             await wait_until(client.job(JOB_ID), "ready", on_progress=on_progress)
 
 
-async def test_progress_is_told_once_for_each_change() -> None:
+async def test_progress_is_reported_once_for_each_change() -> None:
     steps = [seen("ready"), seen("ready"), seen("verifying", 1), seen("verifying", 1)]
     async with ScriptedClient([*steps, seen("verifying", 2), seen("completed")]) as client:
         told: list[tuple[str, int | None]] = []
@@ -455,7 +455,7 @@ async def test_progress_is_told_once_for_each_change() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), StopIteration("odd"), KeyError("k")])
-async def test_an_error_of_a_callback_ends_its_own_wait_only(error: Exception) -> None:
+async def test_an_error_of_a_callback_does_not_end_other_waits(error: Exception) -> None:
     def broken(_: JobSnapshot) -> None:
         raise error
 
@@ -469,7 +469,7 @@ async def test_an_error_of_a_callback_ends_its_own_wait_only(error: Exception) -
         assert_idle(client)
 
 
-async def test_an_error_of_a_policy_ends_the_waits_that_brought_it_only() -> None:
+async def test_an_error_of_a_strategy_does_not_end_other_waits() -> None:
     class broken(wait_base):  # noqa: N801 - as tenacity writes them
         def __call__(self, retry_state: RetryCallState) -> float:
             return 1 / (retry_state.attempt_number - 1)
@@ -541,7 +541,7 @@ async def test_waiters_of_one_job_have_their_own_targets_and_deadlines() -> None
         assert_idle(client)
 
 
-async def test_errors_are_not_shared_between_those_who_wait() -> None:
+async def test_errors_are_not_shared_between_waiters() -> None:
     async with ScriptedClient([bv.AuthenticationError("401", status=401)], latency=1) as client:
         job = client.job(JOB_ID)
         results = await asyncio.gather(*(wait_until(job) for _ in range(3)), return_exceptions=True)
@@ -575,7 +575,7 @@ async def test_any_strategy_of_tenacity_sets_the_pace() -> None:
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.1])
-async def test_no_job_is_forgotten_however_many_are_due_at_once(latency: float) -> None:
+async def test_every_job_is_polled_although_many_are_due_at_once(latency: float) -> None:
     async with ScriptedClient([seen("verifying")], latency=latency) as client:
         jobs = [client.job(f"job{number}") for number in range(2000)]
         tasks = []
@@ -595,7 +595,7 @@ async def test_no_job_is_forgotten_however_many_are_due_at_once(latency: float) 
 
 
 @pytest.mark.parametrize("compared", [2, 16, 150, 199, 200, 2000])
-async def test_where_the_budget_is_short_every_job_has_its_turns(
+async def test_every_job_gets_turns_when_the_budget_is_short(
     monkeypatch: pytest.MonkeyPatch, compared: int
 ) -> None:
     monkeypatch.setattr("bulkverify.waiting.scheduler._MOST_COMPARED", compared)
@@ -623,7 +623,7 @@ async def test_where_the_budget_is_short_every_job_has_its_turns(
 
 @pytest.mark.parametrize("throttles", [0, 10])
 @pytest.mark.parametrize("timeout", [0, 0.01, 2, 5.5, 30, 100])
-async def test_where_the_budget_is_short_every_wait_asks_before_its_deadline(
+async def test_every_wait_polls_before_its_deadline_when_the_budget_is_short(
     timeout: float, throttles: int
 ) -> None:
     async with ScriptedClient([seen("verifying")], requests_per_minute=24) as client:
@@ -696,7 +696,7 @@ class Hanging(ScriptedClient):
         return await super().poll(job_id)
 
 
-async def test_a_poll_that_hangs_is_given_up_and_made_again() -> None:
+async def test_a_hanging_poll_is_repeated() -> None:
     async with Hanging([seen("completed")]) as client:
         assert (await wait_until(client.job("job0"))).ended
         assert ORDINARY_SECONDS <= now() < ORDINARY_SECONDS + 2
@@ -704,7 +704,7 @@ async def test_a_poll_that_hangs_is_given_up_and_made_again() -> None:
         assert_idle(client)
 
 
-async def test_a_poll_that_hangs_holds_up_no_other_job() -> None:
+async def test_a_hanging_poll_delays_no_other_job() -> None:
     async with Hanging([seen("verifying")]) as client:
         tasks = [
             asyncio.create_task(wait_until(client.job(f"job{number}"), wait=STEADY))
@@ -720,7 +720,7 @@ async def test_a_poll_that_hangs_holds_up_no_other_job() -> None:
         assert_idle(client)
 
 
-async def test_a_waiter_that_leaves_while_its_poll_is_given_up_leaves_for_good() -> None:
+async def test_a_waiter_can_leave_while_its_poll_is_abandoned() -> None:
     async with Hanging([seen("verifying")]) as client:
         task = asyncio.create_task(wait_until(client.job("job0"), wait=STEADY))
         await asyncio.sleep(ORDINARY_SECONDS - 1e-6)
@@ -732,7 +732,7 @@ async def test_a_waiter_that_leaves_while_its_poll_is_given_up_leaves_for_good()
         assert_idle(client)
 
 
-async def test_a_poll_that_is_cancelled_from_within_is_made_again() -> None:
+async def test_a_poll_that_cancels_itself_is_repeated() -> None:
     class Cancelled(ScriptedClient):
         async def poll(self, job_id: str) -> JobSnapshot:
             if not self.polled_at:
@@ -746,7 +746,7 @@ async def test_a_poll_that_is_cancelled_from_within_is_made_again() -> None:
         assert_idle(client)
 
 
-async def test_what_ended_a_poll_is_said_by_the_wait() -> None:
+async def test_a_wait_names_the_error_that_ended_its_poll() -> None:
     class Ending(ScriptedClient):
         async def poll(self, job_id: str) -> JobSnapshot:
             if job_id == "within":
@@ -775,7 +775,7 @@ async def test_what_ended_a_poll_is_said_by_the_wait() -> None:
         assert outside is None
 
 
-async def test_a_poll_that_is_cancelled_before_its_first_turn_is_made_again() -> None:
+async def test_a_poll_cancelled_before_its_first_step_is_repeated() -> None:
     async with ScriptedClient([seen("completed")]) as client:
         wait = asyncio.create_task(wait_until(client.job(JOB_ID), timeout=60))
         await asyncio.sleep(0)
@@ -788,7 +788,7 @@ async def test_a_poll_that_is_cancelled_before_its_first_turn_is_made_again() ->
         assert not scheduler._asking
 
 
-async def test_the_turn_of_a_job_that_is_left_comes_to_nothing() -> None:
+async def test_the_turn_of_an_abandoned_job_sends_nothing() -> None:
     async with ScriptedClient([seen("verifying")]) as client:
         other = asyncio.create_task(wait_until(client.job("other"), wait=wait_fixed(100)))
         with pytest.raises(WaitTimeoutError):  # its next poll is due at 50
@@ -800,7 +800,7 @@ async def test_the_turn_of_a_job_that_is_left_comes_to_nothing() -> None:
         await asyncio.wait([other])
 
 
-async def test_many_who_leave_while_the_budget_is_short_leave_no_trace() -> None:
+async def test_many_abandoned_waits_leave_no_trace() -> None:
     async with ScriptedClient([seen("verifying")], requests_per_minute=2) as client:
         patient = [  # so many that one of them is always in line
             asyncio.create_task(wait_until(client.job(f"patient{number}"), wait=STEADY))
@@ -821,7 +821,7 @@ async def test_many_who_leave_while_the_budget_is_short_leave_no_trace() -> None
         await asyncio.wait(patient)
 
 
-async def test_who_stays_while_many_leave_is_not_forgotten() -> None:
+async def test_remaining_waits_are_not_forgotten_when_many_leave() -> None:
     async with ScriptedClient([seen("completed")], requests_per_minute=2) as client:
         stay = [
             asyncio.create_task(wait_until(client.job(f"stay{number}"))) for number in range(20)
@@ -853,7 +853,7 @@ async def test_cancelling_every_other_task_ends_no_wait() -> None:
         assert_idle(client)
 
 
-async def test_a_handle_of_ones_own_making_is_told_what_is_known() -> None:
+async def test_a_second_handle_of_a_job_gets_the_known_snapshot() -> None:
     async with ScriptedClient([seen("ready")]) as client:
         other = asyncio.create_task(wait_until(client.job(JOB_ID), "verifying", wait=STEADY))
         await asyncio.sleep(1)
@@ -886,7 +886,7 @@ async def test_a_callback_may_begin_another_wait_for_its_job() -> None:
 
 
 @pytest.mark.parametrize("latency", [0.0, 1e6], ids=["between polls", "during a poll"])
-async def test_a_cancelled_wait_stops_at_once_and_leaves_nothing(latency: float) -> None:
+async def test_a_cancelled_wait_stops_at_once_and_leaves_nothing_scheduled(latency: float) -> None:
     async with ScriptedClient([seen("verifying")], latency=latency) as client:
         task = asyncio.create_task(wait_until(client.job(JOB_ID), wait=wait_fixed(1000)))
         await asyncio.sleep(10)
@@ -899,7 +899,7 @@ async def test_a_cancelled_wait_stops_at_once_and_leaves_nothing(latency: float)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_task_group_that_breaks_takes_its_waits_along() -> None:
+async def test_a_failing_task_group_cancels_its_waits() -> None:
     async with ScriptedClient([seen("verifying")], latency=0.5) as client:
 
         async def break_off() -> None:
@@ -932,7 +932,7 @@ async def test_closing_the_client_wakes_all_waiters(latency: float) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_an_error_and_a_cancellation_at_the_same_moment_lose_nothing() -> None:
+async def test_a_cancellation_beside_an_error_is_not_lost() -> None:
     async with ScriptedClient([bv.AuthenticationError("401")], latency=1) as client:
         task = asyncio.create_task(wait_until(client.job(JOB_ID)))
         await asyncio.sleep(0.5)
@@ -965,7 +965,7 @@ async def test_watching_goes_on_for_a_job_that_is_not_started() -> None:
         assert changes == ["ready", "cancelled"]
 
 
-async def test_watching_a_job_whose_end_is_known_gives_that_one_snapshot() -> None:
+async def test_watching_an_ended_job_gives_its_last_snapshot() -> None:
     async with ScriptedClient([seen("completed")]) as client:
         job = client.job(JOB_ID)
         last = await wait_until(job)
@@ -1010,7 +1010,7 @@ async def test_leaving_a_watch_early_ends_its_polling() -> None:
         assert_idle(client)
 
 
-async def test_one_handle_serves_all_who_ask_for_a_job() -> None:
+async def test_the_client_has_one_handle_for_each_job() -> None:
     async with ScriptedClient([seen("verifying"), seen("completed")]) as client:
         job = client.job(JOB_ID)
         assert client.job(JOB_ID) is job
@@ -1068,7 +1068,7 @@ async def test_jobs_come_as_they_complete_and_a_failed_one_is_among_them() -> No
         assert_idle(client)
 
 
-async def test_a_timeout_is_for_all_jobs_together() -> None:
+async def test_one_timeout_covers_all_jobs() -> None:
     async with ManyJobs(lambda _: seen("ready")) as client:
         jobs = [client.job(f"job{number}") for number in (1, 4, 5)]
         results = [r async for _, r in as_completed(jobs, timeout=25, wait=wait_fixed(1))]
@@ -1080,7 +1080,7 @@ async def test_a_timeout_is_for_all_jobs_together() -> None:
         assert now() == pytest.approx(25, abs=0.1)
 
 
-async def test_leaving_early_and_errors_of_callbacks_end_all_the_waits() -> None:
+async def test_leaving_early_or_an_error_of_a_callback_ends_all_the_waits() -> None:
     def broken(_: JobSnapshot) -> None:
         raise LookupError("mine")
 

@@ -89,7 +89,7 @@ def misfit(call: wire.Call[Any], body: object) -> ProtocolError:
         ("credits", (Endpoint.CREDITS, "GET", "info", {}, None)),
     ],
 )
-def test_a_call_is_the_request_of_the_contract(name: str, expected: tuple[object, ...]) -> None:
+def test_a_call_has_the_request_of_the_contract(name: str, expected: tuple[object, ...]) -> None:
     call = CALLS[name]()
     body = None if call.json is None else json.loads(call.json)
     assert (call.endpoint, call.method, call.path, call.query, body) == expected
@@ -114,7 +114,7 @@ def test_only_a_call_that_costs_nothing_is_repeated(name: str, *, repeatable: bo
 
 
 @pytest.mark.parametrize(("auto_verify", "fields"), [(True, {"auto_verify": "true"}), (False, {})])
-def test_a_file_says_nothing_of_verifying_unless_it_is_to_be_verified(
+def test_a_file_has_the_auto_verify_field_only_when_asked(
     fields: dict[str, str], *, auto_verify: bool
 ) -> None:
     call = wire.upload_file(b"email\na@example.com\n", "list.csv", auto_verify=auto_verify)
@@ -133,7 +133,7 @@ def test_a_file_says_nothing_of_verifying_unless_it_is_to_be_verified(
         (True, "", {"auto_verify": "true", "title": ""}),
     ],
 )
-def test_rows_say_only_what_was_asked_for(
+def test_rows_have_only_the_fields_that_were_asked_for(
     title: str | None, extras: dict[str, str], *, auto_verify: bool
 ) -> None:
     rows = [{"email": "ä@example.com", "age": 7, "tags": ["x", None], "vip": True}]
@@ -143,7 +143,7 @@ def test_rows_say_only_what_was_asked_for(
     assert call.file is None
 
 
-def test_rows_may_be_any_mappings() -> None:
+def test_rows_can_be_any_mappings() -> None:
     call = wire.upload_rows(
         [wire.rows_to_json([MappingProxyType({"email": "a@example.com"})])],
         auto_verify=False,
@@ -164,7 +164,7 @@ def test_rows_may_be_any_mappings() -> None:
         ({(1, 2): 3}, "keys must be str"),
     ],
 )
-def test_a_value_that_json_does_not_have_is_refused(value: object, problem: str) -> None:
+def test_a_value_unknown_to_json_is_refused(value: object, problem: str) -> None:
     with pytest.raises(UsageError, match=problem) as info:
         wire.rows_to_json([{"email": "a", "x": value}])
     assert "Turn such values into text first." in str(info.value)
@@ -183,7 +183,7 @@ def test_a_value_that_contains_itself_is_refused() -> None:
     ["", ".", "..", "a/b", "a b", "a?b", "a#b", "a%2fb", "ä", "a\n", "../bulk", "x" * 129, "a\0"],
 )
 @pytest.mark.parametrize("call", [wire.status, wire.start, wire.download, wire.delete])
-def test_what_would_lead_elsewhere_is_no_job_id(
+def test_a_job_id_that_changes_the_path_is_refused(
     call: Callable[[str], wire.Call[Any]], job_id: str
 ) -> None:
     with pytest.raises(UsageError, match="is not a job id"):
@@ -234,7 +234,7 @@ def test_a_download_of_no_known_verdict_is_refused(verdicts: list[str], message:
         (180, {"timeout": "180000"}, 195),
     ],
 )
-def test_an_address_is_given_its_time_and_we_are_patient_a_little_longer(
+def test_the_client_waits_a_little_longer_than_the_service_for_an_address(
     timeout: float | None, query: dict[str, str], read_timeout: float
 ) -> None:
     call = wire.verify(" a@example.com\n", timeout=timeout)
@@ -243,19 +243,19 @@ def test_an_address_is_given_its_time_and_we_are_patient_a_little_longer(
 
 
 @pytest.mark.parametrize("timeout", [0, -1, 29.9, 180.1, float("inf"), float("nan")])
-def test_a_time_that_the_service_does_not_take_is_refused(timeout: float) -> None:
+def test_a_timeout_that_the_service_does_not_accept_is_refused(timeout: float) -> None:
     with pytest.raises(UsageError, match="30 to 180 seconds"):
         wire.verify("a@example.com", timeout=timeout)
 
 
 @pytest.mark.parametrize("address", ["", " ", "\n\t"])
-def test_no_address_is_refused(address: str) -> None:
+def test_an_empty_address_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match="no address to verify"):
         wire.verify(address)
 
 
 @pytest.mark.parametrize("call", [wire.upload_file(b"secret", "list.csv", auto_verify=False)])
-def test_a_call_does_not_show_what_it_carries(call: wire.Call[Any]) -> None:
+def test_a_call_does_not_show_its_content(call: wire.Call[Any]) -> None:
     assert "secret" not in repr(call)
 
 
@@ -286,12 +286,12 @@ def test_an_acknowledgement_names_the_job(
     assert CALLS[name]().parse(answer(body)) == acknowledgement
 
 
-def test_a_status_without_an_id_is_that_of_the_job_asked_about() -> None:
+def test_a_status_without_an_id_belongs_to_the_requested_job() -> None:
     snapshot = wire.status(JOB_ID).parse(answer({"status": "ready"}))
     assert snapshot == JobSnapshot(job_id=JOB_ID, status=JobStatus.READY)
 
 
-def test_an_address_is_the_one_asked_about_unless_the_answer_names_it() -> None:
+def test_a_verdict_without_an_address_belongs_to_the_requested_one() -> None:
     call = wire.verify("a@example.com")
     assert call.parse(answer({"result": "unknown"})) == AddressVerdict(
         email="a@example.com", verdict=Verdict.UNKNOWN
@@ -299,7 +299,7 @@ def test_an_address_is_the_one_asked_about_unless_the_answer_names_it() -> None:
     assert call.parse(answer({"result": "unknown", "email": "b@x"})).email == "b@x"
 
 
-def test_credits_are_what_remains() -> None:
+def test_credits_are_the_remaining_ones() -> None:
     body = {"success": True, "credits_info": {"credits_remaining": 100, "plan": "x"}}
     assert wire.credits_left().parse(answer(body)) == Credits(remaining=100)
 
@@ -321,7 +321,7 @@ def test_an_upload_must_be_answered_with_a_job_id(job_id: str) -> None:
 @pytest.mark.parametrize(
     "body", [{"success": True}, {"success": True, "job_id": JOB_ID}, {"data": []}]
 )
-def test_a_download_that_is_answered_with_json_does_not_fit(body: object) -> None:
+def test_a_download_answered_with_json_is_a_protocol_error(body: object) -> None:
     error = misfit(wire.download(JOB_ID), body)
     assert f"download of job {JOB_ID} was answered with JSON instead of a CSV file" in str(error)
 
@@ -393,7 +393,7 @@ MISFITS: list[tuple[str, Mapping[str, object], str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "body", "path", "problem"), MISFITS)
-def test_an_answer_that_does_not_fit_names_the_field_and_what_stood_there(
+def test_the_error_for_an_invalid_answer_names_the_field_and_value(
     name: str, body: object, path: str, problem: str
 ) -> None:
     error = misfit(CALLS[name](), body)
@@ -403,7 +403,7 @@ def test_an_answer_that_does_not_fit_names_the_field_and_what_stood_there(
 
 
 @pytest.mark.parametrize("depth", [10, 100, 500, 900])
-def test_a_deeply_nested_value_does_not_fit(depth: int) -> None:
+def test_a_deeply_nested_value_is_refused(depth: int) -> None:
     body = json.dumps(STATUS).replace('"total": 2', '"total": ' + "[" * depth + "]" * depth)
     assert misfit(wire.status(JOB_ID), body.encode()).path == "total"
 
@@ -474,7 +474,7 @@ def test_any_answer_is_a_model_or_one_of_our_errors(name: str, body: bytes, stat
         (500, "text/csv", b"Email,", False),
     ],
 )
-def test_a_results_file_is_told_from_anything_else(
+def test_a_results_file_is_distinguished_from_other_answers(
     status: int, content_type: str, beginning: bytes, *, expected: bool
 ) -> None:
     assert wire.is_results(status, content_type, beginning) is expected

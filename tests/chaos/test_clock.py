@@ -7,7 +7,7 @@ import time
 from .clock import JumpingLoop
 
 
-def test_the_clock_does_not_jump_over_a_thread_that_ends_after_everything_else() -> None:
+def test_the_clock_waits_for_a_thread_that_ends_last() -> None:
     begun = threading.Event()
 
     def work() -> None:

@@ -44,7 +44,7 @@ async def test_a_lagging_replica_does_not_hide_that_a_download_was_cut_off(tmp_p
 
 @pytest.mark.parametrize("name", ["Date", "date"])
 @pytest.mark.parametrize("ours", [datetime(2024, 7, 19, hour, tzinfo=UTC) for hour in (5, 9, 23)])
-def test_a_pause_until_a_date_goes_by_the_clock_of_the_service(name: str, ours: datetime) -> None:
+def test_a_pause_until_a_date_follows_the_clock_of_the_service(name: str, ours: datetime) -> None:
     headers = {name: HOURS_AGO, "Retry-After": HALF_A_MINUTE_LATER}
     assert retry_after(headers, now=ours) == 30
 
@@ -77,7 +77,7 @@ async def test_jobs_without_waiters_are_forgotten_while_the_budget_is_short() ->
 
 
 @pytest.mark.asyncio
-async def test_lists_that_were_started_and_never_asked_about_are_not_remembered_for_ever(
+async def test_started_lists_are_not_remembered_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(known, "MOST_STARTED", 2)
@@ -92,7 +92,7 @@ async def test_lists_that_were_started_and_never_asked_about_are_not_remembered_
 @pytest.mark.asyncio
 @pytest.mark.looptime
 @pytest.mark.timeout(20)
-async def test_a_run_loses_patience_by_the_clock_that_its_pauses_go_by() -> None:
+async def test_the_patience_and_the_pauses_of_a_run_use_one_clock() -> None:
     async def full() -> None:
         raise ListLimitError("Full.")
 
@@ -104,7 +104,7 @@ async def test_a_run_loses_patience_by_the_clock_that_its_pauses_go_by() -> None
 
 @pytest.mark.asyncio
 @pytest.mark.looptime
-async def test_a_poll_that_is_cancelled_before_it_begins_gives_its_room_back() -> None:
+async def test_a_poll_cancelled_before_it_begins_frees_its_place() -> None:
     async with ScriptedClient([seen("verifying")]) as client:
         scheduler = scheduler_of(client.job(JOB_ID))
         for _ in range(MOST_IN_FLIGHT):
@@ -120,7 +120,7 @@ async def test_a_poll_that_is_cancelled_before_it_begins_gives_its_room_back() -
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_was_cancelled_just_before_its_start_is_sent_anew_by_the_next_call(
+async def test_the_next_call_uploads_a_list_anew_that_was_cancelled_before_its_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, output = tmp_path / "list.csv", tmp_path / "verified.csv"
@@ -143,7 +143,7 @@ async def test_a_list_that_was_cancelled_just_before_its_start_is_sent_anew_by_t
 
 @pytest.mark.asyncio
 @pytest.mark.looptime
-async def test_two_answers_of_a_lagging_replica_end_no_wait_however_far_they_are_apart() -> None:
+async def test_two_distant_answers_of_a_lagging_replica_end_no_wait() -> None:
     steps = [seen("verifying"), seen("ready"), seen("ready"), seen("verifying"), seen("completed")]
     async with ScriptedClient(steps) as client:
         snapshot = await wait_until(client.job(JOB_ID), wait=wait_fixed(90))

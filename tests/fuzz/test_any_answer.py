@@ -50,9 +50,7 @@ def check(error: BulkVerifyError) -> None:
 @patient
 @examples(700)
 @given(call=st.sampled_from(CALLS), answer=answers())
-def test_any_answer_is_understood_or_one_of_our_errors(
-    bench: Bench, call: str, answer: bytes
-) -> None:
+def test_any_answer_is_read_or_raises_our_own_error(bench: Bench, call: str, answer: bytes) -> None:
     bench.server.pieces = whole(answer)
     try:
         given_back = bench.call(call)

@@ -289,5 +289,5 @@ class AnyCalls(RuleBasedStateMachine):
 
 
 @patient
-def test_any_calls_in_any_order_do_what_the_contract_says_and_pay_once() -> None:
+def test_any_order_of_calls_follows_the_contract_and_pays_once() -> None:
     run_state_machine_as_test(AnyCalls, settings=examples(150, steps=40))

@@ -117,7 +117,7 @@ def answers_of(pieces: list[bytes]) -> Iterator[Answer]:
 
 @examples(1000)
 @given(pieces=pieces_of())
-def test_any_results_are_rows_or_one_of_our_errors_in_whatever_pieces(pieces: list[bytes]) -> None:
+def test_any_results_in_any_pieces_are_rows_or_our_own_error(pieces: list[bytes]) -> None:
     whole = [b"".join(pieces)]
     try:
         rows = list(rows_of(pieces))
@@ -151,7 +151,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @examples(150)
 @given(pieces=pieces_of(), call=st.sampled_from(["rows", "download"]))
-def test_any_results_over_a_socket_are_what_was_sent_or_one_of_our_errors(
+def test_any_results_over_a_socket_are_read_correctly_or_raise_our_own_error(
     bench: Bench, pieces: list[bytes], call: str
 ) -> None:
     async def answer() -> AsyncIterator[bytes]:

@@ -20,7 +20,7 @@ HEADER = b"Email,Verification Result\n"
 
 
 @pytest.mark.parametrize("piece", [b"x" * 64, b'"x\n",' * 11], ids=["one cell", "many lines"])
-def test_a_record_that_comes_in_crumbs_is_not_read_again_for_each(piece: bytes) -> None:
+def test_a_record_in_tiny_pieces_is_not_reread_for_each(piece: bytes) -> None:
     records = RecordReader()
     records.feed(b"a,")
 
@@ -32,7 +32,7 @@ def test_a_record_that_comes_in_crumbs_is_not_read_again_for_each(piece: bytes) 
         feed_all()
 
 
-def test_a_long_record_in_crumbs_is_read_as_it_is_in_one_piece() -> None:
+def test_a_long_record_in_tiny_pieces_is_read_as_in_one() -> None:
     cell = b'x\ny""' * 20_000
     text = HEADER + b'a@x.com,"' + cell + b'"\nb@x.com,unknown\n'
     for size in (1000, 7777, len(text)):
@@ -44,21 +44,21 @@ def test_a_long_record_in_crumbs_is_read_as_it_is_in_one_piece() -> None:
 
 
 @pytest.mark.parametrize("tail", [b"", b"\n"])
-def test_the_rest_of_a_long_record_is_not_forgotten_at_the_end(tail: bytes) -> None:
+def test_the_end_of_a_long_record_is_not_lost(tail: bytes) -> None:
     records = RecordReader()
     found = records.feed(b'"' + b"x" * 120_000) + records.feed(b'",')
     found += records.feed(b"end" + tail) + records.finish()
     assert found == [["x" * 120_000, "end"]]
 
 
-def test_a_header_of_nothing_but_commas_is_refused() -> None:
+def test_a_header_of_only_commas_is_refused() -> None:
     reader = ResultsReader()
     list(reader.feed(b"Verification Result" + b"," * 3_000_000 + b"\n"))
     with pytest.raises(ProtocolError, match="columns"):
         list(reader.finish())
 
 
-def test_columns_of_one_name_are_numbered_at_once_however_many() -> None:
+def test_many_columns_with_the_same_name_are_numbered_quickly() -> None:
     names = ["a_2", "a_3", *["a"] * 200_000]
     numbered = unique_names(names)
     assert len(set(numbered)) == len(names)
@@ -71,7 +71,7 @@ def test_a_page_of_unfinished_tags_is_read_once(start: bytes) -> None:
         assert len(excerpt(start * 3000)) <= 200
 
 
-def test_padding_is_not_remembered() -> None:
+def test_padding_is_not_cached() -> None:
     # Texts that were read once are kept: 64 verdicts with four megabytes of spaces each were.
     for cache in (_parse_timestamp, _parse_verdict, _parse_flag, _shared):
         cache.cache_clear()

@@ -101,7 +101,7 @@ def test_a_gigabyte_of_status_is_not_read(bench: Bench) -> None:
 
 @pytest.mark.parametrize("call", ["status", "rows", "download", "upload"])
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw"])
-def test_a_bomb_is_not_unpacked(bench: Bench, call: str, encoding: str) -> None:
+def test_a_compression_bomb_is_not_unpacked(bench: Bench, call: str, encoding: str) -> None:
     beginning, piece = compressed(encoding)
     name = b"gzip" if encoding == "gzip" else b"deflate"
     start = head(CSV, b"Content-Encoding: " + name, b"Connection: close") + beginning
@@ -112,7 +112,9 @@ def test_a_bomb_is_not_unpacked(bench: Bench, call: str, encoding: str) -> None:
 
 @pytest.mark.parametrize("call", ["status", "rows", "download"])
 @pytest.mark.parametrize("encoding", [b"br", b"zstd", b"gzip", b"deflate"])
-def test_what_can_not_be_unpacked_is_told(bench: Bench, call: str, encoding: bytes) -> None:
+def test_an_answer_that_cannot_be_unpacked_is_an_error(
+    bench: Bench, call: str, encoding: bytes
+) -> None:
     bench.server.pieces = whole(
         head(CSV, b"Content-Encoding: " + encoding, b"Content-Length: 64")
         + b"\xde\xad\xbe\xef" * 16
@@ -179,7 +181,7 @@ def test_a_cell_of_100_megabytes_can_be_downloaded(
 
 @pytest.mark.parametrize("call", ["rows", "download"])
 @pytest.mark.parametrize("piece", [b"x" * 65536, b"\n" * 65536, b"a@x.com,unknown\n" * 4096])
-def test_endless_results_are_given_up_and_leave_no_file(
+def test_endless_results_are_an_error_and_leave_no_file(
     bench: Bench, call: str, piece: bytes
 ) -> None:
     bench.server.pieces = endless(head(CSV) + RESULTS, piece)
@@ -208,7 +210,7 @@ FLOODS = {
 @pytest.mark.parametrize("call", ["status", "rows", "download"])
 @pytest.mark.parametrize("part", FLOODS)
 @pytest.mark.usefixtures("_short_of_time")
-def test_what_fills_nothing_is_given_up_in_time(bench: Bench, part: str, call: str) -> None:
+def test_an_endless_answer_without_content_times_out(bench: Bench, part: str, call: str) -> None:
     bench.server.pieces = FLOODS[part]
     with refused(RequestTimeoutError):
         bench.call(call)

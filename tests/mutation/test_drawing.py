@@ -54,7 +54,7 @@ def shown(source: str) -> set[str]:
         ),
     ],
 )
-def test_what_can_be_changed_is(source: str, expected: set[str]) -> None:
+def test_each_kind_of_change_is_drawn(source: str, expected: set[str]) -> None:
     assert shown(source) == expected
 
 
@@ -74,7 +74,7 @@ def test_what_can_be_changed_is(source: str, expected: set[str]) -> None:
         "_log.info('done', 1)",
     ],
 )
-def test_what_no_program_goes_by_is_left_alone(source: str) -> None:
+def test_code_without_effect_on_behaviour_is_left_alone(source: str) -> None:
     assert not [
         change for change in shown(source) if not change.startswith(("dropmember", "const"))
     ]
@@ -97,7 +97,7 @@ def test_what_no_program_goes_by_is_left_alone(source: str) -> None:
         ),
     ],
 )
-def test_a_measure_is_not_changed_by_a_trifle_and_a_limit_is(source: str, drawn: set[str]) -> None:
+def test_only_a_limit_is_changed_by_a_small_amount(source: str, drawn: set[str]) -> None:
     assert shown(source) == drawn
 
 
@@ -140,7 +140,7 @@ def test_a_change_says_where_it_is() -> None:
     assert str(drawn) == "a.py:18 `A.f` [retval]: `most == 4` -> `None`"
 
 
-def test_a_line_of_several_is_found_by_the_head_of_its_statement() -> None:
+def test_a_change_in_a_long_statement_has_the_lines_of_its_head() -> None:
     found = [one for one in changes("a.py", SOURCE.encode()) if one.before == "most > LIMIT"]
     assert {one.lines for one in found} == {(12, 12)}
     assert {one.statement for one in found} == {(11, 14)}
@@ -161,7 +161,7 @@ def test_the_same_seed_draws_the_same_and_no_file_has_more_than_its_share() -> N
     assert draw(sources, seed=2, count=11, most=7)[0] != drawn
 
 
-def test_what_is_no_python_any_more_is_not_drawn() -> None:
+def test_a_change_that_breaks_the_syntax_is_not_drawn() -> None:
     source = b"for a in b:\n    try:\n        c()\n    except* D:\n        if e:\n            f\n"
     assert all(
         works(change, source) for change in draw({"a.py": source}, seed=1, count=99, most=99)[0]

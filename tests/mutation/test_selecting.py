@@ -66,7 +66,7 @@ def test_a_function_that_is_called_at_import_has_all_tests_of_the_file() -> None
     assert set(found) == {test.partition("::test_")[2] for test in MEASURED.seconds}
 
 
-def test_what_no_test_runs_has_none() -> None:
+def test_a_line_that_no_test_runs_has_no_tests() -> None:
     assert selected("bool", "False") == []
 
 
@@ -104,7 +104,5 @@ def test_what_no_test_runs_has_none() -> None:
     ],
     ids=["a default: first the function", "a constant: first where it is used"],
 )
-def test_what_runs_at_import_has_the_tests_of_what_uses_it(
-    before: str, expected: list[str]
-) -> None:
+def test_code_run_at_import_has_the_tests_of_its_users(before: str, expected: list[str]) -> None:
     assert selected("const", before) == expected
