@@ -360,7 +360,7 @@ def test_a_dry_run_counts_what_earlier_commands_have_paid(
 ) -> None:
     assert cli("verify", str(contacts), "-o", "out.csv").code == 0
     outcome = cli("verify", str(contacts), "-o", "out.csv", "--dry-run")
-    assert "costs       0 credits, beside 3 spent earlier" in outcome.out
+    assert "costs       0 credits, besides 3 spent earlier" in outcome.out
     assert "done        an earlier command wrote the output at 20" in outcome.out
     document = cli("verify", str(contacts), "-o", "out.csv", "--dry-run", "--json").document
     assert (document["cost"], document["spent_before"]) == (0, 3)
