@@ -90,7 +90,7 @@ def plan_lines(plan: "RunPlan") -> str:
 
 
 def column_facts(taken: "PlannedList", end: str = "") -> dict[str, str]:
-    """Name the column of addresses, and others that have some."""
+    """Describe the address column, and other columns with addresses."""
     others = ", ".join(map(repr, taken.others[:_SHOWN_COLUMNS]))
     verb = "have" if len(taken.others) > 1 else "has"
     return {

@@ -62,7 +62,7 @@ def plan_of(
 
 
 def planned_lists(table: Table) -> tuple[PlannedList, ...]:
-    """Say how each list is read that a table is made of."""
+    """Describe how each list of a table is read."""
     return tuple(
         PlannedList(
             title=one.title,
