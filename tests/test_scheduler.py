@@ -32,7 +32,7 @@ def joined(client: ScriptedClient, job_id: str, timeout: float | None = None) ->
 
 def leave(*waiters: Waiter) -> None:
     for waiter in waiters:
-        scheduler_of(waiter.job).part(waiter)
+        scheduler_of(waiter.job).remove(waiter)
 
 
 async def test_remaining_waits_are_polled_after_many_have_left() -> None:

@@ -45,15 +45,15 @@ class KnownJobs:
         self.redacted: Final = transport.redacted
         self.scheduler: Any = None
         """The `Scheduler` of `waiting`, which stands above this module; set by the first wait."""
-        # The handles of jobs that are not polled. Others are held by their streams, which saves the
-        # memory of a weak reference for each of up to 100,000 jobs.
+        # The handles of jobs that are not polled. The streams hold the others, which saves the memory
+        # of up to 100,000 weak references.
         self._idle: WeakValueDictionary[str, Handle] = WeakValueDictionary()
         self._started: dict[str, None] = {}  # in the order of the starts
-        # Until when each job that was not found may still appear; in the order of these times.
+        # For each job that was not found, until when it may still appear; the earliest comes first.
         self._missing: dict[str, float] = {}
 
     def poll(self, job_id: str) -> Coroutine[object, object, JobSnapshot]:
-        """Send one status request, after `take_turn` has allowed it and without a timeout.
+        """Send one status request without a timeout. `take_turn` must have allowed it.
 
         The scheduler sets the pace and the timeout of polls. This is a plain function, because another
         coroutine would slow every poll down.
@@ -78,8 +78,8 @@ class KnownJobs:
         """Remember a handle while it is in use."""
         self._idle[handle.id] = handle
 
-    def hold(self, handle: Handle) -> None:
-        """Leave a handle to the stream of its job; `add` takes it back."""
+    def forget(self, handle: Handle) -> None:
+        """Forget a handle while the stream of its job holds it; `add` remembers it again."""
         self._idle.pop(handle.id, None)
 
     def note(self, snapshot: JobSnapshot) -> bool:

@@ -11,7 +11,7 @@ from bulkverify.waiting.streams import Stream
 from bulkverify.waiting.waiters import Waiter
 
 _SLOTS_A_SECOND: Final = 64
-"""Streams of one slot are due together, at the time of its last. A stream alone in its slot is on time."""
+"""All streams of a slot are due when its last one is. A stream alone in its slot is on time."""
 
 _LATEST: Final = 1e15
 _LAST_SLOT: Final = int(_LATEST) * _SLOTS_A_SECOND
@@ -70,8 +70,8 @@ class Agenda:
 class Deadlines:
     """Finds the waiters whose deadline has come. Waiters without a deadline are not kept.
 
-    Most deadlines are hours away, and most waits end long before them. So far deadlines are only grouped by
-    the minute, which takes less memory and time than a heap.
+    Most deadlines are hours away, and most waits end long before them. Far deadlines are only grouped by the
+    minute, because that takes less memory and time than a heap.
     """
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ _GROWTH_VERIFIED: Final = 0.65
 # The weight of the latest rate, which follows changes. The average rate is steadier.
 _RECENT: Final = 0.47
 
-# A rise is older than the poll that showed it, by an estimated share of the time since the rise before.
+# The estimated age of a rise at the poll that shows it, as a share of the time since the previous rise.
 _AGE: Final = 0.25
 
 # After a single rise, the verification is assumed to have begun halfway through the wait before it.
@@ -48,9 +48,9 @@ _OVERDUE: Final = 0.45
 class Progress:
     """The first, the latest and the previous rise of a job's counter of verified addresses.
 
-    Each job has one, and all its `PollState` objects share it. Times are the event loop's, of the first poll
-    that showed the number. A counter that falls and rises again makes no progress until it passes its
-    highest number.
+    Each job has one, and all its `PollState` objects share it. Times are the event loop's. A number has
+    the time of the first poll that showed it. A counter that falls and rises again makes no progress until
+    it passes its highest number.
     """
 
     __slots__ = ("first", "first_at", "previous", "previous_at", "verified", "verified_at")

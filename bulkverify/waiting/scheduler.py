@@ -61,9 +61,9 @@ class Scheduler:
         self._ready: deque[Stream] = deque()
         self._deadlines = Deadlines()
         self._scarce = False  # whether more polls are due than the budget allows
-        # When each task sent its poll, the oldest first, and the tasks that were cancelled for its timeout.
+        # When each task sent its poll, the oldest first.
         self._asking: dict[asyncio.Task[None], float] = {}
-        self._stopped: set[asyncio.Task[None]] = set()
+        self._stopped: set[asyncio.Task[None]] = set()  # cancelled, because their poll timed out
         self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
@@ -92,7 +92,7 @@ class Scheduler:
             stream = self.streams.get(job.id)  # again: a callback may have started a wait
         if stream is None:
             stream = self.streams[job.id] = Stream(job)
-            self._known.hold(job)
+            self._known.forget(job)
             self._stats.jobs += 1
         if waiter.timeout:  # with a timeout of 0, the first poll ends the wait
             self._deadlines.add(waiter)
@@ -106,11 +106,11 @@ class Scheduler:
 
     async def leave(self, waiter: Waiter) -> None:
         """Remove a waiter, and cancel the poll of its job if no other waiter needs it."""
-        task = self.part(waiter)
+        task = self.remove(waiter)
         if task is not None:
             await end_all([task])
 
-    def part(self, waiter: Waiter) -> "asyncio.Task[None] | None":
+    def remove(self, waiter: Waiter) -> "asyncio.Task[None] | None":
         """Remove a waiter; return the task of a poll that is no longer needed, for `end_all`."""
         waiter.leave()
         if not waiter.joined:  # `join` has ended its wait
@@ -176,8 +176,8 @@ class Scheduler:
                 self._send(next_one, now)
             self._stop_hanging(now)
             self._arm()
-        except BaseException as error:  # noqa: BLE001 - `_break` raises it unless it is an Exception
-            self._break(error)
+        except BaseException as error:  # noqa: BLE001 - `_fail_all` raises it unless it is an Exception
+            self._fail_all(error)
 
     def _gather(self, now: float) -> None:
         """Move the streams that are due to the ready ones."""
@@ -197,7 +197,7 @@ class Scheduler:
         self._ready.appendleft(stream)
         self._held_until = now
 
-    def _break(self, error: BaseException) -> None:
+    def _fail_all(self, error: BaseException) -> None:
         """End all waits after a bug of ours, because otherwise they would hang."""
         for stream in list(self.streams.values()):
             stream.fail(error)
@@ -231,7 +231,7 @@ class Scheduler:
             return
         self._stopped.discard(task)
         stream.task = None
-        stream.lose(self._loop.time())
+        stream.poll_cancelled(self._loop.time())
         self._enqueue(stream)
         self._arm()
 
@@ -256,7 +256,7 @@ class Scheduler:
             self._stopped.add(task)
             task.cancel()
             del self._asking[task]
-            self._asking[task] = now  # until the task has ended
+            self._asking[task] = now  # its place is kept until it has ended
 
     def _next_ready(self, now: float) -> Stream | None:
         """Take the next stream to poll, with a turn in the budget; the most overdue if the budget is short."""
@@ -319,7 +319,7 @@ class Scheduler:
                 del asking[task]  # to move it to the end
                 asking[task] = sent_at
         except Exception as error:  # noqa: BLE001 - all waiters raise it
-            self._break(error)
+            self._fail_all(error)
         finally:
             del asking[task]
             self._stopped.discard(task)
@@ -340,7 +340,7 @@ class Scheduler:
                 outcome = self._given_up(task)
             stream.take(outcome, sent_at, time())
         except asyncio.CancelledError:
-            stream.lose(time())  # the last waiter left, or the program cancels all tasks
+            stream.poll_cancelled(time())  # the last waiter left, or the program cancels all tasks
             self._enqueue(stream)
             raise
         except BaseException as error:  # a bug, in this package or in a middleware
@@ -356,7 +356,9 @@ class Scheduler:
     def _given_up(self, task: "asyncio.Task[None]") -> TransportError:
         """Turn a cancelled request into an error; re-raise if the task itself was cancelled."""
         if not task.cancelling():
-            return ConnectionFailedError("The status call was cancelled by code that it ran.")
+            return ConnectionFailedError(
+                "The status call was cancelled by code inside it, such as a middleware of the session."
+            )
         if task not in self._stopped or task.uncancel():
             raise asyncio.CancelledError
         self._stopped.discard(task)

@@ -1,4 +1,4 @@
-"""The polls of one job: they inform its waiters, and plan the next poll."""
+"""The state of one job's polls: it informs the waiters, and plans the next poll."""
 
 import asyncio
 import copy
@@ -38,14 +38,14 @@ STALE_SECONDS: Final = 60.0
 """How long a lagging replica may report an earlier status."""
 
 UNSEEN_DELAY: Final = 60.0
-"""While the budget is short, the first poll of a job counts like one with this delay since the last.
+"""The delay that is assumed for the first poll of a job, to rank it while the budget is short.
 
 If first polls came before all others, the ends of jobs would be noticed late: three times as late with 100
 jobs under the limit of one account.
 """
 
 URGENT_SECONDS: Final = 5.0
-"""How long before the deadline of a wait its first poll becomes urgent: it comes first, as a caller's."""
+"""How long before its deadline a wait without an answer is urgent. Its poll then comes before all others."""
 
 LONGEST_DELAY: Final = 86400.0
 """The longest pause between two polls, in seconds: a day."""
@@ -182,10 +182,10 @@ class Stream:
             else:
                 self._seen_stale(known, outcome, now)
         else:
-            self._missed(outcome, now)
+            self._poll_failed(outcome, now)
         self._plan(outcome, sent_at, now)
 
-    def lose(self, now: float) -> None:
+    def poll_cancelled(self, now: float) -> None:
         """Plan another poll after one was cancelled, if there are waiters left."""
         if any(not waiter.done() for waiter in self._waiters()):
             self.due = now + _FRESH_SECONDS
@@ -216,15 +216,15 @@ class Stream:
             self._progress = Progress(now, snapshot.verified)
         # An unchanged status ends no wait, because a waiter that joins sees the last snapshot at once.
         # A list, because callbacks may remove waiters.
-        for waiter in [one for one in self._waiters() if changed or one.is_curious]:
+        for waiter in [one for one in self._waiters() if changed or one.wants_every_change]:
             waiter.see(snapshot)
         if self._trouble is not None:
             self._trouble.stale_since = None
         if status is JobStatus.READY:
-            self._stay_ready(snapshot, now)
+            self._seen_ready(snapshot, now)
 
-    def _stay_ready(self, snapshot: JobSnapshot, now: float) -> None:
-        """End the waits for more than `ready` if the job has been ready for too long."""
+    def _seen_ready(self, snapshot: JobSnapshot, now: float) -> None:
+        """End the waits for later statuses if the job has been ready for too long."""
         trouble = self._troubled()
         if trouble.ready_since is None:
             trouble.ready_since = now
@@ -251,7 +251,7 @@ class Stream:
         if trouble.stale > _FEW_STALE and now - trouble.stale_since >= STALE_SECONDS:
             self.fail(went_back(known, snapshot))
 
-    def _missed(self, error: BulkVerifyError, now: float) -> None:
+    def _poll_failed(self, error: BulkVerifyError, now: float) -> None:
         trouble = self._troubled()
         trouble.failures += 1
         trouble.last_error = error
@@ -285,7 +285,7 @@ class Stream:
         if not isinstance(outcome, JobSnapshot):
             pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
             self.due = max(self.due, now + pause)
-        if isinstance(outcome, JobNotFoundError):  # after that, no replica lags behind
+        if isinstance(outcome, JobNotFoundError):  # if it is missing even then, the wait ends
             self.due = min(self.due, self._known.missing_until(self.job.id))
 
     def _ask(self, waiter: Waiter, outcome: JobSnapshot | BulkVerifyError, now: float) -> float:

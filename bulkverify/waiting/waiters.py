@@ -42,7 +42,7 @@ class _Changes:
 
 
 class Waiter(asyncio.Future[JobSnapshot]):
-    """One wait for a job: a future of the snapshot that shows the target.
+    """One wait for a job: a future of the snapshot that ends it.
 
     There may be 100,000 waiters, so each is small: it is the future itself, and stores nothing that can be
     derived.
@@ -98,7 +98,7 @@ class Waiter(asyncio.Future[JobSnapshot]):
         return None if self.timeout is None else self.joined_at + self.timeout
 
     @property
-    def is_curious(self) -> bool:
+    def wants_every_change(self) -> bool:
         """Whether it needs every changed snapshot, and not only those with a new status."""
         return self._report is not None
 

@@ -81,15 +81,15 @@ async def wait_all(
     The first error is raised and ends all of these waits; the jobs go on. Use `as_completed` to get the
     outcome of each job. The timeout is for all jobs together.
     """
-    crowd = _Crowd(_waiting(status, timeout, wait, on_progress))
+    group = _WaitGroup(_waiting(status, timeout, wait, on_progress))
     try:
-        await crowd.join(jobs)
-        for _ in crowd.waiters:
-            ended = await crowd.ended.get()
+        await group.join(jobs)
+        for _ in group.waiters:
+            ended = await group.ended.get()
             ended.result()
-        return [waiter.result() for waiter in crowd.waiters]
+        return [waiter.result() for waiter in group.waiters]
     finally:
-        await crowd.leave()
+        await group.leave()
 
 
 async def as_completed(
@@ -109,11 +109,11 @@ async def as_completed(
     Raises:
         UsageError: an argument is wrong.
     """
-    crowd = _Crowd(_waiting(status, timeout, wait, on_progress))
+    group = _WaitGroup(_waiting(status, timeout, wait, on_progress))
     try:
-        await crowd.join(jobs)
-        for _ in crowd.waiters:
-            waiter = await crowd.ended.get()
+        await group.join(jobs)
+        for _ in group.waiters:
+            waiter = await group.ended.get()
             error = waiter.exception()
             if error is None:
                 yield waiter.job, waiter.result()
@@ -122,7 +122,7 @@ async def as_completed(
             else:
                 raise error
     finally:
-        await crowd.leave()
+        await group.leave()
 
 
 async def watch(
@@ -156,7 +156,7 @@ async def watch(
         await scheduler.leave(watcher)
 
 
-class _Crowd:
+class _WaitGroup:
     """The waiters of one call. Each is put into `ended` when its wait ends."""
 
     def __init__(self, waiting: Callable[..., Waiter]) -> None:
@@ -178,7 +178,7 @@ class _Crowd:
 
     async def leave(self) -> None:
         """Remove all waiters, and cancel the polls that are no longer needed."""
-        await end_all([scheduler_of(waiter.job).part(waiter) for waiter in self.waiters])
+        await end_all([scheduler_of(waiter.job).remove(waiter) for waiter in self.waiters])
 
 
 def _waiting(
