@@ -39,10 +39,10 @@ class Client:
     Args:
         api_key: the account's key; by default BULKVERIFY_API_KEY.
         base_url: of the service; by default BULKVERIFY_BASE_URL, else Bouncify's.
-        session: a session of your own. It is never closed, and its middlewares never see the key. An
-            upload over an idle connection that has died is uncertain; `TCPConnector(force_close=True)`
-            prevents that.
-        attempts: the most times a request is sent; only a failed request that is safe to repeat is.
+        session: a session of your own. It is never closed, and its middlewares never see the key. If
+            an upload uses an idle connection that has died, its outcome is unknown;
+            `TCPConnector(force_close=True)` prevents that.
+        attempts: how many times to send a request. Only requests that are safe to repeat are sent again.
         backoff: a tenacity wait strategy for the pauses between attempts; `Retry-After` always applies.
         requests_per_minute: the budget of each endpoint; `None` for no limit. All users of a key share 120.
         allow_http: send the key unencrypted to a host that is not this machine.
@@ -102,7 +102,7 @@ class Client:
     async def close(self) -> None:
         """End every wait with `ClientClosedError`, and close the session unless it is your own.
 
-        No request is sent after this call, even if it is cancelled.
+        No request is sent from then on, even if `close` is cancelled.
         """
         await self._transport.close(self._known.close)
 
@@ -112,7 +112,7 @@ class Client:
         return self._base_url
 
     def job(self, job_id: str, *, started: bool = False) -> "Job":
-        """Return the handle of a job. Nothing is sent, and a handle in use is returned again.
+        """Return the handle of a job, the same one while it is in use. Nothing is sent.
 
         Args:
             job_id: the job.
@@ -121,7 +121,7 @@ class Client:
         Raises:
             UsageError: the id is malformed.
         """
-        job = cast("Job | None", self._known.handle(job_id))  # all its handles are made here
+        job = cast("Job | None", self._known.handle(job_id))  # only this method makes handles
         if job is None:
             wire.check_job_id(job_id)
             job = Job(self, job_id)
@@ -202,13 +202,13 @@ class Client:
     ) -> int:
         """Download the results of a completed job into a file, and return how many rows it has.
 
-        The file appears only when it is complete, with the bytes that the service sent, and replaces an
-        existing one. Only its owner can read it.
+        The file appears only when it is complete, and replaces an existing one. It has the bytes that the
+        service sent. Only its owner can read it.
 
         Args:
             job_id: the job.
             destination: the path of the file.
-            verdicts: only rows with these, as `"deliverable"` or `Verdict(text)`; by default all.
+            verdicts: the verdicts of the rows to get, such as `"deliverable"`; by default all.
 
         Raises:
             IncompleteDownloadError: fewer rows arrived than the list has; no file was written.
@@ -239,7 +239,7 @@ class Client:
 
         Args:
             job_id: the job.
-            verdicts: only rows with these, as `"deliverable"` or `Verdict(text)`; by default all.
+            verdicts: the verdicts of the rows to get, such as `"deliverable"`; by default all.
             encoding: the encoding of the uploaded list.
 
         Raises:
@@ -318,7 +318,7 @@ class Job:
     __slots__ = ("__weakref__", "_client", "_id", "_snapshot")
 
     def __init__(self, client: Client, job_id: str) -> None:
-        """Use `Client.job` instead, which returns one handle a job."""
+        """Use `Client.job` instead, which makes one handle per job."""
         self._client = client
         self._id = job_id
         self._snapshot: JobSnapshot | None = None

@@ -26,7 +26,7 @@
     │   ├── AlreadyStartedError         the verification was started before
     │   ├── RateLimitedError            429, too many requests; `.retry_after` in seconds
     │   └── ServerError                 5xx, the service or its proxy is broken
-    ├── LifecycleError                a wait ended without its status; `.job_id` and `.snapshot`
+    ├── LifecycleError                a wait ended without the awaited status; `.job_id`, `.snapshot`
     │   ├── JobFailedError
     │   ├── JobCancelledError
     │   ├── JobNotStartedError          the job is ready, and was not started
@@ -37,8 +37,8 @@
 
 `JournalError` and `IncompleteRunError` are defined beside the runs that raise them.
 
-Extra arguments are keyword-only and have defaults, so that every error can be pickled, as process pools
-do. No message, hint, attribute or chained exception holds the API key.
+Extra arguments are keyword-only and have defaults, so that every error can be pickled, for example by
+a process pool. No message, hint, attribute or chained exception holds the API key.
 """
 
 from typing import TYPE_CHECKING, Self
@@ -268,7 +268,7 @@ class JobFailedError(LifecycleError):
 
 
 class JobCancelledError(LifecycleError):
-    """The vendor cancelled the job; the API can't."""
+    """The vendor cancelled the job. The API has no call for that."""
 
 
 class JobNotStartedError(LifecycleError):

@@ -10,7 +10,7 @@ REQUESTS_PER_MINUTE: Final = 120
 """Documented by validTo: the limit of each endpoint, for all programs that share an API key."""
 
 WINDOW_SECONDS: Final = 60.0
-"""Documented: the service counts requests per minute. Ours: the limit holds for every span of a minute."""
+"""Documented: the service counts requests per minute. Ours: the limit holds for any 60 seconds."""
 
 LARGEST_LIST_BYTES: Final = 10 * 1024 * 1024
 """Documented: a file has at most 10 MB. Ours: MB as 2 ** 20 bytes, so that no valid file is refused."""
@@ -22,7 +22,7 @@ LONGEST_LIST_ROWS: Final = 500_000
 """Documented: the most addresses of a list."""
 
 FEWEST_PART_ROWS: Final = 2
-"""Observed: a hosted integration accepts a list of a single address, and then fails it."""
+"""Observed: according to one integration, a list of a single address is accepted, and then fails."""
 
 MOST_UNVERIFIED_LISTS: Final = 500
 """Documented: the most lists of an account that are not verified yet."""
@@ -43,10 +43,10 @@ LATE_VERIFY_SECONDS: Final = 15.0
 """Ours: how late after the timeout an answer may come. Observed: 0.6 seconds."""
 
 NOT_FOUND_GRACE_SECONDS: Final = 30.0
-"""Ours: how long "job not found" may come from a lagging replica, from the first such answer on."""
+"""Ours: how long after the first "job not found" a lagging replica may be the cause."""
 
 UPLOAD_GRACE_SECONDS: Final = 600.0
-"""Ours: how long after its upload a list that is not found is not considered deleted."""
+"""Ours: how long after its upload a list that is not found may still appear."""
 
 DEFAULT_TIMEOUT: Final = 24 * 3600.0
 """Ours: the default timeout of a wait, in seconds."""

@@ -181,8 +181,8 @@ class Acknowledgement:
     """The service's message."""
 
 
-# The service writes what JavaScript's toLocaleString("en-US") gives: padded or not, and in newer
-# runtimes with a narrow no-break space before AM and PM. strptime's %p depends on the locale.
+# The service sends JavaScript's toLocaleString("en-US"), with or without padding. Newer runtimes put
+# a narrow no-break space before AM and PM. strptime's %p depends on the locale.
 _US_TIMESTAMP: Final = re.compile(
     r"(\d{1,2})/(\d{1,2})/(\d{4}),?\s+(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([AP])\.?M\.?", re.IGNORECASE
 )

@@ -188,7 +188,7 @@ async def test_a_single_address_with_an_unknown_refusal_may_be_paid(
 ) -> None:
     async with served() as (sandbox, client):
         sandbox.inject(Fault(endpoint="verify", **afterwards(denied)))
-        with pytest.raises(VerifyUncertainError, match="each time costs a credit"):
+        with pytest.raises(VerifyUncertainError, match="each request costs a credit"):
             await client.verify("deliverable@example.com")
         assert (sandbox.ledger.requests["verify"], sandbox.ledger.credits_spent) == (1, 1)
 
@@ -328,7 +328,7 @@ async def test_a_single_address_is_never_asked_for_twice(
 ) -> None:
     async with served() as (sandbox, client):
         sandbox.inject(fault("verify", kind, times=None, **options))
-        with pytest.raises(VerifyUncertainError, match="each time costs a credit"):
+        with pytest.raises(VerifyUncertainError, match="each request costs a credit"):
             await client.verify("deliverable@example.com")
         assert sandbox.ledger.requests["verify"] == 1
         assert sandbox.ledger.credits_spent <= 1

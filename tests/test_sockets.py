@@ -426,7 +426,7 @@ async def test_a_trickling_page_is_not_taken_for_results(odd_server: str, tmp_pa
 
 async def test_an_address_with_half_a_character_is_refused() -> None:
     async with Client("key") as client:
-        with pytest.raises(UsageError, match="half of a character"):
+        with pytest.raises(UsageError, match="half of a surrogate pair"):
             await client.verify("\ud800@example.com")
 
 

@@ -92,7 +92,7 @@ def open_table(
         return reading.open(path, "The list", 1)
     if isinstance(source, str):
         if "\n" in source or "\r" in source:
-            raise UsageError("A str is the path of a list.").with_hint(
+            raise UsageError("A str must be the path of a list, not its content.").with_hint(
                 "Pass the content of a file as bytes: `text.encode()`.",
                 "Write the list to a file, and name that.",
             )

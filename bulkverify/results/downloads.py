@@ -75,8 +75,8 @@ async def stream_rows(
 class _Resumed:
     """The bytes of a results file, requested again if an answer breaks off.
 
-    The results of a completed list do not change. So the bytes that were yielded before are skipped, after
-    a comparison of their digests.
+    The results of a completed list do not change. So the bytes that were yielded before are skipped, if
+    their digest is the same.
     """
 
     def __init__(self, transport: Transport, call: Call[None]) -> None:
@@ -109,7 +109,7 @@ class _Resumed:
                 body.close()
 
     async def _open(self) -> Body:
-        if self._failure is not None:  # counts as an attempt, and decides whether to make another
+        if self._failure is not None:  # raised here, it counts as an attempt and may be retried
             failure, self._failure = self._failure, None
             raise failure
         self._opened += 1

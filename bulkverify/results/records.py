@@ -25,8 +25,8 @@ DOWNLOAD_INSTEAD: Final = (
 )
 """The hints of an error about results that can't be read."""
 
-# A longer record is read again only after it has grown by an eighth. Otherwise one that arrives in tiny pieces
-# would be read again for each of them.
+# A longer record is read again only after it has grown by an eighth. Otherwise a record in
+# tiny pieces would be read again for each piece.
 _LONG_RECORD_CHARACTERS: Final = 64 * 1024
 _GROWTH: Final = 8
 
@@ -109,7 +109,7 @@ class TextRecords:
         return records
 
     def line_of(self, index: int) -> int:
-        """Return the line on which a record of the last result begins."""
+        """Return the line on which record `index` of the last returned records begins."""
         reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._delimiter)
         before = given = 0
         for record in reader:
@@ -131,7 +131,7 @@ class TextRecords:
         """Return the complete records of whole lines, and the length of their text."""
         self._lines += self._lines_in_text
         self._text, self._lines_in_text = text, 0
-        # An empty line after the text becomes a record without cells, unless it is inside a quoted cell.
+        # The empty line becomes a record without cells, unless the text ends inside a quoted cell.
         reader = csv.reader(
             chain(StringIO(text, newline=""), _EMPTY_LINE),
             delimiter=self._delimiter,
@@ -184,7 +184,7 @@ def _read_long(text: str) -> tuple[list[list[str]], int]:
     """Do the same as `_read`, with cells of any length."""
     records: list[list[str]] = []
     record: list[str] = []
-    read = at = _line_ends_end(text, 0)
+    read = at = _skip_line_ends(text, 0)
     ended = text + "\n"
     while at < len(text) or record:
         cell = _CELL.match(ended, at)
@@ -198,11 +198,11 @@ def _read_long(text: str) -> tuple[list[list[str]], int]:
         if end != ",":
             records.append(record)
             record = []
-            read = at = _line_ends_end(text, at)
+            read = at = _skip_line_ends(text, at)
     return records, min(read, len(text))
 
 
-def _line_ends_end(text: str, at: int) -> int:
+def _skip_line_ends(text: str, at: int) -> int:
     found = _LINE_ENDS.match(text, at)
     return found.end() if found else at
 

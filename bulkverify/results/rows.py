@@ -75,7 +75,7 @@ class ResultsReader:
         return self._rows.count if self._rows else 0
 
     def pending(self) -> int:
-        """Return how many rows `finish` will yield. An end inside a row raises, and more can be fed."""
+        """Return how many rows `finish` will yield. An incomplete last row raises; more can be fed later."""
         last = self._records.finish()
         header = self._rows is None and bool(last)
         if self._rows is not None and last and len(last[-1]) < len(self._rows.names):
@@ -184,12 +184,12 @@ class RowReader:
     def answers(self, records: Sequence[Sequence[str]]) -> Iterator[Answer]:
         """Yield the address, the meaning and the time of each record.
 
-        Equal meanings are mostly the same object.
+        Equal meanings are usually one shared object.
         """
         answers = self._answers(records)
         if answers is not None:
             self.count += len(records)
-            yield from zip(*answers, strict=False)  # the times may be endless
+            yield from zip(*answers, strict=False)  # the times may be `repeat(None)`
             return
         for record in records:
             row = self._row(record)
@@ -316,7 +316,7 @@ def _fold(name: str) -> str:
 def unique_names(names: Iterable[str]) -> list[str]:
     """Number the repetitions of a name, so that no column hides another."""
     taken: dict[str, None] = {}
-    numbers: dict[str, int] = {}  # the last number of each name, so that none is searched for again
+    numbers: dict[str, int] = {}  # the last number of each name: counting from 1 is slow
     for name in names:
         candidate, number = name, numbers.get(name, 1)
         while candidate in taken:

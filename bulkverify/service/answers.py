@@ -42,7 +42,7 @@ _EXCERPT_CHARACTERS: Final = 200
 _OK: Final = int(HTTPStatus.OK)
 _MULTIPLE_CHOICES: Final = int(HTTPStatus.MULTIPLE_CHOICES)
 _LONGEST_PAGE_BYTES: Final = 16 * 1024
-# An unclosed tag matches the rest of the page: to look for its end from every `<` would take seconds.
+# An unclosed tag matches the rest of the page, because a new search from every `<` would take seconds.
 _TAG: Final = re.compile(
     r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE
 )
@@ -98,7 +98,7 @@ def _says_no(success: object) -> bool:
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
     """Parse a `Retry-After`, a number of seconds or a date, into seconds.
 
-    A date is relative to the sender's clock, the header `Date`; without that, to `now`.
+    A date is compared with the header `Date`, or with `now` if there is none.
     """
     found = {name.lower(): value.strip() for name, value in headers.items()}
     text = found.get("retry-after", "")
@@ -128,8 +128,8 @@ _BY_STATUS: Final = MappingProxyType[int, tuple[type[ServiceError], _Advice]](
         HTTPStatus.UNAUTHORIZED: (
             AuthenticationError,
             (
-                "Check the key: it comes from `api_key` or BULKVERIFY_API_KEY, and belongs to one vendor's base URL.",
-                "Check the key: it comes from --api-key-file or BULKVERIFY_API_KEY, and belongs to one vendor's base URL.",
+                "Check the key (from `api_key` or BULKVERIFY_API_KEY) and the base URL: each vendor has its own.",
+                "Check the key (from --api-key-file or BULKVERIFY_API_KEY) and the base URL: each vendor has its own.",
             ),
         ),
         HTTPStatus.PAYMENT_REQUIRED: (
@@ -143,7 +143,7 @@ _BY_STATUS: Final = MappingProxyType[int, tuple[type[ServiceError], _Advice]](
     }
 )
 
-# The first entry that the text begins with applies. Case and spacing are ignored.
+# These are compared in order with the beginning of the text. Case and spacing are ignored.
 _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], _Advice], ...]] = (
     ("invalid api key", *_BY_STATUS[HTTPStatus.UNAUTHORIZED]),
     ("insufficient verification credits", *_BY_STATUS[HTTPStatus.PAYMENT_REQUIRED]),

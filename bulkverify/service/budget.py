@@ -12,8 +12,8 @@ from bulkverify.limits import WINDOW_SECONDS
 # many would sometimes arrive within a minute.
 _MARGIN: Final = 1.0
 
-# A twentieth of the limit is reserved for callers, so that they seldom wait. Polls are sent evenly, but for
-# bursts of a twentieth. If they used up the limit at once, no list could be polled for a minute.
+# A twentieth of the limit is reserved for callers, so that they seldom wait. Polls are sent evenly, apart
+# from bursts of up to a twentieth. If they used up the limit at once, no list could be polled for a minute.
 _CALLERS_SHARE: Final = 0.05
 _BURST_SHARE: Final = 0.05
 

@@ -31,10 +31,10 @@ T = TypeVar("T")
 ModelT = TypeVar("ModelT")
 
 LARGEST_ANSWER_BYTES: Final = 1024 * 1024
-"""Larger answers are not read to their end. Only downloads are ever so large."""
+"""Larger answers are not read to their end. Downloads have a limit of their own."""
 
 LARGEST_RESULTS_BYTES: Final = 1024 * 1024 * 1024
-"""Larger results are not read to their end. No list within the limits has so many."""
+"""Larger results are not read to their end. Every valid list has smaller ones."""
 
 # The service's names of fields that our models name differently.
 _SERVICE_NAMES: Final = {"verdict": "result", "remaining": "credits_remaining"}
@@ -52,7 +52,7 @@ class FilePart:
 
 
 class Call(NamedTuple, Generic[T]):
-    """A request, and the function that parses its answer. Every poll makes one, and tuples are fast to make.
+    """A request, and the function that parses its answer. It is a tuple, because every poll makes one.
 
     `path` is relative to the base URL. A `repeatable` request is safe to send twice. `read_timeout` is how
     many seconds the service may stay silent; `None` for the client's timeout.
@@ -87,15 +87,15 @@ def upload_file(content: bytes, filename: str, *, auto_verify: bool) -> Call[Ack
 
 def rows_to_json(rows: Iterable[Mapping[str, object]]) -> bytes:
     """Encode rows for `upload_rows`; each has its address under `email`."""
-    return _to_json([dict(row) for row in rows])[1:-1]  # json encodes no other mapping
+    return _to_json([dict(row) for row in rows])[1:-1]  # json encodes only dicts
 
 
 def upload_rows(
-    written: Iterable[bytes], *, auto_verify: bool, title: str | None
+    encoded: Iterable[bytes], *, auto_verify: bool, title: str | None
 ) -> Call[Acknowledgement]:
     """Upload a list as rows that `rows_to_json` has encoded."""
     body: dict[str, object] = {"emails": []}
-    if auto_verify:  # else left out, because a service may take any value as true
+    if auto_verify:  # never "false", because a service may take any value as true
         body["auto_verify"] = "true"
     if title is not None:
         body["title"] = title
@@ -104,7 +104,7 @@ def upload_rows(
         endpoint=Endpoint.UPLOAD,
         method="POST",
         path="bulk",
-        json=b"".join([beginning, b"[", b", ".join(written), b"]", rest]),
+        json=b"".join([beginning, b"[", b", ".join(encoded), b"]", rest]),
         parse=_parse_upload,
         repeatable=False,
     )
@@ -139,7 +139,7 @@ def start(job_id: str) -> Call[Acknowledgement]:
 
 
 def download(job_id: str, verdicts: Iterable[Verdict | str] | None = None) -> Call[None]:
-    """Ask for a job's results as CSV. `parse` raises the error for any other answer."""
+    """Ask for a job's results as CSV. `parse` takes any other answer, and always raises."""
 
     def parse(answer: Answer) -> None:
         accepted(answer, Endpoint.DOWNLOAD, job_id)
@@ -181,7 +181,7 @@ def verify(address: str, *, timeout: float | None = None) -> Call[AddressVerdict
     if not address.strip():
         raise UsageError("There is no address to verify: give one such as 'someone@example.com'.")
     if any("\ud800" <= character <= "\udfff" for character in address):
-        raise UsageError(f"{address[:60]!r} can't be sent: it holds half of a character.")
+        raise UsageError(f"{address[:60]!r} can't be sent: it contains half of a surrogate pair.")
     query = {"email": address.strip()}
     if timeout is not None:
         if not SHORTEST_VERIFY_SECONDS <= timeout <= LONGEST_VERIFY_SECONDS:
@@ -294,7 +294,7 @@ def _structure(
 ) -> ModelT:
     try:
         return converter.structure(payload, model)
-    except Exception as error:  # noqa: BLE001 - cattrs raises groups of any error of its hooks
+    except Exception as error:  # noqa: BLE001 - the hooks may raise any error
         problems = transform_error(error, path="$")
     # Raised outside the handler, so that the error's context does not hold the payload.
     problem, _, path = problems[0].rpartition(" @ ")
@@ -329,7 +329,7 @@ def _require_same_job(answered: str, asked: str, answer: Answer) -> None:
     if answered != asked:
         raise ProtocolError(
             f"The service was asked about job {asked} and answered about {answered[:60]!r}; "
-            "the answer was not used. A cache before the service may have caused this.",
+            "the answer was not used. A cache in front of the service may have caused this.",
             path="job_id",
             status=answer.status,
         )

@@ -134,7 +134,7 @@ def structure_snapshot(payload: Mapping[str, object]) -> JobSnapshot | None:
 @cache  # made at the first poll, to keep the import fast
 def _snapshot_hook() -> Callable[[Mapping[str, object], type[JobSnapshot]], JobSnapshot]:
     make = partial(make_dict_structure_fn, _cattrs_detailed_validation=False)
-    # A field that is given is never `None`. Without the hooks cattrs would check each value for `None`.
+    # `accepted` drops null fields. With these hooks cattrs does not check each value for `None` again.
     return make(
         JobSnapshot,
         converter,

@@ -1,7 +1,7 @@
 """The last middleware, which adds the key to a request.
 
-The session, its other middlewares, its traces (OpenTelemetry, Sentry, a `TraceConfig`), the response and
-every error have the URL without the key.
+Everything else has the URL without the key: the session, its other middlewares, its traces (OpenTelemetry,
+Sentry, a `TraceConfig`), the response and every error.
 """
 
 from http import HTTPStatus
@@ -24,7 +24,7 @@ NEVER_SENT: Final = (
 
 
 class ConnectionLostError(aiohttp.ClientError):
-    """A connection broke. aiohttp repeats a request after its own class of this error, not after this one."""
+    """A connection broke. aiohttp repeats requests after its own errors of this kind, not after this one."""
 
     def __init__(self, cause: BaseException | str) -> None:
         """Name the cause, without the text of an aiohttp error, which may hold the URL."""
@@ -51,10 +51,10 @@ class KeyOnTheWire:
         """Send a request with the key."""
         if self._lost and not self._repeatable:
             raise ConnectionLostError(
-                "its answer was lost, and a middleware of the session may not send it again"
+                "its answer was lost, and a middleware of the session was kept from sending it again"
             )
         bare = request.url
-        # aiohttp passes the URL that it writes to traces.
+        # aiohttp shows traces the URL that it sends.
         traces: list[Trace] = [_BareTrace(trace, bare) for trace in request._traces]  # noqa: SLF001
         request._traces = traces  # noqa: SLF001
         failure: BaseException | None = None

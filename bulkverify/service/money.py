@@ -43,8 +43,8 @@ _ENDED_BADLY: Final[Mapping[JobStatus, type[JobFailedError | JobCancelledError]]
 _REFUSED: Final = (AuthenticationError, InsufficientCreditsError, RateLimitedError)
 """Refusals that the contract allows for any call."""
 
-# The texts of refusals that the contract allows for each call. The last two of a start are for lists that
-# have ended.
+# The texts of refusals that the contract allows for each call. The last two of `START` mean that the list
+# has ended.
 _REFUSALS: Final[Mapping[Endpoint, tuple[str, ...]]] = {
     Endpoint.UPLOAD: ("invalid file data", "the maximum number of", "verify restricted"),
     Endpoint.START: (
@@ -116,16 +116,16 @@ async def verify(transport: Transport, call: Call[AddressVerdict]) -> AddressVer
             raise
         raise VerifyUncertainError(
             f"The answer for one address was lost: {error.message} It was not requested again, because each "
-            "time costs a credit."
+            "request costs a credit."
         ) from error
 
 
 async def start(transport: Transport, job_id: str) -> Acknowledgement:
     """Start a job. After a lost answer, look the job up before the next attempt.
 
-    An attempt may have arrived unless its refusal is one of the contract's. If it may have, only the job's
-    status or the refusal of a second start proves that it did. Any other refusal may come from a replica
-    that lags behind, and proves nothing.
+    A refusal that the contract allows proves that a start had no effect. After any other answer, or a lost one,
+    only the job's status or an `AlreadyStartedError` of a second start proves that the first one arrived.
+    Other refusals of a second start may come from a lagging replica, and prove nothing.
 
     Raises:
         StartUncertainError: no answer proves whether the start arrived.

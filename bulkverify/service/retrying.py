@@ -47,7 +47,7 @@ def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
 
 
 class Retrying:
-    """Repeats attempts until one succeeds, can't be retried, or is the last one allowed."""
+    """Repeats an attempt while it fails, may be repeated, and attempts are left."""
 
     def __init__(
         self, attempts: int, backoff: wait_base | None, on_repeat: Callable[[], None]
@@ -60,10 +60,10 @@ class Retrying:
     async def __call__(
         self, attempt: Callable[[], Awaitable[T]], *, repeatable: bool, made: int = 0
     ) -> T:
-        """Return what the first successful attempt returns, or raise what the last one raised.
+        """Return the result of the first successful attempt, or raise the error of the last one.
 
-        A request that is not `repeatable` is retried only if it certainly had no effect. The attempts that
-        were `made` before this call count.
+        A request that is not `repeatable` is retried only if it certainly had no effect. Attempts
+        `made` before this call count too.
         """
         try:
             return await attempt()
@@ -72,8 +72,8 @@ class Retrying:
                 raise
             failure: BulkVerifyError | None = error
 
-        # The first attempt is made without tenacity, which would make a request a third slower. Now
-        # tenacity runs the loop, and its first attempt raises that failure again.
+        # The first attempt is made without tenacity, which would make a request a third slower. After
+        # a failure, tenacity runs the loop, and its first attempt raises that failure again.
         async def replay_then_attempt() -> T:
             nonlocal failure
             if failure is not None:

@@ -60,7 +60,7 @@ class Sessions:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def enter_loop(self) -> None:
-        """Belong to the running event loop since the first call. Another loop raises `UsageError`."""
+        """Bind to the running event loop at the first call. Later, another loop raises `UsageError`."""
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
@@ -82,8 +82,8 @@ class Sessions:
     def choose(self, *, fresh: bool) -> aiohttp.ClientSession | None:
         """Return the session for a request, or `None` if the client is closed.
 
-        A `fresh` one uses a new connection. An idle one may be dead already, and then it is unknown whether
-        a request has arrived.
+        A `fresh` one opens a new connection. An idle connection may be dead already, and then it is unknown
+        whether a request has arrived.
         """
         if self.closed:
             return None
@@ -100,7 +100,7 @@ class Sessions:
     async def close(self, first: Callable[[], Awaitable[None]]) -> None:
         """Refuse new requests, await `first`, and close our own sessions, even if cancelled.
 
-        If another event loop calls this, the sessions are closed in their own loop while that is running.
+        If another event loop calls this, the sessions are closed in their own loop, if that still runs.
         """
         self.closed = True
         home = self._loop
@@ -133,7 +133,7 @@ def _open(connector: aiohttp.TCPConnector | None) -> aiohttp.ClientSession:
 
 
 def timeout_of(call: Call[T]) -> aiohttp.ClientTimeout:
-    """Return the timeout of the whole request; of each step for a download, which may take any time."""
+    """Return the timeout of a whole request, or of each step of a download, which may take any time."""
     if call.endpoint is Endpoint.DOWNLOAD:
         return _DOWNLOAD_TIMEOUT
     size = len(call.json or b"") + len(call.file.content if call.file else b"")

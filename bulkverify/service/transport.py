@@ -1,6 +1,6 @@
 """Sends requests and reads answers, within the budget, and retries requests that are safe to repeat.
 
-No exception of aiohttp leaves this module, also not as a cause, a context or a local variable of a traceback.
+No exception of aiohttp leaves this module, not even as a cause, a context or a local variable of a traceback.
 So the functions that use aiohttp return errors, and the others raise them. All of them work without the key,
 which the last middleware adds.
 """
@@ -64,7 +64,7 @@ class Stats:
     """Status requests sent for waits."""
 
     jobs: int = 0
-    """Jobs that were waited for. A job counts again if a wait begins after all its others have ended."""
+    """Jobs that were waited for. A job counts again if a wait begins after all earlier ones have ended."""
 
     waits: int = 0
     """Waits that have begun."""
@@ -105,7 +105,7 @@ class Transport:
     async def once(self, call: Call[T], *, scheduled: bool = False) -> T:
         """Send a request exactly once, and return its parsed answer.
 
-        The caller of a `scheduled` one has taken a turn by `take_for_poll`, and cancels late requests itself.
+        The caller of a `scheduled` request has taken a turn by `take_for_poll`, and cancels it if it is late.
         """
         self.enter_loop()
         if not scheduled:
@@ -219,7 +219,7 @@ class Transport:
                 headers=_JSON_HEADERS if call.json is not None else self._headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                # These replace the session's middlewares, so those are passed along.
+                # This argument replaces the session's middlewares, so they are passed along.
                 middlewares=(*getattr(session, "_middlewares", ()), last),
                 timeout=NO_TIMEOUT if scheduled else timeout_of(call),
             )
@@ -283,7 +283,7 @@ async def _read_piece(
     response: aiohttp.ClientResponse, endpoint: Endpoint
 ) -> bytes | TransportError:
     try:
-        async with asyncio.timeout(READ_TIMEOUT):  # aiohttp's is reset by bytes outside the body
+        async with asyncio.timeout(READ_TIMEOUT):  # bytes outside the body reset aiohttp's own
             return await response.content.readany()
     except (aiohttp.ClientError, OSError) as error:
         return translate(error, endpoint=endpoint, answering=True)

@@ -30,11 +30,11 @@ async def prepare(
 ) -> wire.Call[Acknowledgement]:
     """Read a list and return the call that uploads it. It raises as `Client.upload` does.
 
-    Files are read in a thread of their own, iterables in the caller's, because they may run the caller's
-    code. Other tasks run in between.
+    Files are read in another thread. Iterables may run the caller's code, and are read in its thread. Other
+    tasks run in between.
     """
     if isinstance(source, str) and ("\n" in source or "\r" in source):
-        raise UsageError("A str is the path of a list.").with_hint(
+        raise UsageError("A str must be the path of a list, not its content.").with_hint(
             "Pass the content of a CSV file as bytes: `text.encode()`.",
             "Write the list to a file, and name that.",
         )
@@ -47,7 +47,7 @@ async def prepare(
         content = bytes(source)
         await asyncio.to_thread(check_content, content, title or "The list")
         return wire.upload_file(content, _as_csv(title or _DEFAULT_NAME), auto_verify=auto_verify)
-    return wire.upload_rows(await _written(source), auto_verify=auto_verify, title=title)
+    return wire.upload_rows(await _encode_rows(source), auto_verify=auto_verify, title=title)
 
 
 def check_content(content: bytes, name: str) -> None:
@@ -59,9 +59,8 @@ def check_content(content: bytes, name: str) -> None:
         raise InvalidListError(
             f"{name} is not a text file. Save a spreadsheet as CSV (UTF-8) first."
         )
-    if (
-        content.count(b"\n") + content.count(b"\r") >= LONGEST_LIST_ROWS
-    ):  # the last row may have none
+    line_ends = content.count(b"\n") + content.count(b"\r")
+    if line_ends >= LONGEST_LIST_ROWS:  # the last row may have no line end
         _check_rows(_count_rows(content), name)
 
 
@@ -80,14 +79,14 @@ def _count_rows(content: bytes) -> int:
     return max(0, records.count - (b"@" not in first_record(content)))
 
 
-async def _written(source: Iterable[str] | Iterable[Mapping[str, object]]) -> list[bytes]:
+async def _encode_rows(source: Iterable[str] | Iterable[Mapping[str, object]]) -> list[bytes]:
     """Read and encode rows in slices, up to the limits of the service."""
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise UsageError(
             "A list must be a path, bytes, or an iterable of addresses or mappings, "
             f"not {type(source).__name__}."
         )
-    written: list[bytes] = []
+    encoded: list[bytes] = []
     count = size = 0
     items = iter(source)
     while rows := [_row(item, n) for n, item in enumerate(islice(items, _SLICE_ROWS), count + 1)]:
@@ -98,11 +97,11 @@ async def _written(source: Iterable[str] | Iterable[Mapping[str, object]]) -> li
             )
         size += sum(_csv_bytes(row) for row in rows)
         _check_size(size, "The list, as CSV,")
-        written.append(wire.rows_to_json(rows))
+        encoded.append(wire.rows_to_json(rows))
         await asyncio.sleep(0)
-    if not written:
+    if not encoded:
         raise InvalidListError("The list is empty: a list needs at least one address.")
-    return written
+    return encoded
 
 
 def _row(item: object, number: int) -> Mapping[str, object]:

@@ -298,7 +298,7 @@ def test_an_iterable_is_never_held_in_memory(tmp_path: Path) -> None:
         (7, "not int"),
         ([7], "Row 1 of the list is neither an address nor a mapping, but int"),
         (["a@x", ["b@x"]], "Row 2 of the list is neither an address nor a mapping, but list"),
-        ("email\na@x", "A str is the path of a list"),
+        ("email\na@x", "A str must be the path of a list, not its content"),
         ([{"email": "a@x", "loop": float}], None),
     ],
 )
