@@ -41,8 +41,8 @@ def _verdicts(report: RunReport) -> Table:
             f"{count / rows:.1%}",
             Bar(rows, 0, count, color=_COLOURS[verdict]),
         )
-    if report.missing:
-        table.add_row("no verdict", f"{report.missing:,}", f"{report.missing / rows:.1%}", "")
+    if without := report.missing + report.unclear:
+        table.add_row("no verdict", f"{without:,}", f"{without / rows:.1%}", "")
     return table
 
 

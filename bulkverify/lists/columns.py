@@ -263,8 +263,9 @@ def _ranks(
 
 def refuse_rows_of_addresses(title: str, rows: Iterable[Iterable[str]]) -> None:
     """Raise `InvalidListError` if a list with several cells on a line has nothing but addresses."""
-    cells = [cell.strip() for row in rows for cell in row if cell.strip()]
-    if all(map(holds_address, cells)):
+    filled = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    cells = [cell for row in filled for cell in row]
+    if any(len(row) > 1 for row in filled) and all(map(holds_address, cells)):
         raise InvalidListError(
             f"{title} has several addresses on a line: {listed(cells[:_SHOWN_CELLS])}. Write one address a line. "
             "Nothing was sent."

@@ -122,7 +122,8 @@ class Delimited(FileTable):
     ) -> None:
         """Refuse a quoted cell of several lines that look like rows."""
         for index, record in enumerate(records[skip:], start=skip):
-            if "\n" not in "".join(record):
+            text_of_row = "".join(record)
+            if "\n" not in text_of_row and "\r" not in text_of_row:
                 continue
             place = swallowed_rows(record, self.delimiter, len(self.names), self.column)
             if place is not None:
@@ -282,7 +283,11 @@ def _records(
     else:
         if not text.unfinished:
             return
-        problem, line = "a quote is opened and never closed", text.line
+        beginning = text.rest.partition("\n")[0][:_SHOWN_CHARACTERS]
+        problem = (
+            f"a quote is opened and never closed: {beginning!r}. Remove the quote, or close it"
+        )
+        line = text.line
     raise InvalidListError(
         f"{title} can't be read as CSV at line {line:,}: {problem}. Nothing was sent."
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 
 from bulkverify.errors import InvalidListError
+from bulkverify.lists.cells import read_cell
 from bulkverify.lists.columns import (
     SAMPLE_ROWS,
     find_column,
@@ -50,7 +51,9 @@ def open_lines(path: Path, *, title: str, column: str | None, encoding: str) -> 
     if not sample:
         raise InvalidListError(f"{title} has a header and no rows: there is nothing to verify.")
     for delimiter in DELIMITERS:
-        found = [line for line in sample if delimiter in line]
+        found = [
+            line for line in sample if delimiter in line and not read_cell(line.strip()).address
+        ]
         if len(found) > len(sample) / 2:
             refuse_rows_of_addresses(title, (line.split(delimiter) for line in found))
             raise InvalidListError(

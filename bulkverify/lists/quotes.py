@@ -5,7 +5,8 @@
 - A quote after a delimiter and blanks opens a cell, if it closes on the same line.
 - A backslash before a quote within a cell keeps the cell open. Both stay in the cell.
 - A quote that opens a cell and does not close it before a delimiter or the end of the line is a
-  character of the cell. It is stray, and counted.
+  character of the cell. It is stray, and counted. With its partner on the same line it still keeps
+  delimiters in the cell, as in `"Lima, Ana" <ana@example.com>`.
 """
 
 import re
@@ -18,6 +19,7 @@ from bulkverify.lists.addresses import is_ordinary
 from bulkverify.results.records import RecordError, TextRecords
 
 _ESCAPED_QUOTE: Final = '\\"'
+_LINE_END: Final = re.compile(r"\r\n?|\n")
 _AFTER_QUOTE: Final = "expected after"  # what `csv` says of text behind a closing quote
 _OPEN: Final = re.compile(r'"(?:[^"]++|"")*+\Z')
 
@@ -39,19 +41,24 @@ def swallowed_rows(record: Sequence[str], delimiter: str, width: int, column: in
     """
     if width == 1:  # several addresses in a cell look the same
         return None
+    spaced = any(cell[:1] == " " for cell in record)  # a blank before each cell is no text
     for place, cell in enumerate(record):
-        lines = cell.splitlines()
+        lines = _LINE_END.split(cell)
         if len(lines) > 1:
             first, *full, last = (line.split(delimiter) for line in lines)
             closed = place - len(record) + width  # the column in which the quote closes
-            if any(len(row) == width and is_ordinary(row[column].strip()) for row in full) or (
+            if any(len(row) == width and _is_address(row[column]) for row in full) or (
                 len(first) == width - place
                 and len(last) == closed + 1
-                and not any(piece.startswith(" ") for piece in (*first[1:], *last[1:]))
-                and any(map(is_ordinary, (*first[column - place :][:1], *last[column:][:1])))
+                and (spaced or not any(piece[:1] == " " for piece in (*first[1:], *last[1:])))
+                and any(map(_is_address, (*first[column - place :][:1], *last[column:][:1])))
             ):
                 return place
     return None
+
+
+def _is_address(cell: str) -> bool:
+    return is_ordinary(cell.strip())
 
 
 class ListRecords(TextRecords):
@@ -73,6 +80,7 @@ class ListRecords(TextRecords):
         self._spaced = re.compile(rf' +"((?:[^"\r\n]++|"")*+)" *{end}')
         self._quoted = re.compile(rf'"((?:[^"]++|"")*+)"( *){end}')
         self._backslashed = re.compile(rf'"((?:[^"\\\r\n]++|\\.|"")*+)" *{end}', re.DOTALL)
+        self._tailed = re.compile(rf'"(?:[^"\r\n]++|"")*+"[^"{one}\r\n]+{end}')
         self._wrapped = re.compile(rf'"([^{one}\r\n]*)" *{end}')
         self._delimiter_or_end = re.compile(rf"{one}|[\r\n]")
 
@@ -164,6 +172,8 @@ class ListRecords(TextRecords):
                 return found
             if _OPEN.match(text, at):
                 return None
+            if tailed := self._tailed.match(text, at):
+                return tailed[0], tailed.end(), _Cell.STRAY
             if wrapped := self._wrapped.match(text, at):
                 return _unquoted(wrapped), wrapped.end(), _Cell.STRAY
         elif spaced := self._spaced.match(text, at):

@@ -78,7 +78,7 @@ class Split:
     unclear: int = 0
     unwrapped: int = 0
     stray: int = 0
-    stray_at: str = ""
+    stray_at: str = attrs.field(default="", eq=False)  # it has the path, in any spelling
 
 
 def fingerprint(

@@ -55,6 +55,9 @@ async def verify_list(
 ) -> RunReport:
     """Verify a list of any size, and write it again with a verdict in every row.
 
+    What stands around an address, such as a name, is not sent. A cell with several addresses is not sent
+    either, and gets no verdict.
+
     Each distinct address is sent and paid for once, in as many parts as the service needs. The other
     columns are not sent. The output has the rows of the list in their order with all their columns,
     then `verdict`, the five flags as `Y` or `N`, and `verified_at`. It appears when it is complete.

@@ -401,3 +401,28 @@ def test_a_list_of_nothing_but_several_addresses_is_refused(path: Path) -> None:
         split(table, path.parent)
     assert "row 1: 'a@x.com; b@x.com'" in info.value.message
     assert "Write each address in a row of its own" in info.value.hint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a@x.com;\nb@x.com;\n",
+        "a@x.com,\nb@x.com\nc@x.com,\n",
+        '"a@x.com",\n"b@x.com",\n',
+        '"Lima, Ana" <a@x.com>\n"Ek, Bo" <b@x.com>\n',
+        "Ana <a@x.com>;\nBo <b@x.com>;\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+def test_delimiters_around_one_address_a_line_make_no_table(
+    tmp_path: Path, content: str, name: str
+) -> None:
+    done = split(opened(tmp_path / name, content), tmp_path)
+    assert addresses(tmp_path, 1)[:2] == ["a@x.com", "b@x.com"]
+    assert (done.unclear, done.invalid) == (0, 0)
+
+
+def test_several_addresses_on_the_lines_of_a_text_are_refused(tmp_path: Path) -> None:
+    for content in ("a@x.com; b@x.com\n", "Ana;a@x.com\nBo;b@x.com\n"):
+        with pytest.raises(InvalidListError, match="on a line"):
+            opened(tmp_path / "list.txt", content)

@@ -136,7 +136,10 @@ def test_a_message_about_many_columns_stays_short(path: Path) -> None:
             r"is not utf-8-sig text: byte 0xe9 at position 14, on line 2 .*Nothing was sent\. .*`encoding=\"cp1252\"`",
         ),
         (b"email,name\na@x,b,c\n", r"Line 2 of .*list\.csv has 3 cells where the list has 2"),
-        (b'email,name\na@x,"b\n', r"can't be read as CSV at line 2: a quote is opened and never"),
+        (
+            b'email,name\na@x,"b\n',
+            r"can't be read as CSV at line 2: a quote is opened and never closed: 'a@x,\"b'\. Remove the quote, or close it\. Nothing",
+        ),
     ],
 )
 def test_a_file_that_is_not_a_list_is_refused_with_the_reason(

@@ -48,6 +48,8 @@ def records_of(
         ('"a" b,c\n', [['"a" b', "c"]], 1),
         ('x,"Joe\'s 16 inch\ny,"Best" shop\n', [["x", "\"Joe's 16 inch"], ["y", '"Best" shop']], 2),
         ('x,"Joe\ny,"z"\n', [["x", '"Joe'], ["y", "z"]], 1),
+        ('"Lima, Ana" <a@x.com>,b\n', [['"Lima, Ana" <a@x.com>', "b"]], 1),
+        ('x,"Joe, 16 inch,"Best" shop\n', [["x", '"Joe', " 16 inch", '"Best" shop']], 1),
         ('"5" screen",x\n', [['5" screen', "x"]], 1),
         ('a, "b\nc,d\n', [["a", ' "b'], ["c", "d"]], 1),
         ('a,"b""\nc"\n', [["a", 'b"\nc']], 0),
@@ -136,6 +138,8 @@ def test_rows_with_stray_quotes_are_kept_and_told(path: Path) -> None:
         ('id,email,note\n1,a@x.com,"16 inch\n2,b@x.com,x\n3,c@x.com,24"\n', 2),
         ('id,email,note\n1,a@x.com,"two\nlines"\n2,b@x.com,"16 inch\n3,c@x.com,24"\n', 4),
         ('email,a,b\na@x.com,"1\n\nb@x.com,2,3\nc@x.com,4",5\n', 2),
+        ('name, email\n"Cy, c@x.com\nEd", e@x.com\nFlo, f@x.com\n', 2),
+        ('name,email\r"Cy,c@x.com\rEd",e@x.com\r', 2),
         ('a,b,email\n1,"x,a@x.com\n2,y",b@x.com\n3,z,c@x.com\n', 2),
     ],
 )
