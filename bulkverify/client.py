@@ -42,7 +42,7 @@ class Client:
         session: a session of your own. It is never closed, and its middlewares never see the key. If
             an upload uses an idle connection that has died, its outcome is unknown;
             `TCPConnector(force_close=True)` prevents that.
-        attempts: how many times to send a request. Only requests that are safe to repeat are sent again.
+        attempts: the maximum for one request. Only requests that are safe to repeat are sent again.
         backoff: a tenacity wait strategy for the pauses between attempts; `Retry-After` always applies.
         requests_per_minute: the budget of each endpoint; `None` for no limit. All users of a key share 120.
         allow_http: send the key unencrypted to a host that is not this machine.
