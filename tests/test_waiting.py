@@ -770,7 +770,7 @@ async def test_a_wait_names_the_error_that_ended_its_poll() -> None:
         within, hanging, outside = await asyncio.gather(*waits)
         assert poll.cancelled()
         assert isinstance(within, ConnectionFailedError)
-        assert "cancelled by code inside it" in str(within)
+        assert "other code cancelled the status call" in str(within)
         assert isinstance(hanging, RequestTimeoutError)
         assert outside is None
 

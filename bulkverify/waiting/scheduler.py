@@ -356,9 +356,7 @@ class Scheduler:
     def _given_up(self, task: "asyncio.Task[None]") -> TransportError:
         """Turn a cancelled request into an error; re-raise if the task itself was cancelled."""
         if not task.cancelling():
-            return ConnectionFailedError(
-                "The status call was cancelled by code inside it, such as a middleware of the session."
-            )
+            return ConnectionFailedError("A middleware or other code cancelled the status call.")
         if task not in self._stopped or task.uncancel():
             raise asyncio.CancelledError
         self._stopped.discard(task)
