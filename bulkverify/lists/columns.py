@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import attrs
 
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists.naming import Rank, name_meaning
+from bulkverify.lists.naming import Rank, name_meaning, says_address
 
 SAMPLE_ROWS: Final = 100
 """How many rows are read to detect the format of a list."""
@@ -28,6 +28,10 @@ ADDRESS_NAMES: Final = (
     "emailaddress",
     "mail",
     "address",
+)
+# These look like addresses, and are none.
+_NEVER: Final = frozenset(
+    {"message-id", "message id", "messageid", "in-reply-to", "references", "jid"}
 )
 _SHOWN_NAMES: Final = 20
 _SHOWN_CHARACTERS: Final = 40
@@ -110,13 +114,21 @@ def find_header(rows: Sequence[Sequence[str]], wanted: str | None) -> int | None
         for index, row in enumerate(above):
             named = places or (range(min(len(row), _MOST_NAMES)) if rank is Rank.MAIN else ())
             if any(place < len(row) and name_meaning(row[place]).rank == rank for place in named):
-                return index
-    if any(map(_ADDRESS.search, rows[0])):
-        return None
+                return _lowest_header(above, index, places)
     widths = Counter(sum(map(bool, row)) for row in below)
+    place = 0
     if widths and widths.most_common(1)[0][0] > 1:
-        return next((index for index, row in enumerate(above) if sum(map(bool, row)) > 1), 0)
-    return 0
+        place = next((index for index, row in enumerate(above) if sum(map(bool, row)) > 1), 0)
+    return None if any(map(_ADDRESS.search, rows[place])) else place
+
+
+def _lowest_header(above: Sequence[Sequence[str]], index: int, places: set[int]) -> int:
+    """Return the last row of a header, such as that of `Address` below `Email`."""
+    for lower in range(index + 1, len(above)):
+        row = above[lower]
+        if any(place < len(row) and says_address(row[place]) for place in places):
+            index = lower
+    return index
 
 
 def _first_address(rows: Sequence[Sequence[str]]) -> int | None:
@@ -232,8 +244,9 @@ def _likeliest(
         raise InvalidListError(
             f"{title} has addresses in several columns, and each could be meant: {shown}. Nothing was sent."
         ).with_hint(*_by_place(places))
-    if mentions:
-        return mentions.most_common(1)[0][0]
+    for place, _ in mentions.most_common():
+        if fold(names[place]) not in _NEVER:
+            return place
     for place, name in enumerate(names[:_MOST_NAMES]):
         if name_meaning(name).rank is Rank.MAIN or fold(name) in ADDRESS_NAMES:
             return place
@@ -252,6 +265,8 @@ def _ranks(
     )
     ranks = {}
     for place, meaning in meanings.items():
+        if fold(names[place]) in _NEVER:
+            continue
         if meaning.rank is Rank.OTHER:
             filled = sum(place < len(row) and bool(row[place].strip()) for row in sample)
             if len(found[place]) * 2 < filled:

@@ -33,6 +33,7 @@ _TEXTS: Final = tuple(
             "write each of its items on a line of its own, as `jq -c '.[]'` does, and name the file .jsonl",
         ),
         (r"\{\\rtf", "a document (RTF)", _AS_CSV),
+        (r"\[[^\]\n@]+\]\s*\n\s*[\w.-]+ ?= ?", "a file of settings (INI)", _AS_CSV),
         (r"ID;P", "a SYLK file", _AS_CSV),
         (
             r"(?:CREATE TABLE|INSERT INTO|-- \w+ dump)\b",

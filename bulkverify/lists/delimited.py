@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
@@ -31,6 +32,7 @@ from bulkverify.results.records import RecordError
 DELIMITERS: Final = ",;\t|"
 """The delimiters that are tried if the caller names none."""
 
+_UNUSUAL: Final = "^~:=#!&*/"
 _SHOWN_CHARACTERS: Final = 100
 
 _DECLARED: Final = re.compile(r"(\"?)sep=([^\"\r\n])\1\r?\n", re.IGNORECASE)  # for Excel
@@ -196,6 +198,8 @@ def open_delimited(
     check_width(title, max(map(len, [header, *sample])))
     if place is None and column is None and len(sample[0]) > 1:
         refuse_rows_of_addresses(title, sample)
+    if len(header) == 1 and column is None:
+        _refuse_unusual_delimiter(title, header[0], sample)
     names = header or column_names(max(map(len, sample)))
     columns = find_column(title, names, sample, column)
     return Delimited(
@@ -210,6 +214,24 @@ def open_delimited(
         encoding=encoding,
         skipped=skipped,
     )
+
+
+def _refuse_unusual_delimiter(title: str, name: str, sample: list[list[str]]) -> None:
+    """Refuse a list of one column whose name and cells have the same sign between words."""
+    cells = [row[0] for row in sample if row]
+    for sign in _UNUSUAL:
+        pieces = [cell.split(sign) for cell in cells]
+        if (
+            sign in name.strip(sign)
+            and len({len(one) for one in [name.split(sign), *pieces]}) == 1
+            and all(any(map(holds_address, one)) for one in pieces)
+        ):
+            raise InvalidListError(
+                f"{title} seems to have {sign!r} between its cells: {cells[0][:_SHOWN_CHARACTERS]!r}. Nothing was sent."
+            ).with_hint(
+                f"Name it with `delimiter={sign!r}`.",
+                f"Name it with --delimiter {shlex.quote(sign)}.",
+            )
 
 
 def _named_row(title: str, beginning: str, delimiter: str, declared: int, row: int) -> int | None:

@@ -275,6 +275,12 @@ geprüft тип имя статус дата 类型 状态 名称 種類 状態 
 )
 
 
+def says_address(name: str) -> bool:
+    """Whether a name says no more than `Address` or `Value`."""
+    words = _plain(name).split() if len(name) <= _LONGEST_NAME else []
+    return bool(words) and _FILLERS.issuperset(words)
+
+
 def name_meaning(name: str) -> NameMeaning:
     """Return what the name of a column says; an example address in it is no part of the name."""
     if len(name) > _LONGEST_NAME:

@@ -102,6 +102,7 @@ TAKEN: list[tuple[dict[str, list[str]], str, list[str]]] = [
     ({"Email": ["yes"] * 9, "Kontakt": A}, "Kontakt", []),
     ({"Email": [""] * 9, "Contact": A}, "Contact", []),
     ({"Email": [""] * 9, "Work Email": A}, "Work Email", []),
+    ({"Message-ID": [f"<{cell}>" for cell in A], "From": B}, "From", ["Message-ID"]),
     ({"Address": TEXT, "Email Addr.": A}, "Email Addr.", []),
     ({"Address": A, "Name": ["Ana"] * 9}, "Address", []),
     ({"Address": [*TEXT[:8], A[0]], "Contact": B}, "Contact", ["Address"]),
@@ -190,8 +191,14 @@ HEADERS = [
     ('Notes:\n"Some addresses,\nare missing"\n\nName,E-mail\nAna,\nBo,\nCy,c@x\n', 'Notes:\n"Some addresses,\nare missing"\n\n'),
     ("Mail list\nE-mail\na@x\n", "Mail list\n"),
     ("Members,\nName,E-mail\nAna,\nBo,\n", "Members,\n"),
+    ("Export by admin@x.com\nName,Kontakt\nAna,a@x\nBo,b@x\n", "Export by admin@x.com\n"),
     ("sep=;\nMembers\n\nName;E-mail\nAna;a@x\nBo;b@x\n", "Members\n\n"),
 ]  # fmt: skip
+
+
+def test_the_lower_row_of_a_header_has_the_names(path: Path) -> None:
+    table = opened(path, ",Email,\nName,Address,Phone\nAna,a@x.com,1\n")
+    assert (table.names, table.preface) == (("Name", "Address", "Phone"), ",Email,\n")
 
 
 @pytest.mark.parametrize(("content", "above"), HEADERS)
@@ -219,6 +226,7 @@ def test_a_title_stands_above_the_names_in_the_output_too(path: Path) -> None:
         ("Ana,,Rep (r@x.com)\nBo,b@x.com,Rep (r@x.com)\n", ("col0", "col1", "col2")),
         ("E-Mail: a@x.com,Ana\nE-Mail: b@x.com,Bo\n", ("col0", "col1")),
         ("Nom,Contact\nAna,\nBo,b@x\n", ("Nom", "Contact")),
+        ("e-mail^\na^@x.com\nb^@x.com\n", ("e-mail^",)),
         ("x,\nAna,a@x\n", ("x", "")),
         ('"sep=;"\r\nName;Email\r\nAna;a@x\r\n', ("Name", "Email")),
     ],
@@ -245,6 +253,7 @@ def test_a_first_row_is_the_header_or_is_not(
         ("['a@x.com']", "one JSON array"),
         ("\n<table><tr><td>a@x.com", "HTML or XML, despite its name"),
         ("<!-- list -->\n<p>a@x.com", "HTML or XML"),
+        ("[people]\nana = a@x.com\n", "a file of settings"),
         ("{\\rtf1 a@x.com}", r"a document \(RTF\)"),
         ("INSERT INTO people VALUES ('a@x.com');", "an SQL dump"),
         ("-- MySQL dump 10.13\n", "an SQL dump"),
@@ -284,6 +293,23 @@ def test_several_addresses_on_a_line_are_refused(tmp_path: Path, name: str, cont
         InvalidListError, match=r"several addresses on a line: .* Write one address a"
     ):
         open_table(path, spool=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.txt"])
+@pytest.mark.parametrize("end", [",", ";", " ;"])
+def test_a_delimiter_at_the_end_of_each_line_parts_nothing(
+    tmp_path: Path, name: str, end: str
+) -> None:
+    path = write(tmp_path / name, f"a@x.com{end}\nb@x.com{end}\n")
+    assert len(list(open_table(path, spool=tmp_path).rows())) == 2
+
+
+@pytest.mark.parametrize("sign", ["^", ":", "~"])
+def test_an_unusual_delimiter_is_asked_for(path: Path, sign: str) -> None:
+    content = f"name{sign}email\nAna{sign}a@x.com\nBo{sign}b@x.com\n"
+    with pytest.raises(InvalidListError, match=r"seems to have '.' between its cells: 'Ana.a@x"):
+        opened(path, content)
+    assert opened(path, content, delimiter=sign).names == ("name", "email")
 
 
 def test_addresses_on_a_line_are_columns_if_one_is_chosen(path: Path) -> None:
@@ -364,6 +390,11 @@ def test_keys_stay_apart_if_they_may_differ(
     table = open_table(write(tmp_path / "list.jsonl", lines), column=column, spool=tmp_path)
     assert table.names == names
     assert len(list(table.rows())) == 2
+
+
+def test_ids_of_messages_are_no_addresses() -> None:
+    with pytest.raises(InvalidListError, match="has no column of addresses"):
+        find_column("list.csv", ["Message-ID"], [["<a@x.com>"]], None)
 
 
 def test_two_keys_that_could_be_meant_are_refused(tmp_path: Path) -> None:
