@@ -33,17 +33,21 @@ _FULL_WIDTH: Final = {
     **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
     ord("\ufe6b"): ord("@"),
 }
+_FULL_WIDTH_PUNCTUATION: Final = {
+    code: _FULL_WIDTH[code]
+    for code in map(ord, "\uff02\uff08\uff09\uff0c\uff1a\uff1b\uff1c\uff1e\uff3b\uff3d")
+}
 _FULL_WIDTH_AT: Final = ("\uff20", "\ufe6b")
 _ENTITY: Final = re.compile(
     r"&(?:lt|gt|quot|apos|amp|nbsp|commat|#\d{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE
 )
 
 # Other punctuation before an `@` may be part of the address.
-_OPENING: Final = "<([\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2039\u203a\u2022\u25cf\u25aa\u2013\u2014\u3008\u300a\u300c\u300e\u3010\uff08"
+_OPENING: Final = "<([\u00a1\u00bf\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2039\u203a\u2022\u25cf\u25aa\u2013\u2014\u3008\u300a\u300c\u300e\u3010"
 _LEADING: Final = f'{_OPENING}",;:>)]'
 _TRAILING: Final = (
     "\"'`,;:.!?*|/\\>)]}\u201c\u201d\u201e\u201f\u2018\u2019\u00ab\u00bb\u2039\u203a"
-    "\u3002\u3001\uff0c\uff1b\u3009\u300b\u300d\u300f\u3011\uff09"
+    "\u3002\u3001\u3009\u300b\u300d\u300f\u3011"
 )
 _CUT_OFF: Final = ("..", "\u2026")  # how mail programs and reports shorten an address
 _PAIRS: Final = frozenset(
@@ -52,7 +56,7 @@ _PAIRS: Final = frozenset(
         *("\u201c\u201d", "\u201d\u201d", "\u201e\u201c", "\u201e\u201d", "\u2018\u2019"),
         *("\u201a\u2018", "\u2019\u2019", "\u00ab\u00bb", "\u00bb\u00ab", "\u2039\u203a"),
         *("\u203a\u2039", "\u3008\u3009", "\u300a\u300b", "\u300c\u300d", "\u300e\u300f"),
-        *("\u3010\u3011", "\uff08\uff09", "`'"),
+        *("\u3010\u3011", "`'"),
     )
 )
 _BRACKETED: Final = tuple(
@@ -60,16 +64,14 @@ _BRACKETED: Final = tuple(
     for one, other in ("<>", "()", ("[", r"\]"))
 )
 _LABEL: Final = re.compile(
-    r"(?:(mailto)|smtp|e[-\s]?mail(?:[-\s]?(?:address|adresse))?|mail)\s*[:\uff1a]\s*",
+    r"(?:(mailto)|smtp|e[-\s]?mail(?:[-\s]?(?:address|adresse))?|mail)\s*:\s*",
     re.IGNORECASE,
 )
-_UNQUOTED_NEVER: Final = re.compile(r"[\s<>(),;\uff1a\uff1b\uff0c\u3001]")
-_BETWEEN: Final = re.compile(
-    r"[\s<>()\[\]{},;:\"`\u201c-\u201f\u00ab\u00bb\uff1a\uff0c\uff1b\u3001]+"
-)
+_UNQUOTED_NEVER: Final = re.compile(r"[\s<>(),;\u3001]")
+_BETWEEN: Final = re.compile(r"[\s<>()\[\]{},;:\"`\u201c-\u201f\u00ab\u00bb\u3001]+")
 _AROUND_AT: Final = re.compile("[ \t\u00a0]*@[ \t\u00a0]*")
 _QUOTES: Final = "'\u2018\u2019"
-_NEAR: Final = f"{_QUOTES}.!?*|/\\\u2026"
+_NEAR: Final = f"{_QUOTES}.!?*|/\\\u2026-_~#%&=+^$"
 _DOMAIN: Final = re.compile(r"[^\W_](?:[^\W_]|-)*(?:\.(?:[^\W_]|-)+)*\.[^\W\d_]{2}")
 _WORD: Final = re.compile(r"\w")
 
@@ -190,7 +192,7 @@ def read_cell(cell: str) -> Reading:
 
 
 def _visible(text: str) -> str:
-    text = _INVISIBLE.sub("", text)
+    text = _INVISIBLE.sub("", text).translate(_FULL_WIDTH_PUNCTUATION)
     if any(sign in text for sign in _FULL_WIDTH_AT):
         text = text.translate(_FULL_WIDTH)
     return text.strip()
@@ -245,10 +247,10 @@ def _beside_brackets(inner: str, outer: str) -> str | None:
     return address if address is not None and _is_only(address, outer) else None
 
 
-def _of_link(rest: str) -> str | None:
-    """Return the address of a `mailto:` link that has only one."""
+def _of_link(rest: str) -> str:
+    """Return the address of a `mailto:` link, or nothing if it has several."""
     address, _, query = rest.removeprefix("//").partition("?")
-    return None if "@" in unquote(query) else unquote(address)
+    return "" if "@" in unquote(query) else unquote(address)
 
 
 def _repeated(text: str) -> str | None:
@@ -281,7 +283,8 @@ def _words(text: str) -> list[str]:
 def _holds_address(word: str) -> bool:
     """Whether there is an address in a word, perhaps beside others."""
     if word.count("@") == 1:
-        word = word.partition("?")[0].rstrip(_NEAR).lstrip(_QUOTES)
+        word = next(piece for piece in word.split("?") if "@" in piece)
+        word = word.rstrip(_NEAR).lstrip(_QUOTES)
         return is_ordinary(word) or is_possible(word)
     pieces = word.split("@")
     return any(
