@@ -118,6 +118,10 @@ class ProgressLines:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
+    def say(self, text: str) -> None:
+        """Write a line above the others."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Hide the lines while the block runs."""

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
+from bulkverify.cli.text import counts
+from bulkverify.lifecycle import JobStatus
 from bulkverify.models import JobSnapshot
-from bulkverify.run.models import RunProgress
+from bulkverify.run.models import PartProgress, RunProgress
 from bulkverify.service.logs import SafeLogger
 
 _log: Final = SafeLogger(__name__)
@@ -37,11 +39,14 @@ class Follower:
         self,
         bars: Callable[[RunProgress], None] | None = None,
         paused: Callable[[], AbstractContextManager[None]] = nullcontext,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.paused = paused
         """Hides the bars while the block runs, so that the user can be asked."""
         self._bars = bars
+        self._say = say
         self._logged: dict[int, str] = {}
+        self._analysed: set[int] = set()
 
     def follow(self, seen: RunProgress) -> None:
         """Show the state of the run."""
@@ -55,10 +60,25 @@ class Follower:
         if news != self._logged.get(number):
             self._logged[number] = news
             _log.info(news)
+        if part is not None and part.snapshot is not None:
+            self._show_analysis(part, part.snapshot)
         if part is not None and part.snapshot is not None and part.snapshot.verified is not None:
             _log.debug("%s of %s verified", part.snapshot.verified, part.snapshot.total)
         if self._bars is not None:
             self._bars(seen)
+
+    def _show_analysis(self, part: PartProgress, snapshot: JobSnapshot) -> None:
+        """Show what the service says of a list before it is started."""
+        if (
+            snapshot.analysis is not None
+            and snapshot.status is JobStatus.READY
+            and part.number not in self._analysed
+        ):
+            self._analysed.add(part.number)
+            text = f"Part {part.number} before its start: {counts(snapshot.analysis)}"
+            _log.info(text)
+            if self._say is not None:
+                self._say(text)
 
 
 @contextmanager
@@ -82,4 +102,4 @@ def following(*, on_terminal: bool) -> Iterator[Follower]:
     from bulkverify.cli.progress import Bars  # noqa: PLC0415 - imports rich, for terminals only
 
     with Bars() as bars:
-        yield Follower(bars.follow, bars.paused)
+        yield Follower(bars.follow, bars.paused, bars.say)

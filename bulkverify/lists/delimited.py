@@ -32,6 +32,7 @@ from bulkverify.results.records import RecordError
 DELIMITERS: Final = ",;\t|"
 """The delimiters that are tried if the caller names none."""
 
+_DELIMITER: Final = re.compile(f"[{DELIMITERS}]")
 _UNUSUAL: Final = "^~:=#!&*/"
 _SHOWN_CHARACTERS: Final = 100
 
@@ -112,7 +113,7 @@ class Delimited(FileTable):
                     "If the names of the columns are in another row, name it with `header_row`.",
                     "If the names of the columns are in another row, name it with --header-row.",
                 )
-            if len(record) == 1 < width and index >= skip and "@" in record[0]:
+            if len(record) == 1 < width and index >= skip and _DELIMITER.search(record[0]):
                 self._refuse_other_delimiter(record[0], text, before + index)
             short += len(record) < width and index >= skip
             # A new row, because the old one may still be in use.

@@ -203,6 +203,7 @@ def test_a_terminal_is_not_asked_with_yes(
     assert finish(process).code == 0
     assert "Spend" not in seen
     assert "costs       200 credits" in seen
+    assert "Part 1 before its start: 0 common-isp, 0 role-based, " in seen
     assert service.sandbox.ledger.credits_spent == 200
 
 
