@@ -34,6 +34,8 @@ DELIMITERS: Final = ",;\t|"
 
 _DELIMITER: Final = re.compile(f"[{DELIMITERS}]")
 _UNUSUAL: Final = "^~:=#!&*/"
+_TEXT_FORMATS: Final = ("csv", "tsv", "txt")
+
 _SHOWN_CHARACTERS: Final = 100
 
 _DECLARED: Final = re.compile(r"(\"?)sep=([^\"\r\n])\1\r?\n", re.IGNORECASE)  # for Excel
@@ -70,13 +72,14 @@ class Delimited(FileTable):
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows in order."""
         fits = {len(self.names)}.issuperset
+        written_as_text = self.format in _TEXT_FORMATS  # the copy of a workbook has no stray quotes
         skip = self.skipped
         text = ListRecords(self.delimiter)
         limit = GrowthLimit(self.title, self.names, [self.path])
         self._short[0] = 0
         self._read[:] = [text]
         for records in _records(self.path, self.encoding, self.title, text, digest):
-            if text.lines_read > len(records):
+            if written_as_text and text.lines_read > len(records):
                 self._refuse_swallowed_rows(records, skip, text)
             before = 0
             for portion in limit.portions(records):

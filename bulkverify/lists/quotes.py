@@ -74,8 +74,8 @@ class ListRecords(TextRecords):
         self.stray = self.stray_line = 0
         self.stray_lines: dict[int, int] = {}
         self.escapes = False
-        self._after_blank = f'{delimiter} "', '\n "'
         one = re.escape(delimiter)
+        self._after_blanks = re.compile(rf'(?:\A|[{one}\r\n]) +"')
         end = rf"(?={one}|[\r\n]|\Z)"
         self._spaced = re.compile(rf' +"((?:[^"\r\n]++|"")*+)" *{end}')
         self._quoted = re.compile(rf'"((?:[^"]++|"")*+)"( *){end}')
@@ -105,10 +105,8 @@ class ListRecords(TextRecords):
         return records, end
 
     def _is_unusual(self, text: str) -> bool:
-        return (
-            any(sign in text for sign in self._after_blank)
-            or text.startswith(' "')
-            or (self.escapes and _ESCAPED_QUOTE in text)
+        return (' "' in text and self._after_blanks.search(text) is not None) or (
+            self.escapes and _ESCAPED_QUOTE in text
         )
 
     def _mended(self, text: str, before: int) -> tuple[str, int]:
