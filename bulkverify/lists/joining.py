@@ -241,7 +241,9 @@ class _Rows:
         """Return the address cell of a row, which may be a JSON object without its closing brace."""
         if isinstance(row, list):
             return str(row[self._table.column])
-        return str(json.loads(f"{row}}}").get(self._name))
+        text = f"{row}}}"
+        cell = json.loads(text).get(self._name, text)  # the key may have another spelling here
+        return cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
 
     def _places(self, file: BinaryIO, count: int) -> "array[int]":
         data = file.read(4 * count)

@@ -353,7 +353,10 @@ def test_the_examples_are_found_in_json_too(path: Path) -> None:
     text, outcome = joined(table, path.parent, format="jsonl")
     assert text.splitlines()[1].startswith('{"email":["b@x.com","c@x.com"],"x":1, "verdict": null')
     [example] = outcome.examples
-    assert (example.row, example.kind) == (2, UNCLEAR)
+    assert example == CellExample(row=2, kind=UNCLEAR, cell='["b@x.com", "c@x.com"]')
+    table = opened(path, '{"email":"a@x.com"}\n{"E-Mail":"n/a"}\n', format="jsonl")
+    [example] = joined(table, path.parent, format="jsonl")[1].examples
+    assert example == CellExample(row=2, kind=INVALID, cell='{"E-Mail":"n/a"}')
 
 
 def test_each_address_is_sent_once_however_it_is_wrapped_or_spelled(path: Path) -> None:

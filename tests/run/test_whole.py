@@ -404,3 +404,30 @@ async def test_the_report_counts_every_row_as_missing_if_nothing_was_written(
     assert set(attrs.asdict(report.verdicts).values()) == {0}
     assert set(attrs.asdict(report.flags).values()) == {0}
     assert not output.exists()
+
+
+@pytest.mark.asyncio
+async def test_only_the_address_of_a_cell_is_sent_and_unclear_cells_are_told(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    cells = [
+        f"Ana Lima <{D}@x.com>",
+        f"{U}@x.com; {K}@x.com",
+        f"\u200b{D}@X.com",
+        f"mailto:{A}@müller.example",
+        f"{A}@xn--mller-kva.example",
+    ]
+    text = StringIO()
+    csv.writer(text).writerows([["email"], *([cell] for cell in cells)])
+    source.write_text(text.getvalue(), encoding="utf-8")
+    report = await verified(client, source, output)
+    assert sandbox.ledger.credits_spent == report.credits_spent == 2
+    assert (report.addresses, report.duplicates, report.unwrapped, report.unclear) == (2, 2, 3, 1)
+    assert (report.missing, report.saved) == (0, 3)
+    assert report.examples == (CellExample(row=2, kind=CellKind.UNCLEAR, cell=cells[1]),)
+    found = table(output)[1:]
+    assert [row[0] for row in found] == cells
+    assert verdicts_of(found) == [D, "", D, A, A]
+    assert f"{U}@x.com" not in output.with_name(f".{output.name}.done").read_text()
+    again = await verified(client, source, output)
+    assert (again.credits_spent, again.unclear, again.examples) == (0, 1, ())
