@@ -101,7 +101,7 @@ def find_header(rows: Sequence[Sequence[str]], wanted: str | None) -> int | None
             if fold(wanted) in map(fold, row):
                 return index
     if first == 0:
-        return 0 if _has_example(rows) else None
+        return _below_lone_address(rows) or (0 if _has_example(rows) else None)
     above = rows[: min(first or len(rows), _HIGHEST_HEADER)]
     below = rows[first:] if first is not None else ()
     places = {
@@ -120,6 +120,15 @@ def find_header(rows: Sequence[Sequence[str]], wanted: str | None) -> int | None
     if widths and widths.most_common(1)[0][0] > 1:
         place = next((index for index, row in enumerate(above) if sum(map(bool, row)) > 1), 0)
     return None if any(map(_ADDRESS.search, rows[place])) else place
+
+
+def _below_lone_address(rows: Sequence[Sequence[str]]) -> int | None:
+    """Return the row of a header that stands below nothing but single cells, such as a contact."""
+    for index, row in enumerate(rows[:_HIGHEST_HEADER]):
+        if sum(map(bool, row)) > 1:
+            named = any(name_meaning(cell).rank is Rank.MAIN for cell in row)
+            return index if index and named and not any(map(_ADDRESS.search, row)) else None
+    return None
 
 
 def _lowest_header(above: Sequence[Sequence[str]], index: int, places: set[int]) -> int:
@@ -244,8 +253,9 @@ def _likeliest(
         raise InvalidListError(
             f"{title} has addresses in several columns, and each could be meant: {shown}. Nothing was sent."
         ).with_hint(*_by_place(places))
-    for place, _ in mentions.most_common():
-        if fold(names[place]) not in _NEVER:
+    for place, count in mentions.most_common():
+        filled = sum(place < len(row) and bool(row[place].strip()) for row in sample)
+        if not _never(names[place]) and (len(names) == 1 or count * 2 > filled):
             return place
     for place, name in enumerate(names[:_MOST_NAMES]):
         if name_meaning(name).rank is Rank.MAIN or fold(name) in ADDRESS_NAMES:
@@ -265,7 +275,7 @@ def _ranks(
     )
     ranks = {}
     for place, meaning in meanings.items():
-        if fold(names[place]) in _NEVER:
+        if _never(names[place]):
             continue
         if meaning.rank is Rank.OTHER:
             filled = sum(place < len(row) and bool(row[place].strip()) for row in sample)
@@ -288,6 +298,12 @@ def refuse_rows_of_addresses(title: str, rows: Iterable[Iterable[str]]) -> None:
             'If it is a table, say so with `format="csv"`, and choose a column, such as `column="1"`.',
             "If it is a table, say so with --format csv, and choose a column, such as --column 1.",
         )
+
+
+def _never(name: str) -> bool:
+    """Whether a column is taken only if it is named, such as `created_by`."""
+    words = name.lower().replace("_", " ").split()
+    return fold(name) in _NEVER or "by" in words
 
 
 def _by_place(places: Sequence[int]) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import pytest
 # ruff: noqa: RUF001 - names in many scripts
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists import fingerprint, open_table
-from bulkverify.lists.columns import AddressColumns, find_column, holds_address
+from bulkverify.lists.columns import AddressColumns, find_column, find_header, holds_address
 from bulkverify.lists.naming import Rank, name_meaning
 from tests.lists.made import joined, opened, write
 
@@ -103,6 +103,7 @@ TAKEN: list[tuple[dict[str, list[str]], str, list[str]]] = [
     ({"Email": [""] * 9, "Contact": A}, "Contact", []),
     ({"Email": [""] * 9, "Work Email": A}, "Work Email", []),
     ({"Message-ID": [f"<{cell}>" for cell in A], "From": B}, "From", ["Message-ID"]),
+    ({"created_by": A, "Login": B}, "Login", ["created_by"]),
     ({"Address": TEXT, "Email Addr.": A}, "Email Addr.", []),
     ({"Address": A, "Name": ["Ana"] * 9}, "Address", []),
     ({"Address": [*TEXT[:8], A[0]], "Contact": B}, "Contact", ["Address"]),
@@ -189,11 +190,17 @@ HEADERS = [
     ("Person,Contact\nName,E-mail\nAna,a@x\n", "Person,Contact\n"),
     ("Members\nas of May\nName,Kontakt\nAna,a@x\nBo,b@x\n", "Members\nas of May\n"),
     ('Notes:\n"Some addresses,\nare missing"\n\nName,E-mail\nAna,\nBo,\nCy,c@x\n', 'Notes:\n"Some addresses,\nare missing"\n\n'),
+    ("info@x.com\nName,E-mail\nAna,a@x\nBo,b@x\n", "info@x.com\n"),
     ("Mail list\nE-mail\na@x\n", "Mail list\n"),
     ("Members,\nName,E-mail\nAna,\nBo,\n", "Members,\n"),
     ("Export by admin@x.com\nName,Kontakt\nAna,a@x\nBo,b@x\n", "Export by admin@x.com\n"),
     ("sep=;\nMembers\n\nName;E-mail\nAna;a@x\nBo;b@x\n", "Members\n\n"),
 ]  # fmt: skip
+
+
+def test_an_address_alone_in_the_first_row_is_a_row_unless_names_follow() -> None:
+    assert find_header([["a@x", ""], ["Ana", "b@x"], ["Bo", "c@x"]], None) is None
+    assert find_header([["a@x", ""], ["Name", "Email"], ["Bo", "c@x"]], None) == 1
 
 
 def test_the_lower_row_of_a_header_has_the_names(path: Path) -> None:
@@ -392,9 +399,21 @@ def test_keys_stay_apart_if_they_may_differ(
     assert len(list(table.rows())) == 2
 
 
-def test_ids_of_messages_are_no_addresses() -> None:
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"Message-ID": [f"<{cell}>" for cell in A]},
+        {"id": ["1"] * 9, "created_by": A},
+        {"Name": ["Ana"] * 9, "Comments": [A[0], *TEXT[:2], *["fine"] * 6]},
+    ],
+)
+def test_a_column_with_other_addresses_is_taken_only_if_it_is_named(
+    columns: dict[str, list[str]],
+) -> None:
     with pytest.raises(InvalidListError, match="has no column of addresses"):
-        find_column("list.csv", ["Message-ID"], [["<a@x.com>"]], None)
+        find_column("list.csv", list(columns), rows_of(columns), None)
+    *_, name = columns
+    assert find_column("list.csv", list(columns), rows_of(columns), name).column == len(columns) - 1
 
 
 def test_two_keys_that_could_be_meant_are_refused(tmp_path: Path) -> None:
