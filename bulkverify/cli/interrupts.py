@@ -86,7 +86,7 @@ _ACTIVE: Final[list[Interrupts]] = []
 
 @contextmanager
 def interrupting_at_once() -> Iterator[None]:
-    """Let a signal end a call that blocks the event loop, such as a prompt, by `Interrupted`."""
+    """Let a signal raise `Interrupted` in a call that blocks the event loop, such as a prompt."""
     with ExitStack() as stack:
         if _ACTIVE and threading.current_thread() is threading.main_thread():
             stack.enter_context(_ACTIVE[-1].at_once())

@@ -40,7 +40,7 @@ async def _supervise(coroutine: Coroutine[object, object, object], interrupts: I
 
 
 class _Threads(ThreadPoolExecutor):
-    """The loop's threads. After a signal it leaves blocked ones behind, such as a name lookup."""
+    """The loop's threads. After a signal, blocked threads are left behind, as in a name lookup."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         super().__init__(thread_name_prefix="bulkverify")
@@ -54,7 +54,7 @@ class _Threads(ThreadPoolExecutor):
 class _StderrHandler(logging.Handler):
     """Writes to the current `sys.stderr`, which a progress bar replaces while it is shown.
 
-    It never raises, which would break the code that logs. If the reader of the log went away, or a
+    It never raises, because an error would break the code that logs. If the reader of the log went away, or a
     signal came during the write, it ends the command.
     """
 

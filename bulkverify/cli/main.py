@@ -51,7 +51,7 @@ def _exit(code: int) -> NoReturn:
 
 
 def _make_streams_usable() -> None:
-    """Keep closed streams and characters that can't be encoded from ending a paid run."""
+    """Make sure that a closed stream or a character that can't be encoded does not end a paid run."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:  # it was closed when the process started

@@ -48,7 +48,7 @@ class Forecast:
         return count / seconds if seconds > 0 and count > 0 else None
 
     def left(self, now: float, total: int) -> float | None:
-        """Return the seconds left until `total`; they go on falling between two counts."""
+        """Return the seconds left until `total`; the estimate also falls between two counts."""
         rate = self.rate
         if rate is None or self._last is None:
             return None

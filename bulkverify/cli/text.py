@@ -122,7 +122,7 @@ def stray_text(found: "RunPlan | RunReport") -> str:
         return ""
     return (
         f"{plural(found.stray, 'row')}, first on {found.stray_at}: the quote opens a cell and does not close it, "
-        "so it is read as a character"
+        "so it is read as text"
     )
 
 

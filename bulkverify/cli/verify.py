@@ -86,7 +86,7 @@ async def verify(
         send_duplicates: Send and pay for an address once for each of its rows.
         send_invalid: Also send and pay for text that can't be an address.
         largest_part: Send at most this many addresses in one list.
-        parts_at_once: Have at most this many lists at the service at the same time.
+        parts_at_once: Keep at most this many lists on the service at the same time.
         timeout: Give up a part when one of its waits takes longer than this, such as 90, 90s, 15m or 6h.
         column: The name of the address column, or its place, such as 3. Found automatically by default.
         header_row: The number of the header row, from 1; 0 if there is no header. Found automatically by default.
@@ -218,7 +218,7 @@ def _confirm(show: Show, line: "Follower", plan: "bulkverify.RunPlan", *, yes: b
         if not asking:
             return True
         for oddity in oddities(plan):
-            write(sys.stderr, f"Look twice: {oddity}.")
+            write(sys.stderr, f"Please check: {oddity}.")
         with interrupting_at_once():
             sys.stderr.write(f"Spend {plural(plan.cost, 'credit')}? [y/N] ")
             sys.stderr.flush()

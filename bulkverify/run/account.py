@@ -31,8 +31,8 @@ class Account:
     async def check_credits(self, owed: int, *, title: str, spent: int) -> int | None:
         """Raise `InsufficientCreditsError` if the account can't pay the credits that a list still costs.
 
-        For the message, `spent` says how many the list has cost so far. It returns the credits of the
-        account, or `None` if nothing is owed.
+        Return the credits of the account, or `None` if nothing is owed. `spent` is what the list has
+        cost so far, for the message.
         """
         if not owed:
             return None

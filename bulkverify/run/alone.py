@@ -1,7 +1,7 @@
 """A part with a single address, which is verified without a list.
 
-Some services accept a list of one address and then fail it. So the call for one address verifies it,
-and the answer is written as a results file.
+Some services accept a list of one address and then fail it. So the address is verified by the call for
+one address, and the answer is written as a results file.
 
 After a lost answer the address is not sent again, because each request costs a credit.
 """

@@ -3,7 +3,7 @@
 The lock file is made first and removed last, so it shows that the folder is ours. Files with other names
 are never touched; the folder then stays, too.
 
-One process holds the lock at a time. It ends with the process, and a child does not inherit it.
+One process holds the lock at a time. The lock ends with the process; child processes don't inherit it.
 """
 
 import errno
@@ -79,8 +79,8 @@ class Lock:
 def lock_folder(folder: Path, is_record: Callable[[Path], bool]) -> Lock:
     """Make the folder if it is missing, and lock it.
 
-    `is_record` says whether a file is the record of a run, which also shows that the folder is ours. It
-    raises `JournalError` if the folder is in use, or is not a journal.
+    `is_record` says whether a file is the record of a run, which also shows that the folder is ours.
+    `JournalError` is raised if the folder is in use, or is not a journal.
     """
     path = folder / LOCK
     for _ in range(_TRIES):

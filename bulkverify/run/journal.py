@@ -116,8 +116,8 @@ class Journal:
     def __init__(self, folder: Path, *, restart: bool = False) -> None:
         """Open the journal or begin one; with `restart`, forget the earlier run.
 
-        Until it is closed, no other process can open it. It raises `JournalError` if another process has it
-        open, or if it can't be read.
+        No other process can open it until it is closed. `JournalError` is raised if another process has
+        it open, or if it can't be read.
         """
         self.folder = folder
         self.record: RunRecord | None = None

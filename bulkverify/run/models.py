@@ -39,7 +39,7 @@ class Stage(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class PartProgress:
-    """How far one part of a list is."""
+    """The progress of one part of a list."""
 
     number: int
     """The number of the part, from 1."""
@@ -66,7 +66,7 @@ class PartProgress:
 
 @attrs.frozen(kw_only=True)
 class RunProgress:
-    """How far a run is."""
+    """The progress of a run."""
 
     stage: Stage
     """The stage of `part`, or of the whole run."""
@@ -116,7 +116,7 @@ class RunPlan:
     addresses: int
     """The distinct addresses that would be sent; each costs one credit."""
     duplicates: int
-    """The rows with an address that an earlier row has."""
+    """The rows that repeat the address of an earlier row."""
     invalid: int
     """The rows with a text that can't be an address."""
     blank: int
@@ -138,7 +138,7 @@ class RunPlan:
     unwrapped: int = 0
     """The rows with something around the address that would not be sent, such as a name."""
     stray: int = 0
-    """The rows with a quote that opens a cell and does not close it; it was read as a character."""
+    """The rows with a quote that opens a cell and does not close it; the quote was read as text."""
     stray_at: str = ""
     """The line of the first such quote, and its list."""
     examples: tuple[CellExample, ...] = ()
@@ -219,7 +219,7 @@ class RunReport:
     addresses: int
     """The distinct addresses; each was sent and paid for once."""
     duplicates: int
-    """The rows with an address that an earlier row has."""
+    """The rows that repeat the address of an earlier row."""
     invalid: int
     """The rows with a text that can't be an address; none was sent."""
     blank: int
@@ -255,7 +255,7 @@ class RunReport:
     unwrapped: int = 0
     """The rows with something around the address that was not sent, such as a name."""
     stray: int = 0
-    """The rows with a quote that opens a cell and does not close it; it was read as a character."""
+    """The rows with a quote that opens a cell and does not close it; the quote was read as text."""
     stray_at: str = ""
     """The line of the first such quote, and its list."""
     examples: tuple[CellExample, ...] = ()
@@ -278,9 +278,9 @@ class JournalError(UsageError):
 
 
 class IncompleteRunError(BulkVerifyError):
-    """A run is over, and some parts of its list have no verdicts.
+    """A run has ended, and some parts of its list have no verdicts.
 
-    `report` covers the other parts (`None` where the rows were given one by one). `failures` says for
+    `report` covers the other parts (`None` if the rows were given one by one). `failures` says for
     each failed part which rows it held, and why it failed. The same call goes on with these parts.
     """
 

@@ -3,7 +3,7 @@
     upload -> see_ready -> start -> see_completed -> fetch
 
 The record of the part is saved before and after each step that may cost something. Another process
-that has the record can make the next step, see `bulkverify.run.record`.
+that has the record can take the next step, see `bulkverify.run.record`.
 
 The service refuses a second start of a list and charges for the first one only, so nothing is paid
 twice.
@@ -46,7 +46,7 @@ from bulkverify.waiting.waits import wait_until
 _log: Final = SafeLogger(__name__)
 
 _FETCHES: Final = 3
-"""How often results that do not fit the list are fetched, because a replica may be behind."""
+"""How often results are fetched if they do not fit the list, because a replica may be behind."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -59,7 +59,7 @@ class PartRun(PartWork):
     _uncertain: bool = attrs.field(default=False, init=False)
 
     async def run(self) -> None:
-        """Make all steps that are left."""
+        """Take all steps that are left."""
         if self.record.state is PartState.DOWNLOADED:
             self.tell(Stage.FETCHED)
             return
@@ -255,8 +255,8 @@ class PartRun(PartWork):
             if self.record.state not in UNPAID:
                 longer = copy(error)
                 said = (
-                    f"{error.message} A start of it was sent, so its {self.record.credits:,} credits may be "
-                    "spent, and its addresses are not sent again."
+                    f"{error.message} It was or may have been started, so its {self.record.credits:,} credits "
+                    "may be spent, and its addresses are not sent again."
                 )
                 longer.args = (said,)
                 raise longer from error

@@ -50,7 +50,7 @@ def part_runs(
     check: Callable[[], Awaitable[object]],
     title: str,
 ) -> list[AnyRun]:
-    """Return the work on each part, the furthest first, because started parts cost nothing more."""
+    """Return the work on each part, the most advanced first, because started parts cost nothing more."""
     runs: list[AnyRun] = []
     count = len(record.parts)
     for part, noted in zip(record.split.parts, record.parts, strict=True):
@@ -103,7 +103,7 @@ async def verify_parts(
 
 
 async def _verify(run: AnyRun, journal: Journal) -> None:
-    """Verify a part. If the part may be paid, its error says how to give it up."""
+    """Verify a part. If it may have been paid for, the error says how to give it up."""
     try:
         await run.run()
     except VerifyUncertainError as error:

@@ -12,7 +12,7 @@ from bulkverify.run.models import Durations, PartProgress, RunProgress, Stage
 
 
 class Tracker:
-    """Tracks how far each part is, and how long each stage has taken."""
+    """Tracks the progress of each part, and how long each stage has taken."""
 
     def __init__(self, on_progress: Callable[[RunProgress], object] | None) -> None:
         self._on_progress = on_progress

@@ -1,4 +1,4 @@
-"""How far one part of a list is, and how that is recorded.
+"""The progress of one part of a list, and how it is recorded.
 
 A process may die at any moment. This is what the next one finds, and what it does:
 
@@ -30,7 +30,7 @@ from bulkverify.service.converter import converter
 
 
 class PartState(StrEnum):
-    """How far a part is by its last record; its list on the service may be further."""
+    """The recorded progress of a part; its list on the service may have progressed further."""
 
     PENDING = "pending"
     UPLOADING = "uploading"

@@ -48,7 +48,7 @@ class ComparedList:
         return fingerprint == written.fingerprint
 
     async def require_same(self, table: Table, record: RunRecord) -> None:
-        """Raise `JournalError` if an earlier call recorded another list, or one that was split otherwise."""
+        """Raise `JournalError` if an earlier call recorded another list, or one that was split differently."""
         folder, before, now = self.folder, record.splitting, self.splitting
         out = restart_hints(folder, record.credits)
         if record.base_url != self.base_url:
@@ -59,7 +59,7 @@ class ComparedList:
             ).with_hint(*out)
         if (before.judge, before.deduplicate) != (now.judge, now.deduplicate):
             raise JournalError(
-                f"{folder} was begun with other options for which rows are sent.", path=str(folder)
+                f"{folder} was begun with other options for choosing rows.", path=str(folder)
             ).with_hint(
                 f"Use the same `judge` and `deduplicate`. {out[0]}",
                 f"Use the same --send-invalid and --send-duplicates. {out[1]}",

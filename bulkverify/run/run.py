@@ -196,7 +196,7 @@ class Run:
         *,
         excel_safe: bool,
     ) -> Joined:
-        """Write all rows, with their verdicts as far as there are any.
+        """Write all rows, each with its verdict if it has one.
 
         A part whose results can't be read counts as failed; the next call fetches them again.
         """
@@ -221,7 +221,7 @@ class Run:
         return await in_thread(work, lambda rows: self.tracker.tell(Stage.JOINING, rows_done=rows))
 
     async def rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:
-        """Give all rows, with their verdicts as far as there are any."""
+        """Give all rows, each with its verdict if it has one."""
         self.tracker.tell(Stage.JOINING)
         return joined_rows(
             await self.list.open(),

@@ -55,7 +55,7 @@ async def verify_list(
 ) -> RunReport:
     """Verify a list of any size, and write it again with a verdict in every row.
 
-    What stands around an address, such as a name, is not sent. A cell with several addresses is not sent
+    Text around an address, such as a name, is not sent. A cell with several addresses is not sent
     either, and gets no verdict.
 
     Each distinct address is sent and paid for once, in as many parts as the service needs. The other
@@ -100,7 +100,7 @@ async def verify_list(
         on_progress: called with each change.
 
     Raises:
-        FileExistsError: the output exists, and the same call has not written it.
+        FileExistsError: the output exists, and was not written by the same call.
         InvalidListError: the list can't be used; the message names the line.
         JournalError: an earlier call for this output had another list, or is still at work.
         UsageError: an argument is invalid, the run would cost more than `max_credits`, or `confirm` refused.

@@ -114,7 +114,7 @@ class Written:
 
     @property
     def is_valid(self) -> bool:
-        """Whether it is new enough to be the result of the same call."""
+        """Whether it is recent enough for the same call to return it."""
         return abs(datetime.now(UTC) - self.written_at) < VALID
 
 

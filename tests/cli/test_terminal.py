@@ -182,7 +182,7 @@ def test_a_terminal_is_asked_before_anything_is_spent(
     terminal.leave()
     seen = terminal.read("Spend 1 credit? [y/N] ")
     assert "'Email', the 1st column" in seen
-    assert "Look twice: 'Other email' also has addresses." in seen
+    assert "Please check: 'Other email' also has addresses." in seen
     assert "invalid     1, such as row 2 'nobody'" in seen
     assert "account     1,000,000 credits" in seen
     assert service.sandbox.ledger.uploads == []
