@@ -1,4 +1,4 @@
-"""The kinds of faults, a row each in `TABLE`.
+"""The kinds of faults; each has a row in `TABLE`.
 
 A row has the function that causes the fault, the endpoints that it can hit, and the fields of `Fault`
 that it uses. To add a fault, add a member of `FaultKind`, a row and a function.
@@ -48,7 +48,7 @@ class FaultKind(StrEnum):
     DROP_AFTER = "drop_after"
     """The service does the work, and closes the connection without an answer."""
     HANG = "hang"
-    """As `DROP`, after `delay` seconds, or when the sandbox closes if `delay` is 0."""
+    """As `DROP`, but after `delay` seconds; if `delay` is 0, when the sandbox closes."""
     DELAY = "delay"
     """The service does the work after `delay` seconds."""
     TRICKLE = "trickle"
@@ -112,7 +112,7 @@ class Fault:
     times: int | None = attrs.field(default=1, validator=allowed.TIMES)
     """How many times it happens; `None` for no limit."""
     lasting: float = attrs.field(default=0.0, validator=allowed.SECONDS)
-    """Once it happens, it hits all requests of its endpoint and list for this many sandbox seconds, as one time."""
+    """Once it happens, it hits all requests of its endpoint and list for this many sandbox seconds; this counts once."""
     delay: float = attrs.field(default=0.0, validator=allowed.SECONDS)
     """Seconds before it takes effect, in the event loop's time."""
     status: int = attrs.field(default=502, validator=allowed.STATUS)

@@ -29,7 +29,7 @@ class Timings:
     verifying_per_address: float = attrs.field(default=0.02, validator=attrs.validators.ge(0))
     """How much longer it is `verifying` for each row."""
     finishing: float = attrs.field(default=2.0, validator=attrs.validators.ge(0))
-    """How long a list then shows `verifying` with nothing pending."""
+    """How long a list still shows `verifying` once nothing is pending."""
 
 
 @attrs.frozen
@@ -84,7 +84,7 @@ class Job:
         return (self.started is not None or self.automatic) and self.is_open(now)
 
     def end(self, status: JobStatus, now: float) -> None:
-        """End the list, unless it has ended with another status: then it raises `IllegalTransitionError`."""
+        """End the list; raise `IllegalTransitionError` if it has ended with another status."""
         known = self.status(now)
         if not can_follow(known, status):
             raise IllegalTransitionError(

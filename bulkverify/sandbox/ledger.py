@@ -45,7 +45,7 @@ class Injected:
 
 @attrs.define(kw_only=True, eq=False)
 class _Books:
-    """The counts that the books of a list and those of the account share."""
+    """The counts that are kept both for a list and for the account."""
 
     requests: Counter[str] = attrs.field(factory=Counter)
     """Requests by endpoint, answered or not; those about a list do not include its upload."""

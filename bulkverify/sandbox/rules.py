@@ -48,7 +48,7 @@ def read_faults(path: str | os.PathLike[str]) -> list[Fault]:
 
 
 def make_fault(rule: Mapping[str, Any], name: str = "fault") -> Fault:
-    """Make a fault from plain values, as in a file; a `RuleError` calls it `name`."""
+    """Make a fault from plain values, as in a file; `name` is for the message of a `RuleError`."""
     kind = rule.get("kind")
     if kind not in list(FaultKind):
         said = f"is {kind!r}" if "kind" in rule else "is missing"

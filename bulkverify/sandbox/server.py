@@ -19,7 +19,7 @@ from bulkverify.sandbox.faults import Fault
 from bulkverify.sandbox.jobs import Timings
 from bulkverify.sandbox.ledger import Ledger
 
-# How long requests that were cancelled on closing may take to clean up.
+# How long cancelled requests may take to clean up when the sandbox closes.
 _CLOSING_SECONDS: Final = 1.0
 
 
@@ -198,11 +198,11 @@ class Sandbox:
         self._account.settle()
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a list, as the vendor can. If it has ended otherwise, this raises `IllegalTransitionError`."""
+        """Cancel a list, as the vendor can. Raise `IllegalTransitionError` if it has ended with another status."""
         self._account.end(job_id, JobStatus.CANCELLED)
 
     def fail(self, job_id: str) -> None:
-        """Make a list fail. If it has ended otherwise, this raises `IllegalTransitionError`."""
+        """Make a list fail. Raise `IllegalTransitionError` if it has ended with another status."""
         self._account.end(job_id, JobStatus.FAILED)
 
     def inject(self, fault: Fault) -> None:

@@ -21,7 +21,7 @@ _FOREIGN_SECONDS: Final = 0.02
 """How many real seconds other processes get to answer before the clock jumps."""
 
 LONGEST_SECONDS: Final = 400 * 86400.0
-"""After this many virtual seconds a wait is taken for endless."""
+"""After this many virtual seconds a wait counts as endless."""
 
 # Timers are due this many seconds early. The loop's own value, a nanosecond, is lost in rounding after
 # some virtual months, and timers would never be due.

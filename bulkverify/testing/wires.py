@@ -1,7 +1,7 @@
 """Tracks bytes in flight between sockets of this process.
 
 The kernel nearly always delivers loopback bytes before the event loop polls. When it does not, the
-virtual clock must not take the loop for idle.
+virtual clock must not treat the loop as idle.
 """
 
 import socket
