@@ -1,12 +1,12 @@
-"""Address lists as people have them: read, split into parts that the service takes, and joined again.
+"""Reads address lists, splits them into parts that the service takes, and joins the verdicts to them.
 
     source  --open_table-->  Table  --split-->  parts of addresses, and the address of each row
                                |                          |
                                +------> join <---- results of the parts
 
 Nothing here is asynchronous, and nothing holds a list in memory. Splitting takes 25 bytes for each
-distinct address, and joining 10. Results in another order than the addresses were sent in take up to
-90 bytes for each address of the part that is being matched.
+distinct address, and joining 10. If the results of a part are in another order than its addresses,
+matching takes up to 90 bytes for each address of that part.
 """
 
 from bulkverify.lists.addresses import address_key

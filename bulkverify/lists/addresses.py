@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-# Nearly all addresses look like this. With up to 64 characters, each part is within its own limit. Two
+# Nearly all addresses look like this. Up to 64 characters, no part can exceed its own limit. Two
 # hyphens in a row mark an encoded domain, which a pattern alone can't check.
 _ORDINARY: Final = re.compile(
     r"[A-Za-z0-9_+'-]+(?:\.[A-Za-z0-9_+'-]+)*"

@@ -1,9 +1,9 @@
 """Finds the address to send for a cell, without the text that people and programs write around it.
 
-A cell that is an address is sent as it stands. Else one layer after the other is left out: a display
+A cell that is an address is sent as it stands. Otherwise its layers are removed one by one: a display
 name before `<>`, quotes, brackets, `mailto:`, a comment, punctuation, and characters that can't be seen.
-Only what is certain is left out. If a cell holds several addresses, or an address among other words, it
-is unclear which one is meant, so none is sent.
+If a cell holds several addresses, or an address among other words, it is unclear which one is meant, so
+none is sent.
 """
 
 import re
@@ -80,7 +80,7 @@ class CellKind(StrEnum):
     """The kind of a cell that is not just an address."""
 
     UNWRAPPED = "unwrapped"
-    """An address with something around it that is left out of what is sent."""
+    """An address with other text around it, which is not sent."""
     UNCLEAR = "unclear"
     """Several addresses, or one among other words: none is sent, and the row gets no verdict."""
     INVALID = "invalid"
@@ -96,12 +96,12 @@ class Reading(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class CellExample:
-    """A cell of a kind, and what is sent for it."""
+    """A cell that is not just an address, and what is sent for it."""
 
     row: int
     """The number of its row, from 1."""
     kind: CellKind
-    """What is around the address, or wrong with it."""
+    """How the cell differs from an address."""
     cell: str
     """The text of the cell, shortened."""
     sent: str = ""
@@ -254,7 +254,7 @@ def _of_link(rest: str) -> str:
 
 
 def _repeated(text: str) -> str | None:
-    """Return the only address of a text, even if it is repeated, if all else is punctuation."""
+    """Return the address of a text that has only this one, perhaps repeated, and punctuation."""
     if text.endswith(_CUT_OFF):
         return None
     words = [word for word in _words(text) if _WORD.search(word)]

@@ -29,7 +29,7 @@ ADDRESS_NAMES: Final = (
     "mail",
     "address",
 )
-# These look like addresses, and are none.
+# These look like addresses but are not.
 _NEVER: Final = frozenset(
     {"message-id", "message id", "messageid", "in-reply-to", "references", "jid"}
 )
@@ -38,8 +38,8 @@ _SHOWN_CHARACTERS: Final = 40
 _SHOWN_CELLS: Final = 3
 _ADDRESS: Final = re.compile(r"[^\s@([][@\uff20][\w[]")
 
-# An address alone, or with what people write around one: a name, brackets, `mailto:`, a remark.
 _LONGEST_CELL: Final = 500
+# An address alone, or with a name, brackets, `mailto:` or a remark around it.
 _ALONE: Final = re.compile(
     r"(?:[^@\uff20<>]*<)?[^\w@\uff20]*(?:mailto:|smtp:)?"
     r"[^\s@\uff20<>()\[\],;]+[@\uff20](?:[^\s@\uff20<>()\[\],;]+|\[[^\s\]]+\])"
@@ -48,7 +48,7 @@ _ALONE: Final = re.compile(
 )
 _BETWEEN: Final = re.compile(r"[,;|\n]|:::|\s/\s|/(?=[^/]*@)")
 
-# How many times as many addresses a column needs to be preferred to another.
+# A column with this many times the addresses of another is preferred to it.
 _CLEARLY: Final = 4
 _CLEARLY_IF_FULL: Final = 2
 _SPARSE: Final = 10
@@ -132,7 +132,7 @@ def _below_lone_address(rows: Sequence[Sequence[str]]) -> int | None:
 
 
 def _lowest_header(above: Sequence[Sequence[str]], index: int, places: set[int]) -> int:
-    """Return the last row of a header, such as that of `Address` below `Email`."""
+    """Return the last row of a header, such as a row with `Address` below one with `Email`."""
     for lower in range(index + 1, len(above)):
         row = above[lower]
         if any(place < len(row) and says_address(row[place]) for place in places):

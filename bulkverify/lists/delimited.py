@@ -1,4 +1,4 @@
-"""CSV and TSV files as people have them."""
+"""CSV and TSV files, also irregular ones."""
 
 import csv
 import re
@@ -246,14 +246,14 @@ def _named_row(title: str, beginning: str, delimiter: str, declared: int, row: i
     place = len(list(filter(None, records))) - 1 - declared
     if len(records) < row or row < 0 or not records[-1] or not 0 <= place < SAMPLE_ROWS:
         raise UsageError(f"{title} has no names of columns in row {row:,}.").with_hint(
-            "Count rows from 1, with empty ones; `header_row=0` is for a list without names.",
-            "Count rows from 1, with empty ones; --header-row 0 is for a list without names.",
+            "Count rows from 1, including empty ones; `header_row=0` is for a list without names.",
+            "Count rows from 1, including empty ones; --header-row 0 is for a list without names.",
         )
     return place
 
 
 def _text_above(beginning: str, delimiter: str, declared: int, place: int) -> str:
-    """Return the text above a header, without a declared delimiter. The output keeps it."""
+    """Return the text above a header, which the output keeps, without a declared delimiter."""
     if not place:
         return ""
     records = csv.reader(StringIO(beginning, newline=""), delimiter=delimiter)

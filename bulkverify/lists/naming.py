@@ -1,4 +1,4 @@
-"""What the name of a column says about its cells, in the languages that lists are written in."""
+"""Tells from the name of a column what its cells hold, in some fifty languages."""
 
 import re
 import unicodedata

@@ -58,8 +58,8 @@ def open_table(
 ) -> Table:
     """Read the beginning of a list, and detect how to read it.
 
-    The header is the first row if it has no address, or a later row with a name for addresses above
-    them. Without `column`, the column with addresses whose name fits e-mail best is taken.
+    The header is the first row if that has no address, or a later row that names the column of the
+    addresses below it. Without `column`, the column with addresses whose name fits e-mail best is taken.
 
     Args:
         source: a path; several paths, read as one list with the columns of all; the content of a file;

@@ -29,8 +29,8 @@ class UnreadableError(ValueError):
 class Package:
     """The files of a workbook.
 
-    Sizes are counted while the files are unpacked, because the directory may lie. A sheet takes up to
-    thirty times its packed size and is read three times; `_GROWTH` is far above that.
+    Sizes are counted while the files are unpacked, because those in the directory may be wrong. A sheet
+    takes up to thirty times its packed size and is read three times; `_GROWTH` is far above that.
     """
 
     def __init__(self, file: BinaryIO) -> None:

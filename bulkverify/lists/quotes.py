@@ -1,12 +1,12 @@
-"""Records of lists whose quotes are not those of CSV.
+"""Records with quotes that do not follow CSV.
 
 `csv` reads well-formed records as they stand. Records with other quotes are first rewritten as CSV:
 
 - A quote after a delimiter and blanks opens a cell, if it closes on the same line.
 - A backslash before a quote within a cell keeps the cell open. Both stay in the cell.
-- A quote that opens a cell and does not close it before a delimiter or the end of the line is a
-  character of the cell. It is stray, and counted. With its partner on the same line it still keeps
-  delimiters in the cell, as in `"Lima, Ana" <ana@example.com>`.
+- A quote that opens a cell and does not close it before a delimiter or the end of the line is read as
+  text. It is stray, and counted. If the line has a second quote, delimiters between the two still
+  belong to the cell, as in `"Lima, Ana" <ana@example.com>`.
 """
 
 import re
@@ -25,8 +25,8 @@ _OPEN: Final = re.compile(r'"(?:[^"]++|"")*+\Z')
 
 
 class _Cell(Enum):
-    AS_IT_WAS = auto()
-    OTHERWISE = auto()
+    UNCHANGED = auto()
+    REWRITTEN = auto()
     STRAY = auto()
 
 
@@ -86,7 +86,7 @@ class ListRecords(TextRecords):
 
     @property
     def lines_read(self) -> int:
-        """The number of lines, with empty ones, of the records that were given last."""
+        """The number of lines, including empty ones, of the records that were given last."""
         return self._lines_in_text
 
     def _read(self, text: str) -> tuple[list[list[str]], int]:
@@ -138,7 +138,7 @@ class ListRecords(TextRecords):
         """Write a record as CSV, and return it with the place of its end; `None` if the text ends within it."""
         cells: list[str] = []
         stray: int | None = None
-        as_it_was = True
+        unchanged = True
         at = begin
         while True:
             found = self._cell(text, at)
@@ -147,7 +147,7 @@ class ListRecords(TextRecords):
             cell, end, kind = found
             if kind is _Cell.STRAY and stray is None:
                 stray = line + text.count("\n", begin, at)
-            as_it_was = as_it_was and kind is _Cell.AS_IT_WAS
+            unchanged = unchanged and kind is _Cell.UNCHANGED
             cells.append(cell.replace('"', '""'))
             at = end + 1
             if not text.startswith(self._delimiter, end):
@@ -158,7 +158,7 @@ class ListRecords(TextRecords):
             self.stray += 1
             self.stray_line = self.stray_line or stray
             self.stray_lines[line] = stray
-        if as_it_was:
+        if unchanged:
             return text[begin:at], at
         joined = f'"{self._delimiter}"'.join(cells)
         return f'"{joined}"{text[end:at]}', at
@@ -175,11 +175,11 @@ class ListRecords(TextRecords):
             if wrapped := self._wrapped.match(text, at):
                 return _unquoted(wrapped), wrapped.end(), _Cell.STRAY
         elif spaced := self._spaced.match(text, at):
-            return _unquoted(spaced), spaced.end(), _Cell.OTHERWISE
+            return _unquoted(spaced), spaced.end(), _Cell.REWRITTEN
         end = self._end_of(text, at)
         cell = text[at:end]
         opened = cell.lstrip(" ").startswith('"') and (cell[0] == '"' or cell.count('"') % 2)
-        return cell, end, _Cell.STRAY if opened else _Cell.AS_IT_WAS
+        return cell, end, _Cell.STRAY if opened else _Cell.UNCHANGED
 
     def _end_of(self, text: str, at: int) -> int:
         """Return where a cell without quotes around it ends."""
@@ -193,10 +193,10 @@ class ListRecords(TextRecords):
             found = self._backslashed.match(text, at)
             if found and _ESCAPED_QUOTE in found[1]:
                 self.escapes = True
-                return _unquoted(found), found.end(), _Cell.OTHERWISE
+                return _unquoted(found), found.end(), _Cell.REWRITTEN
         if not quoted:
             return None
-        kind = _Cell.OTHERWISE if quoted[2] else _Cell.AS_IT_WAS
+        kind = _Cell.REWRITTEN if quoted[2] else _Cell.UNCHANGED
         return _unquoted(quoted) + quoted[2], quoted.end(), kind
 
 
