@@ -262,7 +262,10 @@ def _likeliest(
             return place
     raise InvalidListError(
         f"{title} begins with {first_cells(sample)} and has no column of addresses among {listed(names)}."
-    ).with_hint("Name it with `column`.", "Name it with --column.")
+    ).with_hint(
+        "Name it with `column`, or the row of the header with `header_row`.",
+        "Name it with --column, or the row of the header with --header-row.",
+    )
 
 
 def _ranks(

@@ -21,7 +21,7 @@ GOOD = "email\na@example.com\n"
         (
             "name,phone\nAnna,1\n",
             [],
-            "list.csv begins with 'Anna', '1' and has no column of addresses among 'name', 'phone'.\n  Name it with --column.",
+            "list.csv begins with 'Anna', '1' and has no column of addresses among 'name', 'phone'.\n  Name it with --column, or the row of the header with --header-row.",
         ),
         (
             "email,phone\na@x.com,1\n",
