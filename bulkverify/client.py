@@ -44,7 +44,7 @@ class Client:
             `TCPConnector(force_close=True)` prevents that.
         attempts: the maximum for one request. Only requests that are safe to repeat are sent again.
         backoff: a tenacity wait strategy for the pauses between attempts; `Retry-After` always applies.
-        requests_per_minute: the budget of each endpoint; `None` for no limit. All users of a key share 120.
+        requests_per_minute: the limit for each endpoint, or `None`. The service allows 120 per key.
         allow_http: send the key unencrypted to a host that is not this machine.
 
     Raises:

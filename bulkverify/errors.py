@@ -162,7 +162,7 @@ class StartUncertainError(TransportError):
 
 
 class VerifyUncertainError(TransportError):
-    """The answer for a single address was lost. It may have cost a credit."""
+    """The answer for a single address was lost. The verification may have cost a credit."""
 
 
 class ClientClosedError(TransportError):

@@ -143,7 +143,7 @@ def make_folder(path: Path) -> None:
 
 def _create_beside(path: Path, mark: str | None = None) -> tuple[int, str]:
     """Create a file in the same folder, because a rename is atomic only within one file system."""
-    if not path.name:  # of "" and "/"
+    if not path.name:  # "" and "/" have none
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = incomplete_path(path, mark or secrets.token_hex(4))
     try:

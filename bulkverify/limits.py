@@ -13,10 +13,10 @@ WINDOW_SECONDS: Final = 60.0
 """Documented: the service counts requests per minute. Ours: the limit holds for any 60 seconds."""
 
 LARGEST_LIST_BYTES: Final = 10 * 1024 * 1024
-"""Documented: a file has at most 10 MB. Ours: MB as 2 ** 20 bytes, so that no valid file is refused."""
+"""Documented: a file has at most 10 MB. Ours: MB means 2 ** 20 bytes, so that no valid file is refused."""
 
 LARGEST_PART_BYTES: Final = 10_000_000
-"""Ours: MB as 10 ** 6 bytes for the parts of a list, so that the service refuses none."""
+"""Ours: for the parts of a list, MB means 10 ** 6 bytes, so that the service refuses none."""
 
 LONGEST_LIST_ROWS: Final = 500_000
 """Documented: the most addresses of a list."""
@@ -43,7 +43,7 @@ LATE_VERIFY_SECONDS: Final = 15.0
 """Ours: how late after the timeout an answer may come. Observed: 0.6 seconds."""
 
 NOT_FOUND_GRACE_SECONDS: Final = 30.0
-"""Ours: how long after the first "job not found" a lagging replica may be the cause."""
+"""Ours: for this long after the first "job not found", a lagging replica may be the cause."""
 
 UPLOAD_GRACE_SECONDS: Final = 600.0
 """Ours: how long after its upload a list that is not found may still appear."""

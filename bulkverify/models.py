@@ -195,7 +195,7 @@ _LONGEST_WORD: Final = 64  # longer texts are not cached: they are mostly paddin
 def parse_timestamp(text: str) -> datetime:
     """Parse a timestamp of the service, US style or ISO 8601, into an aware UTC datetime.
 
-    A timestamp without a time zone is taken as UTC. Any other text raises `ValueError`.
+    Without a time zone, UTC is assumed. A text in another form raises `ValueError`.
     """
     read = _parse_timestamp if len(text) <= _LONGEST_WORD else _parse_timestamp.__wrapped__
     return read(text)
@@ -213,14 +213,14 @@ def _parse_timestamp(text: str) -> datetime:
             raise ValueError(message) from None
     month, day, year, hour, minute = (int(match[group]) for group in range(1, 6))
     if not 1 <= hour <= _NOON:
-        message = f"{text[:40]!r} has an hour beyond 12 before AM or PM"
+        message = f"{text[:40]!r} has AM or PM, but its hour is not from 1 to 12"
         raise ValueError(message)
     hour = hour % _NOON + (_NOON if match[7] in "pP" else 0)
     return datetime(year, month, day, hour, minute, int(match[6] or 0), tzinfo=UTC)
 
 
 def parse_verdict(text: str) -> Verdict:
-    """Return `Verdict(text)` from a cache. Any other text raises `ValueError`."""
+    """Return `Verdict(text)` from a cache. A text that is not a verdict raises `ValueError`."""
     read = _parse_verdict if len(text) <= _LONGEST_WORD else _parse_verdict.__wrapped__
     return read(text)
 

@@ -67,7 +67,7 @@ def longest_gap(sandbox: Sandbox) -> float:
 
 
 async def test_answers_of_a_proxy_are_waited_out(sandbox: Sandbox, job: Job) -> None:
-    # The defence: `ServerError` among `_WAITED_OUT` in streams.py.
+    # The defence: `ServerError` among `_TEMPORARY` in streams.py.
     sandbox.inject(Fault(kind=FaultKind.ANSWER, endpoint="status", times=20))
     await job.start()
     await wait_until(job, "completed", timeout=7 * HOUR)
@@ -75,7 +75,7 @@ async def test_answers_of_a_proxy_are_waited_out(sandbox: Sandbox, job: Job) -> 
 
 
 async def test_a_page_instead_of_json_is_waited_out(sandbox: Sandbox, job: Job) -> None:
-    # The defence: `UnreadableAnswerError` among `_WAITED_OUT` in streams.py.
+    # The defence: `UnreadableAnswerError` among `_TEMPORARY` in streams.py.
     sandbox.inject(Fault(kind=FaultKind.ANSWER, endpoint="status", status=200, times=20))
     await job.start()
     await wait_until(job, "completed", timeout=7 * HOUR)
@@ -92,7 +92,7 @@ async def test_an_upload_that_may_have_arrived_is_not_sent_again(
 
 
 async def test_a_storm_is_waited_out(sandbox: Sandbox, job: Job) -> None:
-    # The defence: `RateLimitedError` among `_WAITED_OUT` in streams.py.
+    # The defence: `RateLimitedError` among `_TEMPORARY` in streams.py.
     sandbox.inject(Fault(kind=FaultKind.THROTTLE, endpoint="status", lasting=600))
     await job.start()
     await wait_until(job, "completed", timeout=7 * HOUR)
@@ -112,7 +112,7 @@ async def test_no_request_is_sent_before_the_pause_ends(sandbox: Sandbox) -> Non
 
 
 async def test_a_connection_that_breaks_is_waited_out(sandbox: Sandbox, job: Job) -> None:
-    # The defence: `ConnectionFailedError` among `_WAITED_OUT` in streams.py.
+    # The defence: `ConnectionFailedError` among `_TEMPORARY` in streams.py.
     sandbox.inject(Fault(kind=FaultKind.DROP, endpoint="status", times=20))
     await job.start()
     await wait_until(job, "completed", timeout=7 * HOUR)
@@ -144,7 +144,7 @@ async def test_a_late_answer_moves_no_deadline(sandbox: Sandbox, job: Job) -> No
 
 
 async def test_a_poll_whose_answer_trickles_is_repeated(sandbox: Sandbox, client: Client) -> None:
-    # The defence: `self._stop_hanging(now)` in waiting/scheduler.py; each byte that comes is a sign of life.
+    # The defence: `self._cancel_late_polls(now)` in waiting/scheduler.py; each byte that comes is a sign of life.
     sandbox.inject(Fault(kind=FaultKind.TRICKLE, endpoint="status", piece_bytes=1, delay=50))
     job = await client.upload(ADDRESSES)
     await wait_until(job, "ready", timeout=200)

@@ -647,7 +647,7 @@ async def test_an_error_of_a_task_factory_reaches_every_waiter(kind: str) -> Non
         "waiting.due.Deadlines.passed",
         "waiting.streams.Stream.take",
         "waiting.scheduler.Scheduler._next_ready",
-        "waiting.scheduler.Scheduler._stop_hanging",
+        "waiting.scheduler.Scheduler._cancel_late_polls",
     ],
 )
 async def test_a_bug_in_any_internal_function_leaves_no_wait_hanging(

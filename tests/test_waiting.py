@@ -724,7 +724,7 @@ async def test_a_waiter_can_leave_while_its_poll_is_abandoned() -> None:
     async with Hanging([seen("verifying")]) as client:
         task = asyncio.create_task(wait_until(client.job("job0"), wait=STEADY))
         await asyncio.sleep(ORDINARY_SECONDS - 1e-6)
-        scheduler_of(client.job(JOB_ID))._stop_hanging(now() + 1)
+        scheduler_of(client.job(JOB_ID))._cancel_late_polls(now() + 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

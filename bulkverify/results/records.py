@@ -109,7 +109,7 @@ class TextRecords:
         return records
 
     def line_of(self, index: int) -> int:
-        """Return the line on which record `index` of the last returned records begins."""
+        """Return the line on which a record begins. `index` counts the records that were returned last."""
         reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._delimiter)
         before = given = 0
         for record in reader:

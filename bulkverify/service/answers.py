@@ -42,7 +42,7 @@ _EXCERPT_CHARACTERS: Final = 200
 _OK: Final = int(HTTPStatus.OK)
 _MULTIPLE_CHOICES: Final = int(HTTPStatus.MULTIPLE_CHOICES)
 _LONGEST_PAGE_BYTES: Final = 16 * 1024
-# An unclosed tag matches the rest of the page, because a new search from every `<` would take seconds.
+# An unclosed tag extends to the end of the page. Searching again from every `<` would take seconds.
 _TAG: Final = re.compile(
     r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE
 )

@@ -21,7 +21,7 @@ _BURST_SHARE: Final = 0.05
 # evenly. Clients that do so end up with about equal shares.
 _SMALLEST_SHARE: Final = 1 / 32
 _RECOVERY_SECONDS: Final = 1800.0
-_ONE_STORM_SECONDS: Final = 15.0
+_ONE_REFUSAL_SECONDS: Final = 15.0
 
 # How long a poll waits before it asks again, while callers use the whole budget.
 _LOOK_AGAIN: Final = 1.0
@@ -110,7 +110,7 @@ class Budget:
             lane.paused_until = max(lane.paused_until, now + retry_after)
         share = self._share(lane, now)
         # Requests that were under way together are refused together, and count as one refusal.
-        if lane.share == 1.0 or now - lane.share_at >= _ONE_STORM_SECONDS:
+        if lane.share == 1.0 or now - lane.share_at >= _ONE_REFUSAL_SECONDS:
             lane.share = max(_SMALLEST_SHARE, share / 2)
             lane.share_at = now
             lane.tokens = 0.0
@@ -124,11 +124,11 @@ class Budget:
             return turn
         while len(departures) > limit and departures[0] + WINDOW_SECONDS + _MARGIN <= now:
             departures.popleft()
-        free_for_all = limit - reserve
-        if free_for_all <= 0:
+        available = limit - reserve
+        if available <= 0:
             return max(turn, now + _LOOK_AGAIN)
-        if len(departures) >= free_for_all:
-            turn = max(turn, departures[-free_for_all] + WINDOW_SECONDS + _MARGIN)
+        if len(departures) >= available:
+            turn = max(turn, departures[-available] + WINDOW_SECONDS + _MARGIN)
         return turn
 
     def _depart(self, lane: _Lane, now: float) -> None:

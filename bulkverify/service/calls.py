@@ -139,7 +139,7 @@ def start(job_id: str) -> Call[Acknowledgement]:
 
 
 def download(job_id: str, verdicts: Iterable[Verdict | str] | None = None) -> Call[None]:
-    """Ask for a job's results as CSV. `parse` takes any other answer, and always raises."""
+    """Ask for a job's results as CSV. `parse` is for answers that are not CSV, and always raises."""
 
     def parse(answer: Answer) -> None:
         accepted(answer, Endpoint.DOWNLOAD, job_id)

@@ -131,8 +131,8 @@ class RowCounter:
         """Return the number of rows; a file that ends inside one raises `IncompleteDownloadError`."""
         if self._beginning is not None:
             self._begin(bytes(self._beginning))
-        halved = self._decoder is not None and bool(self._decoder.getstate()[0])
-        if not self._records.finish() or halved:
+        partial_character = self._decoder is not None and bool(self._decoder.getstate()[0])
+        if not self._records.finish() or partial_character:
             raise IncompleteDownloadError(
                 "The results end inside a row: they were cut off. Download them again."
             )

@@ -96,7 +96,7 @@ class Secret:
 
 
 def _spelled(value: str) -> Iterator[str]:
-    """Yield a pattern for each character of the key, and one for each run of blanks, which texts may merge."""
+    """Yield a pattern for each character of the key, and one for each run of blanks, because texts may collapse it."""
     for blank, run in groupby(value, _is_blank):
         patterns = map(_spellings, run)
         if blank:
@@ -142,7 +142,7 @@ def _spellings(character: str) -> str:
         ways.add(r"\+")
     if _is_blank(character):
         ways.add(r"\s")
-    # The longest first, so that the backslash of an escape is not taken for one of the key.
+    # The longest first, so that an escape is matched as a whole, and not only its backslash.
     return f"(?:{'|'.join(sorted(ways, key=len, reverse=True))})"
 
 

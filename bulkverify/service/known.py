@@ -99,7 +99,7 @@ class KnownJobs:
     def note_start(self, job_id: str) -> None:
         """Remember that a job was started."""
         self._started[job_id] = None
-        if len(self._started) > MOST_STARTED:  # the end of the oldest was never seen
+        if len(self._started) > MOST_STARTED:  # the oldest job has ended, but no poll showed it
             del self._started[next(iter(self._started))]
 
     def note_deletion(self, job_id: str) -> None:

@@ -54,7 +54,7 @@ class KeyOnTheWire:
                 "its answer was lost, and a middleware of the session was kept from sending it again"
             )
         bare = request.url
-        # The traces get the URL that aiohttp sends.
+        # Otherwise the traces would get the URL with the key.
         traces: list[Trace] = [_BareTrace(trace, bare) for trace in request._traces]  # noqa: SLF001
         request._traces = traces  # noqa: SLF001
         failure: BaseException | None = None

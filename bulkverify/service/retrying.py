@@ -47,7 +47,7 @@ def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
 
 
 class Retrying:
-    """Repeats an attempt while it fails, may be repeated, and attempts are left."""
+    """Repeats failed attempts, if `may_repeat` allows it and attempts are left."""
 
     def __init__(
         self, attempts: int, backoff: wait_base | None, on_repeat: Callable[[], None]

@@ -105,7 +105,7 @@ class Transport:
     async def once(self, call: Call[T], *, scheduled: bool = False) -> T:
         """Send a request exactly once, and return its parsed answer.
 
-        The caller of a `scheduled` request has taken a turn by `take_for_poll`, and cancels it if it is late.
+        For a `scheduled` request, the caller calls `take_for_poll` first, and cancels the request if it is late.
         """
         self.enter_loop()
         if not scheduled:
@@ -283,7 +283,8 @@ async def _read_piece(
     response: aiohttp.ClientResponse, endpoint: Endpoint
 ) -> bytes | TransportError:
     try:
-        async with asyncio.timeout(READ_TIMEOUT):  # bytes outside the body reset aiohttp's own
+        # aiohttp's own timeout restarts at any byte, even outside the body.
+        async with asyncio.timeout(READ_TIMEOUT):
             return await response.content.readany()
     except (aiohttp.ClientError, OSError) as error:
         return translate(error, endpoint=endpoint, answering=True)

@@ -22,7 +22,7 @@ UploadSource: TypeAlias = (
 _DEFAULT_NAME: Final = "list.csv"
 
 _SLICE_ROWS: Final = 1_000
-"""How many rows are read before other tasks run again: a few milliseconds."""
+"""How many rows are read before other tasks run again. Reading them takes a few milliseconds."""
 
 
 async def prepare(

@@ -11,13 +11,13 @@ from bulkverify.waiting.streams import Stream
 from bulkverify.waiting.waiters import Waiter
 
 _SLOTS_A_SECOND: Final = 64
-"""All streams of a slot are due when its last one is. A stream alone in its slot is on time."""
+"""Streams in one slot are polled together, when the last of them is due."""
 
 _LATEST: Final = 1e15
 _LAST_SLOT: Final = int(_LATEST) * _SLOTS_A_SECOND
 
 _SPAN: Final = 60.0
-"""How many seconds of far deadlines are kept together, unsorted."""
+"""Far deadlines are kept in unsorted groups, each of this many seconds."""
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -27,7 +27,7 @@ class _Slot:
 
 
 class Agenda:
-    """Holds streams until they are due. Streams that are due at almost the same time come together.
+    """Holds streams until they are due. Streams that are due at almost the same time are taken together.
 
     A stream in a slot costs eight bytes. In a heap, each stream would need a tuple, and more time.
     """

@@ -20,8 +20,8 @@ _UNUSED: Final = AsyncRetrying()  # RetryCallState requires it
 
 # Polls g seconds apart cost 1 / g per second. If a job ends with the probability h per second, their lag
 # costs h * g / 2 per second. The sum is least if g is proportional to sqrt(1 / h). If the end is expected
-# in x seconds, or overdue by x seconds, h is about 1 / x. So these are factors of the root of a time, in
-# seconds ** 0.5. A search over benchmarks/population.py found them and the numbers below.
+# in x seconds, or overdue by x seconds, h is about 1 / x. So g is one of these factors times the root of a
+# time; their unit is seconds ** 0.5. A search over benchmarks/population.py found them and the numbers below.
 _BLIND: Final = 3.3
 _UNDER_WAY: Final = 2.0
 _DUE: Final = 1.58
@@ -37,7 +37,7 @@ _GROWTH_VERIFIED: Final = 0.65
 # The weight of the latest rate, which follows changes. The average rate is steadier.
 _RECENT: Final = 0.47
 
-# The estimated age of a rise at the poll that shows it, as a share of the time since the previous rise.
+# A rise happened before the poll that shows it, by about this share of the time since the previous rise.
 _AGE: Final = 0.25
 
 # After a single rise, the verification is assumed to have begun halfway through the wait before it.
@@ -132,7 +132,7 @@ class PollState(RetryCallState):
 
 
 class wait_for_progress(wait_base):  # noqa: N801 - tenacity's strategies are written like this
-    """Wait for a share of the predicted time until the job completes.
+    """A wait strategy: pause for a share of the predicted remaining time.
 
     The prediction uses the mean of the average pace and the latest pace. Near the predicted end and after
     it, the pause is proportional to the root of the predicted time. Far from the end, it is at most

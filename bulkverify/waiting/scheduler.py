@@ -145,7 +145,7 @@ class Scheduler:
                     agenda.add(one.due, one)
 
     def _arm(self) -> None:
-        """Set the timer to the next event. An earlier timer is kept, and sets it again."""
+        """Set the timer to the next event. An earlier timer stays, and calls this again."""
         wanted = min(self._deadlines.next(), self._agenda.next())
         if self._asking:
             wanted = min(wanted, next(iter(self._asking.values())) + ORDINARY_SECONDS)
@@ -174,13 +174,13 @@ class Scheduler:
                 and (next_one := self._next_ready(now)) is not None
             ):
                 self._send(next_one, now)
-            self._stop_hanging(now)
+            self._cancel_late_polls(now)
             self._arm()
         except BaseException as error:  # noqa: BLE001 - `_fail_all` raises it unless it is an Exception
             self._fail_all(error)
 
     def _gather(self, now: float) -> None:
-        """Move the streams that are due to the ready ones."""
+        """Make due streams ready."""
         gathered = 0
         while gathered < _MOST_AT_ONCE and (due := self._agenda.take(now)):
             gathered += len(due)
@@ -247,7 +247,7 @@ class Scheduler:
         for stream in ready:
             stream.ready = stream.due is not None
 
-    def _stop_hanging(self, now: float) -> None:
+    def _cancel_late_polls(self, now: float) -> None:
         """Cancel the polls whose timeout has passed."""
         while self._asking:
             task, since = next(iter(self._asking.items()))
@@ -259,7 +259,7 @@ class Scheduler:
             self._asking[task] = now  # its place is kept until it has ended
 
     def _next_ready(self, now: float) -> Stream | None:
-        """Take the next stream to poll, with a turn in the budget; the most overdue if the budget is short."""
+        """Take a turn in the budget and return the stream to poll: the most overdue if turns are scarce."""
         ready = self._ready
         if ready and self._held_until > now:
             return None
@@ -337,7 +337,7 @@ class Scheduler:
             except BulkVerifyError as error:
                 outcome = error
             except asyncio.CancelledError:
-                outcome = self._given_up(task)
+                outcome = self._cancellation_error(task)
             stream.take(outcome, sent_at, time())
         except asyncio.CancelledError:
             stream.poll_cancelled(time())  # the last waiter left, or the program cancels all tasks
@@ -353,7 +353,7 @@ class Scheduler:
         finally:
             stream.task = None
 
-    def _given_up(self, task: "asyncio.Task[None]") -> TransportError:
+    def _cancellation_error(self, task: "asyncio.Task[None]") -> TransportError:
         """Turn a cancelled request into an error; re-raise if the task itself was cancelled."""
         if not task.cancelling():
             return ConnectionFailedError("A middleware or other code cancelled the status call.")

@@ -45,14 +45,14 @@ jobs under the limit of one account.
 """
 
 URGENT_SECONDS: Final = 5.0
-"""How long before its deadline a wait without an answer is urgent. Its poll then comes before all others."""
+"""A wait without an answer is urgent for this long before its deadline. Its poll then comes first."""
 
 LONGEST_DELAY: Final = 86400.0
 """The longest pause between two polls, in seconds: a day."""
 
 _FRESH_SECONDS: Final = 1.0
 _FEW_STALE: Final = 2
-_WAITED_OUT: Final = (
+_TEMPORARY: Final = (
     RateLimitedError,
     ServerError,
     ConnectionFailedError,
@@ -151,9 +151,7 @@ class Stream:
         """Return the time until the first deadline of the waiters that have had no answer."""
         left = math.inf
         for waiter in self._waiters():
-            if (
-                waiter.polls_before < self._polls
-            ):  # it has had an answer, and so have all older ones
+            if waiter.polls_before < self._polls:  # it and all older ones have had an answer
                 break
             deadline = waiter.deadline
             if deadline is not None and not waiter.done():
@@ -214,7 +212,7 @@ class Stream:
             self._progress.note(now, snapshot.verified or 0)
         elif snapshot.verified:
             self._progress = Progress(now, snapshot.verified)
-        # An unchanged status ends no wait, because a waiter that joins sees the last snapshot at once.
+        # An unchanged status ends no wait, because every waiter has already seen it.
         # A list, because callbacks may remove waiters.
         for waiter in [one for one in self._waiters() if changed or one.wants_every_change]:
             waiter.see(snapshot)
@@ -255,7 +253,7 @@ class Stream:
         trouble = self._troubled()
         trouble.failures += 1
         trouble.last_error = error
-        if isinstance(error, _WAITED_OUT) or (
+        if isinstance(error, _TEMPORARY) or (
             isinstance(error, JobNotFoundError) and now < self._known.missing_until(self.job.id)
         ):
             _log.info("polling job %s failed, will be repeated: %s", self.job.id, error)

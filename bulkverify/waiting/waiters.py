@@ -138,7 +138,7 @@ class Waiter(asyncio.Future[JobSnapshot]):
         if satisfies(snapshot.status, self.target):
             self.set_result(snapshot)
         elif not can_reach(snapshot.status, self.target):
-            self.fail(_went_elsewhere(snapshot, self.target))
+            self.fail(_unreachable(snapshot, self.target))
 
 
 class Watcher(Waiter):
@@ -179,7 +179,7 @@ class Watcher(Waiter):
             self.set_result(snapshot)
 
 
-def _went_elsewhere(snapshot: JobSnapshot, target: JobStatus) -> LifecycleError:
+def _unreachable(snapshot: JobSnapshot, target: JobStatus) -> LifecycleError:
     job_id = snapshot.job_id
     said = f" ({snapshot.message})" if snapshot.message else ""
     if snapshot.status is JobStatus.FAILED:
