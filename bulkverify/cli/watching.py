@@ -68,7 +68,7 @@ class Follower:
             self._bars(seen)
 
     def _show_analysis(self, part: PartProgress, snapshot: JobSnapshot) -> None:
-        """Show what the service says of a list before it is started."""
+        """Show the service's counts for a list before it is started."""
         if (
             snapshot.analysis is not None
             and snapshot.status is JobStatus.READY

@@ -123,7 +123,7 @@ def find_header(rows: Sequence[Sequence[str]], wanted: str | None) -> int | None
 
 
 def _below_lone_address(rows: Sequence[Sequence[str]]) -> int | None:
-    """Return the row of a header that stands below nothing but single cells, such as a contact."""
+    """Return the row of a header below rows of one cell each, such as a contact address."""
     for index, row in enumerate(rows[:_HIGHEST_HEADER]):
         if sum(map(bool, row)) > 1:
             named = any(name_meaning(cell).rank is Rank.MAIN for cell in row)
@@ -255,7 +255,7 @@ def _likeliest(
         ).with_hint(*_by_place(places))
     for place, count in mentions.most_common():
         filled = sum(place < len(row) and bool(row[place].strip()) for row in sample)
-        if not _never(names[place]) and (len(names) == 1 or count * 2 > filled):
+        if not _only_if_named(names[place]) and (len(names) == 1 or count * 2 > filled):
             return place
     for place, name in enumerate(names[:_MOST_NAMES]):
         if name_meaning(name).rank is Rank.MAIN or fold(name) in ADDRESS_NAMES:
@@ -278,7 +278,7 @@ def _ranks(
     )
     ranks = {}
     for place, meaning in meanings.items():
-        if _never(names[place]):
+        if _only_if_named(names[place]):
             continue
         if meaning.rank is Rank.OTHER:
             filled = sum(place < len(row) and bool(row[place].strip()) for row in sample)
@@ -303,7 +303,7 @@ def refuse_rows_of_addresses(title: str, rows: Iterable[Iterable[str]]) -> None:
         )
 
 
-def _never(name: str) -> bool:
+def _only_if_named(name: str) -> bool:
     """Whether a column is taken only if it is named, such as `created_by`."""
     words = name.lower().replace("_", " ").split()
     return fold(name) in _NEVER or "by" in words
