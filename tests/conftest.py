@@ -1,4 +1,4 @@
-"""What all tests share: payloads as files, a mended aioresponses, and a check that nothing is left behind."""
+"""Fixtures of all tests: payloads, a mended aioresponses, and a check for tasks and errors left behind."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 PAYLOADS = Path(__file__).parent / "payloads"
 
-# A slow machine is no failure; pytest-timeout catches what hangs.
+# A slow machine is not a failure; pytest-timeout catches tests that hang.
 settings.register_profile("bulkverify", deadline=None)
 settings.load_profile("bulkverify")
 
@@ -41,7 +41,7 @@ def payload() -> Payload:
 def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aioresponses]:
     """Script answers without a socket.
 
-    aioresponses 0.7.9 builds responses without an argument that aiohttp 3.14 demands; see its issue 289.
+    aioresponses 0.7.9 builds responses without an argument that aiohttp 3.14 requires (issue 289).
     """
     monkeypatch.setattr(
         aioresponses.core, "ClientResponse", partial(aiohttp.ClientResponse, stream_writer=Mock())
@@ -52,19 +52,19 @@ def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aioresponses]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _a_clean_slate() -> None:
-    # looptime's plugin leaves a loop behind that nobody closes, and a later test would be blamed.
+    # looptime's plugin leaves a loop open, and a later test would be blamed for it.
     asyncio.set_event_loop(None)
-    # Hypothesis makes its random generator for the first example, and warns if the collector can't find
-    # who holds it. From Python 3.14 on it can't if that was frozen before.
+    # Hypothesis makes its random generator for the first example. It warns if the collector can't find
+    # the referrers, which from Python 3.14 on it can't if they were frozen before.
     given(st.none())(lambda _: None)()
     gc.collect()
-    gc.freeze()  # what was imported stays: without it every collection looks at all of that again
+    gc.freeze()  # imported modules stay; unfrozen, every collection would scan them
 
 
 @pytest_asyncio.fixture
 async def _nothing_left_behind() -> AsyncIterator[None]:
     problems: list[dict[str, Any]] = []
-    loop = cast("Any", asyncio.get_running_loop())  # a private part is used
+    loop = cast("Any", asyncio.get_running_loop())  # uses a private attribute
     loop.set_exception_handler(lambda _, context: problems.append(context))
     close = loop._asyncgen_finalizer_hook
 
@@ -76,7 +76,7 @@ async def _nothing_left_behind() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
     yield
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
-    gc.collect()  # a lost exception or an unreleased response speaks up only when it is collected
+    gc.collect()  # lost exceptions and unreleased responses are reported on collection
     await asyncio.sleep(0)
     del loop._asyncgen_finalizer_hook
     assert not left, f"tasks left running: {left}"

@@ -1,7 +1,7 @@
-"""A program under a real tracer: writes out all that the tracer would have sent away.
+"""A program under a real tracer: prints everything that the tracer would have sent.
 
-Run by test_observed.py in a process of its own, because both libraries instrument for good; the key
-is in its environment, because Sentry sends the arguments and the locals of every frame.
+test_observed.py runs it in a process of its own, because the libraries can't be removed again. The key
+is in its environment, because Sentry sends the arguments and locals of every frame.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ ADDRESSES = ["deliverable@example.com", "unknown@example.com"]
 
 
 async def program(base_url: str, folder: Path) -> None:
-    """Make every call, some of which fail, time out or find no service."""
+    """Make every call; some fail, time out or find no service."""
     async with Client(base_url=base_url, backoff=wait_none()) as client:
         await client.credits()
         job = await client.upload(ADDRESSES)

@@ -1,4 +1,4 @@
-"""What a start can be answered with, beside success: every text of the contract, and what breaks."""
+"""Answers to a start other than success: every refusal of the contract, and faults."""
 
 import json
 from typing import Any
@@ -32,13 +32,13 @@ _UNKNOWN = [
 _JSON = {"Content-Type": "application/json"}
 
 
-def answered(status: int, body: str = "", **options: Any) -> dict[str, Any]:  # noqa: ANN401 - handed on
+def answered(status: int, body: str = "", **options: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on
     """Describe an answer."""
     answer = {"kind": FaultKind.ANSWER, "status": status, "body": body, "headers": _JSON}
     return answer | options
 
 
-def said(status: int, text: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - handed on
+def said(status: int, text: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on
     """Describe an answer of the service in its own form."""
     body = json.dumps({"success": False, "result": text})
     return answered(status, body, **options)
@@ -51,7 +51,7 @@ KNOWN = [
     pytest.param(said(200, "Job not found"), id="a known no with 200"),
     pytest.param({"kind": FaultKind.THROTTLE, "retry_after": 600}, id="429 for long"),
 ]
-"""Refusals that the contract has for a start: they prove that it was not carried out."""
+"""Refusals of the contract for a start; they prove that it was not carried out."""
 
 UNKNOWN = [
     *(pytest.param(said(400, text), id=text[:40] or "no text") for text in _UNKNOWN),
@@ -63,10 +63,10 @@ UNKNOWN = [
     *(pytest.param(answered(code), id=str(code)) for code in (301, 302, 303, 304, 307, 308)),
     pytest.param(answered(503, headers={"Retry-After": "600"}), id="503 for long"),
 ]
-"""Answers that prove nothing: the service may have done the work before something else gave them."""
+"""Answers that prove nothing: a proxy may have sent them after the service did the work."""
 
 FINAL = [*KNOWN, *UNKNOWN]
-"""Answers after which the same request is not repeated by the client."""
+"""Answers after which the client does not repeat the request."""
 
 PASSING = [
     pytest.param({"kind": FaultKind.THROTTLE}, id="429"),
@@ -76,14 +76,14 @@ PASSING = [
     pytest.param({"kind": FaultKind.DROP_AFTER}, id="drop after"),
     pytest.param({"kind": FaultKind.ANSWER_AFTER, "status": 504}, id="504 after"),
 ]
-"""Answers after which it is."""
+"""Answers after which the client repeats the request."""
 
 
 def afterwards(answer: dict[str, Any]) -> dict[str, Any]:
-    """Let the service do the work before it is answered so."""
+    """Let the service do the work before it gives this answer."""
     return answer | {"kind": FaultKind.ANSWER_AFTER}
 
 
-def at_start(options: dict[str, Any], **more: Any) -> Fault:  # noqa: ANN401 - handed on
-    """Make a start be answered so."""
+def at_start(options: dict[str, Any], **more: Any) -> Fault:  # noqa: ANN401 - passed on
+    """Make a fault that gives this answer to a start."""
     return Fault(endpoint="start", **options, **more)

@@ -1,4 +1,4 @@
-"""A client whose polls are scripted, for waits that take hours on a clock that takes none."""
+"""A client whose polls are scripted, for hours of waiting on a virtual clock."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ Script: TypeAlias = Callable[[float], Step]
 
 
 class ScriptedClient(Client):
-    """Answers each poll from a script, after `latency` seconds; keeps when each was sent."""
+    """Answers each poll from a script after `latency` seconds, and records when each was sent."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ScriptedClient(Client):
 def seen(
     status: str, verified: int | None = None, total: int | None = None, *, job_id: str = JOB_ID
 ) -> JobSnapshot:
-    """Make a snapshot with as much as its status carries."""
+    """Make a snapshot with the fields that its status has."""
     full = status in {"verifying", "completed"}
     total = (100 if full else None) if total is None else total
     verified = (total if status == "completed" else 0) if full and verified is None else verified

@@ -1,4 +1,4 @@
-"""The real client against the sandbox, on a real socket, without anybody's pauses."""
+"""The real client against the sandbox, on a real socket, without pauses."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ ADDRESSES = ["deliverable@example.com", "undeliverable@example.com", "unknown@ex
 async def served(
     *, speed: float = 2000.0, attempts: int = 4, requests_per_minute: int | None = None
 ) -> AsyncIterator[tuple[Sandbox, Client]]:
-    """Serve a sandbox and give a client of it; both are closed at the end."""
+    """Serve a sandbox, and yield it with a client; both are closed at the end."""
     async with (
         Sandbox(speed=speed, requests_per_minute=requests_per_minute) as sandbox,
         Client(
@@ -46,5 +46,5 @@ async def completed(client: Client, addresses: list[str] | None = None) -> Job:
 
 
 def fault(endpoint: str, kind: FaultKind, **options: object) -> Fault:
-    """Make a fault from words."""
+    """Make a fault from texts."""
     return Fault(endpoint=endpoint, kind=kind, **options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What an answer says: every refusal of the contract in every spelling, and what is no answer at all."""
+"""The meaning of answers: every refusal of the contract in every spelling, and unreadable answers."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from bulkverify.service.answers import Answer, Endpoint, accepted, excerpt, retr
 
 JOB_ID = "r374aki32rnatv868nntpxloc7dkilszc3eu"
 
-# The contract's table; where it shortens a text, so does this.
+# The contract's table, with its shortened texts.
 REFUSALS: list[tuple[Endpoint, int, str, type[ServiceError]]] = [
     (Endpoint.CREDITS, 401, "Invalid API Key", AuthenticationError),
     (Endpoint.STATUS, 429, "Too Many Requests", RateLimitedError),
@@ -280,7 +280,7 @@ def test_any_answer_is_an_object_or_one_of_our_errors(
     assert None not in found.values()
 
 
-# The pause that is asked for
+# The requested pause
 
 
 def test_a_refusal_names_its_call_and_its_job_if_any() -> None:

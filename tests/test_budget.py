@@ -1,4 +1,4 @@
-"""The request budget, on a clock that costs no time."""
+"""The request budget, on a virtual clock."""
 
 import asyncio
 import itertools
@@ -16,7 +16,7 @@ def now() -> float:
 
 
 async def departures(budget: Budget, count: int, endpoint: str = "status") -> list[float]:
-    """Ask for so many turns at once, and tell when each came."""
+    """Ask for several turns at once, and return the time of each."""
 
     async def depart() -> float:
         await budget.spend(endpoint)
@@ -171,7 +171,7 @@ async def test_an_urgent_poll_goes_like_a_caller() -> None:
 
 
 async def polls(budget: Budget, seconds: float) -> list[float]:
-    """Poll as often as the budget allows, for so long."""
+    """Poll as often as the budget allows for some seconds."""
     moments = []
     until = now() + seconds
     while now() < until:
@@ -278,7 +278,7 @@ async def test_a_new_caller_waits_behind_earlier_callers() -> None:
         await budget.spend("status")
         order.append(name)
 
-    # The new caller comes at the moment of the other's turn, and is woken before it.
+    # The new caller arrives when the other's turn comes, and is woken first.
     async with asyncio.TaskGroup() as group:
         group.create_task(call("new", WINDOW_SECONDS + 1))
         group.create_task(call("in line", 0.0))

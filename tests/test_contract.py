@@ -51,7 +51,7 @@ Ask: TypeAlias = Callable[[Client, Path], Awaitable[object]]
 
 @attrs.frozen
 class Question:
-    """A call of the client, and the request that the contract has for it."""
+    """A call of the client, and its request in the contract."""
 
     method: str
     path: str
@@ -61,7 +61,7 @@ class Question:
 
     @property
     def url(self) -> str:
-        # The key is added below what aioresponses replaces; test_transport.py looks for it on the wire.
+        # The key is added below the layer that aioresponses replaces; test_transport.py checks it.
         return str(URL(f"{BASE}/{self.path}").with_query(self.query))
 
 
@@ -114,7 +114,7 @@ ANALYSIS = Analysis(common_isp=1, role_based=1, disposable=0, spamtrap=0, syntax
 COUNTS = VerdictCounts(deliverable=1, undeliverable=0, accept_all=1, unknown=0)
 
 
-def snapshot(status: str, job_id: str = JOB_ID, **fields: Any) -> JobSnapshot:  # noqa: ANN401 - any field's
+def snapshot(status: str, job_id: str = JOB_ID, **fields: Any) -> JobSnapshot:  # noqa: ANN401 - values of any field
     values: dict[str, Any] = {"created_at": MORNING, "message": "…"} | fields
     return JobSnapshot(job_id=job_id, status=JobStatus(status), **values)
 
@@ -222,7 +222,7 @@ NO: dict[str, tuple[list[str], int, type[ServiceError]]] = {
     "error_429_too_many_requests.json": (list(QUESTIONS), 429, RateLimitedError),
 }
 
-# Where the contract shortens a text, it goes on here in one way of many.
+# Texts that the contract shortens are completed here with an example.
 TABLE: list[tuple[list[str], int, str, type[ServiceError]]] = [
     (list(QUESTIONS), 401, "Invalid API Key", AuthenticationError),
     (list(QUESTIONS), 429, "Too Many Requests", RateLimitedError),

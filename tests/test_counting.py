@@ -1,4 +1,4 @@
-"""Records are counted as `csv` counts them, whatever is in their cells and however they arrive."""
+"""Records are counted as `csv` counts them, for any cells and any pieces."""
 
 import csv
 from io import StringIO
@@ -130,7 +130,7 @@ def test_the_first_cell_excludes_a_byte_order_mark() -> None:
 
 def test_a_later_byte_order_mark_belongs_to_its_cell() -> None:
     counter = RecordCounter()
-    for piece in (b"a\n", b'\xef\xbb\xbf"b\nc\n'):  # so this quote opens no quoted cell
+    for piece in (b"a\n", b'\xef\xbb\xbf"b\nc\n'):  # so this quote does not open a quoted cell
         counter.feed(piece)
     assert counter.finish()
     assert counter.count == 3

@@ -1,4 +1,4 @@
-"""Records out of a stream are those of the whole file, wherever it is cut."""
+"""A file that comes in pieces has the records of the whole file."""
 
 import csv
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ UNTIDY = (
 
 
 def whole(data: bytes, encoding: str = "utf-8-sig") -> list[list[str]]:
-    """Read a file the way that needs all of it at once."""
+    """Read a whole file with `csv`."""
     text = data.decode(encoding)
     return [record for record in csv.reader(StringIO(text, newline="")) if record]
 
@@ -54,7 +54,7 @@ CELLS = st.text(
 )
 TABLES = st.lists(st.lists(CELLS, min_size=1, max_size=4), max_size=6)
 CUTS = st.lists(st.integers(0, 400), max_size=12)
-# Text that nobody's csv.writer would write: stray quotes, bare carriage returns.
+# Text that csv.writer never writes: stray quotes, bare carriage returns.
 SCRAWLS = st.text(alphabet='",\r\nax', max_size=40)
 
 
@@ -93,7 +93,7 @@ def test_stray_quotes_are_read_as_csv_reads_them(text: str, cuts: list[int]) -> 
     try:
         records = in_pieces(cut(data, cuts))
     except IncompleteDownloadError:
-        # Then csv, too, was inside a quoted cell: another quote ends it, and changes nothing else.
+        # Then csv was inside a quoted cell too; one more quote ends it and changes nothing else.
         assert whole(data + b"x")[-1][-1] == whole(data + b'"')[-1][-1] + "x"
         return
     assert records == whole(data)

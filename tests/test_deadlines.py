@@ -13,7 +13,7 @@ from bulkverify.waiting.due import Deadlines
 
 @attrs.define(eq=False)
 class Waiting:
-    """Stands in for a waiter."""
+    """A stand-in for a waiter."""
 
     deadline: float | None
     gone: bool = False
@@ -75,7 +75,7 @@ def test_the_remaining_waiters_pass_in_order_after_a_cleanup() -> None:
     deadlines: Any = Deadlines()
     deadlines.add(Waiting(60.0))
     deadlines.passed(60)  # from now on those of this minute are near
-    chance = random.Random(1)  # noqa: S311 - the order is of no interest
+    chance = random.Random(1)  # noqa: S311 - any order will do
     waiting = [Waiting(chance.uniform(60, 119)) for _ in range(400)]
     for waiter in waiting:
         deadlines.add(waiter)
@@ -107,7 +107,7 @@ def test_a_forgotten_minute_can_get_new_deadlines(*, clearing: bool) -> None:
 
 
 class Model(RuleBasedStateMachine):
-    """Deadlines beside a list of them."""
+    """Compares deadlines with a plain list of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ def test_clearing_removes_all_waiters(times: list[float]) -> None:
 def test_no_cleared_waiter_passes(deadline: float) -> None:
     deadlines: Any = Deadlines()
     deadlines.add(Waiting(deadline))
-    deadlines.passed(deadline - 1)  # now it is among those that are near
+    deadlines.passed(deadline - 1)  # now it is among the near ones
     deadlines.clear()
     assert deadlines.next() == math.inf
     assert deadlines.passed(1e9) == []

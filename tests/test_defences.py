@@ -1,6 +1,6 @@
-"""One kind of fault, one line of defence: without the line that is named, its test fails.
+"""Each test has one kind of fault, and fails without the line of code that it names.
 
-On the virtual clock, so that a defence that takes hours, or a client that hangs for ever, takes no time.
+The clock is virtual, so a defence of hours or a client that hangs takes no time.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ def now() -> float:
 
 
 def longest_gap(sandbox: Sandbox) -> float:
-    """The longest time between two polls that a fault has hit."""
+    """Return the longest time between two polls with a fault, in seconds."""
     moments = [injected.time for injected in sandbox.ledger.injected]
     return max((after - before).total_seconds() for before, after in pairwise(moments))
 
@@ -127,7 +127,7 @@ async def test_a_start_with_a_lost_answer_succeeds(sandbox: Sandbox, job: Job) -
     assert sandbox.ledger.paid_twice == []
 
 
-async def test_a_request_to_a_hanging_service_times_out(sandbox: Sandbox, client: Client) -> None:
+async def test_a_request_that_hangs_is_repeated(sandbox: Sandbox, client: Client) -> None:
     # The defence: `total=ORDINARY_SECONDS` of `_ORDINARY_TIMEOUT` in transport.py.
     sandbox.inject(Fault(kind=FaultKind.HANG, endpoint="credits"))
     async with asyncio.timeout(200):
@@ -144,7 +144,7 @@ async def test_a_late_answer_moves_no_deadline(sandbox: Sandbox, job: Job) -> No
 
 
 async def test_a_poll_whose_answer_trickles_is_repeated(sandbox: Sandbox, client: Client) -> None:
-    # The defence: `self._cancel_late_polls(now)` in waiting/scheduler.py; each byte that comes is a sign of life.
+    # The defence: `self._cancel_late_polls(now)` in waiting/scheduler.py; each byte restarts aiohttp's timeout.
     sandbox.inject(Fault(kind=FaultKind.TRICKLE, endpoint="status", piece_bytes=1, delay=50))
     job = await client.upload(ADDRESSES)
     await wait_until(job, "ready", timeout=200)

@@ -1,4 +1,4 @@
-"""The tree of errors: as drawn, exported, and able to travel between processes."""
+"""The tree of errors matches its drawing, is exported, and can be pickled."""
 
 import copy
 import inspect
@@ -74,7 +74,7 @@ REPORT = RunReport(
     ),
 )
 
-# A value for each extra that any error has.
+# A value for each extra attribute of an error.
 EXTRAS: dict[str, Any] = {
     "sent": False,
     "path": "results.unknown",
@@ -132,7 +132,7 @@ def raise_it(cls: type[BulkVerifyError]) -> None:
 
 
 def drawn_tree() -> dict[str, str | None]:
-    """Read the tree in the module's docstring: each class and the one above it."""
+    """Read the tree in the module's docstring: each class and its parent."""
     above: list[str] = []
     found: dict[str, str | None] = {}
     for line in (errors.__doc__ or "").splitlines():

@@ -1,6 +1,6 @@
-"""Files that appear when they are complete: nothing of the destination is touched before."""
+"""Files appear once they are complete; until then the destination is untouched."""
 
-# ruff: noqa: S603, S607 - mount and umount are wherever the system has them
+# ruff: noqa: S603, S607 - mount and umount have no fixed path
 
 import errno
 import os
@@ -37,7 +37,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of a few pages, where that is possible."""
+    """Mount a disk of a few pages; skip if that is not allowed."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
@@ -247,7 +247,7 @@ def test_a_check_refuses_a_read_only_disk(small_disk: Path) -> None:
     assert info.value.filename == str(path)
 
 
-# Finding out beforehand
+# Checks before anything is written
 
 
 def test_a_check_leaves_no_file(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_check_refuses_a_missing_folder(tmp_path: Path) -> None:
     assert info.value.filename == str(path)
 
 
-# What is no file
+# Links and special files
 
 
 def a_link(path: Path) -> None:
@@ -383,7 +383,7 @@ def test_links_and_special_files_created_meanwhile_are_not_replaced(
 
 @pytest.fixture
 def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("x")  # the name of a socket has at most 100 characters
+    return tmp_path_factory.mktemp("x")  # the path of a socket has about 100 characters at most
 
 
 @pytest.mark.parametrize("put", [a_link, os.mkfifo, Path.mkdir])
@@ -455,7 +455,7 @@ def test_a_check_removes_the_probe_of_a_dead_process(
 def test_two_checks_at_once_do_not_disturb_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "unlink", lambda _, **__: None)  # the other one is quicker
+    monkeypatch.setattr(Path, "unlink", lambda _, **__: None)  # the other process is quicker
     for _ in range(2):
         check_writable(tmp_path / "out.csv", overwrite=False)
     assert len(names(tmp_path)) == 1

@@ -1,4 +1,4 @@
-"""What callbacks, strategies, log handlers and task factories may do to a wait: every waiter is told, and none hangs."""
+"""Errors of callbacks, strategies, log handlers and task factories reach every waiter, and no wait hangs."""
 
 import ast
 import asyncio
@@ -45,7 +45,7 @@ VERIFIED: list[Step] = [seen("verifying", 10), seen("verifying", 20), seen("comp
 
 
 class OddError(BaseException):
-    """An error that is no Exception."""
+    """An error that is not an Exception."""
 
 
 class DemandingError(Exception):
@@ -57,14 +57,14 @@ class DemandingError(Exception):
 
 
 class MutteringError(Exception):
-    """An error whose copy would say something else."""
+    """An error whose copy would have another message."""
 
     def __init__(self, said: str) -> None:
         super().__init__(f"said {said}")
 
 
 class UnspeakableError(StopIteration):
-    """An error whose text can't be read, and that no coroutine can raise."""
+    """An error without a readable text, which no coroutine can raise."""
 
     def __str__(self) -> str:
         raise OddError
@@ -108,7 +108,7 @@ class Broken(wait_base):
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity gives it
+    def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity passes it
         raise self.error
 
 
@@ -118,7 +118,7 @@ class Answering(wait_base):
     def __init__(self, answer: object) -> None:
         self.answer = answer
 
-    def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity gives it
+    def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity passes it
         return self.answer  # type: ignore[return-value]
 
 
@@ -127,7 +127,7 @@ def now() -> float:
 
 
 def in_a_loop(main: Coroutine[Any, Any, T]) -> tuple[T, list[BaseException]]:
-    """Run to the end, also past what stops the loop; return what has stopped it, too."""
+    """Run to the end, even if the loop is stopped; return the result and the errors that stopped it."""
     stopped: list[BaseException] = []
     problems: list[object] = []
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
@@ -156,8 +156,8 @@ def steps_of(client_script: dict[str, list[Step]]) -> type[ScriptedClient]:
     return Scripts
 
 
-def is_the_callers(error: BaseException, mine: BaseException) -> bool:
-    """Whether a caller got what its own code raised; StopIteration comes as the cause of a RuntimeError."""
+def is_own_error(error: BaseException, mine: BaseException) -> bool:
+    """Return whether a caller got its own error; StopIteration becomes the cause of a RuntimeError."""
     if isinstance(mine, StopIteration):
         return isinstance(error, RuntimeError) and error.__cause__ is mine
     return error is mine
@@ -179,9 +179,9 @@ async def test_an_error_of_a_callback_ends_only_its_own_wait(kind: str, at: str)
         others = [asyncio.create_task(wait_until(one, wait=STEADY)) for one in (job, another, job)]
         if at == "known":
             await asyncio.sleep(1)
-        with pytest.raises(BaseException) as caught:  # noqa: PT011 - any there is
+        with pytest.raises(BaseException) as caught:  # noqa: PT011 - any error
             await wait_until(job, wait=STEADY, timeout=600, on_progress=broken)
-        assert is_the_callers(caught.value, error)
+        assert is_own_error(caught.value, error)
         assert [(await other).ended for other in others] == [True] * 3
         assert now() < 60
 
@@ -196,9 +196,9 @@ async def test_an_error_of_a_strategy_ends_only_the_waits_that_use_it(
     async with ScriptedClient(VERIFIED) as client:
         job, another = client.job(JOB_ID), client.job("another")
         others = [asyncio.create_task(wait_until(one, wait=STEADY)) for one in (job, another, job)]
-        with pytest.raises(BaseException) as caught:  # noqa: PT011 - any there is
+        with pytest.raises(BaseException) as caught:  # noqa: PT011 - any error
             await wait_until(job, wait=broken, timeout=600)
-        assert is_the_callers(caught.value, broken.error)
+        assert is_own_error(caught.value, broken.error)
         assert [(await other).ended for other in others] == [True] * 3
         assert now() < 60
 
@@ -213,12 +213,12 @@ async def test_waiting_for_many_raises_errors_of_callbacks_and_strategies(kind: 
     async with ScriptedClient([seen("verifying")]) as client:
         jobs = [client.job(f"job{number}") for number in range(3)]
         error = raised(kind)
-        with pytest.raises(BaseException) as caught:  # noqa: PT011 - any there is
+        with pytest.raises(BaseException) as caught:  # noqa: PT011 - any error
             await wait_all(jobs, wait=STEADY, timeout=600, on_progress=broken)
-        assert is_the_callers(caught.value, error)
-        with pytest.raises(BaseException) as caught:  # noqa: PT011 - any there is
+        assert is_own_error(caught.value, error)
+        with pytest.raises(BaseException) as caught:  # noqa: PT011 - any error
             await anext(as_completed(jobs, wait=Broken(error), timeout=600))
-        with pytest.raises(BaseException) as caught:  # noqa: PT011 - any there is
+        with pytest.raises(BaseException) as caught:  # noqa: PT011 - any error
             async for _ in watch(jobs[0], wait=Broken(error), timeout=600):
                 pass
         assert now() < 60
@@ -248,7 +248,7 @@ def test_an_error_in_a_poll_reaches_every_waiter_of_its_job(kind: str) -> None:
     async def held(wait: Coroutine[Any, Any, JobSnapshot]) -> JobSnapshot | BaseException:
         try:
             return await wait
-        except BaseException as caught:  # noqa: BLE001 - any there is
+        except BaseException as caught:  # noqa: BLE001 - any error
             return caught
 
     (first, other, second), stopped = in_a_loop(main())
@@ -256,7 +256,7 @@ def test_an_error_in_a_poll_reaches_every_waiter_of_its_job(kind: str) -> None:
     assert other.ended
     if kind == "cancelled":  # a request that was cancelled from within is made again
         assert isinstance(first, JobSnapshot)
-    elif kind in {"stop", "unspeakable"}:  # no coroutine can raise it
+    elif kind in {"stop", "unspeakable"}:  # a coroutine can't raise it
         assert type(first) is type(second) is RuntimeError
     else:
         assert type(first) is type(second) is type(error)
@@ -264,7 +264,7 @@ def test_an_error_in_a_poll_reaches_every_waiter_of_its_job(kind: str) -> None:
 
 
 class Raising(logging.Handler):
-    """A handler that raises, and remembers where it was called from."""
+    """A handler that raises, and records its callers."""
 
     def __init__(self, error: BaseException | None, *, only: int | None = None) -> None:
         super().__init__()
@@ -285,7 +285,7 @@ class Raising(logging.Handler):
 
 @contextmanager
 def logging_to(handler: Raising, *, as_filter: bool = False) -> Iterator[None]:
-    """Let a handler, or a filter, have all that the SDK logs."""
+    """Send every log record of the SDK to a handler or a filter."""
     logger = logging.getLogger("bulkverify")
     level = logger.level
     logger.setLevel(logging.DEBUG)
@@ -301,7 +301,7 @@ def logging_to(handler: Raising, *, as_filter: bool = False) -> Iterator[None]:
 
 
 def log_calls() -> set[tuple[str, int]]:
-    """Find where the waits log."""
+    """Find the calls of the logger in the waits."""
     folder = Path(bulkverify.__file__).parent / "waiting"
     return {
         (name, node.lineno)
@@ -314,8 +314,8 @@ def log_calls() -> set[tuple[str, int]]:
     }
 
 
-async def everything_that_is_logged() -> list[JobSnapshot | BaseException]:
-    """Let waits go through all that is logged, and end in every way."""
+async def waits_that_log_everything() -> list[JobSnapshot | BaseException]:
+    """Make waits that log everything, and end in every way."""
     going = [seen("verifying", 10), seen("ready"), ConnectionFailedError("broke"), *VERIFIED]
     scripts: dict[str, list[Step]] = {
         "good": going,
@@ -333,7 +333,7 @@ async def everything_that_is_logged() -> list[JobSnapshot | BaseException]:
 def test_the_waits_log_where_this_file_looks() -> None:
     handler = Raising(None)
     with logging_to(handler):
-        in_a_loop(everything_that_is_logged())
+        in_a_loop(waits_that_log_everything())
     assert log_calls()
     assert set(handler.sites) == log_calls()
 
@@ -341,10 +341,10 @@ def test_the_waits_log_where_this_file_looks() -> None:
 @pytest.mark.parametrize("as_filter", [False, True], ids=["handler", "filter"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_log_handler_changes_how_a_wait_ends(kind: str, *, as_filter: bool) -> None:
-    expected, _ = in_a_loop(everything_that_is_logged())
+    expected, _ = in_a_loop(waits_that_log_everything())
     handler = Raising(raised(kind))
     with logging_to(handler, as_filter=as_filter):
-        results, stopped = in_a_loop(everything_that_is_logged())
+        results, stopped = in_a_loop(waits_that_log_everything())
     assert list(map(repr, results)) == list(map(repr, expected))
     assert [type(result).__name__ for result in results] == [
         "JobSnapshot",
@@ -352,7 +352,7 @@ def test_no_log_handler_changes_how_a_wait_ends(kind: str, *, as_filter: bool) -
         "AuthenticationError",
         "OSError",
     ]
-    # What is meant for the whole program still reaches it.
+    # Errors for the whole program still reach it.
     wanted = len(handler.sites) if kind in {"exit", "interrupt"} else 0
     assert stopped == [handler.error] * wanted
 
@@ -360,10 +360,10 @@ def test_no_log_handler_changes_how_a_wait_ends(kind: str, *, as_filter: bool) -
 def test_a_handler_may_break_on_any_record() -> None:
     counting = Raising(None)
     with logging_to(counting):
-        expected, _ = in_a_loop(everything_that_is_logged())
+        expected, _ = in_a_loop(waits_that_log_everything())
     for number in range(1, len(counting.sites) + 1):
         with logging_to(Raising(OddError(), only=number)):
-            results, _ = in_a_loop(everything_that_is_logged())
+            results, _ = in_a_loop(waits_that_log_everything())
         assert list(map(repr, results)) == list(map(repr, expected))
 
 
@@ -411,18 +411,18 @@ async def test_a_callback_may_cancel_its_own_wait_with_the_last_snapshot() -> No
 
 @dataclasses.dataclass
 class Unhashable(wait_base):
-    """A strategy as a dataclass, which compares and therefore has no hash."""
+    """A strategy as a dataclass, which has `__eq__` and therefore no hash."""
 
     seconds: float
 
-    def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity gives it
+    def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity passes it
         return self.seconds
 
 
 class Peculiar(wait_base):
-    """A strategy that can be neither compared nor hashed, and is false."""
+    """A strategy that is false, and can't be compared or hashed."""
 
-    def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity gives it
+    def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity passes it
         return 40.0
 
     def __eq__(self, other: object) -> bool:
@@ -452,7 +452,7 @@ async def test_a_strategy_of_many_waiters_is_asked_once_a_poll() -> None:
     asked = 0
 
     class Counting(wait_base):
-        def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity gives it
+        def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity passes it
             nonlocal asked
             asked += 1
             return 5.0
@@ -474,7 +474,7 @@ async def test_an_error_of_a_strategy_reaches_each_waiter_unchanged(
     error: Exception,
 ) -> None:
     class Failing(wait_base):
-        def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity gives it
+        def __call__(self, retry_state: RetryCallState) -> float:  # noqa: ARG002 - tenacity passes it
             try:
                 raise KeyError("missing")  # noqa: TRY301 - to be a cause
             except KeyError as missing:
@@ -569,7 +569,7 @@ async def test_each_callback_runs_in_the_context_of_its_call() -> None:
             told.append((name, NAME.get(), count.get()))
 
         await wait(on_progress=report, wait=STEADY)
-        assert count.get() == 0  # what a callback sets stays with the callback
+        assert count.get() == 0  # a variable set by a callback stays in its context
 
     async with ScriptedClient(VERIFIED) as client:
         job = client.job(JOB_ID)
@@ -618,8 +618,8 @@ async def test_an_error_of_a_task_factory_reaches_every_waiter(kind: str) -> Non
 
     def make(
         loop: asyncio.AbstractEventLoop,
-        coro: Any,  # noqa: ANN401 - handed on
-        **options: Any,  # noqa: ANN401 - handed on
+        coro: Any,  # noqa: ANN401 - passed on
+        **options: Any,  # noqa: ANN401 - passed on
     ) -> "asyncio.Task[Any]":
         if coro.__qualname__ == "Scheduler._work":
             raise error

@@ -1,4 +1,4 @@
-"""What must not be repeated goes over a connection of its own: an idle one may be dead without a word."""
+"""Calls that must not be repeated use a new connection, because an idle one may be dead."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ STARTED = b'{"success": true, "job_id": "job1", "message": "ok"}'
 
 
 async def once_a_connection(arrived: Arrived) -> bytes | None:
-    """Answer the first request of a connection, and drop the second: it was closed without a word."""
+    """Answer the first request of a connection; at the second, close it silently."""
     if arrived.number > 1:
         return None
     if "/info" in arrived.target:

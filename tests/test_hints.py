@@ -1,4 +1,4 @@
-"""What an error advises: in Python to those who call, in options and commands to those who type."""
+"""Errors give advice twice: in Python for callers, in options and commands for the shell."""
 
 import ast
 import re
@@ -16,16 +16,16 @@ MODULES = sorted(
     if path.relative_to(ROOT).parts[0] not in {"cli", "sandbox", "testing"}
 )
 
-# An argument, a call or a name of Python, or a call that is to be repeated.
+# An argument, a call or a name of Python, or the words `same call`.
 PYTHON = re.compile(r"`(?:await [^`]*|[^`]*[=(][^`]*|[a-z_.]+)`|\bsame call\b")
 
-# What no command can meet: strategies, callbacks and clients that are used in a wrong way. The log of a
-# run goes to programs.
+# Their errors never reach the command: wrong strategies, callbacks and sessions. The log of a run
+# is for programs.
 PYTHON_ONLY = {"waiting/pacing.py", "waiting/waits.py", "service/sessions.py", "run/output.py"}
 
 
 def text_of(node: ast.AST) -> str | None:
-    """Return the text of a string, with what is put into it in braces."""
+    """Return the text of a string, with `{x}` for each inserted value."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
@@ -40,7 +40,7 @@ def docstrings(tree: ast.AST) -> set[ast.AST]:
 
 
 def pairs(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """Give all pairs of hints: arguments of `with_hint`, and tuples of two texts."""
+    """Yield all pairs of hints: arguments of `with_hint`, and tuples of two texts."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr == "with_hint" and not isinstance(node.args[0], ast.Starred):

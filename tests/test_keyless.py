@@ -1,4 +1,4 @@
-"""The key is on the wire, and in nothing that a session, its middlewares, a tracer or a traceback shows."""
+"""The key is only on the wire: sessions, middlewares, tracers and tracebacks don't show it."""
 
 import asyncio
 import functools
@@ -32,8 +32,8 @@ PARTS = ("uploads.csv", "rows.bin", "run.json")
 
 
 def reachable(value: object, depth: int, known: set[int]) -> Iterator[str]:
-    """Write out a value, and what can be reached from it in so many steps."""
-    if id(value) in known or isinstance(value, Secret):  # it has the key by right
+    """Yield the texts of a value and of all values within a number of steps."""
+    if id(value) in known or isinstance(value, Secret):  # it may hold the key
         return
     known.add(id(value))
     if isinstance(value, str | bytes):
@@ -47,7 +47,7 @@ def reachable(value: object, depth: int, known: set[int]) -> Iterator[str]:
 
 
 def parts_of(value: object) -> list[object]:
-    """Return what a value consists of, one step deep."""
+    """Return the values that a value refers to directly."""
     if isinstance(value, dict):
         return [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set | frozenset):
@@ -64,8 +64,8 @@ def parts_of(value: object) -> list[object]:
     ]
 
 
-def everything_shown(error: BaseException) -> str:
-    """Write out an error, its chain, and the locals of every frame but the tests' own."""
+def texts_of(error: BaseException) -> str:
+    """Return the texts of an error, its chain, and the locals of all frames except the tests'."""
     shown: list[str] = []
     pending: list[BaseException] = [error]
     known: set[int] = set()
@@ -162,10 +162,10 @@ async def test_no_frame_of_an_interrupted_call_shows_the_key(
                         task.cancel()
                     async with asyncio.timeout(0.3 if call == "verify_list" else 30):
                         await task
-            except BaseException as error:  # noqa: BLE001 - all of it is looked at
+            except BaseException as error:  # noqa: BLE001 - any error is examined
                 caught = error
             assert caught is not None
-            assert_keyless(everything_shown(caught))
+            assert_keyless(texts_of(caught))
             if arrived:
                 assert parse_qs(urlsplit(arrived[0].target).query)["apikey"] == [KEY]
 
@@ -350,7 +350,7 @@ async def test_a_refusing_proxy_gets_no_key_and_its_error_shows_none() -> None:
             await client.upload(["a@example.com"])
         assert not caught.value.sent
         assert isinstance(errors[0], aiohttp.ClientHttpProxyError)
-        assert_keyless(everything_shown(errors[0]) + everything_shown(caught.value))
+        assert_keyless(texts_of(errors[0]) + texts_of(caught.value))
     assert [(one.method, one.target) for one in arrived] == [("CONNECT", "api.example:443")]
     assert b"apikey" not in arrived[0].head
 
@@ -371,7 +371,7 @@ async def test_a_refusing_proxy_gets_no_key_and_its_error_shows_none() -> None:
 def test_a_client_that_refuses_its_arguments_shows_no_key(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
         Client(KEY, **options)
-    shown = everything_shown(caught.value)
+    shown = texts_of(caught.value)
     assert "Client.__init__" in shown
     assert "<Client of no service>" in shown or "<Client of http" in shown
     assert_keyless(shown)
@@ -380,7 +380,7 @@ def test_a_client_that_refuses_its_arguments_shows_no_key(options: dict[str, Any
 def test_a_key_of_bytes_is_refused_and_not_shown() -> None:
     with pytest.raises(UsageError, match="decode") as caught:
         Client(KEY.encode())  # type: ignore[arg-type]
-    assert_keyless(everything_shown(caught.value))
+    assert_keyless(texts_of(caught.value))
 
 
 def test_a_key_other_than_utf_8_is_refused_and_not_shown(
@@ -390,7 +390,7 @@ def test_a_key_other_than_utf_8_is_refused_and_not_shown(
     for given in (f"{KEY}\udcff", None):
         with pytest.raises(UsageError, match="not UTF-8") as caught:
             Client(given)
-        assert_keyless(everything_shown(caught.value))
+        assert_keyless(texts_of(caught.value))
 
 
 @pytest.mark.asyncio
@@ -402,7 +402,7 @@ async def test_a_foreign_error_of_the_look_up_is_translated(
         for call in (client.credits, lambda: client.upload(["a@example.com"])):
             with pytest.raises(TransportError, match="Unicode") as caught:
                 await call()
-            assert_keyless(everything_shown(caught.value))
+            assert_keyless(texts_of(caught.value))
 
 
 @pytest.mark.asyncio
@@ -432,4 +432,4 @@ async def test_a_connection_that_takes_too_long_shows_no_key(
             await client.credits()
         assert isinstance(errors[0], aiohttp.ConnectionTimeoutError)
         assert "apikey=***" in str(errors[0])
-        assert_keyless(everything_shown(errors[0]) + everything_shown(caught.value))
+        assert_keyless(texts_of(errors[0]) + texts_of(caught.value))

@@ -99,13 +99,13 @@ def test_an_illegal_snapshot_is_refused_with_its_job_and_both_statuses(
 
 
 @pytest.mark.parametrize(
-    ("known", "what_can_come"),
+    ("known", "next_statuses"),
     [("completed", "Nothing can"), ("verifying", "Only completed, failed, cancelled can")],
 )
 def test_the_error_of_an_illegal_step_lists_the_next_statuses(
-    known: str, what_can_come: str
+    known: str, next_statuses: str
 ) -> None:
-    assert what_can_come in str(went_back(seen(known), seen("ready")))
+    assert next_statuses in str(went_back(seen(known), seen("ready")))
 
 
 @pytest.mark.parametrize("status", JobStatus)
@@ -122,7 +122,7 @@ async def test_a_start_is_remembered_until_its_job_has_ended_or_is_deleted(
 ) -> None:
     monkeypatch.setattr("bulkverify.service.known.MOST_STARTED", 3)
     known = known_of(Client("k"))
-    for name in "abcd":  # one more than are remembered
+    for name in "abcd":  # one more than the client remembers
         known.note_start(name)
     assert [name for name in "abcd" if known.was_started(name)] == ["b", "c", "d"]
     known.note_start("b")

@@ -1,4 +1,4 @@
-"""The table of steps, against matrices written down by hand."""
+"""The table of steps, compared with matrices written by hand."""
 
 from itertools import product
 
@@ -21,7 +21,7 @@ from bulkverify.lifecycle import (
 STATUSES = ["preparing", "ready", "verifying", "completed", "failed", "cancelled"]
 PAIRS = list(product(STATUSES, STATUSES))
 
-# A line for each status known, a letter for each status seen, both in the order of STATUSES.
+# A row for each known status, a column for each status seen, in the order of STATUSES.
 MAY_FOLLOW = """
     y y y y y y
     . y y y y y
@@ -31,7 +31,7 @@ MAY_FOLLOW = """
     . . . . . y
 """
 
-# A line for each status seen, a letter for each target.
+# A row for each status seen, a column for each target.
 FULFILS = """
     y . . . . .
     y y . . . .

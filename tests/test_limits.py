@@ -1,4 +1,4 @@
-"""The limits of the service: stated once, and spelled in words only as they are."""
+"""The limits of the service are stated once, and texts give the same numbers."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from bulkverify import limits
 ROOT = Path(bulkverify.__file__).parent
 MODULES = sorted(set(ROOT.rglob("*.py")) - {ROOT / "limits.py"})
 
-# Of the limits, those whose numbers mean nothing else.
+# The limits whose numbers have no other meaning.
 TELLING = {limits.LARGEST_LIST_BYTES, limits.LONGEST_LIST_ROWS}
 
 SPELLED: dict[str, set[float]] = {
@@ -35,7 +35,7 @@ def value_of(node: ast.AST) -> object:
 
 
 def defaults(tree: ast.AST) -> dict[str, object]:
-    """Find the numbers that are written down as defaults of parameters and fields."""
+    """Find the numbers that are defaults of parameters and fields."""
     found: dict[str, object] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.arguments):

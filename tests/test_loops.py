@@ -1,4 +1,4 @@
-"""One client serves one event loop, and a closed one sends nothing, however it was closed."""
+"""A client serves one event loop, and sends nothing once it is closed."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ from bulkverify import (
     wait_until,
     watch,
 )
-from tests.test_keyless import assert_keyless, everything_shown
+from tests.test_keyless import assert_keyless, texts_of
 from tests.wire import CREDITS, UPLOADED, Arrived, http, never, wire
 
 KEY = "s3cr3t-Key/with+odd&chars=äöü"
@@ -66,7 +66,7 @@ USES: dict[str, Use] = {
 
 
 class Elsewhere:
-    """A loop in a thread of its own, in which the server lives, and a client may."""
+    """A loop in its own thread, for the server and sometimes a client."""
 
     def __enter__(self) -> Self:
         self.loop = asyncio.new_event_loop()
@@ -74,7 +74,7 @@ class Elsewhere:
         self._thread.start()
         return self
 
-    def run(self, awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what that returns
+    def run(self, awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - its result
         async def wait() -> Any:  # noqa: ANN401 - likewise
             return await awaitable
 
@@ -109,7 +109,7 @@ def test_a_client_in_a_second_loop_is_refused_before_any_request(
                 UsageError, match=r"A client works in one loop only: open it with"
             ) as caught:
                 await USES[use](client, tmp_path)
-            assert_keyless(everything_shown(caught.value))
+            assert_keyless(texts_of(caught.value))
             await client.close()
 
         asyncio.run(second())
@@ -119,7 +119,7 @@ def test_a_client_in_a_second_loop_is_refused_before_any_request(
             assert client._transport._sessions._kept.closed  # type: ignore[union-attr]
         elsewhere.run(client.close())
         elsewhere.run(serving.__aexit__(None, None, None))
-    gc.collect()  # the sockets of a loop that is over end here, with their warnings
+    gc.collect()  # the sockets of the closed loop are collected here, with their warnings
 
 
 def test_a_session_of_another_loop_is_refused_before_any_request() -> None:

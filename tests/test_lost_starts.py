@@ -1,4 +1,4 @@
-"""A start whose answer was lost, and then something else goes wrong, too: it stays paid."""
+"""A start whose answer was lost stays paid when something else fails after it."""
 
 import asyncio
 from typing import Any
@@ -34,14 +34,14 @@ LOST = [
 
 
 async def ready(sandbox: Sandbox, client: Client) -> Job:
-    """Upload a list; its status stays `ready` after a start, because the clock stands still."""
+    """Upload a list; its status stays `ready` after a start, because the sandbox's clock is stopped."""
     job = await client.upload(ADDRESSES)
     sandbox.advance(60)
     return job
 
 
 async def start_by_another(sandbox: Sandbox, job: Job) -> None:
-    """Start a job with a client of its own, which sits out no pause that another was asked for."""
+    """Start a job with a new client, which has no pause to sit out."""
     async with Client(sandbox.api_key, base_url=sandbox.url) as client:
         await client.start(job.id)
 
@@ -145,7 +145,7 @@ async def test_a_lost_start_of_an_ended_job_may_be_paid(end: str, kind: type[Exc
         sandbox.inject(at_start({"kind": FaultKind.DROP_AFTER}))
         sandbox.inject(fault("status", FaultKind.DELAY, delay=0.05))
         start = asyncio.create_task(job.start())
-        while not sandbox.ledger.starts:  # noqa: ASYNC110 - it happens over there
+        while not sandbox.ledger.starts:  # noqa: ASYNC110 - the sandbox has no event
             await asyncio.sleep(0.001)
         getattr(sandbox, end)(job.id)
         with pytest.raises(kind, match="its credits may be spent") as caught:

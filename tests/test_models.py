@@ -1,4 +1,4 @@
-"""What the service tells us: every shape of the contract, and what does not fit."""
+"""The models: every shape of the contract, and values that are refused."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Nothing is paid twice, whatever becomes of an answer: shown by the sandbox's own books."""
+"""Nothing is paid twice when answers get lost, as the sandbox's ledger shows."""
 
 import socket
 from typing import Any
@@ -147,7 +147,7 @@ DENIED = [
     pytest.param(answered(200, '{"success": false}'), id="a bare no"),
     *(pytest.param(said(code, "Denied"), id=str(code)) for code in (400, 403, 404, 405, 413)),
 ]
-"""No refusals of the contract."""
+"""Answers that are not refusals of the contract."""
 
 
 @pytest.mark.parametrize("denied", DENIED)
@@ -218,7 +218,7 @@ async def test_a_start_whose_answer_is_lost_spends_once_and_succeeds(
     async with served() as (sandbox, client):
         job = await uploaded(client)
         sandbox.inject(fault("start", kind, **options))
-        if options.get("body") == b"{}":  # an acknowledgement needs nothing more than a yes
+        if options.get("body") == b"{}":  # an empty object is a valid acknowledgement
             await job.start()
         else:
             acknowledgement = await job.start()

@@ -1,4 +1,4 @@
-"""OpenTelemetry's and Sentry's own instrumentation of aiohttp, as their users switch it on, sees no key."""
+"""The aiohttp instrumentation of OpenTelemetry and of Sentry never sees the key."""
 
 import asyncio
 import os

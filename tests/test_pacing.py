@@ -1,4 +1,4 @@
-"""When to ask again: bounds for any history, and the forecast where there is one."""
+"""The time of the next poll: its bounds for any history, and the forecast."""
 
 import math
 import random
@@ -18,7 +18,7 @@ BEGAN = 1000.0
 
 
 def history(*rises: tuple[float, int]) -> Progress | None:
-    """Make the progress of a job whose counter was first seen at these numbers at these times."""
+    """Make the progress of a job from times and the counter first seen at them."""
     if not rises:
         return None
     progress = Progress(BEGAN + rises[0][0], rises[0][1])
@@ -45,7 +45,7 @@ def state(
     )
 
 
-# A list of 1,000 that has done one a second since the 100th second, seen every 100 seconds.
+# A list of 1,000: one address a second from second 100 on, seen every 100 seconds.
 STEADY = history((100, 1), (200, 101), (300, 201))
 
 
@@ -201,7 +201,7 @@ def test_the_wait_is_finite_and_within_its_bounds_for_any_history(  # noqa: PLR0
 ) -> None:
     random.seed(seed)
     rule = wait_for_progress(floor=floor, ceiling=floor * span, jitter=jitter)
-    now, progress = -early, None  # the job may have been seen before this wait
+    now, progress = -early, None  # an earlier wait may have seen the job
     for pause, verified, total, failures in polls:
         now += pause
         if verified is not None and verified > 0:

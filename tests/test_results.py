@@ -1,4 +1,4 @@
-"""A results file as typed rows, by the names of its columns."""
+"""A results file is read into typed rows by the names of its columns."""
 
 import csv
 from collections.abc import Iterable
@@ -398,7 +398,7 @@ def test_a_bad_row_far_into_a_file_is_named_after_the_rows_before_it() -> None:
     given = []
     with pytest.raises(ProtocolError, match="Row 2501 of the results is wrong"):  # noqa: PT012
         for row in reader.feed(table(["Email", "Verification Result"], *records)):
-            given.append(row.email)  # noqa: PERF401 - the error comes after them
+            given.append(row.email)  # noqa: PERF401 - the rows before the error
     assert given == [f"a{n}@x" for n in range(2500)]
 
 

@@ -1,4 +1,4 @@
-"""Rows go on where a connection broke: each is given once, or it is said that the results changed."""
+"""Rows continue after a broken connection: each comes once, or an error says that the results changed."""
 
 import asyncio
 import csv
@@ -29,10 +29,10 @@ PAGE = http(b"<html>busy</html>", 502, "text/html")
 
 
 class Service:
-    """Answers downloads from a script; the last entry goes on for ever.
+    """Answers downloads from a script; the last entry repeats.
 
-    An int is where the connection breaks, a negative one where the file ends without a word; bytes
-    are an answer.
+    At an int's byte the connection breaks. A negative int ends the file there without an error.
+    Bytes are the answer itself.
     """
 
     def __init__(self, *script: int | bytes | None, total: int | None = len(ROWS)) -> None:
@@ -76,7 +76,7 @@ async def gather(
         Client("key", base_url=url, attempts=attempts, backoff=wait_none()) as client,
     ):
         async for row in client.rows("job1", encoding=encoding):
-            rows.append(row)  # noqa: PERF401 - they are kept when it breaks, too
+            rows.append(row)  # noqa: PERF401 - also kept when it breaks
 
 
 @pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""When the polls of one client go, and in which order, on a clock that costs no time."""
+"""The times and the order of the polls of one client, on a virtual clock."""
 
 import asyncio
 from collections import deque
@@ -23,7 +23,7 @@ def now() -> float:
 
 
 def joined(client: ScriptedClient, job_id: str, timeout: float | None = None) -> Waiter:
-    """Let a waiter for a job join, which is polled every ten seconds."""
+    """Add a waiter for a job; the job is polled every ten seconds."""
     job = client.job(job_id)
     waiter = Waiter(job=job, target=JobStatus.COMPLETED, timeout=timeout, policy=wait_fixed(10.0))
     scheduler_of(job).join(waiter)
@@ -182,7 +182,7 @@ async def test_the_number_of_polls_queued_at_once_is_limited(
 
 @attrs.define(eq=False)
 class Late:
-    """Stands in for a stream that is late by so much."""
+    """A stand-in for a stream, late by a given amount."""
 
     late: float
 

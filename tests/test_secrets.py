@@ -1,4 +1,4 @@
-"""The key is searched for wherever it could come out: errors, chains, tracebacks, logs, reprs."""
+"""No error, chain, traceback, log or repr shows the key."""
 
 import asyncio
 import copy
@@ -30,8 +30,8 @@ KEY = "s3cr3t-Key/with+odd&chars=äöü"
 SPELLINGS = (KEY, quote(KEY), quote(KEY, safe=""), quote_plus(KEY))
 
 
-def everything_said(error: BaseException) -> str:
-    """Write out an error as thoroughly as any tool does: the chain, the locals, the attributes."""
+def texts_of(error: BaseException) -> str:
+    """Return the texts of an error: its chain, locals and attributes."""
     parts: list[str] = []
     pending: list[BaseException] = [error]
     known: set[int] = set()
@@ -45,7 +45,7 @@ def everything_said(error: BaseException) -> str:
         parts += traceback.format_exception(current)
         pending += [e for e in (current.__cause__, current.__context__) if e is not None]
         pending += [v for v in vars(current).values() if isinstance(v, BaseException)]
-    # The test's own frames know the key by right.
+    # The test's own frames may hold the key.
     return "\n".join(line for line in "\n".join(parts).split("\n") if "KEY" not in line)
 
 
@@ -56,7 +56,7 @@ def assert_secret(text: str) -> None:
 
 @pytest.fixture
 def logged() -> Any:  # noqa: ANN401 - a generator fixture
-    """Gather what every logger says at DEBUG."""
+    """Gather the records of every logger at DEBUG."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     root = logging.getLogger()
@@ -75,7 +75,7 @@ def logged() -> Any:  # noqa: ANN401 - a generator fixture
 
 @pytest_asyncio.fixture
 async def hostile() -> AsyncIterator[str]:
-    """Serve answers that echo the whole request, key and all, with the status in the path."""
+    """Serve answers that echo the whole request with its key; the path gives the status."""
 
     async def echo(request: web.Request) -> web.StreamResponse:
         kind = request.match_info["kind"]
@@ -148,9 +148,9 @@ async def test_no_error_of_any_call_shows_the_key(
     async with Client(KEY, base_url=f"{hostile}/{kind}", attempts=2, backoff=wait_none()) as client:
         with pytest.raises(BulkVerifyError) as caught:
             await calls_of(client, tmp_path)[call]()
-        said = everything_said(caught.value)
+        said = texts_of(caught.value)
         assert_secret(said + repr(client) + logged.getvalue())
-        assert_secret(everything_said(pickle.loads(pickle.dumps(caught.value))))  # noqa: S301 - ours
+        assert_secret(texts_of(pickle.loads(pickle.dumps(caught.value))))  # noqa: S301 - ours
         assert_secret(repr(copy.copy(caught.value)))
         assert not any(part.startswith("aiohttp") for part in chain_modules(caught.value))
 
@@ -194,7 +194,7 @@ async def test_no_failure_to_connect_shows_the_key(
     async with Client(KEY, base_url=base_url, attempts=2, backoff=wait_none()) as client:
         with pytest.raises(BulkVerifyError) as caught:
             await calls_of(client, tmp_path)[call]()
-        assert_secret(everything_said(caught.value) + logged.getvalue())
+        assert_secret(texts_of(caught.value) + logged.getvalue())
 
 
 @pytest.mark.asyncio
@@ -224,7 +224,7 @@ async def test_a_whole_run_logs_and_shows_no_key(logged: io.StringIO, tmp_path: 
 
 
 def foreign_errors() -> list[BaseException]:
-    """Make one of every exception that aiohttp and the system can raise, each saying the key."""
+    """Make one of every exception of aiohttp and the system, each with the key in its text."""
     url = f"https://api.example/v1/info?apikey={KEY}"
     info = aiohttp.RequestInfo(url, "GET", {}, url)  # type: ignore[arg-type]
     key = aiohttp.client_reqrep.ConnectionKey("host", 443, True, True, None, None, None)  # noqa: FBT003 - positional there

@@ -40,14 +40,14 @@ from tests.served import ADDRESSES, FAST, completed, fault, served, uploaded
 pytestmark = pytest.mark.asyncio
 
 PROMPT_SECONDS = 15.0
-"""Far below what a call or a wait takes that does not end by itself, also on a busy machine."""
+"""Much less than a call or wait takes that does not end by itself, also on a busy machine."""
 
 
 def open_sockets() -> int:
     """Count this process's sockets; the loop has some of its own."""
     found = 0
     for link in list(Path("/proc/self/fd").iterdir()):
-        with suppress(FileNotFoundError):  # the one that lists them is gone by now
+        with suppress(FileNotFoundError):  # the descriptor of this listing is closed by now
             found += str(link.readlink()).startswith("socket:")
     return found
 
@@ -238,7 +238,7 @@ async def test_idempotent_calls_give_up_after_the_last_attempt() -> None:
 
 
 async def test_each_attempt_is_one_request() -> None:
-    # aiohttp repeats a GET by itself when its connection breaks; the budget would not know of it.
+    # aiohttp itself repeats a GET when its connection breaks, past the budget.
     async with served(attempts=1) as (sandbox, client):
         sandbox.inject(fault("credits", FaultKind.DROP, times=None))
         with pytest.raises(ConnectionFailedError):
@@ -362,7 +362,7 @@ async def test_a_run_over_a_bad_connection_pays_once(tmp_path: Path) -> None:
 
 @pytest_asyncio.fixture
 async def odd_server() -> AsyncIterator[str]:
-    """Serve what no service should, at paths of its own."""
+    """Serve answers that no service should give, each at its own path."""
 
     async def redirect(_: web.Request) -> web.Response:
         raise web.HTTPTemporaryRedirect("https://elsewhere.example/steal")

@@ -1,4 +1,4 @@
-"""How urgent the next poll of a job is, while there are fewer than are wanted."""
+"""The urgency of the next poll of a job when the budget is short."""
 
 import asyncio
 import math

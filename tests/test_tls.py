@@ -1,4 +1,4 @@
-"""A server with an untrusted certificate is sent nothing, above all not the key."""
+"""A server with an untrusted certificate gets nothing, above all not the key."""
 
 import asyncio
 import ssl
@@ -17,7 +17,7 @@ ANSWER = b'{"success": true, "credits_info": {"credits_remaining": 7}}'
 
 @pytest_asyncio.fixture
 async def received() -> AsyncIterator[tuple[str, bytearray]]:
-    """Serve with a self-signed certificate; give the URL, and what arrives there in clear."""
+    """Serve with a self-signed certificate; yield the URL and the decrypted bytes that arrive."""
     arrived = bytearray()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

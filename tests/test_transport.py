@@ -1,4 +1,4 @@
-"""A request on its way: its headers, its attempts and pauses, and what becomes of what goes wrong."""
+"""Requests: their headers, attempts and pauses, and the translation of errors."""
 
 import asyncio
 import ssl

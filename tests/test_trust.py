@@ -1,4 +1,4 @@
-"""What comes from the service, or from a journal, is never taken for a path, a URL or a reason to trust."""
+"""Values from the service or a journal are checked before they become part of a path or a URL."""
 
 import asyncio
 import json
@@ -102,7 +102,7 @@ async def test_a_job_id_of_any_form_from_a_caller_is_refused_before_anything_is_
 
 
 async def interrupted(sandbox: Sandbox, client: Client, folder: Path) -> tuple[Path, Path]:
-    """Leave a journal behind of a run whose results could not be fetched."""
+    """Stop a run before its results are fetched, and leave its journal."""
     source, output = folder / "list.csv", folder / "out.csv"
     source.write_text("email\n" + "\n".join(ADDRESSES) + "\n")
     sandbox.inject(fault("download", FaultKind.ANSWER, times=None))
@@ -135,7 +135,7 @@ _ODD: st.SearchStrategy[Any] = st.sampled_from(
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Give a journal's record as a run has written it."""
+    """Return a function that makes a journal's record as a run writes it."""
 
     async def make() -> bytes:
         folder = tmp_path_factory.mktemp("record")
@@ -187,14 +187,14 @@ def _read_or_refuse(folder: Path) -> None:
 
 
 @pytest.fixture
-def _everybody_may_do_everything() -> Iterator[None]:
+def _no_umask() -> Iterator[None]:
     before = os.umask(0)
     yield
     os.umask(before)
 
 
 def readable_by_others(folder: Path) -> list[str]:
-    """Name what somebody else could read, apart from the list itself."""
+    """Return the paths that other users could read, except the list."""
     return [
         str(path)
         for path in folder.rglob("*")
@@ -203,7 +203,7 @@ def readable_by_others(folder: Path) -> list[str]:
 
 
 @pytest.mark.asyncio
-@pytest.mark.usefixtures("_everybody_may_do_everything")
+@pytest.mark.usefixtures("_no_umask")
 async def test_other_users_can_read_no_output_and_no_journal(tmp_path: Path) -> None:
     async with served(attempts=1) as (sandbox, client):
         source, output = await interrupted(sandbox, client, tmp_path)
@@ -218,7 +218,7 @@ async def test_other_users_can_read_no_output_and_no_journal(tmp_path: Path) -> 
         job = await completed(client)
         await job.download(tmp_path / "results.csv")
         seen: list[list[str]] = []
-        shared = tmp_path / "shared"  # a folder for the journal that everybody may look into
+        shared = tmp_path / "shared"  # a folder that every user may read
         shared.mkdir(mode=0o777)
         await verify_list(
             client,

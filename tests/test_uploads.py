@@ -1,4 +1,4 @@
-"""What may be uploaded, and what is refused before anything is sent."""
+"""Sources that are uploaded, and sources that are refused before anything is sent."""
 
 import asyncio
 import csv
@@ -33,7 +33,7 @@ LIST = b"email\na@example.com\n"
 
 
 async def call_for(
-    source: Any,  # noqa: ANN401 - also what is no source
+    source: Any,  # noqa: ANN401 - wrong types too
     *,
     auto_verify: bool = False,
     title: str | None = None,
@@ -303,7 +303,7 @@ def test_the_service_takes_500_000_rows() -> None:
 
 @pytest.fixture
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Lower the limit, so that it is reached in no time."""
+    """Lower the limit of rows, so that a test reaches it quickly."""
     monkeypatch.setattr(uploads, "LONGEST_LIST_ROWS", 50)
     return 50
 

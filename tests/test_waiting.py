@@ -1,4 +1,4 @@
-"""What a wait makes of each poll, on a clock that costs no time."""
+"""How a wait reacts to each poll, on a virtual clock."""
 
 import asyncio
 from collections import Counter
@@ -51,7 +51,7 @@ def now() -> float:
 
 
 def assert_idle(client: ScriptedClient) -> None:
-    """Nothing is scheduled, polled or timed any more."""
+    """Check that nothing is scheduled, polled or timed any more."""
     scheduler = scheduler_of(client.job(JOB_ID))
     assert not scheduler.streams
     assert not scheduler._agenda.count
@@ -207,7 +207,7 @@ async def test_a_missing_job_is_polled_for_half_a_minute(
         with pytest.raises(JobNotFoundError):
             await wait_until(client.job(JOB_ID), "ready", wait=wait)
         assert now() == pytest.approx(30, abs=0.1)
-        with pytest.raises(JobNotFoundError):  # the half minute is over, for all who wait
+        with pytest.raises(JobNotFoundError):  # the half minute is over for all waits
             await wait_until(client.job(JOB_ID), "ready", wait=wait)
         assert now() == pytest.approx(30, abs=0.1)
         assert_idle(client)
@@ -222,7 +222,7 @@ async def test_any_client_waits_for_a_replica_that_does_not_know_a_job_yet(
         snapshot = await wait_until(client.job(JOB_ID), "ready", wait=wait)
         assert snapshot.status == "ready"
         assert known_at <= now() <= 30.1
-        if wait is None:  # the default pace asks again as soon as after any failure
+        if wait is None:  # the default pace polls again as after any failure
             assert now() <= 2.3 * known_at + 1.2
 
 
@@ -230,7 +230,9 @@ async def test_a_job_that_was_seen_may_be_unknown_to_a_replica() -> None:
     steps: list[Step] = [seen("verifying"), MISSING, seen("verifying"), *[MISSING] * 5]
     async with ScriptedClient([*steps, seen("completed")]) as client:
         assert (await wait_until(client.job(JOB_ID), wait=STEADY)).ended
-        assert now() == pytest.approx(40, abs=0.1)  # each time anew, because it was seen again
+        assert now() == pytest.approx(
+            40, abs=0.1
+        )  # the half minute restarts whenever the job is seen
 
 
 async def test_a_job_that_is_gone_ends_its_waits_after_half_a_minute() -> None:
@@ -488,7 +490,7 @@ async def test_a_bug_of_the_library_leaves_no_wait_hanging(
 ) -> None:
     async with ScriptedClient([seen("verifying")]) as client:
 
-        def broken(*_: Any) -> None:  # noqa: ANN401 - whatever it is called with
+        def broken(*_: Any) -> None:  # noqa: ANN401 - any arguments
             raise AttributeError("a mistake")
 
         monkeypatch.setattr("bulkverify.waiting.streams.Stream.take", broken)
@@ -632,7 +634,7 @@ async def test_every_wait_polls_before_its_deadline_when_the_budget_is_short(
             for number in range(100)
         ]
         await asyncio.sleep(600)
-        for _ in range(throttles):  # as little as ever is left for polls
+        for _ in range(throttles):  # the smallest share ever left for polls
             client._transport._budget.throttled("status", None)
             await asyncio.sleep(16)
         for job_id in ("unseen", "job7"):
@@ -658,7 +660,7 @@ async def test_a_pause_that_the_service_asks_for_is_kept_by_every_wait(limit: in
         assert now() == pytest.approx(50, abs=0.1)
         assert caught.value.polls == 0
         with pytest.raises(WaitTimeoutError) as caught:
-            await wait_until(job, timeout=0)  # asks once, as soon as that is allowed
+            await wait_until(job, timeout=0)  # polls once, as soon as that is allowed
         assert now() == pytest.approx(100, abs=0.1)
         assert caught.value.polls == 1
 
@@ -685,7 +687,7 @@ async def test_no_more_polls_than_allowed_are_under_way_at_once() -> None:
 
 
 class Hanging(ScriptedClient):
-    """Lets the first poll of one job hang for ever."""
+    """A client whose first poll of one job never returns."""
 
     hung = 0
 
@@ -802,7 +804,7 @@ async def test_the_turn_of_an_abandoned_job_sends_nothing() -> None:
 
 async def test_many_abandoned_waits_leave_no_trace() -> None:
     async with ScriptedClient([seen("verifying")], requests_per_minute=2) as client:
-        patient = [  # so many that one of them is always in line
+        patient = [  # enough that one is always in line
             asyncio.create_task(wait_until(client.job(f"patient{number}"), wait=STEADY))
             for number in range(3)
         ]
@@ -836,7 +838,7 @@ async def test_remaining_waits_are_not_forgotten_when_many_leave() -> None:
         assert {snapshot.job_id for snapshot in snapshots} == {f"stay{n}" for n in range(20)}
         await asyncio.wait(leave)
         assert len(client.polled_at) < 40
-        # Who comes back is asked about as if nothing had been.
+        # A job that is waited for again is polled as usual.
         assert (await wait_until(client.job("job499"))).ended
 
 

@@ -1,4 +1,4 @@
-"""Which request each call sends, and what its answer means, without any network."""
+"""The request that each call sends, and the meaning of its answer, without a network."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""A server in a few lines that shows what arrives, byte by byte, and answers with any bytes."""
+"""A small server that records the bytes of each request, and answers with any bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +13,7 @@ UPLOADED = b'{"success": true, "job_id": "job1", "message": "ok"}'
 
 @attrs.define
 class Arrived:
-    """A request as it arrived; `connection` counts them from 1, `number` those of its connection."""
+    """A request as it arrived; `connection` and `number`, its place on that connection, count from 1."""
 
     method: str
     target: str
@@ -24,7 +24,7 @@ class Arrived:
 
 
 Respond: TypeAlias = Callable[[Arrived], Awaitable[bytes | None]]
-"""What to answer; without bytes the connection is closed."""
+"""Returns the answer to a request; `None` closes the connection."""
 
 
 def http(
@@ -46,9 +46,9 @@ async def never(_: Arrived) -> None:
 async def wire(
     respond: Respond = credit_answers, *, cut: bytes | None = None
 ) -> AsyncIterator[tuple[str, list[Arrived]]]:
-    """Serve on a port of this machine; gives the base URL, and the requests as they come.
+    """Serve on a local port; yield the base URL and the list of requests, which grows.
 
-    Where an answer has `cut`, its connection is closed after what stands before that.
+    If an answer has `cut`, the connection is closed after the bytes before it.
     """
     requests: list[Arrived] = []
     tasks: set[asyncio.Task[None]] = set()

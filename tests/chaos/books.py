@@ -38,7 +38,7 @@ class WatchfulLedger(Ledger):
 
 @attrs.define
 class Books:
-    """What the clients know.
+    """The outcomes that the clients saw.
 
     Attributes:
         outcomes: how the jobs and runs ended.
@@ -58,6 +58,6 @@ class Books:
             self.broken.append(otherwise)
 
     def check_time(self, began: float, allowed: float, what: str) -> None:
-        """Note what took longer than allowed."""
+        """Note a wait or a cancellation that took longer than allowed."""
         took = asyncio.get_running_loop().time() - began
         self.check(took <= allowed + LATE, f"{what}: {took:.2f} s where {allowed:.2f} are allowed")

@@ -51,11 +51,11 @@ _MANNERS = {"patient": 4, "impatient": 3, "cancelled": 2, "raising": 2, "watchin
 
 
 class CallbackError(Exception):
-    """A callback with a bug raises it."""
+    """Raised by a callback with a bug."""
 
 
 class GaveUpError(Exception):
-    """A call has failed for so long that no program would go on."""
+    """Raised when a call has failed so long that no program would go on."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -143,10 +143,10 @@ class Person:
     async def _delete(self, job: Job) -> None:
         try:
             await self._persist(job.delete)
-        except JobNotFoundError:  # an earlier attempt has arrived after all
-            self.books.check(self.staff.knows_not(job.id), f"{self.number}: lost its list")
+        except JobNotFoundError:  # an earlier attempt did arrive
+            self.books.check(self.staff.has_no_list(job.id), f"{self.number}: lost its list")
         except NotReadyError:
-            # A lagging replica's `completed`, or the staff has ended it.
+            # The status came from a lagging replica, or the staff has ended the list.
             self.books.check(
                 job.id in self.staff.ended or (job.snapshot is not None and not job.snapshot.ended),
                 f"{self.number}: could not be deleted",
@@ -204,7 +204,7 @@ class Person:
         self.books.check(not wrong, f"{self.number}: wrong verdicts {wrong[:3]}")
 
     async def _wait(self, job: Job, status: JobStatus) -> None:
-        """Wait in one manner after another until the status is there."""
+        """Wait in one way after another until the status is reached."""
         for _ in range(MOST_WAITS):
             (manner,) = self.chance.choices(list(_MANNERS), list(_MANNERS.values()))
             try:
@@ -261,7 +261,7 @@ class Person:
         return job.snapshot
 
     async def _wait_together(self, job: Job, status: JobStatus) -> JobSnapshot:
-        """Wait with others who time out, are cancelled, or wait from elsewhere."""
+        """Wait beside waits that time out, are cancelled, or use another client."""
         short = self.chance.uniform(0, 30)
         elsewhere = self.chance.choice(self.others).job(job.id)
         others: list[Coroutine[Any, Any, object]] = [

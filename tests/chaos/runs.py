@@ -26,7 +26,7 @@ class Run(Person):
     """A user with a list of several parts, whose program is sometimes stopped."""
 
     async def see_through(self) -> None:
-        """Make the same call until the output is there."""
+        """Repeat the call until the output exists."""
         count = self.chance.randrange(2, 24)
         addresses = self.addresses(count)
         source = self.folder / f"{self.number}.source.csv"
@@ -93,7 +93,7 @@ class Run(Person):
         self.books.check(right, f"{self.number}: wrong verdicts")
 
     def _clear_away(self, *, completed: bool) -> None:
-        """Remove the files of the run; a completed run leaves its list, its output and the note."""
+        """Remove the files of the run; a completed run has only its list, its output and the note."""
         note = self.folder / f".{self.number}.out.csv.done"
         self.books.check(
             note.exists() == completed, f"{self.number}: the note is not as it should be"

@@ -58,7 +58,7 @@ class Summary:
         return self.ledger.throttled.total() - self.ledger.faults[FaultKind.THROTTLE]
 
     def __str__(self) -> str:
-        """Sum it up in a few lines."""
+        """Summarize the storm in a few lines."""
         ledger, paid = self.ledger, self.ledger.paid
 
         counts = ", ".join(
@@ -85,7 +85,7 @@ class Summary:
 
 def storm(seed: int, *, jobs: int, runs: int) -> Summary:
     """Let a storm of so many jobs and runs pass, on a clock that jumps."""
-    random.seed(seed)  # the jitter of the waits
+    random.seed(seed)  # seeds the jitter of the waits
     began = time.monotonic()
     with _scratch() as folder:
         gc.collect()
@@ -206,7 +206,7 @@ def _check_clients(clients: list[Client], books: Books) -> None:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """Give a folder for everything, also for what is temporary."""
+    """Yield a folder for all files, including temporary ones."""
     known = tempfile.tempdir
     # In memory: syncing thousands of files to a disk takes too long.
     where = _IN_MEMORY if Path(_IN_MEMORY).is_dir() else None

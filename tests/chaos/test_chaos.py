@@ -1,4 +1,4 @@
-"""Small storms for every day; `CHAOS_SEEDS=20 CHAOS_JOBS=1000 pytest tests/chaos` runs larger ones."""
+"""Small storms for the ordinary run; `CHAOS_SEEDS=20 CHAOS_JOBS=1000 pytest tests/chaos` runs larger ones."""
 
 import os
 

@@ -18,7 +18,7 @@ def test_the_clock_waits_for_a_thread_that_ends_last() -> None:
         loop = asyncio.get_running_loop()
         working = loop.run_in_executor(None, work)
         begun.wait()
-        working.cancel()  # which does not stop the thread
+        working.cancel()  # the cancellation does not stop the thread
         return loop.time()
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:

@@ -111,7 +111,7 @@ async def test_a_poll_cancelled_before_it_begins_frees_its_place() -> None:
             task = asyncio.create_task(wait_until(client.job(JOB_ID)))
             await asyncio.sleep(0)
             task.cancel()
-            scheduler._wake_up()  # the poll's task now exists, and has not had its first turn
+            scheduler._wake_up()  # the poll's task exists but has not run yet
             await asyncio.wait({task})
         assert not scheduler._asking
         with pytest.raises(WaitTimeoutError):

@@ -59,9 +59,9 @@ def _always(kind: FaultKind, **options: object) -> Fault:
 
 
 class Staff:
-    """Changes how long everything takes, ends a few lists, and cancels those that never end.
+    """Changes the sandbox's speed, ends a few lists, and cancels lists that never end.
 
-    `ended` has the ids of the lists that it has ended.
+    `ended` has the ids of the lists that the staff has ended.
     """
 
     def __init__(self, sandbox: Sandbox, chance: random.Random) -> None:
@@ -70,7 +70,7 @@ class Staff:
         self._account = sandbox._account
         self._chance = chance
 
-    def knows_not(self, job_id: str) -> bool:
+    def has_no_list(self, job_id: str) -> bool:
         """Tell whether there is no such list."""
         return job_id not in self._account._jobs
 
@@ -109,6 +109,6 @@ class NoStaff:
 
     ended: frozenset[str] = frozenset()
 
-    def knows_not(self, job_id: str) -> bool:
-        """Tell whether there is no such list, which is unknown here."""
+    def has_no_list(self, job_id: str) -> bool:
+        """Return `True` for any list: this staff can't look."""
         return bool(job_id)

@@ -1,4 +1,4 @@
-"""Answers as no service should give them: valid ones mutated, and anything else."""
+"""Answers that no service should give: mutated valid ones, and any bytes."""
 
 import gzip
 import json
@@ -46,7 +46,7 @@ any_json: Final = st.recursive(
 
 
 @st.composite
-def mutated(draw: st.DrawFn) -> bytes:  # noqa: C901 - a way to spoil it for each branch
+def mutated(draw: st.DrawFn) -> bytes:  # noqa: C901 - each branch spoils it in another way
     """Take a valid payload, and spoil it."""
     payload = json.loads(json.dumps(draw(st.sampled_from(_VALID))))
     for _ in range(draw(st.integers(0, 4))):

@@ -1,4 +1,4 @@
-"""The contract as a small model: what must come back, and what must be paid, at any moment."""
+"""The contract as a small model: the expected answers and payments at any moment."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -62,7 +62,7 @@ class Listed:
 
 
 class Contract:
-    """One account; each question returns the error that must come, or `None` if it works."""
+    """One account; methods named like calls return the expected error, or `None` for success."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -84,7 +84,7 @@ class Contract:
         return sum(one.automatic or one.started is not None for one in self._open())
 
     def advance(self, seconds: int) -> None:
-        """Let time pass, and the lists with `auto_verify` begin that become ready meanwhile."""
+        """Let time pass; lists with `auto_verify` start when they become ready."""
         for _ in range(seconds):
             self.now += 1
             for job_id, one in self.lists.items():
@@ -109,7 +109,7 @@ class Contract:
         self.lists[job_id] = Listed(addresses, self.now, usable=usable, automatic=automatic)
 
     def rows(self, job_id: str, verdicts: Sequence[str] | None) -> list[str]:
-        """Say which addresses the results must have."""
+        """Return the addresses that the results must have."""
         addresses = self.lists[job_id].addresses
         return [one for one in addresses if verdicts is None or one.partition("+")[0] in verdicts]
 
@@ -141,7 +141,7 @@ class Contract:
         return None if deletable else NotReadyError
 
     def wait(self, job_id: str, target: str, known: str | None) -> type[BulkVerifyError] | None:
-        """Say how a wait ends for which no time passes at the service; `known` was seen before."""
+        """Return how a wait ends if the service's clock stands still; `known` is the last status seen."""
         status = self.status(job_id)
         for seen in [known, *([] if self.lists[job_id].deleted else [status])]:
             if seen == target or (

@@ -1,9 +1,9 @@
-"""How long to fuzz: a moment in the ordinary run, and by hand for as long as you like.
+"""How long to fuzz: briefly in the ordinary run, longer by hand.
 
     FUZZ_EFFORT=50 pytest -n 0 tests/fuzz
 
-makes fifty times as many examples, other ones each time. The ordinary run makes the same ones
-everywhere, so that nobody's change is blamed for what was there before.
+makes fifty times as many examples, new ones each time. The ordinary run makes the same ones
+everywhere, so a change is not blamed for an older bug.
 """
 
 import os
@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, settings
 
 EFFORT: Final = int(os.environ.get("FUZZ_EFFORT", "1"))
 
-# Hours are fine for whoever asked for them.
+# A large effort may take hours.
 patient: Final = pytest.mark.timeout(120 if EFFORT == 1 else 0)
 
 
 def examples(count: int, *, steps: int = 50) -> settings:
-    """Make so many examples, each of at most so many steps, times the effort."""
+    """Return settings for a number of examples times the effort, each with a limit of steps."""
     return settings(
         max_examples=count * EFFORT,
         stateful_step_count=steps,

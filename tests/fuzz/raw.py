@@ -1,4 +1,4 @@
-"""A server that answers with any bytes at all, for many examples, and clients of it."""
+"""A server that answers with any bytes for many examples, and its clients."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -17,11 +17,11 @@ JOB_ID: Final = "r374aki32rnatv868nntpxloc7dkilszc3eu"
 LONGEST_SECONDS: Final = 10.0
 
 Pieces: TypeAlias = Callable[[], AsyncIterator[bytes]]
-"""Makes an answer, status line and all, piece by piece."""
+"""Yields an answer, with its status line, piece by piece."""
 
 
 async def nothing() -> AsyncIterator[bytes]:
-    """Answer with nothing at all."""
+    """Answer without any bytes."""
     yield b""
 
 
@@ -35,12 +35,12 @@ def whole(answer: bytes) -> Pieces:
 
 
 def head(*lines: bytes, status: bytes = b"200 OK") -> bytes:
-    """Write the beginning of an answer."""
+    """Return the status line and headers of an answer."""
     return b"\r\n".join([b"HTTP/1.1 " + status, *lines, b"", b""])
 
 
 class RawServer:
-    """Answers every request with `pieces`, and then closes; `sent` counts the bytes that it got rid of."""
+    """Answers every request with `pieces`, and then closes; `sent` counts the bytes sent."""
 
     def __init__(self) -> None:
         self.pieces: Pieces = nothing
@@ -107,7 +107,7 @@ class RawServer:
 class Bench:
     """One loop and one server for all examples of a test.
 
-    Each call has a client of its own: a `Retry-After` of one example would hold up the next.
+    Each call has its own client, so that a `Retry-After` of one example can't delay the next.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -133,7 +133,7 @@ class Bench:
         self._runner.__exit__(exc_type, exc, traceback)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something in the loop, and not for long."""
+        """Run a coroutine in the loop within the time limit."""
 
         async def bounded() -> T:
             return await asyncio.wait_for(work, LONGEST_SECONDS)
@@ -150,7 +150,7 @@ class Bench:
         return self.run(call())
 
     def client(self, attempts: int = 1) -> Client:
-        """Make a client that waits for nobody."""
+        """Make a client without pauses or a budget."""
         return Client(
             KEY,
             base_url=self.server.url,
@@ -161,7 +161,7 @@ class Bench:
 
 
 def calls_of(client: Client, folder: Path) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Name every call that a client can make."""
+    """Return every call of a client by name."""
     job = client.job(JOB_ID)
 
     async def rows() -> int:
@@ -176,7 +176,7 @@ def calls_of(client: Client, folder: Path) -> dict[str, Callable[[], Awaitable[o
         "upload a file": lambda: client.upload(b"email\na@example.com\n"),
         "status": job.status,
         "start": job.start,
-        # All verdicts would be counted, and so the status asked for first.
+        # With all verdicts, rows are counted, which needs a status request first.
         "download": lambda: job.download(folder / "out.csv", verdicts=["unknown"]),
         "rows": rows,
         "download all": lambda: job.download(folder / "out.csv"),

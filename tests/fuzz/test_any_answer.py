@@ -1,4 +1,4 @@
-"""Whatever a server answers to whatever call, only our own errors come out, and soon."""
+"""Any answer to any call is read or raises one of our own errors, and soon."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Any calls in any order, legal or not: the client and the sandbox do what the contract says."""
+"""The client and the sandbox follow the contract for any calls in any order."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -67,7 +67,7 @@ TIMINGS = Timings(
 
 
 class AnyCalls(RuleBasedStateMachine):
-    """Makes calls, and compares what comes back with the contract."""
+    """Makes calls, and compares their outcomes with the contract."""
 
     jobs: Bundle[Job] = Bundle("jobs")
 
@@ -100,7 +100,7 @@ class AnyCalls(RuleBasedStateMachine):
         self.folder.cleanup()
 
     def outcome(self, call: Awaitable[T], expected: type[BulkVerifyError] | None) -> T | None:
-        """Make a call, and require the very error that the contract wants, or none."""
+        """Make a call, and require exactly the outcome of the contract."""
 
         async def made() -> T:
             async with asyncio.timeout(60):
@@ -121,7 +121,7 @@ class AnyCalls(RuleBasedStateMachine):
         usable=st.integers(0, 5).map(bool),
         as_file=st.booleans(),
     )
-    def upload(self, verdicts: list[str], *, automatic: bool, usable: bool, as_file: bool) -> Any:  # noqa: ANN401 - hypothesis's own kind
+    def upload(self, verdicts: list[str], *, automatic: bool, usable: bool, as_file: bool) -> Any:  # noqa: ANN401 - hypothesis has no public type for it
         addresses = []
         for verdict in verdicts:
             self.addresses += 1
@@ -195,12 +195,12 @@ class AnyCalls(RuleBasedStateMachine):
 
     @rule(job=jobs, call=st.integers(0, 3), data=st.data())
     def do_something_else(self, job: Job, call: int, data: st.DataObject) -> None:
-        """Make a call that leaves the lists alone; as one rule, so that they get their share."""
+        """Make a call that does not change any list; they share a rule, so they don't crowd out the others."""
         if call == 0:
             self.verify(data.draw(st.sampled_from(VERDICTS)))
             self.credits()
         elif call == 1:
-            self.ask_about_what_is_not_there(data.draw(st.sampled_from(NO_JOBS)))
+            self.ask_about_a_missing_job(data.draw(st.sampled_from(NO_JOBS)))
         elif call == 2:
             self.upload_nothing(data.draw(st.sampled_from(NO_LISTS)))
         else:
@@ -217,7 +217,7 @@ class AnyCalls(RuleBasedStateMachine):
         waiting = wait_until(job, until, timeout=timeout, wait=wait_fixed(0.002))
         try:
             snapshot = self.outcome(waiting, expected)
-        except WaitTimeoutError:  # a busy machine may not answer in a hundredth of a second
+        except WaitTimeoutError:  # a busy machine may take more than 0.01 seconds
             assert timeout
             return
         if snapshot is not None:
@@ -233,7 +233,7 @@ class AnyCalls(RuleBasedStateMachine):
 
     @rule(job=jobs, seconds=st.integers(1, 12))
     def get_on(self, job: Job, seconds: int) -> None:
-        """Do what is next for a list that is to get somewhere."""
+        """Take the next step of a list."""
         if self.contract.status(job.id) == "ready" and self.contract.lists[job.id].started is None:
             self.start(job)
         else:
@@ -263,7 +263,7 @@ class AnyCalls(RuleBasedStateMachine):
         assert left is not None
         assert left.remaining == CREDITS - self.contract.spent
 
-    def ask_about_what_is_not_there(self, job_id: str) -> None:
+    def ask_about_a_missing_job(self, job_id: str) -> None:
         asked = self.client.stats.requests
         legal = job_id in {"x" * 36, "short"}
         for call in (self.client.status, self.client.start, self.client.delete):

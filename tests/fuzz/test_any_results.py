@@ -1,4 +1,4 @@
-"""Whatever a results file holds, and in whatever pieces it comes: rows, or one of our errors."""
+"""Any results file in any pieces is read into rows or raises one of our own errors."""
 
 import csv
 import re
@@ -58,7 +58,7 @@ _rarely = st.integers(0, 15).map(lambda number: number == 0)
 
 @st.composite
 def tables(draw: st.DrawFn) -> bytes:
-    """Write a results file that is nearly right."""
+    """Make a results file that is almost valid."""
     header = ["Email", "Verification Result", *draw(st.lists(_NAMES, max_size=6))]
     header = draw(st.permutations(header))
     if draw(_rarely):
@@ -94,7 +94,7 @@ files = st.one_of(
 
 @st.composite
 def pieces_of(draw: st.DrawFn) -> list[bytes]:
-    """Take a file to pieces, which may be empty."""
+    """Split a file into pieces; some may be empty."""
     data = draw(files)
     cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=6)))
     return [data[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]

@@ -1,4 +1,4 @@
-"""What fuzzing and reading with a hostile eye have found; each of these hung, or grew, before."""
+"""Bugs found by fuzzing and review; each one hung or used too much memory."""
 
 import pytest
 
@@ -72,7 +72,7 @@ def test_a_page_of_unfinished_tags_is_read_once(start: bytes) -> None:
 
 
 def test_padding_is_not_cached() -> None:
-    # Texts that were read once are kept: 64 verdicts with four megabytes of spaces each were.
+    # The cache keeps texts; it once kept 64 verdicts with four megabytes of spaces each.
     for cache in (_parse_timestamp, _parse_verdict, _parse_flag, _shared):
         cache.cache_clear()
     padding = " " * 1000

@@ -1,4 +1,4 @@
-"""Answers that mean to fill the memory, the disk or the day: each is given up early, and cheaply."""
+"""Answers that try to fill the memory or the disk, or never end, are rejected early and cheaply."""
 
 import asyncio
 import gc
@@ -68,7 +68,7 @@ def _in_little_memory(bench: Bench) -> Iterator[None]:
 
 
 def endless(beginning: bytes, piece: bytes, *, most: int = 1024 * MEGABYTE) -> Pieces:
-    """Answer with a beginning, and then with the same piece again and again, up to a gigabyte."""
+    """Answer with a beginning, and then with the same piece up to a gigabyte."""
 
     async def pieces() -> AsyncIterator[bytes]:
         yield beginning
@@ -79,10 +79,10 @@ def endless(beginning: bytes, piece: bytes, *, most: int = 1024 * MEGABYTE) -> P
 
 
 def compressed(encoding: str) -> tuple[bytes, bytes]:
-    """Make the beginning of a bomb, and a piece of it that stands for a megabyte of spaces."""
+    """Make the beginning of a compression bomb, and a piece that unpacks to a megabyte of spaces."""
     packer = zlib.compressobj(wbits={"gzip": 31, "deflate": 15, "raw": -15}[encoding])
     beginning = packer.compress(RESULTS) + packer.flush(zlib.Z_FULL_FLUSH)
-    # Behind a full flush nothing refers to what was before, so that the piece fits any number of times.
+    # After a full flush the piece does not depend on earlier bytes, so it can be repeated.
     return beginning, packer.compress(b" " * MEGABYTE) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
@@ -147,7 +147,7 @@ def test_no_part_of_an_answer_may_be_endless(bench: Bench, part: str, call: str)
 @pytest.mark.parametrize(
     "line",
     [b"X: " + b"y" * 4 * MEGABYTE, b"\r\n".join([b"X-%d: y" % n for n in range(200_000)])],
-    ids=["one long", "many"],  # a name made of the header would take memory itself
+    ids=["one long", "many"],  # an id made from the header would use memory itself
 )
 def test_a_header_of_megabytes_is_refused(bench: Bench, line: bytes) -> None:
     bench.server.pieces = whole(head(line) + b"{}")
@@ -192,7 +192,7 @@ def test_endless_results_are_an_error_and_leave_no_file(
 
 
 def flood(beginning: bytes, piece: bytes) -> Pieces:
-    """Answer with the same piece for ever; unlike an endless answer, it fills nothing."""
+    """Repeat a piece without content for ever; unlike `endless`, it fills no memory."""
     return endless(beginning, piece, most=1024**5)
 
 

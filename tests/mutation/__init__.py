@@ -1,1 +1,1 @@
-"""Small changes of the code, one at a time, and whether a test notices: `python -m tests.mutation`."""
+"""Change the code a little and see whether a test notices: `python -m tests.mutation`."""

@@ -22,12 +22,12 @@ from .trying import Tried, at_once, attempt, warm_up
 ROOT: Final = Path(__file__).parents[2]
 LEFT_OUT: Final = ("cli", "sandbox", "testing", "__init__.py", "_version.py")
 FIRST_TESTS: Final = 24
-"""Most changes are noticed by the nearest few, for which few files have to be imported."""
+"""The nearest tests notice most changes, and few files have to be imported for them."""
 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """How much is tried for one change: seconds that its tests should take, at first and once more."""
+    """How much is tried for one change; seconds are those that its tests should take."""
 
     seconds: float
     again: float
@@ -35,7 +35,7 @@ class Limits:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw the changes, try each, and sum up."""
+    """Draw the changes, try each, and write the summary."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the draw")
     parser.add_argument("--count", type=int, default=1000, help="how many changes")
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--again", type=float, default=60.0, help="of tests if none of them noticed"
     )
     parser.add_argument("--tests", type=int, default=400, help="for a change at first")
-    parser.add_argument("--work", type=Path, default=Path("/dev/shm/mutation"))  # noqa: S108 - made anew
+    parser.add_argument("--work", type=Path, default=Path("/dev/shm/mutation"))  # noqa: S108 - created here
     parser.add_argument("--resume", action="store_true", help="go on with what is in --work")
     parser.add_argument("--list", action="store_true", help="only show what would be changed")
     parser.add_argument("--without", nargs="*", default=LEFT_OUT, help="files or folders left out")
@@ -85,10 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Trial:
-    """Tries one change after the other."""
+    """Tries the changes one by one."""
 
     def __init__(self, measured: Measured, sources: dict[str, bytes], limits: Limits) -> None:
-        """Keep what is known of the tests."""
+        """Keep the measurements of the tests."""
         self._measured = measured
         self._sources = sources
         self._limits = limits
@@ -126,7 +126,7 @@ class Trial:
         )
 
     def _affordable(self, tests: Sequence[str], seconds: float) -> list[str]:
-        """Return the first tests that together take no longer."""
+        """Return the first tests that fit into the time."""
         spent = 0.0
         for number, test in enumerate(tests):
             spent += self._measured.expected(test)
@@ -163,7 +163,7 @@ def _try_all(trees: Sequence[Tree], drawn: Sequence[Change], trial: Trial, resul
 
 
 def _is(outcome: Outcome, drawn: Sequence[Change]) -> bool:
-    """Tell whether an outcome is of the change that was drawn, and not of another version of the code."""
+    """Return whether an outcome belongs to this change and this version of the code."""
     return outcome.number < len(drawn) and str(outcome) == str(drawn[outcome.number])
 
 

@@ -1,4 +1,4 @@
-"""The changes of a file, and a fair draw of them over many files."""
+"""The possible changes of a file, and a fair draw over many files."""
 
 import ast
 import random
@@ -25,14 +25,14 @@ class Change:
 
     Attributes:
         path: the file, below the package.
-        lines: the first and the last line of what is changed.
-        statement: the first and the last line of the statement's head that it stands in.
+        lines: the first and the last changed line.
+        statement: the first and the last line of the head of its statement.
         function: where it stands, as `Class.method`; empty at the level of the module.
-        body: the first and the last line of the function that it stands in, if it is in its body.
-        names: what the statement defines, where that is not in a function.
-        start: the first byte that is replaced.
-        end: the first byte that no longer is.
-        text: what comes in its place; it has as many lines.
+        body: the first and the last line of its function, if it is in the body.
+        names: the names that the statement defines outside of functions.
+        start: the first replaced byte.
+        end: the first byte after the replaced ones.
+        text: the replacement; it has as many lines.
     """
 
     path: str
@@ -65,13 +65,13 @@ class _Place:
     statement: tuple[int, int] = (0, 0)
     names: tuple[str, ...] = ()
     silent: bool = False
-    """Whether it is in the text of a message."""
+    """Whether the node is in the text of a message."""
     measure: bool = False
-    """Whether it is in a private number of the module that is no limit, such as the size of a buffer."""
+    """Whether the node is in a private number other than a limit, such as a buffer size."""
 
 
 def changes(path: str, source: bytes) -> list[Change]:
-    """Return all changes of a file that is Python."""
+    """Return all changes of a Python file."""
     tree = ast.parse(source)
     offsets = [0]
     for line in source.splitlines(keepends=True):
@@ -84,7 +84,7 @@ def changes(path: str, source: bytes) -> list[Change]:
 
 
 def works(change: Change, source: bytes) -> bool:
-    """Tell whether a file with a change is still Python, and another program."""
+    """Return whether a changed file is still valid Python, and a different program."""
     try:
         return ast.dump(ast.parse(change.applied(source))) != ast.dump(ast.parse(source))
     except SyntaxError:
@@ -94,10 +94,10 @@ def works(change: Change, source: bytes) -> bool:
 def draw(
     sources: Mapping[str, bytes], *, seed: int, count: int, most: int
 ) -> tuple[list[Change], int]:
-    """Draw so many changes, at most so many of a file; return them, and how many there are in all."""
+    """Draw changes, with a limit per file; return them, and the number of possible ones."""
     pool = [change for path in sorted(sources) for change in changes(path, sources[path])]
     there = len(pool)
-    random.Random(seed).shuffle(pool)  # noqa: S311 - a draw that can be repeated
+    random.Random(seed).shuffle(pool)  # noqa: S311 - the draw must be repeatable
     drawn: list[Change] = []
     of_a_file: Counter[str] = Counter()
     for change in pool:
@@ -110,7 +110,7 @@ def draw(
 
 
 def modules(package: Path, only: Sequence[str], without: Sequence[str]) -> dict[str, bytes]:
-    """Read the files of a package: those below any of `only`, if there are some, and none of `without`."""
+    """Read the files of a package: those below `only`, if given, except those below `without`."""
     found = {}
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()
@@ -135,7 +135,7 @@ def _walk(node: ast.AST, place: _Place) -> Iterator[tuple[Swap, _Place]]:
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what is below a node, without annotations, docstrings, decorators and patterns."""
+    """Yield the children of a node, except annotations, docstrings, decorators and patterns."""
     left_out = {"annotation", "returns", "decorator_list", "pattern", "bases", "type_params"}
     for name, value in ast.iter_fields(node):
         if name in left_out:
@@ -150,7 +150,7 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _is_strict(node: ast.AST) -> bool:
-    """Tell whether a `zip` is told that all it gets is as long, which only a bug of ours could break."""
+    """Return whether a node is `strict=True` of a `zip`, which only a bug of ours could break."""
     match node:
         case ast.keyword(arg="strict", value=ast.Constant(value=True)):
             return True
@@ -169,7 +169,7 @@ def _only_for_types(node: ast.AST) -> bool:
 
 
 def _entered(node: ast.AST, place: _Place) -> _Place:
-    """Return the place of what is below a node."""
+    """Return the place of the children of a node."""
     if isinstance(node, ast.stmt | ast.ExceptHandler):
         body = getattr(node, "body", None)
         last = node.end_lineno or node.lineno
@@ -213,7 +213,7 @@ def _is_measure(value: ast.expr | None, names: Sequence[str]) -> bool:
 
 
 def _is_trifle(swap: Swap, place: _Place) -> bool:
-    """Tell whether a measure becomes larger or smaller by a fiftieth at most."""
+    """Return whether a number changes by at most a fiftieth."""
     match swap:
         case Swap(operator="const", old=ast.Constant(value=int(number) | float(number))):
             return place.measure and number >= _LEAST_MEASURE
@@ -228,7 +228,7 @@ def _called(node: ast.Call) -> str:
 
 
 def _is_log(node: ast.AST) -> bool:
-    """Tell whether a statement only logs."""
+    """Return whether a statement only logs."""
     match node:
         case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name)) as call):
             return name in _LOGGED and "log" in ast.unparse(call.func).lower()
@@ -236,7 +236,7 @@ def _is_log(node: ast.AST) -> bool:
 
 
 def _is_text(swap: Swap, place: _Place) -> bool:
-    """Tell whether a string is what a message says, rather than what a program goes by."""
+    """Return whether a string is only the text of a message."""
     match swap:
         case Swap(operator="str", old=ast.Constant(value=str(text))):
             prose = place.body is not None or text[:1].isupper() or text.endswith(".")

@@ -1,4 +1,4 @@
-"""What the tests do on the unchanged code: how long each takes, which lines it runs, and whether it always passes."""
+"""The tests on the unchanged code: their times, the lines they run, and whether they always pass."""
 
 import json
 import shutil
@@ -21,13 +21,13 @@ _UNKNOWN_SECONDS: Final = 10.0
 
 @attrs.frozen(kw_only=True)
 class Measured:
-    """What is known of the tests.
+    """The measurements of the tests.
 
     Attributes:
-        seconds: how long each test takes that always passes.
-        flaky: the tests that failed on the unchanged code; no change is tried against them.
-        lines: for each file of the package, the tests that run each of its lines.
-        imported: for each file, the lines that run outside of any test, mostly at import.
+        seconds: the time of each test that always passes.
+        flaky: the tests that failed on the unchanged code, which are left out.
+        lines: for each file of the package, the tests of each line.
+        imported: for each file, the lines that run outside of tests, mostly at import.
     """
 
     seconds: dict[str, float]
@@ -36,19 +36,19 @@ class Measured:
     imported: dict[str, frozenset[int]]
 
     def expected(self, test: str) -> float:
-        """Say how many seconds a test should take."""
+        """Return how many seconds a test should take."""
         return self.seconds.get(test, _UNKNOWN_SECONDS)
 
 
 def measure(trees: Sequence[Tree], *, runs: int, without: Sequence[str]) -> Measured:
-    """Run all tests once to see which lines they run, and so many times as they run for a change.
+    """Run all tests once under coverage, and `runs` times as they run for a change.
 
-    It is done once for the same code and the same tests.
+    The result is kept for the same code and tests.
 
     Args:
-        trees: copies of the worktree, among which the tests are dealt out.
-        runs: how often the unchanged code is tried.
-        without: folders or files of tests, such as `tests/cli`, that are left out.
+        trees: copies of the worktree, which share the tests.
+        runs: how often the tests run on the unchanged code.
+        without: folders or files of tests, such as `tests/cli`, to leave out.
     """
     known = trees[0].work / "tests.json"
     digest = f"{_digest(trees[0].root)} {' '.join(sorted(without))}"
@@ -102,7 +102,7 @@ def _read(kept: Mapping[str, Any]) -> Measured:
 
 
 def _digest(root: Path) -> str:
-    """Return a digest of all that the measuring depends on."""
+    """Return a digest of everything that the measurement depends on."""
     digest = sha256()
     for path in sorted(root.rglob("*.py")):
         if not path.is_relative_to(root / "tests" / "mutation"):
@@ -113,7 +113,7 @@ def _digest(root: Path) -> str:
 def _with_lines(
     trees: Sequence[Tree], without: Sequence[str]
 ) -> tuple[list[list[str]], dict[str, dict[int, list[str]]]]:
-    """Run all tests under coverage, dealt out by file; return what ran where, and which lines."""
+    """Run all tests under coverage, distributed by file; return the results and the lines."""
     folder = trees[0].work / "lines"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -150,7 +150,7 @@ def _with_lines(
 
 
 def _unchanged(trees: Sequence[Tree], shares: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    """Run the tests as they run for a change, but without one."""
+    """Run the tests as for a change, but on the unchanged code."""
 
     def run(tree: Tree) -> None:
         tried = attempt(tree, shares[tree.number], lambda _: _UNKNOWN_SECONDS, first=False)
@@ -166,7 +166,7 @@ def _result_of(tree: Tree) -> Path:
 
 
 def _combined(folder: Path, root: Path) -> dict[str, dict[int, list[str]]]:
-    """Return the lines that all processes ran, by file, with the tests that did."""
+    """Return the lines that all processes ran, by file, with their tests."""
     combined = coverage.Coverage(data_file=str(folder / "lines"), config_file=False)
     combined.combine(data_paths=[str(folder)], keep=True)
     data = combined.get_data()

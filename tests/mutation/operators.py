@@ -1,7 +1,7 @@
-"""What can be changed at one node of a syntax tree: a comparison, a constant, a condition, a statement left out.
+"""The changes of one node of a syntax tree: a comparison, a constant, a condition, a removed statement.
 
-Each operator yields what to put for a node, or for one below it. What the text of a message says is
-left alone, and so are annotations, docstrings, decorators and whatever only a type checker sees.
+Each operator yields replacements of a node or of one below it. Texts of messages, annotations, docstrings,
+decorators and code for type checkers are left alone.
 """
 
 import ast
@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 
 class Swap(NamedTuple):
-    """One change: what is put for which node; `None` for a statement that is left out.
+    """One replacement of a node; `None` removes a statement.
 
-    What is `shown` stands for a node that would be too long to be.
+    `shown` describes a node that is too long to print.
     """
 
     operator: str
@@ -76,7 +76,7 @@ _NOTHING: Final = ast.Constant(None)
 
 
 def _but(node: ast.expr, **fields: object) -> ast.expr:
-    """Copy a node, with other fields."""
+    """Copy a node with other fields."""
     changed = copy(node)
     for name, value in fields.items():
         setattr(changed, name, value)
@@ -95,7 +95,7 @@ def _compare(node: ast.Compare) -> Iterator[Swap]:
 
 
 def _arithmetic(node: ast.BinOp) -> Iterator[Swap]:
-    # What cannot be computed at all would always be noticed.
+    # Operations that cannot be computed would always be noticed.
     if not any(_is_text(side) or _is_type(side) for side in (node.left, node.right)):
         yield Swap("arith", node, _but(node, op=_COMPUTED[type(node.op)]()))
 
@@ -163,7 +163,7 @@ def _call(node: ast.Call) -> Iterator[Swap]:
 
 
 def _fewer_types(node: ast.expr) -> Iterator[ast.expr]:
-    """Leave one type of a union or a tuple out."""
+    """Leave out one type of a union or a tuple."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         yield node.right
         yield node.left
@@ -209,7 +209,7 @@ def _delete(node: ast.Delete) -> Iterator[Swap]:
 
 
 def _assign(node: ast.Assign) -> Iterator[Swap]:
-    # A name that is not assigned breaks at once; what is kept may be missed by no test.
+    # A name without a value breaks at once; a missing attribute may not be noticed.
     if all(isinstance(target, ast.Attribute | ast.Subscript) for target in node.targets):
         yield Swap("dropassign", node, None)
     yield from _members(node.value)
@@ -221,7 +221,7 @@ def _annotated(node: ast.AnnAssign) -> Iterator[Swap]:
 
 
 def _members(node: ast.expr) -> Iterator[Swap]:
-    """Leave a member out of a collection that is written down."""
+    """Leave out one member of a literal collection."""
     match node:
         case ast.Tuple(elts=members) | ast.Set(elts=members) | ast.List(elts=members):
             if len(members) > 1:
@@ -249,7 +249,7 @@ def _augmented(node: ast.AugAssign) -> Iterator[Swap]:
 def _handler(node: ast.ExceptHandler) -> Iterator[Swap]:
     if node.type is None:
         return
-    yield Swap("dropexcept", node.type, ast.Tuple([], ast.Load()))  # which catches nothing
+    yield Swap("dropexcept", node.type, ast.Tuple([], ast.Load()))  # an empty tuple catches nothing
     if isinstance(node.type, ast.Tuple):
         for fewer in _fewer_types(node.type):
             yield Swap("narrowexcept", node.type, fewer)
@@ -296,7 +296,7 @@ _OPERATORS: Final[dict[type[ast.AST], Callable[..., Iterator[Swap]]]] = {
 
 
 def swaps(node: ast.AST) -> Iterator[Swap]:
-    """Yield all that can be put for a node."""
+    """Yield all replacements of a node."""
     operator = _OPERATORS.get(type(node))
     if operator is not None:
         yield from operator(node)

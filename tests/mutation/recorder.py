@@ -1,4 +1,4 @@
-"""A plugin of pytest that writes down which lines each test runs, also in subprocesses."""
+"""A pytest plugin that records which lines each test runs, also in subprocesses."""
 
 import json
 import os
@@ -10,11 +10,11 @@ import coverage
 import pytest
 
 TARGET: Final = "MUTATION_TARGET"
-"""The environment variable that names the file for the names of the tests, in JSON."""
+"""Environment variable: the file for the names of the tests, in JSON."""
 LINES: Final = "MUTATION_LINES"
-"""The one that names the folder for the lines, as coverage keeps them."""
+"""Environment variable: the folder for the data of coverage."""
 TEST: Final = "MUTATION_TEST"
-"""The one that names the test that runs just now, for its subprocesses."""
+"""Environment variable: the running test, for its subprocesses."""
 
 _SUBPROCESSES: Final = """\
 [run]
@@ -53,6 +53,6 @@ class _Recorder:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to write down, if asked to."""
+    """Begin to record if the environment asks for it."""
     if target := os.environ.get(TARGET):
         config.pluginmanager.register(_Recorder(Path(target), Path(os.environ[LINES])))

@@ -1,4 +1,4 @@
-"""The outcome of each change, one JSON object a line, and what they come to."""
+"""The outcomes of the changes, one JSON object a line, and their summary."""
 
 import json
 from collections import Counter
@@ -15,13 +15,13 @@ _MISSED: Final[frozenset[Result]] = frozenset({"survived", "not covered"})
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What became of a change.
+    """The outcome of a change.
 
     Attributes:
-        line: where it is, in the file as it was.
-        by: the test that noticed.
-        tests: how many tests ran; all that could, unless `cut` says otherwise.
-        cut: how many more would have run it.
+        line: its line in the unchanged file.
+        by: the test that noticed it.
+        tests: how many tests ran.
+        cut: how many tests of the line did not run, for lack of time.
         seconds: how long it took.
     """
 
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def read(path: Path) -> Iterator[Outcome]:
-    """Read what has been tried before; a line that was cut off counts as not tried."""
+    """Read earlier outcomes; a truncated line counts as not tried."""
     if path.exists():
         for line in path.read_text().splitlines():
             try:
@@ -57,12 +57,12 @@ def read(path: Path) -> Iterator[Outcome]:
 
 
 def line_of(outcome: Outcome) -> str:
-    """Write an outcome as it is kept."""
+    """Return an outcome as a line of JSON."""
     return json.dumps(attrs.asdict(outcome)) + "\n"
 
 
 def summary(outcomes: Iterable[Outcome], flaky: Iterable[str], head: str) -> str:
-    """Say how many were noticed, file by file, and name the others."""
+    """Return how many changes were noticed in each file, and list the others."""
     ordered = sorted(outcomes, key=lambda one: (one.path, one.line, one.number))
     there = Counter(one.path for one in ordered)
     missed = [one for one in ordered if one.result in _MISSED]

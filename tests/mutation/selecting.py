@@ -1,4 +1,4 @@
-"""Which tests a change is tried against, and in which order."""
+"""The tests to try against a change, and their order."""
 
 import ast
 from collections import Counter, defaultdict
@@ -10,14 +10,14 @@ from .drawing import Change
 from .measuring import Measured
 
 _AT_FIRST: Final = 2
-"""So many rows of a parametrized test come before the others that are as near, the rest after them."""
+"""How many rows of a parametrized test come before other tests that are as near."""
 
 
 class Selection:
     """Finds the tests that could notice a change."""
 
     def __init__(self, measured: Measured, sources: Mapping[str, bytes]) -> None:
-        """Look where which names are used."""
+        """Find the lines that use each name."""
         self._measured = measured
         self._uses: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
         for path, source in sources.items():
@@ -28,18 +28,18 @@ class Selection:
         files = measured.lines.values()
         at_work = {test for lines in files for tests in lines.values() for test in tests}
         self._idle = set(measured.seconds) - at_work
-        """The tests that run no line of the package: they look at its constants."""
+        """The tests that run no line of the package; they check its constants."""
 
     def of(self, change: Change) -> list[str]:
-        """Return the tests that run what is changed, the nearest and fastest first.
+        """Return the tests that run the changed code, the nearest and fastest first.
 
-        What runs at import, functions that are called there included, has all tests that run anything
-        of the file, or nothing at all; first those that run a line which uses what the change defines.
+        Code that runs at import has all tests of the file, and those that run no line of the package;
+        tests of lines that use the changed names come first.
         """
         lines = self._measured.lines.get(change.path, {})
         file = self._idle.union(*lines.values())
         if change.body is not None:
-            if change.lines[0] < change.body[0]:  # a default of an argument
+            if change.lines[0] < change.body[0]:  # a default value of an argument
                 tests = self._running(change.path, change.body)
             else:
                 tests = self._running(change.path, change.lines)

@@ -1,4 +1,4 @@
-"""What the changes are: each is one line of Python that does something else, in the place it names."""
+"""Each change is valid Python that does something else, at the place that it names."""
 
 import attrs
 import pytest

@@ -1,4 +1,4 @@
-"""Which tests a change is tried against."""
+"""The selection of the tests for a change."""
 
 import pytest
 
@@ -32,7 +32,7 @@ MEASURED = Measured(
     flaky=[],
     lines={
         "a.py": {
-            # A subprocess of a test is the only one to import anything while a test runs.
+            # Only a subprocess imports modules while a test runs.
             **{line: frozenset({"tests/test_a.py::test_import"}) for line in (1, 4, 10)},
             5: frozenset({"tests/test_b.py::test_fast", "tests/test_a.py::test_slow"}),
             6: frozenset(),

@@ -1,4 +1,4 @@
-"""Private copies of the worktree, in which one file at a time is changed, so that subprocesses see it too."""
+"""Copies of the worktree with one changed file at a time, which subprocesses see too."""
 
 import compileall
 import os
@@ -13,14 +13,14 @@ import attrs
 
 PACKAGE: Final = "bulkverify"
 OURS: Final = frozenset({PACKAGE, "pytest_bulkverify", "tests", "conftest"})
-"""The modules that are imported from the copy, in each fork anew."""
+"""The modules that each fork imports anew from the copy."""
 
 OPTIONS: Final = (
     *("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"),
     *("-o", "addopts=--strict-markers --strict-config --import-mode=importlib"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
-"""How pytest is started: in one process, the same draw of examples each time, no memory of earlier runs."""
+"""Options of pytest: one process, the same examples each time, no cache of earlier runs."""
 
 _LEFT_OUT: Final = shutil.ignore_patterns(".git", ".*cache", ".hypothesis", "__pycache__", ".venv")
 
@@ -30,8 +30,8 @@ class Tree:
     """A copy of the worktree, for one worker.
 
     Attributes:
-        work: the folder of all that this tool writes.
-        number: the worker's.
+        work: the folder of all files of this tool.
+        number: the number of the worker.
         hidden: folders that the tests must not import from.
     """
 
@@ -41,17 +41,17 @@ class Tree:
 
     @property
     def root(self) -> Path:
-        """Where the copy is."""
+        """The folder of the copy."""
         return self.work / f"tree-{self.number}"
 
     @property
     def said(self) -> Path:
-        """What the latest fork printed."""
+        """The file with the output of the latest fork."""
         return self.work / f"said-{self.number}.txt"
 
     @contextmanager
     def changed(self, path: str, content: bytes) -> Iterator[None]:
-        """Have other content in a file of the package."""
+        """Replace the content of a file of the package for a while."""
         file = self.root / PACKAGE / path
         before = file.read_bytes()
         file.write_bytes(content)
@@ -62,11 +62,11 @@ class Tree:
 
 
 def copied(root: Path, work: Path, number: int) -> Tree:
-    """Copy what the tests need of a worktree."""
+    """Copy the files of a worktree that the tests need."""
     tree = Tree(work=work, number=number, hidden=frozenset({str(root), ""}))
     shutil.rmtree(tree.root, ignore_errors=True)
     shutil.copytree(root, tree.root, ignore=_LEFT_OUT, symlinks=True)
-    # Compiled files that go by time would be taken for those of a file that changed within a second.
+    # By time, a compiled file could hide a change within the same second, so its hash is checked.
     compileall.compile_dir(
         tree.root / PACKAGE,
         quiet=1,
@@ -76,7 +76,7 @@ def copied(root: Path, work: Path, number: int) -> Tree:
 
 
 def environment(root: Path) -> dict[str, str]:
-    """Say in which environment the tests of a copy run, and their subprocesses."""
+    """Return the environment of the tests of a copy and their subprocesses."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     return kept | {
         "PYTHONPATH": str(root),

@@ -1,4 +1,4 @@
-"""Run tests in forks of a process that has imported all that they need, but nothing of the package."""
+"""Run tests in forks of a process that has imported everything except the package."""
 
 import ctypes
 import importlib
@@ -29,13 +29,13 @@ _SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER
 
 @attrs.frozen(kw_only=True)
 class Tried:
-    """What the tests said.
+    """The results of the tests.
 
     Attributes:
-        noticed: the test that failed; `None` if none did.
-        timeout: whether it was ended because it took too long.
-        failed: all that failed, if the first was not to be the last.
-        seconds: how long each took.
+        noticed: the first test that failed, or `None`.
+        timeout: whether the fork was ended because it took too long.
+        failed: all failed tests, if the run goes on after the first.
+        seconds: the time of each test.
     """
 
     noticed: str | None
@@ -45,7 +45,7 @@ class Tried:
 
 
 class _Order:
-    """A plugin of pytest that runs the given tests in the given order, and tells about each."""
+    """A pytest plugin that runs the given tests in order, and reports each to the parent."""
 
     def __init__(self, tests: Sequence[str], pipe: int) -> None:
         self.tests = tests
@@ -71,7 +71,7 @@ class _Order:
 
 
 def warm_up(tree: Tree) -> int:
-    """Import all that the tests import, but for what is ours; return how many modules that are."""
+    """Import the modules that the tests use, except our own; return their number."""
     names = tree.work / f"modules-{tree.number}.txt"
 
     def collect() -> int:
@@ -79,14 +79,14 @@ def warm_up(tree: Tree) -> int:
         names.write_text("\n".join(_foreign()))
         return code
 
-    sys.dont_write_bytecode = False  # the tests' own, once
+    sys.dont_write_bytecode = False  # the modules of the tests, once
     process = _forked(tree, collect)
     _, status = os.waitpid(process, 0)
     sys.dont_write_bytecode = True
     if status:
         raise RuntimeError(f"the tests cannot be collected; see {tree.said}")
     for name in names.read_text().split():
-        with suppress(Exception):  # what is only half a module is imported by those who need it
+        with suppress(Exception):  # partly imported modules are left to the tests that need them
             importlib.import_module(name)
     return len(sys.modules)
 
@@ -100,7 +100,7 @@ def _foreign() -> Iterator[str]:
 
 
 def at_once(trees: Sequence[Tree], work: Callable[[Tree], None]) -> None:
-    """Let each tree be worked on by a process of its own, and wait for all of them."""
+    """Run a process for each tree, and wait for all of them."""
     workers = []
     for tree in trees:
         sys.stdout.flush()
@@ -109,11 +109,11 @@ def at_once(trees: Sequence[Tree], work: Callable[[Tree], None]) -> None:
         if not worker:
             code = 70
             try:
-                # What tests leave behind comes to us when its parents have ended.
+                # Orphaned processes of the tests become our children.
                 ctypes.CDLL(None).prctl(_SUBREAPER, 1)
                 work(tree)
                 code = 0
-            except BaseException:  # noqa: BLE001 - the fork must not go on as its parent
+            except BaseException:  # noqa: BLE001 - the fork must not continue the parent's code
                 sys.excepthook(*sys.exc_info())
             finally:
                 with suppress(Exception):
@@ -129,13 +129,13 @@ def at_once(trees: Sequence[Tree], work: Callable[[Tree], None]) -> None:
 def attempt(
     tree: Tree, tests: Sequence[str], expected: Callable[[str], float], *, first: bool = True
 ) -> Tried:
-    """Run tests in a fork until the first fails, or all of them.
+    """Run tests in a fork, all of them or until the first failure.
 
     Args:
-        tree: where they run.
+        tree: the copy in which they run.
         tests: their ids, in the order in which they run.
-        expected: says how many seconds a test takes.
-        first: stop at the first that fails.
+        expected: returns how many seconds a test should take.
+        first: stop at the first failure.
     """
     reading, writing = os.pipe()
     files = dict.fromkeys(str(tree.root / test.partition("::")[0]) for test in tests)
@@ -172,7 +172,7 @@ def attempt(
 
 
 def _listen(pipe: int, expected: Callable[[str], float], longest: float) -> Tried:
-    """Read what the fork tells until it ends, or it or one of its tests takes too long."""
+    """Read the reports of the fork until it ends, or it or a test takes too long."""
     rest = b""
     running: str | None = None
     begun = time.monotonic()
@@ -204,7 +204,7 @@ def _listen(pipe: int, expected: Callable[[str], float], longest: float) -> Trie
 
 
 def _forked(tree: Tree, run: Callable[[], int]) -> int:
-    """Fork a process that runs something in a tree, in a session of its own and within limits."""
+    """Fork a process that runs a function in a tree, with its own session and limits."""
     sys.stdout.flush()
     sys.stderr.flush()
     process = os.fork()
@@ -226,7 +226,7 @@ def _forked(tree: Tree, run: Callable[[], int]) -> int:
         _forget_ours()
         sys.path[:] = [str(tree.root), *(path for path in sys.path if path not in tree.hidden)]
         code = int(run())
-    except BaseException:  # noqa: BLE001 - the fork must not go on as its parent
+    except BaseException:  # noqa: BLE001 - the fork must not continue the parent's code
         sys.excepthook(*sys.exc_info())
     finally:
         with suppress(Exception):
@@ -236,7 +236,7 @@ def _forked(tree: Tree, run: Callable[[], int]) -> int:
 
 
 def _forget_ours() -> None:
-    """Let the tests of the tree be imported, not those that this tool stands beside."""
+    """Forget our own modules, so that those of the tree are imported."""
     for name in list(sys.modules):
         if name.split(".")[0] in OURS:
             del sys.modules[name]
@@ -244,7 +244,7 @@ def _forget_ours() -> None:
 
 
 def _ended(process: int, *, timeout: bool) -> int:
-    """Wait for a fork that has closed its pipe, not for ever; return its status."""
+    """Wait a limited time for a fork that has closed its pipe; return its status."""
     deadline = time.monotonic() + (0.0 if timeout else _A_TEST_SECONDS)
     while True:
         ended, status = os.waitpid(process, os.WNOHANG)
@@ -257,7 +257,7 @@ def _ended(process: int, *, timeout: bool) -> int:
 
 
 def _end_all(process: int) -> None:
-    """End what a fork has left behind: its group, and what left that and came to us instead."""
+    """End the processes of a fork: its group, and orphans that became our children."""
     with suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
     with suppress(ChildProcessError):

@@ -267,7 +267,7 @@ def policies(state: PollState) -> None:
     assert_type(wait_for_progress()(state), float)
 
 
-# What type checkers have to refuse: both complain about an ignore that is not needed.
+# Type checkers must refuse these lines: both complain about an unneeded ignore.
 
 
 async def refused(client: Client, job: Job, snapshot: JobSnapshot) -> None:
@@ -294,7 +294,7 @@ async def refused_names(client: Client, job: Job, text: str) -> None:
     verify_rows(client, "in.csv", only=["catch-all"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await verify_list(client, "in.csv", "out.csv", format="pdf")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await plan_list("in.csv", format="xls")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    # A text that is known only at run time goes through its enum, which refuses what is none.
+    # A text known only at run time goes through its enum, which refuses other texts.
     await wait_until(job, text)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     job.rows(verdicts=[text])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await wait_until(job, JobStatus(text))
