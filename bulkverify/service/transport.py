@@ -206,8 +206,9 @@ class Transport:
         once = not call.repeatable
         session = self._sessions.choose(fresh=once)
         if session is None or session.closed:
-            return ClientClosedError(
-                "The client is closed: make calls inside its `async with` block, or open a new client."
+            return ClientClosedError("The client is closed.").with_hint(
+                "Make calls inside `async with Client() as client:`, or open a new client.",
+                "Run the command again.",
             )
         self.stats.requests += 1
         last = KeyOnTheWire(self._secret, repeatable=False) if once else self._repeatable
