@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         VerdictName,
     )
     from bulkverify.run.models import (
+        Confirm,
         Durations,
         IncompleteRunError,
         JournalError,
@@ -98,6 +99,7 @@ __all__ = [
     "CellKind",
     "Client",
     "ClientClosedError",
+    "Confirm",
     "ConnectionFailedError",
     "Credits",
     "Durations",
@@ -170,7 +172,7 @@ _MODULES: Final = {
     "lists": "CellExample CellKind JoinedRow ListFormat",
     "models": "Acknowledgement AddressVerdict Analysis Credits "
     "JobSnapshot ResultRow Verdict VerdictCounts VerdictName",
-    "run.models": "Durations IncompleteRunError JournalError PartFailure PartProgress PartReport "
+    "run.models": "Confirm Durations IncompleteRunError JournalError PartFailure PartProgress PartReport "
     "PlannedList RunPlan RunProgress RunReport Stage",
     "run.plan": "plan_list",
     "run.source": "RunSource",

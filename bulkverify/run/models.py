@@ -1,7 +1,9 @@
 """What a run reports: its progress, its plan, its outcome and its errors."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 
 import attrs
 
@@ -148,6 +150,10 @@ class RunPlan:
     def saved(self) -> int:
         """The credits that sending every row would cost in addition."""
         return self.duplicates + self.invalid + self.blank + self.unclear
+
+
+Confirm: TypeAlias = Callable[[RunPlan], bool | Awaitable[bool]]
+"""Called with the plan before anything is spent; `False` ends the run."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,7 +1,7 @@
 """A run: read the list, compare it with the journal, verify its parts, join their results."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from inspect import isawaitable
@@ -26,11 +26,11 @@ from bulkverify.run.account import Account
 from bulkverify.run.costs import plan_of, planned_lists
 from bulkverify.run.journal import Journal, RunRecord, restart_hints
 from bulkverify.run.models import (
+    Confirm,
     IncompleteRunError,
     PartFailure,
     PartReport,
     PlannedList,
-    RunPlan,
     RunProgress,
     RunReport,
     Stage,
@@ -47,9 +47,6 @@ from bulkverify.service.logs import SafeLogger
 
 OutputFormat: TypeAlias = Literal["csv", "jsonl"]
 """How an output is written."""
-
-Confirm: TypeAlias = Callable[[RunPlan], bool | Awaitable[bool]]
-"""Called with the plan before anything is spent; `False` ends the run."""
 
 _log: Final = SafeLogger(__name__)
 _FAILURES_SHOWN: Final = 3

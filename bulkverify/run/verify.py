@@ -17,9 +17,9 @@ from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import JoinedRow, ListFormat
 from bulkverify.models import Verdict, VerdictName
 from bulkverify.run.journal import Journal, journal_of
-from bulkverify.run.models import RunProgress, RunReport
+from bulkverify.run.models import Confirm, RunProgress, RunReport
 from bulkverify.run.output import Output, wanted_verdicts
-from bulkverify.run.run import Confirm, Run, RunSettings
+from bulkverify.run.run import Run, RunSettings
 from bulkverify.run.source import ListReader, RunSource, Splitting, is_same_file, temporary_folder
 from bulkverify.run.threads import in_thread
 from bulkverify.run.written import note_of
