@@ -1,4 +1,4 @@
-"""What users see of the public names: their documentation and their signatures."""
+"""The public names have documentation and signatures of public types."""
 
 import ast
 import inspect
@@ -33,8 +33,8 @@ def is_ours(module: str) -> bool:
     return module.partition(".")[0] == "bulkverify"
 
 
-def said_below(body: Sequence[ast.stmt]) -> dict[str, str | None]:
-    """Return the docstrings that stand below variables, which is where editors look for them."""
+def docstrings_below_variables(body: Sequence[ast.stmt]) -> dict[str, str | None]:
+    """Return the docstrings below variables, where editors look for them."""
     said: dict[str, str | None] = {}
     for node, below in zip_longest(body, body[1:]):
         found = None
@@ -46,11 +46,11 @@ def said_below(body: Sequence[ast.stmt]) -> dict[str, str | None]:
     return said
 
 
-def aliases_said() -> dict[str, str | None]:
+def docstrings_of_aliases() -> dict[str, str | None]:
     return {
         name: text
         for module in filter(is_ours, sorted(sys.modules))
-        for name, text in said_below(tree_of(module).body).items()
+        for name, text in docstrings_below_variables(tree_of(module).body).items()
     }
 
 
@@ -69,20 +69,20 @@ def node_of(signed: Any) -> Any:  # noqa: ANN401 - the kinds of nodes share no t
 
 
 def own_names(module: str) -> set[str]:
-    """Return the names of ours that a module defines or imports, for type checkers too."""
+    """Return the names of this package that a module defines or imports, for type checkers too."""
     names = set()
     for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bulkverify"):
             names |= {alias.asname or alias.name for alias in node.names}
     for node in tree_of(module).body:
-        names |= {*said_below([node])}
+        names |= {*docstrings_below_variables([node])}
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             names.add(node.name)
     return names
 
 
 def annotations_of(node: Any) -> Iterator[ast.expr | None]:  # noqa: ANN401 - likewise
-    """Give the annotations of a function, or of the public fields and methods of a class."""
+    """Yield the annotations of a function, or of the public fields and methods of a class."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         every = (*node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg)
         yield from (argument.annotation for argument in every if argument)
@@ -100,7 +100,7 @@ def annotations_of(node: Any) -> Iterator[ast.expr | None]:  # noqa: ANN401 - li
 
 
 def named_in(signed: Any) -> set[str]:  # noqa: ANN401 - a class or a function
-    """Return the names of ours in the annotations of a public class, with its parents, or function."""
+    """Return the names of this package in the annotations of a function, or of a class and its parents."""
     parents = signed.__mro__ if isinstance(signed, type) else [signed]
     found = set()
     for parent in parents:
@@ -149,12 +149,12 @@ def test_every_public_field_and_enum_member_has_its_docstring_below(cls: type) -
         name: text
         for parent in cls.__mro__
         if is_ours(parent.__module__)
-        for name, text in said_below(node_of(parent).body).items()
+        for name, text in docstrings_below_variables(node_of(parent).body).items()
     }
     assert {name for name in fields | members if not name.startswith("_")} <= {
         *filter(said.get, said)
     }
-    assert "Attributes:" not in (cls.__doc__ or "")  # no editor shows it beside an attribute
+    assert "Attributes:" not in (cls.__doc__ or "")  # editors don't show it beside an attribute
 
 
 def test_the_literal_types_have_the_values_of_the_enums() -> None:

@@ -121,7 +121,7 @@ async def test_a_job_id_of_any_form_in_a_journal_is_refused(job_id: str, tmp_pat
         record["parts"][0]["job_id"] = job_id
         path.write_text(json.dumps(record))
         before = dict(sandbox.ledger.requests)
-        with pytest.raises(UsageError, match="no job id"):
+        with pytest.raises(UsageError, match="is not a job id"):
             await verify_list(client, source, output, wait=FAST)
         assert dict(sandbox.ledger.requests) == before
         assert not output.exists()

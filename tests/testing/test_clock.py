@@ -137,7 +137,11 @@ async def test_another_thread_can_wake_the_loop(clock: VirtualClock) -> None:
     assert clock.skipped == 0
 
 
-async def test_another_process_may_take_a_moment(clock: VirtualClock) -> None:
+async def test_another_process_may_take_a_moment(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Long enough for a busy machine: a jump would come first otherwise.
+    monkeypatch.setattr("bulkverify.testing.clock._FOREIGN_SECONDS", 60.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
