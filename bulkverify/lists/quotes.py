@@ -75,6 +75,7 @@ class ListRecords(TextRecords):
         self.stray_lines: dict[int, int] = {}
         self.escapes = False
         one = re.escape(delimiter)
+        self._after_blank = (f'{delimiter} "', '\n "', '\r "')
         self._after_blanks = re.compile(rf'(?:\A|[{one}\r\n]) +"')
         end = rf"(?={one}|[\r\n]|\Z)"
         self._spaced = re.compile(rf' +"((?:[^"\r\n]++|"")*+)" *{end}')
@@ -105,8 +106,12 @@ class ListRecords(TextRecords):
         return records, end
 
     def _is_unusual(self, text: str) -> bool:
-        return (' "' in text and self._after_blanks.search(text) is not None) or (
-            self.escapes and _ESCAPED_QUOTE in text
+        # A pattern takes as long as reading does, so it is asked only about more than one blank.
+        return (
+            any(sign in text for sign in self._after_blank)
+            or text.startswith(' "')
+            or ('  "' in text and self._after_blanks.search(text) is not None)
+            or (self.escapes and _ESCAPED_QUOTE in text)
         )
 
     def _mended(self, text: str, before: int) -> tuple[str, int]:
