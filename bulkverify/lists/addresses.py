@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-# Nearly all addresses look like this. Up to 64 characters, no part can exceed its own limit. Two
-# hyphens in a row mark an encoded domain, which a pattern alone can't check.
+# Nearly all addresses look like this. In an address of at most 64 characters, no part can be too long.
+# Two hyphens in a row mark an encoded domain, which a pattern alone can't check.
 _ORDINARY: Final = re.compile(
     r"[A-Za-z0-9_+'-]+(?:\.[A-Za-z0-9_+'-]+)*"
     r"@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\.)+[A-Za-z]{2,}"
 )
 _ORDINARY_CHARACTERS: Final = 64
-_LONGEST_CHARACTERS: Final = 1000  # the limit of 254 counts no quotes and escapes
+_LONGEST_CHARACTERS: Final = 1000  # the limit of 254 does not count quotes and escapes
 
 
 def address_key(address: str) -> str:

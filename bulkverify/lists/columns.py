@@ -58,7 +58,7 @@ _MOST_NAMES: Final = 5000
 
 @attrs.frozen(kw_only=True)
 class AddressColumns:
-    """The place of the address column, and the places of the `others` that have addresses, too."""
+    """The place of the address column, and of the `others` that also have addresses."""
 
     column: int
     others: tuple[int, ...] = ()
@@ -271,7 +271,7 @@ def _likeliest(
 def _ranks(
     names: Sequence[str], sample: Sequence[Sequence[str]], found: dict[int, dict[int, str]]
 ) -> dict[int, Rank]:
-    """Rank the columns that can be meant. At least half of the cells must be addresses if the name does not mean e-mail."""
+    """Rank the likely columns; those not named like e-mail need addresses in at least half of their filled cells."""
     meanings = {place: name_meaning(names[place]) for place in found}
     least = min(
         (meaning.number for meaning in meanings.values() if meaning.rank is Rank.MAIN), default=0
@@ -304,7 +304,7 @@ def refuse_rows_of_addresses(title: str, rows: Iterable[Iterable[str]]) -> None:
 
 
 def _only_if_named(name: str) -> bool:
-    """Whether a column is taken only if it is named, such as `created_by`."""
+    """Whether a column, such as `created_by`, is taken only if the caller names it."""
     words = name.lower().replace("_", " ").split()
     return fold(name) in _NEVER or "by" in words
 

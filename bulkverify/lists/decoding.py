@@ -58,8 +58,8 @@ _KINDS: Final = {
 def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     """Read the beginning of a file; return it and the encoding of the file.
 
-    The encoding is the given one, unless that is the default and the first bytes show another. A file
-    that is empty or not text raises `InvalidListError`.
+    The given encoding is used, unless it is the default and the first bytes show another. A file that
+    is empty or not text raises `InvalidListError`.
     """
     with path.open("rb") as file:
         beginning = file.read(_SAMPLE_BYTES)

@@ -1,4 +1,4 @@
-"""CSV and TSV files, also irregular ones."""
+"""CSV and TSV files, including irregular ones."""
 
 import csv
 import re

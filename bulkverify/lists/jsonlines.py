@@ -49,7 +49,7 @@ class _Spellings:
         self._seen: set[str] = set()
 
     def add(self, keys: Iterable[str]) -> None:
-        """Take new keys that mean the address; only the first thousands of keys are examined."""
+        """Take new keys that mean the address; only the first few thousand keys are examined."""
         if len(self._seen) < _MOST_KEYS:
             fresh = [key for key in keys if key not in self._seen][:_MOST_KEYS]
             self._seen.update(fresh)

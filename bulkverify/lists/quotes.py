@@ -41,7 +41,7 @@ def swallowed_rows(record: Sequence[str], delimiter: str, width: int, column: in
     """
     if width == 1:  # several addresses in a cell look the same
         return None
-    spaced = any(cell[:1] == " " for cell in record)  # a blank before each cell is no text
+    spaced = any(cell[:1] == " " for cell in record)  # a blank before each cell is not text
     for place, cell in enumerate(record):
         lines = _LINE_END.split(cell)
         if len(lines) > 1:
@@ -106,7 +106,7 @@ class ListRecords(TextRecords):
         return records, end
 
     def _is_unusual(self, text: str) -> bool:
-        # A pattern takes as long as reading does, so it is asked only about more than one blank.
+        # The pattern is as slow as reading, so it is used only if there are two blanks before a quote.
         return (
             any(sign in text for sign in self._after_blank)
             or text.startswith(' "')

@@ -89,7 +89,7 @@ def fingerprint(
     judge: bool = True,
     deduplicate: bool = True,
 ) -> str:
-    """Return the fingerprint that `split` would give, in a second for a gigabyte."""
+    """Return the fingerprint that `split` would give, at a gigabyte a second."""
     return _fingerprint(digest_of(table), largest_rows, largest_bytes, judge, deduplicate)
 
 

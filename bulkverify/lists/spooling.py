@@ -41,7 +41,7 @@ class Spool:
         """Add addresses (str) or rows (mappings); anything else raises `UsageError`, which names its number."""
         lines = []
         for item in items:
-            checkpoint()  # the next item may have taken long to come
+            checkpoint()  # the item may have taken long to arrive
             self._count += 1
             if isinstance(item, str):
                 self._columns.add((ADDRESS_KEY,))

@@ -39,7 +39,7 @@ def plan_of(
     balance: int | None = None,
     already_verified_at: datetime | None = None,
 ) -> RunPlan:
-    """Describe a list that was split; without `cost`, each address would be paid."""
+    """Describe a list that was split; without `cost`, each address would cost a credit."""
     return RunPlan(
         lists=planned_lists(table),
         rows=split.rows,

@@ -148,7 +148,7 @@ class RunPlan:
 
     @property
     def saved(self) -> int:
-        """The credits that sending every row would cost in addition."""
+        """The additional credits that sending every row would cost."""
         return self.duplicates + self.invalid + self.blank + self.unclear
 
 

@@ -128,7 +128,7 @@ async def _verify(run: AnyRun, journal: Journal) -> None:
 
 
 class _CancelledWithinError(Exception):
-    """A callback, a strategy or a middleware raised `CancelledError`, and the part was not cancelled.
+    """A callback, a strategy or a middleware raised `CancelledError`, although the part was not cancelled.
 
     A task group would take that as the regular end of the task.
     """

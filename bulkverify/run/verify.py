@@ -86,7 +86,7 @@ async def verify_list(
         largest_part: the most addresses of a part; with 2, the last part may have 3.
         parts_at_once: how many parts may be verified at the same time.
         journal: a folder to keep the progress in, instead of the one beside the output.
-        restart: begin anew, and forget what an earlier call has sent, paid and written.
+        restart: start over, and forget what an earlier call has sent, paid for and written.
         overwrite: replace an output that exists.
         excel_safe: for CSV only, put an apostrophe before each cell and column name that a spreadsheet
             would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line end). Such
