@@ -165,7 +165,7 @@ __all__ = [
     "watch",
 ]
 
-# The names that each module gives; the others come from `errors`.
+# The public names of each module; all others come from `errors`.
 _MODULES: Final = {
     "client": "Client Job",
     "lifecycle": "JobStatus StatusName",

@@ -38,13 +38,13 @@ class Client:
 
     Args:
         api_key: the account's key; by default BULKVERIFY_API_KEY.
-        base_url: of the service; by default BULKVERIFY_BASE_URL, else Bouncify's.
+        base_url: the service's URL; by default BULKVERIFY_BASE_URL, else Bouncify's.
         session: a session of your own. It is never closed, and its middlewares never see the key. If
             an upload uses an idle connection that has died, its outcome is unknown;
             `TCPConnector(force_close=True)` prevents that.
-        attempts: the maximum for one request. Only requests that are safe to repeat are sent again.
+        attempts: how often one request may be sent. Only requests that are safe to repeat are sent again.
         backoff: a tenacity wait strategy for the pauses between attempts; `Retry-After` always applies.
-        requests_per_minute: the limit for each endpoint, or `None`. The service allows 120 per key.
+        requests_per_minute: the limit for each endpoint; `None` for no limit. The service allows 120 per key.
         allow_http: send the key unencrypted to a host that is not this machine.
 
     Raises:
@@ -112,7 +112,7 @@ class Client:
         return self._base_url
 
     def job(self, job_id: str, *, started: bool = False) -> "Job":
-        """Return the handle of a job, the same one while it is in use. Nothing is sent.
+        """Return a job's handle, always the same one while it is in use. Nothing is sent.
 
         Args:
             job_id: the job.
@@ -180,7 +180,7 @@ class Client:
             InsufficientCreditsError: nothing was started and nothing spent.
             ListLimitError: 100 lists are being verified already.
             AccountRestrictedError: the account is under review.
-            StartUncertainError: the answer was lost, or is a redirect or an unknown refusal. Call it again.
+            StartUncertainError: the answer was lost, or is a redirect or an unknown refusal. Start it again.
             JobFailedError, JobCancelledError: an answer was lost, and the job has ended since.
             ServiceError: any other refusal.
             TransportError: nothing was sent.
@@ -202,8 +202,8 @@ class Client:
     ) -> int:
         """Download the results of a completed job into a file, and return how many rows it has.
 
-        The file appears only when it is complete, and replaces an existing one. It has the bytes that the
-        service sent. Only its owner can read it.
+        The file appears only when it is complete, and replaces an existing one. Its content is exactly
+        as the service sent it. Only its owner can read it.
 
         Args:
             job_id: the job.
@@ -278,7 +278,7 @@ class Client:
             timeout: the seconds that the service may take, 30 to 180; by default 180.
 
         Raises:
-            VerifyUncertainError: the answer was lost, or is an unknown refusal. Another call may cost a credit.
+            VerifyUncertainError: the answer was lost, or is an unknown refusal. Another call may cost a second credit.
             InsufficientCreditsError: nothing was spent.
             ServiceError: any other refusal.
             TransportError: nothing was sent.

@@ -27,7 +27,7 @@ _PROBE: Final = "probe"
 def replacing(
     destination: str | os.PathLike[str], *, mark: str | None = None
 ) -> Iterator[BinaryIO]:
-    """Give a file to write, which replaces `destination` at the end of the block.
+    """Open a file that replaces `destination` at the end of the block.
 
     If the block raises, the old file stays as it is. Only the owner can read the new file. All its data
     is on the disk before it gets its name. Only files are replaced: symbolic links, pipes and devices
@@ -58,7 +58,7 @@ def replacing(
             raise
     except OSError as error:
         ours = error.filename in {None, partial, str(path)}
-        # Errors about other files come from the block, and so do our own timeouts, which have no errno.
+        # The block raises the errors about other files, and our own timeouts, which have no errno.
         if not ours or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error

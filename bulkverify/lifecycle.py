@@ -1,4 +1,4 @@
-"""Which status of a list may follow which: one table, and everything else derived from it."""
+"""The statuses of a list, and the table of their transitions. The rest is derived from the table."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -72,7 +72,7 @@ SATISFYING: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType(
         for target in TRANSITIONS
     }
 )
-"""For each target of a wait, the statuses that end the wait: the target, and those after it on the main line."""
+"""For each target of a wait, the statuses that end the wait: the target, and those after it in `MAIN_LINE`."""
 
 OUT_OF_REACH: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType(
     {
@@ -86,7 +86,7 @@ OUT_OF_REACH: Final[Mapping[JobStatus, frozenset[JobStatus]]] = MappingProxyType
 
 
 def parse_status(status: str) -> JobStatus:
-    """Parse a status. Any other text raises `ValueError`."""
+    """Parse a status; an unknown one raises `ValueError`."""
     try:
         return JobStatus(status)
     except ValueError:
@@ -95,7 +95,7 @@ def parse_status(status: str) -> JobStatus:
 
 
 def can_follow(known: JobStatus, seen: JobStatus) -> bool:
-    """Return whether the status `known` may be followed by `seen`.
+    """Return whether the status `seen` may follow `known`.
 
     The same status may come again, and polls may miss the steps in between.
     """
@@ -113,6 +113,6 @@ def can_reach(seen: JobStatus, target: JobStatus) -> bool:
 
 
 def in_words(statuses: Iterable[JobStatus]) -> str:
-    """Name some statuses in the order of the table."""
+    """List statuses as text, in the order of the table."""
     chosen = frozenset(statuses)
     return ", ".join(status for status in TRANSITIONS if status in chosen)

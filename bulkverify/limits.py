@@ -40,13 +40,13 @@ LONGEST_VERIFY_SECONDS: Final = 180.0
 """Documented: the longest timeout for one address, and the default."""
 
 LATE_VERIFY_SECONDS: Final = 15.0
-"""Ours: how late after the timeout an answer may come. Observed: 0.6 seconds."""
+"""Ours: how many seconds after the timeout an answer may still come. Observed: 0.6."""
 
 NOT_FOUND_GRACE_SECONDS: Final = 30.0
 """Ours: for this long after the first "job not found", a lagging replica may be the cause."""
 
 UPLOAD_GRACE_SECONDS: Final = 600.0
-"""Ours: how long after its upload a list that is not found may still appear."""
+"""Ours: how many seconds a list may take to appear after its upload."""
 
 DEFAULT_TIMEOUT: Final = 24 * 3600.0
 """Ours: the default timeout of a wait, in seconds."""

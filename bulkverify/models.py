@@ -235,7 +235,7 @@ def _parse_verdict(text: str) -> Verdict:
 
 
 def parse_flag(text: str) -> bool | None:
-    """Read a flag in any of the service's spellings; an empty cell is `None`. Any other text raises."""
+    """Read a flag in any of the service's spellings; an empty cell is `None`. Any other text raises `ValueError`."""
     read = _parse_flag if len(text) <= _LONGEST_WORD else _parse_flag.__wrapped__
     return read(text)
 

@@ -52,7 +52,7 @@ async def stream_rows(
         try:
             pending = results.pending()
         except ProtocolError:
-            pending = 0  # if no rows are missing, `finish` raises this error again
+            pending = 0  # unless rows are missing, `finish` raises this error later
         _require(results.count + pending, total)
 
     piece = b""

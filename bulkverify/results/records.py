@@ -20,8 +20,8 @@ DEFAULT_ENCODING: Final = "utf-8-sig"
 """UTF-8 with or without a byte order mark."""
 
 DOWNLOAD_INSTEAD: Final = (
-    "Download the file with `download`, which does not read it.",
-    "Download the file with `bulkverify download`, which does not read it.",
+    "Download the file with `download`, which does not parse it.",
+    "Download the file with `bulkverify download`, which does not parse it.",
 )
 """The hints of an error about results that can't be read."""
 
@@ -47,7 +47,7 @@ class RecordError(csv.Error):
 
 
 class TextRecords:
-    """Reads the text of a CSV file, fed in pieces of any size, into records without empty lines.
+    """Splits the text of a CSV file, fed in pieces of any size, into records. Empty lines are skipped.
 
     A record is not a line, because a quoted cell may hold line ends. So `csv` reads the complete lines,
     and if they end inside a record, that record is read again with the next piece. `csv` keeps no state
@@ -109,7 +109,7 @@ class TextRecords:
         return records
 
     def line_of(self, index: int) -> int:
-        """Return the line on which a record begins. `index` counts the records that were returned last."""
+        """Return the line on which a record begins. `index` is its place in the list that was returned last."""
         reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._delimiter)
         before = given = 0
         for record in reader:
@@ -217,7 +217,7 @@ def check_encoding(encoding: str) -> None:
 
 
 class RecordReader:
-    """Reads a results file, fed in pieces of any size, into records without empty lines."""
+    """Splits a results file, fed in pieces of any size, into records. Empty lines are skipped."""
 
     def __init__(self, encoding: str = DEFAULT_ENCODING) -> None:
         check_encoding(encoding)
@@ -266,7 +266,7 @@ class RecordReader:
             problem = str(error)
         raise ProtocolError(f"The results are not {self._encoding} text ({problem}).").with_hint(
             'Pass the encoding of the uploaded list, as in `rows(encoding="cp1252")`.',
-            "Download the file with `bulkverify download`, which does not read it.",
+            "Download the file with `bulkverify download`, which does not parse it.",
         )
 
 

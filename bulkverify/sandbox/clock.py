@@ -10,8 +10,7 @@ import attrs
 class Clock:
     """Seconds since the sandbox was created.
 
-    The clock stands still until `run`. `skew` is how many seconds its dates are off; `now` is
-    not affected.
+    The clock stands still until `run`. `skew` seconds are added to its dates, but not to `now`.
     """
 
     speed: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))

@@ -165,7 +165,7 @@ Effect = Callable[[Exchange], Awaitable[web.StreamResponse]]
 """Handles a request that a fault hits."""
 
 
-# When a fault happens.
+# Builders of effects, which order the work, the delay and the response.
 
 
 def _instead(respond: Callable[[Exchange], web.StreamResponse]) -> Effect:
@@ -214,7 +214,7 @@ def _counting(count: Callable[[Job, int], int]) -> Effect:
     return _altered(alter)
 
 
-# What happens.
+# The effects of the faults.
 
 
 def _answer(exchange: Exchange) -> web.Response:

@@ -37,7 +37,7 @@ DISPOSABLE_DOMAINS: Final = frozenset[str](blocklist)
 FREE_PROVIDERS: Final = frozenset[str](whitelist) - DISPOSABLE_DOMAINS
 """Domains of free mailboxes that are not disposable."""
 
-# From RFC 2142 and from vendors of verification.
+# From RFC 2142 and from verification vendors.
 _ROLE_NAMES: Final = """
 abuse accounting accounts admin administrator all billing board careers compliance contact
 customercare customerservice dev dns editor everyone feedback finance ftp hello help helpdesk

@@ -143,7 +143,7 @@ _BY_STATUS: Final = MappingProxyType[int, tuple[type[ServiceError], _Advice]](
     }
 )
 
-# The first entry that matches the beginning of the text counts. Case and spacing are ignored.
+# The first entry that the text begins with applies. Case and spacing are ignored.
 _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], _Advice], ...]] = (
     ("invalid api key", *_BY_STATUS[HTTPStatus.UNAUTHORIZED]),
     ("insufficient verification credits", *_BY_STATUS[HTTPStatus.PAYMENT_REQUIRED]),

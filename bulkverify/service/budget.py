@@ -48,7 +48,7 @@ class Budget:
     """Allows at most `limit` requests to each endpoint in any span of `WINDOW_SECONDS`.
 
     It is a sliding window, because a leaky bucket lets twice the limit through in its first minute.
-    Callers' requests are sent first, in the order of asking, and polls share the rest evenly. With
+    Callers' requests are sent first, in the order in which they asked, and polls share the rest evenly. With
     `None` as the limit, every request is sent at once.
     """
 

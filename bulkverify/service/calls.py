@@ -52,7 +52,7 @@ class FilePart:
 
 
 class Call(NamedTuple, Generic[T]):
-    """A request, and the function that parses its answer. It is a tuple, because every poll makes one.
+    """A request, and the function that parses its answer. Every poll makes one, and a tuple is made fast.
 
     `path` is relative to the base URL. A `repeatable` request is safe to send twice. `read_timeout` is how
     many seconds the service may stay silent; `None` for the client's timeout.
@@ -318,7 +318,7 @@ def _locate(payload: object, path: str, problem: str, prefix: str) -> tuple[str,
 
 def _misfit(path: str, problem: str, endpoint: Endpoint, answer: Answer) -> ProtocolError:
     return ProtocolError(
-        f"The answer to the {endpoint} call does not have the form this version knows, at `{path}`: {problem}. "
+        f"The answer to the {endpoint} call has an unexpected form at `{path}`: {problem}. "
         "Upgrade bulkverify, or report this if there is no newer version.",
         path=path,
         status=answer.status,

@@ -122,8 +122,8 @@ converter.register_structure_hook(
 def structure_snapshot(payload: Mapping[str, object]) -> JobSnapshot | None:
     """Build a snapshot in half the time of the converter, or return `None` if the payload does not fit.
 
-    Every poll builds a snapshot. The converter is slower because it records the path of each field, and
-    can name the field that is wrong.
+    Every poll builds a snapshot. The converter is slower because it records the path of each field, so
+    that an error can name it.
     """
     try:
         return _snapshot_hook()(payload, JobSnapshot)

@@ -42,7 +42,7 @@ class _Place(Enum):
 
 
 class RecordCounter:
-    """Counts the complete records of a CSV file, fed in pieces of any size, without empty lines."""
+    """Counts the complete records of a CSV file, fed in pieces of any size. Empty lines don't count."""
 
     def __init__(self) -> None:
         self.count: int = 0

@@ -44,7 +44,7 @@ class KnownJobs:
         self.take_turn: Final = transport.take_for_poll
         self.redacted: Final = transport.redacted
         self.scheduler: Any = None
-        """The `Scheduler` of `waiting`, which stands above this module; set by the first wait."""
+        """The `Scheduler` of `waiting`, which imports this module; set by the first wait."""
         # The handles of jobs that are not polled. The streams hold the others, which saves the memory
         # of up to 100,000 weak references.
         self._idle: WeakValueDictionary[str, Handle] = WeakValueDictionary()

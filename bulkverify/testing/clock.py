@@ -1,4 +1,4 @@
-"""A clock for an event loop that jumps to the next timer when the loop is idle.
+"""A clock for an event loop. When the loop is idle, the clock jumps to the next timer.
 
 Sockets are real, and the clock waits for bytes in flight. It also waits, in real time, for the loop's
 own threads. It does not see subprocesses and other threads, and jumps while they work.

@@ -48,9 +48,9 @@ _OVERDUE: Final = 0.45
 class Progress:
     """The first, the latest and the previous rise of a job's counter of verified addresses.
 
-    Each job has one, and all its `PollState` objects share it. Times are the event loop's. A number has
-    the time of the first poll that showed it. A counter that falls and rises again makes no progress until
-    it passes its highest number.
+    Each job has one, and all its `PollState` objects share it. Times are the event loop's. The time of
+    a number is that of the first poll that showed it. A counter that falls and rises again makes no
+    progress until it passes its highest number.
     """
 
     __slots__ = ("first", "first_at", "previous", "previous_at", "verified", "verified_at")
@@ -86,7 +86,7 @@ class PollState(RetryCallState):
     failures: int
     """How many polls in a row have failed."""
 
-    # Attributes of the class, which is faster than setting them for every poll as tenacity does.
+    # Class attributes, because setting them for every poll, as tenacity does, is slower.
     retry_object = _UNUSED
     fn = None
     args: tuple[object, ...] = ()
@@ -119,7 +119,7 @@ class PollState(RetryCallState):
 
     @property
     def outcome(self) -> Future | None:  # tenacity has an attribute
-        """The last snapshot or error as a `Future`. It is made when read, which few strategies do."""
+        """The last snapshot or error as a `Future`. It is made on demand, because few strategies read it."""
         if self._outcome is None and self._answer is not None:
             failed = isinstance(self._answer, BulkVerifyError)
             self._outcome = Future.construct(self.attempt_number, self._answer, failed)

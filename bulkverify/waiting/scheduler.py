@@ -349,7 +349,7 @@ class Scheduler:
             stream.fail(error)
             if isinstance(error, SystemExit | KeyboardInterrupt):
                 raise
-            _log.error("polling job %s broke", stream.job.id, exc_info=True)
+            _log.error("polling job %s raised an unexpected error", stream.job.id, exc_info=True)
         finally:
             stream.task = None
 

@@ -256,7 +256,7 @@ class Stream:
         if isinstance(error, _TEMPORARY) or (
             isinstance(error, JobNotFoundError) and now < self._known.missing_until(self.job.id)
         ):
-            _log.info("polling job %s failed, will be repeated: %s", self.job.id, error)
+            _log.info("polling job %s failed and will be retried: %s", self.job.id, error)
         else:
             self.fail(error)
 
