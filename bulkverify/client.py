@@ -180,7 +180,7 @@ class Client:
             InsufficientCreditsError: nothing was started and nothing spent.
             ListLimitError: 100 lists are being verified already.
             AccountRestrictedError: the account is under review.
-            StartUncertainError: the answer was lost, or is a redirect or an unknown refusal. Start it again.
+            StartUncertainError: the answer was lost, or was a redirect or an unknown refusal. Start the job again.
             JobFailedError, JobCancelledError: an answer was lost, and the job has ended since.
             ServiceError: any other refusal.
             TransportError: nothing was sent.
@@ -278,7 +278,7 @@ class Client:
             timeout: the seconds that the service may take, 30 to 180; by default 180.
 
         Raises:
-            VerifyUncertainError: the answer was lost, or is an unknown refusal. Another call may cost a second credit.
+            VerifyUncertainError: the answer was lost, or was an unknown refusal. Another call may cost a second credit.
             InsufficientCreditsError: nothing was spent.
             ServiceError: any other refusal.
             TransportError: nothing was sent.

@@ -58,7 +58,7 @@ def replacing(
             raise
     except OSError as error:
         ours = error.filename in {None, partial, str(path)}
-        # The block raises the errors about other files, and our own timeouts, which have no errno.
+        # Errors about other files come from the block, and so do our timeouts, which have no errno.
         if not ours or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error

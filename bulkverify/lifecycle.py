@@ -20,7 +20,7 @@ class JobStatus(StrEnum):
     FAILED = "failed"
     """The service could not use the list. This status is final."""
     CANCELLED = "cancelled"
-    """The job was ended from outside. This status is final."""
+    """The vendor cancelled the job. This status is final."""
 
 
 StatusName: TypeAlias = Literal[

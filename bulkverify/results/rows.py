@@ -75,7 +75,7 @@ class ResultsReader:
         return self._rows.count if self._rows else 0
 
     def pending(self) -> int:
-        """Return how many rows `finish` will yield. An incomplete last row raises; more can be fed later."""
+        """Return how many rows `finish` will yield; an incomplete last row raises `IncompleteDownloadError`."""
         last = self._records.finish()
         header = self._rows is None and bool(last)
         if self._rows is not None and last and len(last[-1]) < len(self._rows.names):
@@ -134,7 +134,7 @@ class RowReader:
     """Turns the records of one results file into rows, by the names in its header.
 
     A list may have columns with the service's names, such as `Role`. The service appends its columns, so
-    the last column of a name is the service's.
+    the last column with such a name is the service's.
     """
 
     def __init__(self, header: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """The texts of the service: acknowledgements, statuses and refusals.
 
-Where the contract ends a text with an ellipsis, the rest is a guess. It has no refusals for failed and
-cancelled lists. Refusing with their status message is also a guess.
+Where the contract ends a text with an ellipsis, the rest is a guess. The contract has
+no refusals for failed and cancelled lists. Refusing with their status message is also a guess.
 """
 
 from collections.abc import Mapping

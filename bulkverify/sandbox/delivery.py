@@ -57,7 +57,7 @@ class Results:
     share: float = 1.0
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the header, then the wanted rows of each thousand as one chunk. A chunk may be empty."""
+        """Yield the header, then a chunk for every thousand rows. It holds only the wanted ones, if any."""
         job = self.job
         yield _text([[*job.addresses.header, *_COLUMNS[self.vendor]]])
         every = enumerate(zip(job.addresses.rows(), job.addresses.findings(), strict=True))

@@ -112,7 +112,7 @@ class Fault:
     times: int | None = attrs.field(default=1, validator=allowed.TIMES)
     """How many times it happens; `None` for no limit."""
     lasting: float = attrs.field(default=0.0, validator=allowed.SECONDS)
-    """Once it happens, it hits all requests of its endpoint and list for this many sandbox seconds; this counts once."""
+    """Once it happens, it hits all requests of its endpoint and list for this many sandbox seconds. All count as one."""
     delay: float = attrs.field(default=0.0, validator=allowed.SECONDS)
     """Seconds before it takes effect, in the event loop's time."""
     status: int = attrs.field(default=502, validator=allowed.STATUS)

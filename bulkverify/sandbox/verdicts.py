@@ -77,12 +77,12 @@ _RESERVED: Final = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOM
 
 
 def normalise(address: str) -> str:
-    """Return the form of an address that is judged and paid for."""
+    """Return an address without blanks at its ends, in lower case."""
     return address.strip().lower()
 
 
 def judge(address: str) -> tuple[Verdict, Flag]:
-    """Return the verdict on an address and its flags, which are always the same."""
+    """Return the verdict on an address, and its flags."""
     normal = normalise(address)
     if not (_is_plain(normal) or _is_valid(address.strip())):
         return Verdict.UNDELIVERABLE, Flag.SYNTAX_ERROR

@@ -52,7 +52,7 @@ class FilePart:
 
 
 class Call(NamedTuple, Generic[T]):
-    """A request, and the function that parses its answer. Every poll makes one, and a tuple is made fast.
+    """A request, and the function that parses its answer. It is a tuple for speed, because every poll makes one.
 
     `path` is relative to the base URL. A `repeatable` request is safe to send twice. `read_timeout` is how
     many seconds the service may stay silent; `None` for the client's timeout.

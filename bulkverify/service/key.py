@@ -60,7 +60,7 @@ class Secret:
         return self._beginning.search(text) is not None
 
     def redact(self, text: str) -> str:
-        """Replace the key in a text, in any spelling, also where its end was cut off."""
+        """Replace the key in a text, in any spelling, even if its end was cut off."""
         found = self._beginning.search(text)
         if found is None:
             return text
@@ -96,7 +96,7 @@ class Secret:
 
 
 def _spelled(value: str) -> Iterator[str]:
-    """Yield a pattern for each character of the key, and one for each run of blanks, because texts may collapse it."""
+    """Yield a pattern for each character of the key, and one for each run of blanks, which a text may shorten."""
     for blank, run in groupby(value, _is_blank):
         patterns = map(_spellings, run)
         if blank:
@@ -111,7 +111,7 @@ def _is_blank(character: str) -> bool:
 
 
 def _spellings(character: str) -> str:
-    """Return a pattern for one character of the key, also escaped for a URL, JSON or HTML.
+    """Return a pattern for one character of the key, plain or escaped for a URL, JSON or HTML.
 
     Each spelling begins with a literal, so that `re` can search for all of them at once. The length of
     each is bounded, so that the search is always fast.

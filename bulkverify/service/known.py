@@ -49,7 +49,7 @@ class KnownJobs:
         # of up to 100,000 weak references.
         self._idle: WeakValueDictionary[str, Handle] = WeakValueDictionary()
         self._started: dict[str, None] = {}  # in the order of the starts
-        # For each job that was not found, until when it may still appear; the earliest comes first.
+        # For each job that was not found, when its grace period ends; the earliest comes first.
         self._missing: dict[str, float] = {}
 
     def poll(self, job_id: str) -> Coroutine[object, object, JobSnapshot]:
@@ -108,7 +108,7 @@ class KnownJobs:
         self._note_missing(job_id, grace=0.0)
 
     def missing_until(self, job_id: str) -> float:
-        """Note that a job was not found; return until when a lagging replica may be the cause.
+        """Note that a job was not found; return when a lagging replica can no longer be the cause.
 
         That is half a minute after the first such answer, in the event loop's time.
         """

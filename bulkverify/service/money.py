@@ -189,7 +189,7 @@ async def _repeat(
     Args:
         transport: sends it.
         call: the call.
-        done: the refusal of a repeated call that proves that the lost attempt has succeeded.
+        done: the refusal which, after a lost answer, proves that the lost attempt has succeeded.
         arrived: returns whether an attempt that ended in an error may have had an effect.
         look_up: called after a lost answer; returns an acknowledgement if that attempt has succeeded.
         uncertain: makes the error to raise if an answer was lost and no attempt succeeded.

@@ -30,7 +30,7 @@ READ_TIMEOUT: Final = 60.0
 """For the next piece of an answer."""
 
 ORDINARY_SECONDS: Final = CONNECT_TIMEOUT + READ_TIMEOUT
-"""For a request without a body and its whole answer."""
+"""For a request that has no body, with its whole answer."""
 
 BEGINNING_SECONDS: Final = 300.0
 """For a download to begin, including the wait for a free connection. aiohttp's own timeout for a read does not

@@ -30,8 +30,8 @@ async def prepare(
 ) -> wire.Call[Acknowledgement]:
     """Read a list and return the call that uploads it. It raises as `Client.upload` does.
 
-    Files are read in another thread. Iterables may run the caller's code, and are read in its thread. Other
-    tasks run in between.
+    Files are read in another thread. Iterables may run the caller's code, and are read in the caller's
+    thread. Other tasks run in between.
     """
     if isinstance(source, str) and ("\n" in source or "\r" in source):
         raise UsageError("A str must be the path of a list, not its content.").with_hint(

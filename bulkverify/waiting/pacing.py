@@ -37,7 +37,7 @@ _GROWTH_VERIFIED: Final = 0.65
 # The weight of the latest rate, which follows changes. The average rate is steadier.
 _RECENT: Final = 0.47
 
-# A rise happened before the poll that shows it, by about this share of the time since the previous rise.
+# A rise is older than the poll that shows it: by about this share of the time since the previous rise.
 _AGE: Final = 0.25
 
 # After a single rise, the verification is assumed to have begun halfway through the wait before it.

@@ -39,7 +39,7 @@ _POLLS_A_TASK: Final = 16
 # How many due streams are gathered at once. Other tasks do not run meanwhile.
 _MOST_AT_ONCE: Final = 2_000
 
-# Up to this many entries, outdated ones are not removed.
+# Outdated entries are removed only if there are more entries than this.
 _FEW: Final = 64
 
 # How many ready streams are compared before every poll to find the most overdue. If there are more, the

@@ -40,8 +40,8 @@ STALE_SECONDS: Final = 60.0
 UNSEEN_DELAY: Final = 60.0
 """The delay that is assumed for the first poll of a job, to rank it while the budget is short.
 
-If first polls came before all others, the ends of jobs would be noticed late: three times as late with 100
-jobs under the limit of one account.
+If first polls came before all others, the ends of jobs would be noticed late. With 100 jobs on one account,
+they would be noticed three times as late.
 """
 
 URGENT_SECONDS: Final = 5.0
@@ -245,7 +245,7 @@ class Stream:
             trouble.stale_since, trouble.stale = now, 1
             return
         trouble.stale += 1
-        # With rare polls, two lagging replicas may answer a minute apart.
+        # With rare polls, two stale answers may come a minute apart, so time alone is no proof.
         if trouble.stale > _FEW_STALE and now - trouble.stale_since >= STALE_SECONDS:
             self.fail(went_back(known, snapshot))
 
