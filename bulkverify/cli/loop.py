@@ -40,7 +40,7 @@ async def _supervise(coroutine: Coroutine[object, object, object], interrupts: I
 
 
 class _Threads(ThreadPoolExecutor):
-    """The loop's threads. After a signal, blocked threads are left behind, as in a name lookup."""
+    """The loop's threads. After a signal, it does not wait for blocked ones, such as name lookups."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         super().__init__(thread_name_prefix="bulkverify")
@@ -62,7 +62,7 @@ class _StderrHandler(logging.Handler):
         """Write one line."""
         try:
             write(sys.stderr, self.format(record))
-        except (OutputClosedError, Interrupted, SystemExit) as error:  # rich raises the last
+        except (OutputClosedError, Interrupted, SystemExit) as error:  # rich raises SystemExit
             end_command(error)
         except Exception:  # noqa: BLE001, S110 - such as a full disk; the command continues
             pass

@@ -44,7 +44,7 @@ def run(tokens: Sequence[str]) -> int:
             else:  # --help or --version
                 function(*bound.args, **bound.kwargs)
             sys.stdout.flush()
-        except (OutputClosedError, BrokenPipeError, SystemExit):  # rich raises the last
+        except (OutputClosedError, BrokenPipeError, SystemExit):  # rich raises SystemExit
             give_up(sys.stdout, sys.stderr)
             return Exit.BROKEN_PIPE
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - all errors end here

@@ -14,7 +14,7 @@ _log: Final = SafeLogger(__name__)
 
 
 class Line:
-    """Follows one job: logs each stage once and every count, and passes everything on to a bar."""
+    """Follows one job: logs each new stage and all counts, and updates the bar."""
 
     def __init__(self, bar: Callable[[str, JobSnapshot | None], None] | None = None) -> None:
         self._bar = bar
@@ -33,7 +33,7 @@ class Line:
 
 
 class Follower:
-    """Follows a run: logs each stage of each part once and every count, and passes everything on."""
+    """Follows a run: logs each new stage of each part and all counts, and updates the bars."""
 
     def __init__(
         self,

@@ -78,7 +78,7 @@ def _is_valid(address: str) -> bool:
     )
 
     if address.lower().endswith(tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)):
-        address = f"{address[:-1]}x"  # it has the same form, and is not special
+        address = f"{address[:-1]}x"  # the same form in an ordinary domain
     try:
         validate_email(
             address,

@@ -212,7 +212,7 @@ def _address_in(text: str) -> str | None:
 
 
 def _as_it_stands(text: str) -> str | None:
-    """Return a text that is an address, with a plain domain, or `None` for any other text."""
+    """Return an address with its domain made plain, or `None` if the text is not an address."""
     if is_ordinary(text):
         return text
     if "@" not in text or text[0] in _OPENING:

@@ -48,7 +48,7 @@ _ALONE: Final = re.compile(
 )
 _BETWEEN: Final = re.compile(r"[,;|\n]|:::|\s/\s|/(?=[^/]*@)")
 
-# A column with this many times the addresses of another is preferred to it.
+# Of the columns of one rank, one with this many times the addresses of any other is taken.
 _CLEARLY: Final = 4
 _CLEARLY_IF_FULL: Final = 2
 _SPARSE: Final = 10

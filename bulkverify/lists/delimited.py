@@ -253,7 +253,7 @@ def _named_row(title: str, beginning: str, delimiter: str, declared: int, row: i
 
 
 def _text_above(beginning: str, delimiter: str, declared: int, place: int) -> str:
-    """Return the text above a header, which the output keeps, without a declared delimiter."""
+    """Return the text above a header, without the line that declares a delimiter (`sep=;`)."""
     if not place:
         return ""
     records = csv.reader(StringIO(beginning, newline=""), delimiter=delimiter)

@@ -120,7 +120,7 @@ def joined_rows(
     *,
     only: Collection[Verdict] | None = None,
 ) -> Generator[JoinedRow]:
-    """Give every row of a list with its verdict, in the order of the list; it raises as `join`."""
+    """Give every row of a list with its verdict, in the order of the list. Errors are as for `join`."""
     rows = _Rows(table, split, folder, results, only)
     names = unique_names(table.names)
     meanings: list[dict[str, Any]] = [
@@ -270,7 +270,7 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
         yield "\ufeff"
     if table.preface:
         yield table.preface
-    # At the start of a file, a name would lose its byte order mark unless it is quoted.
+    # Quotes keep a byte order mark in a name from being read as that of the file.
     yield csv_text([names], table.delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
     cells = [_cells(finding) for finding in rows.findings]
     ends = ["".join(f"{table.delimiter}{cell}" for cell in [*own, ""]) for own in cells]

@@ -119,7 +119,7 @@ class JsonLines(FileTable):
             for name, item in value.items():
                 if isinstance(item, list | dict):
                     exact = exact or _decode_exactly(line)
-                    item = exact[name]  # noqa: PLW2901 - with its numbers as numbers
+                    item = exact[name]  # noqa: PLW2901 - decoded again, so that numbers within it stay numbers
                 row[places[name]] = _cell(item)
         except KeyError as error:
             raise InvalidListError(

@@ -44,7 +44,7 @@ class Package:
         return name in self._names
 
     def spend(self, size: int) -> None:
-        """Count unpacked or written bytes; too many for the workbook raise `UnreadableError`."""
+        """Count unpacked or written bytes; raise `UnreadableError` if they exceed the limit."""
         self._left -= size
         if self._left < 0:
             raise UnreadableError("its content is far too large for the size of the file")

@@ -97,7 +97,7 @@ def copy(source: Path, destination: Path) -> None:
 def write(file: BinaryIO, data: bytes) -> None:
     """Write a piece of a list, unless the work was stopped.
 
-    The buffer is flushed, because closing the file must not write for an abandoned thread.
+    The buffer is flushed, so that an abandoned thread writes nothing when it closes the file.
     """
     checkpoint()
     file.write(data)
