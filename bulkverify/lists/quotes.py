@@ -71,9 +71,10 @@ class ListRecords(TextRecords):
 
     def __init__(self, delimiter: str = ",") -> None:
         super().__init__(delimiter, strict=True)
-        self.stray = self.stray_line = 0
+        self.stray: int = 0
+        self.stray_line: int = 0
         self.stray_lines: dict[int, int] = {}
-        self.escapes = False
+        self.escapes: bool = False
         one = re.escape(delimiter)
         self._after_blank = (f'{delimiter} "', '\n "', '\r "')
         self._after_blanks = re.compile(rf'(?:\A|[{one}\r\n]) +"')

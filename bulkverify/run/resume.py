@@ -22,7 +22,7 @@ class ComparedList:
     splitting: Splitting
     base_url: str
     folder: Path
-    _table: Table | None = None
+    _table: Table | None = attrs.field(default=None, alias="table")
 
     async def open(self) -> Table:
         """Return the list, which was opened before."""
