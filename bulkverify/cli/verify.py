@@ -211,8 +211,9 @@ def _summing_up_failures(show: Show) -> Iterator[None]:
 
 def _confirm(show: Show, line: "Follower", plan: "bulkverify.RunPlan", *, yes: bool) -> bool:
     """Show the plan on a terminal, and ask whether to go on."""
-    asking = not yes and not show.json and sys.stdin.isatty() and sys.stderr.isatty()
     with line.paused():
+        # Until here, stderr may be a stand-in of rich, which in older versions is no terminal.
+        asking = not yes and not show.json and sys.stdin.isatty() and sys.stderr.isatty()
         if show.on_terminal:
             write(sys.stderr, plan_lines(plan))
         if not asking:
