@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator, Iterable
-from typing import Final, Self, cast
+from typing import Self, cast
 
 import aiohttp
 from tenacity.wait import wait_base
@@ -26,8 +26,6 @@ from bulkverify.service.key import check_base_url, read_key
 from bulkverify.service.known import KnownJobs
 from bulkverify.service.transport import Stats, Transport
 from bulkverify.service.uploads import UploadSource
-
-DEFAULT_BASE_URL: Final = "https://api.bouncify.io/v1"
 
 
 class Client:
@@ -70,10 +68,7 @@ class Client:
             raise UsageError("Attempts and requests a minute must be at least 1.").with_hint(
                 "Correct `attempts` or `requests_per_minute`.", "Correct --requests-per-minute."
             )
-        checked = check_base_url(
-            base_url or os.environ.get("BULKVERIFY_BASE_URL") or DEFAULT_BASE_URL,
-            allow_http=allow_http,
-        )
+        checked = check_base_url(base_url, allow_http=allow_http)
         del base_url  # it may hold the key, if it was copied from the documentation
         if isinstance(checked, UsageError):
             raise checked

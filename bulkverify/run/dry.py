@@ -1,12 +1,10 @@
 """The plan of a call, less what earlier calls have paid. Nothing is changed."""
 
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 import attrs
 
-from bulkverify.client import DEFAULT_BASE_URL
 from bulkverify.errors import UsageError
 from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import ListFormat, Table
@@ -54,8 +52,7 @@ async def plan_rest(
     splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
     if restart:
         return await priced(reader, splitting, on_progress)
-    url = base_url or os.environ.get("BULKVERIFY_BASE_URL") or DEFAULT_BASE_URL
-    checked = check_base_url(url, allow_http=True)
+    checked = check_base_url(base_url, allow_http=True)
     if isinstance(checked, UsageError):
         raise checked
     folder = journal_of(destination)

@@ -1,6 +1,7 @@
 """The API key, and the base URL that it is sent to."""
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator
 from html.entities import codepoint2name
@@ -14,6 +15,8 @@ from yarl import URL
 from bulkverify.errors import BulkVerifyError, UsageError
 
 ModelT = TypeVar("ModelT")
+
+DEFAULT_BASE_URL: Final = "https://api.bouncify.io/v1"
 
 # This many characters from the beginning of the key are redacted even if the rest was cut off.
 _TELLING_CHARACTERS: Final = 8
@@ -168,13 +171,15 @@ def read_key(api_key: str) -> "Secret | UsageError":
     return Secret(key)
 
 
-def check_base_url(base_url: str, *, allow_http: bool) -> "str | UsageError":
+def check_base_url(base_url: str | None, *, allow_http: bool) -> "str | UsageError":
     """Return a base URL without its trailing slash, or an error.
+
+    Without one, BULKVERIFY_BASE_URL is taken, or else Bouncify's.
 
     It must be an absolute URL without user, query or fragment, and must not send the key unencrypted.
     """
     try:
-        url = URL(base_url)
+        url = URL(base_url or os.environ.get("BULKVERIFY_BASE_URL") or DEFAULT_BASE_URL)
         host = url.host or ""
         host.encode("idna")  # the DNS lookup will do so
     except ValueError:
