@@ -1,7 +1,7 @@
 """`python -m benchmarks.lists`: splitting and joining large lists, compared with a copy by `csv`.
 
 Options: `--rows 5000000`, `--runs 3`, `--folder DIR` (takes about 4 GB while it runs), and the tables to
-print: `lists`, `memory`, `numbering`, `rows`; by default all. All tables take twenty minutes.
+print: `lists`, `memory`, `numbering`, `rows`, `domains`; by default all. All tables take twenty minutes.
 """
 
 import argparse
@@ -18,9 +18,10 @@ from benchmarks.lists_made import write_list, write_results
 from benchmarks.runs import Spread, fresh, rounds, spread, table
 from bulkverify.lists import part_path
 
-_TABLES: Final = ("lists", "memory", "numbering", "rows")
+_TABLES: Final = ("lists", "memory", "numbering", "rows", "domains")
 _MODULE: Final = "lists_measured"
 _SHARES: Final = (0.0, 0.2, 0.5, 0.9)
+_DOMAINS: Final = 500_000
 
 
 def lists(folder: Path, rows: int, runs: int) -> str:
@@ -146,11 +147,56 @@ def typed_rows(folder: Path, rows: int, runs: int) -> str:
     return table(head, lines)
 
 
-def prepare(folder: Path, rows: int, *, duplicates: float = 0.2) -> None:
+def domains(folder: Path, rows: int, runs: int) -> str:
+    """Report what counting the domains adds to a join, and compare the largest with an exact count."""
+    prepare(folder, rows, domains=_DOMAINS)
+    cases = {
+        "join": (_MODULE, "join", folder, "csv"),
+        "**join, counting domains**": (_MODULE, "join", folder, "csv", "domains"),
+    }
+    found = rounds(cases, repeat=runs)
+    exact = fresh(_MODULE, "exact domains", folder)
+    lines = []
+    for name, measured in found.items():
+        last = measured[-1]
+        lines.append(
+            [
+                name,
+                f"{spread(measured, 'cpu_s').median:.1f} ± {spread(measured, 'cpu_s').noise:.1%}",
+                f"{spread(measured, 'peak_mb').median:.0f}",
+                f"{last.get('kept', 0):,.0f}" if "kept" in last else "",
+                f"{last['unseen']:.0f}" if "kept" in last else "",
+                f"{exact['same_rows']:.0f} and {exact['same_undeliverable']:.0f}"
+                if "kept" in last
+                else "",
+            ]
+        )
+    lines.append(
+        [
+            "an exact count in a dict, alone",
+            f"{exact['cpu_s']:.1f}",
+            f"{exact['peak_mb']:.0f}",
+            f"{exact['kept']:,.0f}",
+            "0",
+            "40 and 40",
+        ]
+    )
+    head = [
+        f"{rows:,} rows, {exact['kept']:,.0f} domains",
+        "CPU s",
+        "peak MB",
+        "domains kept",
+        "rows unseen, at most",
+        "same among the top 40 by rows, by undeliverable rows",
+    ]
+    return table(head, lines)
+
+
+def prepare(folder: Path, rows: int, *, duplicates: float = 0.2, domains: int = 0) -> None:
     """Write a list, split it, and write the results of its parts."""
     for path in folder.iterdir():
         path.unlink()
-    write_list(folder / "list.csv", rows, duplicates=duplicates)
+    write_list(folder / "list.csv", rows, duplicates=duplicates, domains=domains)
     fresh(_MODULE, "split", folder)
     for part in folder.glob("part-????.csv"):
         write_results(part, part.with_suffix(".results.csv"))
@@ -171,7 +217,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.tables) - set(_TABLES):
         parser.error(f"no such table: {', '.join(sorted(unknown))}")
-    measures = dict(zip(_TABLES, (lists, memory, numbering, typed_rows), strict=True))
+    measures = dict(zip(_TABLES, (lists, memory, numbering, typed_rows, domains), strict=True))
     sys.stdout.write(
         f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {os.cpu_count()} cores, "
         f"load {os.getloadavg()[0]:.1f} at the start; medians of {options.runs} runs, each in a fresh process, all "

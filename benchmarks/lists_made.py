@@ -36,12 +36,18 @@ _DOMAIN: Final = ("gmail.com", "example.com", "mail.example.org", "yahoo.com", "
 _VERDICTS: Final = ("deliverable", "undeliverable", "accept-all", "unknown")
 
 
-def write_list(path: Path, rows: int, *, duplicates: float = 0.2, seed: int = 1) -> None:
-    """Write a CSV file of 8 columns and about 100 bytes a row. A share of the rows repeats an address."""
+def write_list(
+    path: Path, rows: int, *, duplicates: float = 0.2, domains: int = 0, seed: int = 1
+) -> None:
+    """Write a CSV file of 8 columns and about 100 bytes a row. A share of the rows repeats an address.
+
+    With `domains`, half of the addresses are spread evenly over so many domains, and in the other half the
+    domain of rank n is about n times rarer than the first.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(_rows(rows, duplicates, random.Random(seed)))  # noqa: S311 - test data
+        writer.writerows(_rows(rows, duplicates, domains, random.Random(seed)))  # noqa: S311 - test data
 
 
 def write_results(addresses: Path, path: Path, *, columns: int = 0) -> int:
@@ -62,7 +68,18 @@ def write_results(addresses: Path, path: Path, *, columns: int = 0) -> int:
     return count
 
 
-def _rows(count: int, duplicates: float, chance: random.Random) -> Iterator[tuple[object, ...]]:
+def domain_of(owner: int, domains: int) -> str:
+    """Return the domain of an address, by its number."""
+    if not domains:
+        return _DOMAIN[owner % 5]
+    share = owner * 2654435761 % 2**32 / 2**32
+    rank = share * 2 * domains if share < 1 / 2 else domains ** (2 * share - 1)
+    return f"company-{int(rank)}.example"
+
+
+def _rows(
+    count: int, duplicates: float, domains: int, chance: random.Random
+) -> Iterator[tuple[object, ...]]:
     draw, pick = chance.random, chance.choice
     owners = 0
     for number in range(count):
@@ -71,7 +88,7 @@ def _rows(count: int, duplicates: float, chance: random.Random) -> Iterator[tupl
             owners += 1
         else:
             owner = int(draw() * owners)
-        address = f"user{owner * 2654435761 % 2**32:08x}.{owner}@{_DOMAIN[owner % 5]}"
+        address = f"user{owner * 2654435761 % 2**32:08x}.{owner}@{domain_of(owner, domains)}"
         note = f"wants a call, after {owner % 12} o'clock" if owner % 10 == 0 else "newsletter"
         phone = f"+49 30 {owner % 10_000_000:07}"
         names = pick(_FIRST), pick(_LAST)

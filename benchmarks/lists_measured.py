@@ -7,8 +7,10 @@ import resource
 import sqlite3
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from io import TextIOWrapper
+from operator import eq
 from pathlib import Path
 
 import attrs
@@ -19,6 +21,7 @@ from bulkverify.lists.distinct import Distinct
 from bulkverify.results.rows import ResultsReader
 
 _PIECE_BYTES = 256 * 1024
+_LARGEST = 40
 
 
 def peak_mb() -> float:
@@ -58,14 +61,58 @@ def results_of(folder: Path, done: Split) -> dict[int, Path]:
     return {p.number: part_path(folder, p.number).with_suffix(".results.csv") for p in done.parts}
 
 
-def joining(folder: Path, form: str) -> None:
-    """Join the verdicts."""
+def joining(folder: Path, form: str, *, domains: bool) -> dict[str, float]:
+    """Join the verdicts; with `domains`, count them, and write the largest as JSON."""
     done = saved(folder)
     with (folder / f"joined.{form}").open("wb") as file:
         kind = "jsonl" if form == "jsonl" else "csv"
-        outcome = join(table_in(folder), done, folder, results_of(folder, done), file, format=kind)
+        outcome = join(
+            table_in(folder),
+            done,
+            folder,
+            results_of(folder, done),
+            file,
+            format=kind,
+            domains=domains,
+        )
     if outcome.missing or outcome.written != done.rows:
         raise AssertionError(outcome)
+    if outcome.domains is None:
+        return {}
+    found = {one.domain: (one.rows, one.undeliverable) for one in outcome.domains.counts}
+    (folder / "domains.json").write_text(json.dumps(found), encoding="utf-8")
+    return {"kept": outcome.domains.distinct, "unseen": outcome.domains.unseen}
+
+
+def exact_domains(joined: Path) -> dict[str, tuple[int, int]]:
+    """Count the rows and the undeliverable rows of each domain from the output, in memory without bound."""
+    rows: Counter[str] = Counter()
+    undeliverable: Counter[str] = Counter()
+    with joined.open(encoding="utf-8", newline="") as file:
+        for record in csv.DictReader(file):
+            domain = record["email"].rpartition("@")[2]
+            rows[domain] += 1
+            undeliverable[domain] += record["verdict"] == "undeliverable"
+    return {domain: (count, undeliverable[domain]) for domain, count in rows.items()}
+
+
+def comparing(folder: Path) -> dict[str, float]:
+    """Count exactly; return how many of the 40 largest domains have the same place and count in the join."""
+    exact = exact_domains(folder / "joined.csv")
+    found = json.loads((folder / "domains.json").read_text("utf-8"))
+    same = {"kept": float(len(exact))}
+    for place, name in enumerate(("same_rows", "same_undeliverable")):
+        ours, theirs = (
+            [
+                (domain, counts[place])
+                for domain, counts in sorted(
+                    every.items(), key=lambda one: (-one[1][place], one[0])
+                )[:_LARGEST]
+            ]
+            for every in (found, exact)
+        )
+        same[name] = float(sum(map(eq, ours, theirs)))
+    return same
 
 
 def joining_rows(folder: Path) -> None:
@@ -159,7 +206,10 @@ def main() -> None:
     elif what == "split":
         splitting(folder)
     elif what == "join":
-        joining(folder, rest[0])
+        with_domains = "domains" in rest
+        extra |= joining(folder, rest[0], domains=with_domains)
+    elif what == "exact domains":
+        extra |= comparing(folder)
     elif what == "joined rows":
         joining_rows(folder)
     elif what == "typed":

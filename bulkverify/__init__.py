@@ -53,7 +53,15 @@ if TYPE_CHECKING:
         WaitTimeoutError,
     )
     from bulkverify.lifecycle import JobStatus, StatusName
-    from bulkverify.lists import CellExample, CellKind, JoinedRow, ListFormat
+    from bulkverify.lists import (
+        CellExample,
+        CellKind,
+        DomainCounts,
+        Domains,
+        Finding,
+        JoinedRow,
+        ListFormat,
+    )
     from bulkverify.models import (
         Acknowledgement,
         AddressVerdict,
@@ -67,6 +75,7 @@ if TYPE_CHECKING:
     )
     from bulkverify.run.models import (
         Confirm,
+        CurvePoint,
         Durations,
         IncompleteRunError,
         JournalError,
@@ -102,7 +111,11 @@ __all__ = [
     "Confirm",
     "ConnectionFailedError",
     "Credits",
+    "CurvePoint",
+    "DomainCounts",
+    "Domains",
     "Durations",
+    "Finding",
     "IllegalTransitionError",
     "IncompleteDownloadError",
     "IncompleteRunError",
@@ -169,10 +182,10 @@ __all__ = [
 _MODULES: Final = {
     "client": "Client Job",
     "lifecycle": "JobStatus StatusName",
-    "lists": "CellExample CellKind JoinedRow ListFormat",
+    "lists": "CellExample CellKind DomainCounts Domains Finding JoinedRow ListFormat",
     "models": "Acknowledgement AddressVerdict Analysis Credits "
     "JobSnapshot ResultRow Verdict VerdictCounts VerdictName",
-    "run.models": "Confirm Durations IncompleteRunError JournalError PartFailure PartProgress PartReport "
+    "run.models": "Confirm CurvePoint Durations IncompleteRunError JournalError PartFailure PartProgress PartReport "
     "PlannedList RunPlan RunProgress RunReport Stage",
     "run.plan": "plan_list",
     "run.source": "RunSource",

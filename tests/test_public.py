@@ -49,10 +49,10 @@ ORDER = {
     "waiting": "pacing waiters streams due scheduler waits",
     "lists": """
         stopping tables layout distinct addresses cells bounds naming columns decoding quotes delimited
-        lines jsonlines several spooling packages workbooks spreadsheets opening splitting matching verdicts joining
+        lines jsonlines several spooling packages workbooks spreadsheets opening splitting matching verdicts tallies joining
     """,
     "run": """
-        models threads progress source costs plan written folder outages account record
+        models threads curve progress source costs plan written folder outages account record
         alone part journal parts resume run output dry verify
     """,
 }

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Self
 
-import attrs
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column
@@ -15,45 +14,12 @@ from rich.text import Text
 
 from bulkverify.models import JobSnapshot
 from bulkverify.run.models import PartProgress, RunProgress, Stage
+from bulkverify.run.progress import Forecast
 
 _ACTIVE: Final = frozenset(
     {Stage.UPLOADING, Stage.PREPARING, Stage.STARTING, Stage.VERIFYING, Stage.DOWNLOADING}
 )
 _OVER: Final = frozenset({Stage.FETCHED, Stage.FAILED})
-
-
-@attrs.define
-class Forecast:
-    """The rate and the remaining time, estimated from the counts so far.
-
-    Times are seconds of one clock.
-    """
-
-    _first: tuple[float, int] | None = None
-    _last: tuple[float, int] | None = None
-
-    def see(self, now: float, done: int) -> None:
-        """Add a count."""
-        if self._first is None or done < self._first[1]:
-            self._first = now, done
-        if self._last is None or done != self._last[1]:
-            self._last = now, done
-
-    @property
-    def rate(self) -> float | None:
-        """The rate per second, or `None` before two counts differ."""
-        if self._first is None or self._last is None:
-            return None
-        seconds, count = self._last[0] - self._first[0], self._last[1] - self._first[1]
-        return count / seconds if seconds > 0 and count > 0 else None
-
-    def left(self, now: float, total: int) -> float | None:
-        """Return the seconds left until `total`; the estimate also falls between two counts."""
-        rate = self.rate
-        if rate is None or self._last is None:
-            return None
-        at, done = self._last
-        return max(0.0, (total - done) / rate - (now - at))
 
 
 def clock(seconds: float | None) -> str:

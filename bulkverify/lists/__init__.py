@@ -18,12 +18,16 @@ from bulkverify.lists.opening import ListFormat, ListSource, open_table
 from bulkverify.lists.splitting import Part, Split, fingerprint, is_intact, split
 from bulkverify.lists.spooling import Spool
 from bulkverify.lists.tables import Table, file_digest
+from bulkverify.lists.tallies import DomainCounts, Domains, Finding
 from bulkverify.lists.verdicts import compare
 
 __all__ = [
     "CellExample",
     "CellKind",
+    "DomainCounts",
+    "Domains",
     "Examples",
+    "Finding",
     "Joined",
     "JoinedRow",
     "ListFormat",

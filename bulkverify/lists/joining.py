@@ -23,6 +23,7 @@ from bulkverify.lists.matching import MISSING, NEVER
 from bulkverify.lists.splitting import UNSENT, Split
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import Table
+from bulkverify.lists.tallies import Domains, Finding, count_domains, findings
 from bulkverify.lists.verdicts import EPOCH, FLAGS, Verdicts, moments
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.results.rows import Meaning, unique_names
@@ -45,6 +46,8 @@ class Joined:
     verdicts: VerdictCounts
     flags: Analysis
     examples: tuple[CellExample, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    domains: Domains | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -83,6 +86,7 @@ def join(
     format: Literal["csv", "jsonl"] = "csv",  # noqa: A002 - the usual name
     only: Collection[Verdict] | None = None,
     excel_safe: bool = False,
+    domains: bool = False,
 ) -> Joined:
     """Write every row of a list with its verdict, in the order of the list.
 
@@ -100,6 +104,7 @@ def join(
             output are JSON Lines, the values keep their types.
         only: leave out rows with another verdict or without one.
         excel_safe: put an apostrophe before formulas in CSV, see `harmless`.
+        domains: count the rows of each domain, too.
 
     Raises:
         InvalidListError: the list is not the one that was split, or can't be read.
@@ -109,7 +114,7 @@ def join(
     rows = _Rows(table, split, folder, results, only)
     chunks = _json_lines(table, rows) if format == "jsonl" else _csv(table, rows, excel_safe)
     file.writelines(chunk.encode(errors="replace") for chunk in chunks)
-    return rows.joined()
+    return rows.joined(domains=domains)
 
 
 def joined_rows(
@@ -167,7 +172,7 @@ class _Rows:
         self.findings = self._verdicts.findings
         self._table = table
         self._split = split
-        self._path = rows_path(folder)
+        self._folder = folder
         self._wanted = (
             None if only is None else [f is not None and f[0] in only for f in self.findings]
         )
@@ -182,7 +187,7 @@ class _Rows:
         """Give the wanted rows, the codes and times of their verdicts, and their numbers."""
         code_of, time_of = self._verdicts.codes.__getitem__, self._verdicts.times.__getitem__
         done = 0
-        with self._path.open("rb") as file:
+        with rows_path(self._folder).open("rb") as file:
             for batch in batches:
                 checkpoint(len(batch))
                 places = self._places(file, len(batch))
@@ -207,7 +212,7 @@ class _Rows:
         if self.digest.hexdigest() != self._split.content:
             raise self._changed()
 
-    def joined(self) -> Joined:
+    def joined(self, *, domains: bool) -> Joined:
         """Return the result of the join."""
         verdicts: Counter[Verdict] = Counter()
         flags: Counter[str] = Counter()
@@ -228,6 +233,8 @@ class _Rows:
             ),
             flags=Analysis(**{name: flags[name] for name in FLAGS}),
             examples=tuple(self._examples),
+            findings=findings(self._verdicts, self._counts),
+            domains=count_domains(self._split, self._folder, self._verdicts) if domains else None,
         )
 
     def _note_examples(self, batch: Sequence[object], places: "array[int]", before: int) -> None:

@@ -18,6 +18,7 @@ Damaged files are made again from the list, or fetched again.
 
 import json
 from collections.abc import Collection
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self
@@ -35,7 +36,7 @@ from bulkverify.run.folder import (
     remove_folder,
     sweep_folder,
 )
-from bulkverify.run.models import JournalError
+from bulkverify.run.models import CurvePoint, JournalError
 from bulkverify.run.record import UNPAID, PartRecord, PartState
 from bulkverify.run.source import Splitting
 from bulkverify.run.written import Written
@@ -67,6 +68,10 @@ class RunRecord:
     """The output that `written` replaces. It is still there if the process died before the replacement."""
     finished: bool = False
     """Whether the caller has all results, so that the journal can be deleted."""
+    began_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+    """When the first call began."""
+    curve: list[CurvePoint] = attrs.field(factory=list)
+    """The progress of all calls so far."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse a record that contradicts itself, as after an edit by hand."""

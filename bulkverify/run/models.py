@@ -8,7 +8,7 @@ from typing import TypeAlias
 import attrs
 
 from bulkverify.errors import BulkVerifyError, UsageError
-from bulkverify.lists import CellExample
+from bulkverify.lists import CellExample, Domains, Finding
 from bulkverify.models import Analysis, JobSnapshot, VerdictCounts
 
 
@@ -82,11 +82,20 @@ class RunProgress:
     """The part whose progress has changed; `None` for the whole run."""
     parts: tuple[PartProgress, ...] = ()
     """All parts, once the list has been split."""
+    rate: float | None = None
+    """The addresses that get a verdict in a second; `None` before it is known."""
+    seconds_left: float | None = None
+    """The seconds until all addresses have a verdict at this rate; `None` before it is known."""
 
     @property
     def verified(self) -> int:
         """How many addresses have a verdict, over all parts."""
         return sum(part.verified for part in self.parts)
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of the addresses that have a verdict, from 0 to 1; `None` until the list has been read."""
+        return self.verified / self.addresses if self.addresses else None
 
 
 @attrs.frozen(kw_only=True)
@@ -213,6 +222,16 @@ class Durations:
 
 
 @attrs.frozen(kw_only=True)
+class CurvePoint:
+    """How far a run was at one moment."""
+
+    seconds: float
+    """The seconds since the first call began."""
+    verified: int
+    """The addresses that had a verdict."""
+
+
+@attrs.frozen(kw_only=True)
 class RunReport:
     """The outcome of a run."""
 
@@ -270,6 +289,20 @@ class RunReport:
     """The lists that were read as one, and the column of each."""
     already_verified_at: datetime | None = None
     """When an earlier call wrote this output, if one did; this call then sent and spent nothing."""
+    version: int = 1
+    """The format of the report as JSON; it changes only if older versions can't read it."""
+    began_at: datetime | None = None
+    """When the first call began, in UTC."""
+    ended_at: datetime | None = None
+    """When the output was complete, in UTC."""
+    service: str = ""
+    """The base URL of the service."""
+    findings: tuple[Finding, ...] = ()
+    """The rows and addresses by verdict and flags."""
+    domains: Domains | None = None
+    """The rows by domain; `None` unless they were asked for."""
+    curve: tuple[CurvePoint, ...] = ()
+    """The progress of the run over all of its calls, as at most 240 points."""
 
 
 class JournalError(UsageError):

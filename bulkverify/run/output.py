@@ -37,6 +37,7 @@ class Output:
     in_place: bool
     restart: bool
     excel_safe: bool
+    domains: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Refuse `excel_safe` for JSON Lines, which it would spoil."""
@@ -131,7 +132,9 @@ class Output:
     async def _write(self, run: Run) -> tuple[Written, RunReport]:
         mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()
         with replacing(self.path, mark=mark) as file:
-            joined = await run.join(file, self.format, self.only, excel_safe=self.excel_safe)
+            joined = await run.join(
+                file, self.format, self.only, excel_safe=self.excel_safe, domains=self.domains
+            )
             await in_thread(partial(flush_to_disk, file))
             report = run.report(joined, self.path)
             found = os.fstat(file.fileno())

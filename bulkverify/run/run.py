@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
@@ -24,6 +25,7 @@ from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
 from bulkverify.run.account import Account
 from bulkverify.run.costs import plan_of, planned_lists
+from bulkverify.run.curve import Curve
 from bulkverify.run.journal import Journal, RunRecord, restart_hints
 from bulkverify.run.models import (
     Confirm,
@@ -97,6 +99,7 @@ class Run:
         self._client = client
         self._settings = settings
         self._began = monotonic()
+        self._began_at = datetime.now(UTC)
         self._requests = client.stats.requests
         self._parts: list[AnyRun] = []
         self._lists: tuple[PlannedList, ...] = ()
@@ -112,7 +115,9 @@ class Run:
         table = await self.list.open()
         record = await self.list.split()
         self._lists = planned_lists(table)
-        self.tracker.set_parts(record.split, self.journal.results())
+        record.began_at = min(record.began_at, self._began_at)  # before the list was read
+        curve = Curve(record.curve, record.began_at, self.journal.save)
+        self.tracker.set_parts(record.split, self.journal.results(), curve)
         cost, allowed = record.split.addresses, self._settings.max_credits
         if allowed is not None and cost > allowed:
             more = "more " if record.sent else ""
@@ -192,12 +197,20 @@ class Run:
         only: frozenset[Verdict] | None,
         *,
         excel_safe: bool,
+        domains: bool,
     ) -> Joined:
         """Write all rows, each with its verdict if it has one.
 
         A part whose results can't be read counts as failed; the next call fetches them again.
         """
-        writing = partial(join, file=file, format=output_format, only=only, excel_safe=excel_safe)
+        writing = partial(
+            join,
+            file=file,
+            format=output_format,
+            only=only,
+            excel_safe=excel_safe,
+            domains=domains,
+        )
         try:
             return await self._join(writing)
         except TransportError:
@@ -332,6 +345,12 @@ class Run:
             stray=split.stray,
             stray_at=split.stray_at,
             examples=joined.examples,
+            began_at=self.record.began_at,
+            ended_at=datetime.now(UTC),
+            service=self.record.base_url,
+            findings=joined.findings,
+            domains=joined.domains,
+            curve=tuple(self.record.curve),
         )
 
 

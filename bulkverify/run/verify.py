@@ -47,6 +47,7 @@ async def verify_list(
     restart: bool = False,
     overwrite: bool = False,
     excel_safe: bool = False,
+    domains: bool = False,
     delete: bool = False,
     timeout: float | None = DEFAULT_TIMEOUT,
     wait: wait_base | None = None,
@@ -91,6 +92,7 @@ async def verify_list(
         excel_safe: for CSV only, put an apostrophe before each cell and column name that a spreadsheet
             would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line end). Such
             cells are changed, addresses like `+1@example.com` too.
+        domains: count the rows of each domain, for `RunReport.domains` and the page of the report.
         delete: delete the lists from the service when the output is complete, unless rows are missing.
         timeout: seconds for each wait of a part (for room, until it is ready, until it is completed);
             `None` for no limit.
@@ -141,6 +143,7 @@ async def verify_list(
         in_place=reader.is_at(path),
         restart=restart,
         excel_safe=excel_safe,
+        domains=domains,
     )
     if restart and not overwrite and path.exists():  # before the journal is emptied
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))

@@ -5,7 +5,7 @@ import pytest
 from bulkverify.cli.exits import exit_of
 from bulkverify.cli.failures import describe
 from bulkverify.cli.options import parse_duration, show_duration
-from bulkverify.cli.progress import Forecast, clock
+from bulkverify.cli.progress import clock
 from bulkverify.cli.resume import Recovery
 from bulkverify.cli.text import snapshot_line
 from bulkverify.errors import (
@@ -22,6 +22,7 @@ from bulkverify.errors import (
 )
 from bulkverify.lifecycle import JobStatus
 from bulkverify.models import JobSnapshot
+from bulkverify.run.progress import Forecast
 from bulkverify.waiting.waiters import not_started
 
 

@@ -163,16 +163,16 @@ def test_overlapping_stages_are_each_counted_once(monkeypatch: pytest.MonkeyPatc
     assert durations.joining == 0.0
 
 
-def split_of(parts: int) -> bulkverify.lists.Split:
+def split_of(parts: int, addresses: int = 1) -> bulkverify.lists.Split:
     return bulkverify.lists.Split(
-        rows=parts,
-        addresses=parts,
+        rows=parts * addresses,
+        addresses=parts * addresses,
         duplicates=0,
         blank=0,
         invalid=0,
         parts=tuple(
             bulkverify.lists.Part(
-                number=number, addresses=1, size_bytes=9, first_row=number, last_row=number
+                number=number, addresses=addresses, size_bytes=9, first_row=number, last_row=number
             )
             for number in range(1, parts + 1)
         ),
