@@ -15,7 +15,7 @@ from bulkverify.lists.joining import Joined, JoinedRow, join, joined_rows
 from bulkverify.lists.layout import part_path, results_path
 from bulkverify.lists.matching import Match
 from bulkverify.lists.opening import ListFormat, ListSource, open_table
-from bulkverify.lists.splitting import Part, Split, fingerprint, is_intact, split
+from bulkverify.lists.splitting import Part, Split, find_examples, fingerprint, is_intact, split
 from bulkverify.lists.spooling import Spool
 from bulkverify.lists.tables import Table, file_digest
 from bulkverify.lists.tallies import DomainCounts, Domains, Finding
@@ -40,6 +40,7 @@ __all__ = [
     "address_key",
     "compare",
     "file_digest",
+    "find_examples",
     "fingerprint",
     "is_intact",
     "join",

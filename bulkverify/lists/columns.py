@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from typing import Final, TypeVar
 
 import attrs
@@ -15,6 +16,9 @@ SAMPLE_ROWS: Final = 100
 
 SAMPLE_CHARACTERS: Final = 4_000_000
 """How much text these rows may have in all."""
+
+FURTHER_ROWS: Final = 1_000_000
+"""How many rows are searched for an address if these rows have none."""
 
 _FEWEST_ROWS: Final = 3
 Row = TypeVar("Row", bound=Sequence[str])
@@ -74,6 +78,17 @@ def sample_rows(rows: Iterable[Row], count: int) -> list[Row]:
         if len(taken) >= count or (characters > SAMPLE_CHARACTERS and len(taken) > _FEWEST_ROWS):
             break
     return taken
+
+
+def add_rows_with_addresses(sample: list[Row], rows: Iterable[Row]) -> None:
+    """Add later rows to a sample that has no address, such as that of a list with few addresses."""
+    if not _has_address(chain.from_iterable(sample)):
+        found = filter(_has_address, islice(rows, FURTHER_ROWS))
+        sample += sample_rows(found, SAMPLE_ROWS)
+
+
+def _has_address(cells: Iterable[str]) -> bool:
+    return any(map(holds_address, cells))
 
 
 def holds_address(cell: str) -> bool:

@@ -16,6 +16,7 @@ from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists.bounds import GrowthLimit, check_width
 from bulkverify.lists.columns import (
     SAMPLE_ROWS,
+    add_rows_with_addresses,
     column_names,
     find_column,
     find_header,
@@ -131,7 +132,9 @@ class Delimited(FileTable):
             text_of_row = "".join(record)
             if "\n" not in text_of_row and "\r" not in text_of_row:
                 continue
-            place = swallowed_rows(record, self.delimiter, len(self.names), self.column)
+            place = swallowed_rows(
+                record, self.delimiter, len(self.names), self.column, spaced=text.spaced
+            )
             if place is not None:
                 line = text.line_of(index) + "".join(record[:place]).count("\n")
                 raise InvalidListError(
@@ -180,8 +183,10 @@ def open_delimited(
     beginning, encoding = sample_of(path, encoding, title)
     declared = _DECLARED.match(beginning)
     delimiter = delimiter or (str(declared[2]) if declared else guess_delimiter(beginning))
-    batches = _records(path, encoding, title, ListRecords(delimiter))
-    sample = sample_rows(chain.from_iterable(batches), SAMPLE_ROWS + 2)
+    records = chain.from_iterable(_records(path, encoding, title, ListRecords(delimiter)))
+    sample = sample_rows(records, SAMPLE_ROWS + 2)
+    if column is None:
+        add_rows_with_addresses(sample, records)
     skipped = 1 if declared else 0
     del sample[:skipped]
     if not sample:

@@ -249,7 +249,7 @@ class _Rows:
         if isinstance(row, list):
             return str(row[self._table.column])
         text = f"{row}}}"
-        cell = json.loads(text).get(self._name, text)  # the key may have another spelling here
+        cell = json.loads(text).get(self._name) or text  # the key may have another spelling here
         return cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
 
     def _places(self, file: BinaryIO, count: int) -> "array[int]":

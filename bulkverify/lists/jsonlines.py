@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final, cast
 
@@ -11,7 +10,14 @@ import attrs
 
 from bulkverify.errors import InvalidListError
 from bulkverify.lists.bounds import Columns, GrowthLimit
-from bulkverify.lists.columns import SAMPLE_CHARACTERS, SAMPLE_ROWS, find_column, fold
+from bulkverify.lists.columns import (
+    FURTHER_ROWS,
+    SAMPLE_CHARACTERS,
+    SAMPLE_ROWS,
+    find_column,
+    fold,
+    holds_address,
+)
 from bulkverify.lists.decoding import sample_of
 from bulkverify.lists.lines import text_lines
 from bulkverify.lists.naming import Rank, name_meaning
@@ -55,9 +61,9 @@ class _Spellings:
             self._seen.update(fresh)
             self.keys += filter(self._means_it, fresh)
 
-    def see(self, keys: AbstractSet[str]) -> None:
-        """Notice an object that has two of these keys: then each is a column of its own."""
-        self.together = self.together or sum(key in keys for key in self.keys) > 1
+    def see(self, value: Mapping[str, object]) -> None:
+        """Notice an object that fills two of these keys: then each is a column of its own."""
+        self.together = self.together or sum(map(_is_filled, map(value.get, self.keys))) > 1
 
     @property
     def alike(self) -> tuple[str, ...]:
@@ -75,7 +81,7 @@ class _Spellings:
 class JsonLines(FileTable):
     """A file of objects. Their keys are the columns, in the order of their first appearance.
 
-    The keys `alike` are spellings of one column, which has the name of the first; no object has two.
+    The keys `alike` are spellings of one column, which has the name of the first; no object fills two.
     """
 
     alike: tuple[str, ...] = ()
@@ -117,6 +123,8 @@ class JsonLines(FileTable):
                 row[places[ADDRESS_KEY]] = _cell(value)
                 return row
             for name, item in value.items():
+                if name in self.alike and not _is_filled(item):
+                    continue
                 if isinstance(item, list | dict):
                     exact = exact or _decode_exactly(line)
                     item = exact[name]  # noqa: PLW2901 - decoded again, so that numbers within it stay numbers
@@ -137,19 +145,29 @@ def open_json_lines(
     spellings = _Spellings(column)
     spellings.add(names)
     sample: list[str | dict[str, object]] = []
-    characters = 0
+    has_address = False
+    read = later = characters = 0
     for lines in json_values(path, encoding, title):
         for value, line in lines:
             keys = value.keys() if isinstance(value, dict) else {ADDRESS_KEY}
             if not columns.has(keys):
                 columns.add(keys)
                 spellings.add(keys)
-            if len(spellings.keys) > 1:
-                spellings.see(keys)
-            if len(sample) < SAMPLE_ROWS and characters < SAMPLE_CHARACTERS:
-                sample.append(value)
-                characters += len(line)
-        if names and len(sample) >= SAMPLE_ROWS and not spellings.alike:
+            if len(spellings.keys) > 1 and isinstance(value, dict):
+                spellings.see(value)
+            read += 1
+            if characters >= SAMPLE_CHARACTERS or later >= SAMPLE_ROWS:
+                continue
+            if len(sample) < SAMPLE_ROWS:
+                has_address = has_address or _has_address(value)
+            elif has_address or read > FURTHER_ROWS or not _has_address(value):
+                continue
+            else:  # the first rows have none, as in a list with few addresses
+                later += 1
+            sample.append(value)
+            characters += len(line)
+        complete = has_address or later or read > FURTHER_ROWS
+        if names and len(sample) >= SAMPLE_ROWS and complete and not spellings.alike:
             break
     if not sample:
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
@@ -169,6 +187,11 @@ def open_json_lines(
         path=path,
         encoding=encoding,
     )
+
+
+def _has_address(value: str | dict[str, object]) -> bool:
+    cells = value.values() if isinstance(value, dict) else (value,)
+    return any(isinstance(cell, str) and holds_address(cell) for cell in cells)
 
 
 def _text(value: str | dict[str, object], keys: Sequence[str]) -> str:
@@ -224,6 +247,10 @@ def _is_too_deep(value: object, line: str) -> bool:
         if not level:
             return False
     return True
+
+
+def _is_filled(value: object) -> bool:
+    return value is not None and value != ""
 
 
 def _cell(value: object) -> str:

@@ -2,7 +2,8 @@
 
 `csv` reads well-formed records as they stand. Records with other quotes are first rewritten as CSV:
 
-- A quote after a delimiter and blanks opens a cell, if it closes on the same line.
+- A quote after a delimiter and blanks opens a cell, if it closes before a delimiter or the end of a line,
+  and the cell is not longer than a spreadsheet allows.
 - A backslash before a quote within a cell keeps the cell open. Both stay in the cell.
 - A quote that opens a cell and does not close it before a delimiter or the end of the line is read as
   text. It is stray, and counted. If the line has a second quote, delimiters between the two still
@@ -21,7 +22,9 @@ from bulkverify.results.records import RecordError, TextRecords
 _ESCAPED_QUOTE: Final = '\\"'
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 _AFTER_QUOTE: Final = "expected after"  # what `csv` says of text behind a closing quote
-_OPEN: Final = re.compile(r'"(?:[^"]++|"")*+\Z')
+_OPEN: Final = re.compile(r' *"(?:[^"]++|"")*+\Z')
+_LONGEST_AFTER_BLANK: Final = 32_767
+"""The characters of the longest cell in Excel. A stray quote after a blank hides no more text than this."""
 
 
 class _Cell(Enum):
@@ -30,7 +33,9 @@ class _Cell(Enum):
     STRAY = auto()
 
 
-def swallowed_rows(record: Sequence[str], delimiter: str, width: int, column: int) -> int | None:
+def swallowed_rows(
+    record: Sequence[str], delimiter: str, width: int, column: int, *, spaced: bool
+) -> int | None:
     """Return the place of a cell that looks like several rows, because a quote opens it by mistake.
 
     Args:
@@ -38,10 +43,11 @@ def swallowed_rows(record: Sequence[str], delimiter: str, width: int, column: in
         delimiter: between the cells of the list.
         width: how many columns the list has.
         column: the place of the column of addresses.
+        spaced: whether a blank before a cell can be no part of it, as in `1, "a"`.
     """
     if width == 1:  # several addresses in a cell look the same
         return None
-    spaced = any(cell[:1] == " " for cell in record)  # a blank before each cell is not text
+    spaced = spaced or any(cell[:1] == " " for cell in record)
     for place, cell in enumerate(record):
         lines = _LINE_END.split(cell)
         if len(lines) > 1:
@@ -66,7 +72,8 @@ class ListRecords(TextRecords):
 
     `stray` counts the records with stray quotes, and `stray_line` is the line of the first such quote.
     `stray_lines` covers the text that was read last. It maps the first line of a record to the line of
-    its stray quote. `escapes` tells whether there was a backslash before a quote.
+    its stray quote. `escapes` tells whether there was a backslash before a quote, and `spaced` whether a
+    cell of several lines had blanks before its quote.
     """
 
     def __init__(self, delimiter: str = ",") -> None:
@@ -75,11 +82,13 @@ class ListRecords(TextRecords):
         self.stray_line: int = 0
         self.stray_lines: dict[int, int] = {}
         self.escapes: bool = False
+        self.spaced: bool = False
+        self._at_end = False
         one = re.escape(delimiter)
         self._after_blank = (f'{delimiter} "', '\n "', '\r "')
         self._after_blanks = re.compile(rf'(?:\A|[{one}\r\n]) +"')
         end = rf"(?={one}|[\r\n]|\Z)"
-        self._spaced = re.compile(rf' +"((?:[^"\r\n]++|"")*+)" *{end}')
+        self._spaced = re.compile(rf' +"((?:[^"]++|"")*+)" *{end}')
         self._quoted = re.compile(rf'"((?:[^"]++|"")*+)"( *){end}')
         self._backslashed = re.compile(rf'"((?:[^"\\\r\n]++|\\.|"")*+)" *{end}', re.DOTALL)
         self._tailed = re.compile(rf'"(?:[^"\r\n]++|"")*+"[^"{one}\r\n]+{end}')
@@ -90,6 +99,11 @@ class ListRecords(TextRecords):
     def lines_read(self) -> int:
         """The number of lines, including empty ones, of the records that were given last."""
         return self._lines_in_text
+
+    def finish(self) -> list[list[str]]:
+        """Return the last record; a quote after a blank that is still open is stray."""
+        self._at_end = True
+        return super().finish()
 
     def _read(self, text: str) -> tuple[list[list[str]], int]:
         self.stray_lines = {}
@@ -171,17 +185,17 @@ class ListRecords(TextRecords):
 
     def _cell(self, text: str, at: int) -> "tuple[str, int, _Cell] | None":
         """Return a cell, its end and its kind; `None` if the text ends within it."""
-        if text.startswith('"', at):
-            if found := self._quoted_cell(text, at):
-                return found
-            if _OPEN.match(text, at):
-                return None
+        quoted = text.startswith('"', at)
+        found = self._quoted_cell(text, at) if quoted else self._spaced_cell(text, at)
+        if found:
+            return found
+        if _OPEN.match(text, at) and (quoted or self._may_close(text, at)):
+            return None
+        if quoted:
             if tailed := self._tailed.match(text, at):
                 return tailed[0], tailed.end(), _Cell.STRAY
             if wrapped := self._wrapped.match(text, at):
                 return _unquoted(wrapped), wrapped.end(), _Cell.STRAY
-        elif spaced := self._spaced.match(text, at):
-            return _unquoted(spaced), spaced.end(), _Cell.REWRITTEN
         end = self._end_of(text, at)
         cell = text[at:end]
         opened = cell.lstrip(" ").startswith('"') and (cell[0] == '"' or cell.count('"') % 2)
@@ -204,6 +218,18 @@ class ListRecords(TextRecords):
             return None
         kind = _Cell.REWRITTEN if quoted[2] else _Cell.UNCHANGED
         return _unquoted(quoted) + quoted[2], quoted.end(), kind
+
+    def _spaced_cell(self, text: str, at: int) -> "tuple[str, int, _Cell] | None":
+        """Return a cell with well-formed quotes after blanks."""
+        spaced = self._spaced.match(text, at)
+        if spaced is None or len(spaced[1]) > _LONGEST_AFTER_BLANK:
+            return None
+        self.spaced = self.spaced or _LINE_END.search(spaced[1]) is not None
+        return _unquoted(spaced), spaced.end(), _Cell.REWRITTEN
+
+    def _may_close(self, text: str, at: int) -> bool:
+        """Whether a quote after blanks, open so far, may close in text that is yet to come."""
+        return not self._at_end and len(text) - at <= _LONGEST_AFTER_BLANK
 
 
 def _unquoted(found: re.Match[str]) -> str:

@@ -136,7 +136,7 @@ def put_together(tables: Sequence[Table]) -> Table:
         delimiter=first.delimiter,
         newline=first.newline,
         others=first.others,
-        preface=first.preface,
+        preface="".join(dict.fromkeys(table.preface for table in tables)),
         tables=tuple(tables),
         places=tuple(places),
         paths=tuple(table.path for table in tables if isinstance(table, FileTable)),

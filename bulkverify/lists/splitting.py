@@ -194,6 +194,24 @@ def split(
     )
 
 
+def find_examples(table: Table, split: Split, examples: Examples, *, judge: bool = True) -> None:
+    """Add the first cells that are not just an address, for a list that was split earlier."""
+    reader = CellReader(examples, judge=judge)
+    counts = {
+        CellKind.UNWRAPPED: split.unwrapped,
+        CellKind.UNCLEAR: split.unclear,
+        CellKind.INVALID: split.invalid,
+    }
+    rows = 0
+    for batch in table.batches():
+        checkpoint(len(batch))
+        left = [kind for kind, count in counts.items() if reader.counts[kind] < count]
+        if not any(map(examples.wants, left)):
+            return
+        reader.read([row[table.column].strip() for row in batch], rows)
+        rows += len(batch)
+
+
 def _without_addresses(table: Table, unclear: int, examples: Examples) -> InvalidListError:
     name = table.names[table.column]
     if not unclear:

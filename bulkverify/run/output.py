@@ -74,7 +74,7 @@ class Output:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
         await run.verify()
         if run.failures and (self.in_place or not run.journal.results()):
-            report = run.report(_without_verdicts(run.record.split), self.path)
+            report = run.report(_without_results(run.record.split), self.path)
             raise run.incomplete(report, "Nothing was written.")
         written, report = await self._write(run)
         if run.failures:
@@ -161,10 +161,13 @@ class Output:
         return written, report
 
 
-def _without_verdicts(split: Split) -> Joined:
-    verdicts = VerdictCounts(deliverable=0, undeliverable=0, accept_all=0, unknown=0)
-    flags = Analysis(common_isp=0, role_based=0, disposable=0, spamtrap=0, syntax_error=0)
-    return Joined(rows=split.rows, written=0, missing=split.rows, verdicts=verdicts, flags=flags)
+def _without_results(split: Split) -> Joined:
+    """Count the rows of a list without any results: those without an address are undeliverable, as in `join`."""
+    unsent = split.blank + split.invalid
+    verdicts = VerdictCounts(deliverable=0, undeliverable=unsent, accept_all=0, unknown=0)
+    flags = Analysis(common_isp=0, role_based=0, disposable=0, spamtrap=0, syntax_error=unsent)
+    missing = split.rows - unsent - split.unclear
+    return Joined(rows=split.rows, written=0, missing=missing, verdicts=verdicts, flags=flags)
 
 
 def wanted_verdicts(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import attrs
 
-from bulkverify.lists import Examples, Table, is_intact
+from bulkverify.lists import Examples, Table, find_examples, is_intact
 from bulkverify.run.journal import Journal, RunRecord, restart_hints, seal_of
 from bulkverify.run.models import JournalError, Stage
 from bulkverify.run.progress import Tracker
@@ -80,7 +80,7 @@ class RecordedList(ComparedList):
     journal: Journal
     tracker: Tracker
     examples: Examples = attrs.field(factory=Examples, init=False)
-    """The first cells that are not just an address, if the list is split here."""
+    """The first cells that are not just an address."""
 
     async def open(self) -> Table:
         """Return the list, which is opened once, because some lists can't be opened again."""
@@ -96,6 +96,11 @@ class RecordedList(ComparedList):
         if record is not None and record.sent and not record.finished:
             await self.require_same(table, record)
             await self._repair(table, record)
+            if record.owed:  # the plan will be shown again
+                judge = record.splitting.judge
+                await in_thread(
+                    partial(find_examples, table, record.split, self.examples, judge=judge)
+                )
             return record
         split = await self.reader.split(
             table, self.journal.folder, splitting, self.tracker, self.examples

@@ -6,7 +6,7 @@ import pytest
 
 # ruff: noqa: RUF001 - names in many scripts
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists import fingerprint, open_table
+from bulkverify.lists import columns, fingerprint, jsonlines, open_table
 from bulkverify.lists.columns import AddressColumns, find_column, find_header, holds_address
 from bulkverify.lists.naming import Rank, name_meaning
 from tests.lists.made import joined, opened, write
@@ -224,6 +224,17 @@ def test_a_title_stands_above_the_names_in_the_output_too(path: Path) -> None:
     assert outcome.written == 1
 
 
+def test_the_titles_of_several_lists_stand_above_the_names_in_the_output(tmp_path: Path) -> None:
+    titles = ("Spring\n", "Autumn\n2026\n", "Spring\n", "")
+    paths = [
+        write(tmp_path / f"{number}.csv", f"{title}Name,E-mail\nAna,a{number}@x.com\n")
+        for number, title in enumerate(titles)
+    ]
+    text, outcome = joined(open_table(paths, spool=tmp_path), tmp_path)
+    assert text.startswith("Spring\nAutumn\n2026\nName,E-mail,verdict,")
+    assert outcome.written == 4
+
+
 @pytest.mark.parametrize(
     ("content", "names"),
     [
@@ -371,6 +382,25 @@ def test_keys_of_the_addresses_are_compared_as_names_are(tmp_path: Path) -> None
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("empty", ["null", '""'])
+def test_an_empty_value_beside_the_address_leaves_one_column(tmp_path: Path, empty: str) -> None:
+    lines = [
+        f'{{"Email": {empty}, "email": "a@x.com"}}',
+        f'{{"email": "b@x.com", "Email": {empty}}}',
+        f'{{"Email": "c@x.com", "email": {empty}}}',
+        '{"Email": "d@x.com"}',
+        f'{{"Email": {empty}, "email": "no address"}}',
+        f'{{"Email": {empty}}}',
+    ]
+    table = open_table(write(tmp_path / "list.jsonl", "\n".join(lines)), spool=tmp_path)
+    assert table.names == ("Email",)
+    addresses = [f"{letter}@x.com" for letter in "abcd"]
+    assert list(table.rows()) == [[cell] for cell in [*addresses, "no address", ""]]
+    text, outcome = joined(table, tmp_path, format="jsonl")
+    assert [line.partition(', "verdict')[0] + "}" for line in text.splitlines()] == lines
+    assert [(one.row, one.cell) for one in outcome.examples] == [(5, lines[4])]
+
+
 def test_keys_of_mappings_are_compared_too(tmp_path: Path) -> None:
     rows: list[dict[str, str]] = [
         *({"E-Mail": "a@x.com"} for _ in range(200)),
@@ -387,7 +417,6 @@ def test_keys_of_mappings_are_compared_too(tmp_path: Path) -> None:
         ('{"EMAIL": "a@x"}\n{"email": "b@x"}\n', "email", ("EMAIL",)),
         ('{"mail": "a@x"}\n{"email": "b@x"}\n', "email", ("mail", "email")),
         ('{"email": "a@x", "Email": "b@x"}\n{"Email": ""}\n', "2", ("email", "Email")),
-        ('{"email": "", "Email": "b@x"}\n{"Email": "c@x"}\n', None, ("email", "Email")),
         ('{"email": "yes", "to": "a@x"}\n{"Email": "no", "to": "b@x"}\n', None, ("email", "to")),
     ],
 )
@@ -397,6 +426,35 @@ def test_keys_stay_apart_if_they_may_differ(
     table = open_table(write(tmp_path / "list.jsonl", lines), column=column, spool=tmp_path)
     assert table.names == names
     assert len(list(table.rows())) == 2
+
+
+FEW = [f"P{number}" for number in range(500)]
+SPARSE = {
+    "list.csv": "".join(["Name,Contact\n", *(f"{one},\n" for one in FEW), "Ana,ana@x.com\n"]),
+    "titled.csv": "".join(["People\n\nName;Contact\n", *(f"{one};\n" for one in FEW), "Ana;a@x\n"]),
+    "list.jsonl": "".join(
+        [*(f'{{"Name": "{one}"}}\n' for one in FEW), '{"Name": "", "Contact": "a@x.com"}\n']
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_list_whose_first_rows_have_no_address_is_searched_further(
+    tmp_path: Path, name: str
+) -> None:
+    table = opened(tmp_path / name, SPARSE[name])
+    assert (table.names, table.column) == (("Name", "Contact"), 1)
+    assert len(list(table.rows())) == 501
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_the_search_for_an_address_ends(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (columns, jsonlines):
+        monkeypatch.setattr(module, "FURTHER_ROWS", 300)
+    with pytest.raises(InvalidListError, match="has no column of addresses"):
+        opened(tmp_path / name, SPARSE[name])
 
 
 @pytest.mark.parametrize(

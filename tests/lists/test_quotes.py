@@ -54,6 +54,9 @@ def records_of(
         ('x,"Joe, 16 inch,"Best" shop\n', [["x", '"Joe', " 16 inch", '"Best" shop']], 1),
         ('"5" screen",x\n', [['5" screen', "x"]], 1),
         ('a, "b\nc,d\n', [["a", ' "b'], ["c", "d"]], 1),
+        ('a, "b\nc"\n', [["a", "b\nc"]], 0),
+        ('a, "b\n\nc", d\ne, f, g\n', [["a", "b\n\nc", " d"], ["e", " f", " g"]], 0),
+        ('a, "b\nc" d\n', [["a", ' "b'], ['c" d']], 1),
         ('a,"b""\nc"\n', [["a", 'b"\nc']], 0),
         ('a,b"c"d\n', [["a", 'b"c"d']], 0),
         ('"a"b\r\nc,d\r\n', [['"a"b'], ["c", "d"]], 1),
@@ -141,6 +144,9 @@ def test_rows_with_stray_quotes_are_kept_and_told(path: Path) -> None:
         ('id,email,note\n1,a@x.com,"two\nlines"\n2,b@x.com,"16 inch\n3,c@x.com,24"\n', 4),
         ('email,a,b\na@x.com,"1\n\nb@x.com,2,3\nc@x.com,4",5\n', 2),
         ('name, email\n"Cy, c@x.com\nEd", e@x.com\nFlo, f@x.com\n', 2),
+        ('email, note\na@x.com, "5 inch\nb@x.com, 6"\nc@x.com, x\n', 2),
+        ('email,note\na@x.com, "5 inch\nb@x.com, 6"\nc@x.com,x\n', 2),
+        ('id,email,note\n1,a@x.com, "5\n2,b@x.com,6\n3,c@x.com,7"\n', 2),
         ('name,email\r"Cy,c@x.com\rEd",e@x.com\r', 2),
         ('a,b,email\n1,"x,a@x.com\n2,y",b@x.com\n3,z,c@x.com\n', 2),
     ],
@@ -199,6 +205,23 @@ def test_a_quote_after_delimiter_and_blank_opens_a_cell(path: Path) -> None:
     table = opened(path, 'name, email\n"Lima, Ana", "a@x.com"\n"Ek, Bo", "b@x.com"\n')
     assert list(table.rows()) == [["Lima, Ana", "a@x.com"], ["Ek, Bo", "b@x.com"]]
     assert split(table, path.parent).addresses == 2
+
+
+def test_a_cell_of_several_lines_may_follow_a_delimiter_and_a_blank(path: Path) -> None:
+    table = opened(path, 'email, note\na@x.com, "12 Main St, Apt 4\nLima, Ohio"\nb@x.com, z\n')
+    assert list(table.rows()) == [["a@x.com", "12 Main St, Apt 4\nLima, Ohio"], ["b@x.com", " z"]]
+
+
+def test_a_quote_after_a_blank_hides_no_more_than_a_long_cell(path: Path) -> None:
+    filler = "".join(f"p{number}@x.com, z\n" for number in range(20_000))
+    table = opened(path, f'email, note\na@x.com, "5 inch\n{filler}b@x.com, 6"\n')
+    rows = list(table.rows())
+    assert (len(rows), rows[0], rows[-1]) == (
+        20_002,
+        ["a@x.com", ' "5 inch'],
+        ["b@x.com", ' 6"'],
+    )
+    assert table.stray == 1
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

@@ -73,6 +73,32 @@ async def test_a_run_that_goes_on_asks_about_the_rest_and_an_end_asks_nothing(
 
 
 @pytest.mark.asyncio
+async def test_a_run_that_goes_on_shows_what_is_not_sent_again(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    source.write_text(f"{numbered(4)}5,no address\n6,Ana <{D}@x.com>\n7,a@x.com b@x.com\n")
+    body = '{"success": false, "result": "Invalid file data"}'
+    sandbox.inject(Fault(kind=FaultKind.ANSWER, endpoint="upload", skip=1, status=400, body=body))
+    plans: list[RunPlan] = []
+
+    def confirm(plan: RunPlan) -> bool:
+        plans.append(plan)
+        return True
+
+    options = {"largest_part": 2, "parts_at_once": 1, "confirm": confirm}
+    with pytest.raises(IncompleteRunError):
+        await verified(client, source, output, **options)
+    await verified(client, source, output, **options)
+    first, again = plans
+    assert [(one.row, one.cell) for one in again.examples] == [
+        (6, f"Ana <{D}@x.com>"),
+        (7, "a@x.com b@x.com"),
+        (5, "no address"),
+    ]
+    assert again.examples == first.examples
+
+
+@pytest.mark.asyncio
 async def test_the_log_says_what_was_taken_and_no_address(
     client: Client, source: Path, output: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

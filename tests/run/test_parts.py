@@ -299,6 +299,22 @@ async def test_nothing_is_written_if_every_part_fails(
 
 
 @pytest.mark.asyncio
+async def test_rows_that_were_not_sent_are_not_missing_if_every_part_fails(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    source.write_text(
+        f"{numbered(4)}5,\n6,no address\n7,a@x.com b@x.com\n8,{name(0)}@example.com\n"
+    )
+    sandbox.inject(Fault(endpoint="download", kind=FaultKind.TRUNCATE_CLEANLY, times=None))
+    with pytest.raises(IncompleteRunError, match="Nothing was written") as info:
+        await verified(client, source, output, largest_part=2)
+    report = info.value.report
+    assert report is not None
+    assert (report.rows, report.missing, report.unclear) == (8, 5, 1)
+    assert (report.verdicts.undeliverable, report.flags.syntax_error) == (2, 2)
+
+
+@pytest.mark.asyncio
 async def test_a_part_that_takes_too_long_fails_alone(many: Path, output: Path) -> None:
     told: list[tuple[int, str]] = []
 
