@@ -74,7 +74,7 @@ async def verify(
 
     Args:
         sources: A CSV, TSV, TXT, JSON Lines or .xlsx file. Several files are read as one list.
-        output: The file to write. It appears when it is complete. JSON Lines if its name ends in .jsonl, else CSV.
+        output: The file to write. It appears when it is complete. Its name ends in .csv, .tsv or .jsonl.
         only: Write only the rows with one of these verdicts.
         max_credits: Refuse to spend more credits than this.
         dry_run: Print what would be sent and what that would cost. This needs no key.

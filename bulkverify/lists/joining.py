@@ -83,7 +83,7 @@ def join(
     results: Mapping[int, Path],
     file: BinaryIO,
     *,
-    format: Literal["csv", "jsonl"] = "csv",  # noqa: A002 - the usual name
+    format: Literal["csv", "tsv", "jsonl"] = "csv",  # noqa: A002 - the usual name
     only: Collection[Verdict] | None = None,
     excel_safe: bool = False,
     domains: bool = False,
@@ -100,8 +100,8 @@ def join(
         results: the downloaded results by the number of their part; rows of a missing part have no
             verdict.
         file: the output, as UTF-8.
-        format: of the output. CSV has the list's own delimiter and line ends. If the list and the
-            output are JSON Lines, the values keep their types.
+        format: of the output. CSV has the list's own delimiter and line ends, TSV has tabs. If the list
+            and the output are JSON Lines, the values keep their types.
         only: leave out rows with another verdict or without one.
         excel_safe: put an apostrophe before formulas in CSV, see `harmless`.
         domains: count the rows of each domain, too.
@@ -112,7 +112,11 @@ def join(
         OSError: a file can't be read or written.
     """
     rows = _Rows(table, split, folder, results, only)
-    chunks = _json_lines(table, rows) if format == "jsonl" else _csv(table, rows, excel_safe)
+    if format == "jsonl":
+        chunks = _json_lines(table, rows)
+    else:
+        delimiter = "\t" if format == "tsv" else table.delimiter
+        chunks = _csv(table, rows, delimiter, excel_safe=excel_safe)
     file.writelines(chunk.encode(errors="replace") for chunk in chunks)
     return rows.joined(domains=domains)
 
@@ -268,7 +272,7 @@ class _Rows:
         )
 
 
-def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa: FBT001 - handed on
+def _csv(table: Table, rows: _Rows, delimiter: str, *, excel_safe: bool) -> Iterator[str]:
     """Write the rows as CSV, many at a time."""
     names = [*table.names, *verdict_names(table.names)]
     if excel_safe:
@@ -278,14 +282,14 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
     if table.preface:
         yield table.preface
     # Quotes keep a byte order mark in a name from being read as that of the file.
-    yield csv_text([names], table.delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
+    yield csv_text([names], delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
     cells = [_cells(finding) for finding in rows.findings]
-    ends = ["".join(f"{table.delimiter}{cell}" for cell in [*own, ""]) for own in cells]
+    ends = ["".join(f"{delimiter}{cell}" for cell in [*own, ""]) for own in cells]
     # Our cells never hold a delimiter other than these.
-    plain = not (table.delimiter.isalnum() or table.delimiter in "_-:.")
+    plain = not (delimiter.isalnum() or delimiter in "_-:.")
     for found, codes, times, _ in rows.with_verdicts(table.batches(rows.digest)):
         batch = list(map(harmless, found)) if excel_safe else found
-        written = _as_in(table, csv_text(batch, table.delimiter, table.newline))
+        written = _as_in(table, csv_text(batch, delimiter, table.newline))
         lines = written.split(table.newline)
         if plain and len(lines) == len(batch) + 1:
             # Each row is one line, so our cells are added as text.
@@ -296,7 +300,7 @@ def _csv(table: Table, rows: _Rows, excel_safe: bool) -> Iterator[str]:  # noqa:
         for row, code, moment in zip(batch, codes, moments(times), strict=True):
             row += cells[code]  # noqa: PLW2901 - in place, on purpose
             row.append(moment)
-        yield _as_in(table, csv_text(batch, table.delimiter, table.newline))
+        yield _as_in(table, csv_text(batch, delimiter, table.newline))
 
 
 def _as_in(table: Table, text: str) -> str:

@@ -24,7 +24,15 @@ from bulkverify.service.logs import SafeLogger
 
 _log: Final = SafeLogger(__name__)
 
-_JSON_LINES: Final = (".jsonl", ".ndjson")
+_FORMATS: Final[dict[str, OutputFormat]] = {
+    "": "csv",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+"""The format by the end of a name. Other ends are refused: CSV under another name misleads its readers."""
 
 
 @attrs.frozen(kw_only=True)
@@ -40,7 +48,13 @@ class Output:
     domains: bool = False
 
     def __attrs_post_init__(self) -> None:
-        """Refuse `excel_safe` for JSON Lines, which it would spoil."""
+        """Refuse a name that no format has, and `excel_safe` for JSON Lines, which it would spoil."""
+        if self.path.suffix.lower() not in _FORMATS:
+            *ends, last = filter(None, _FORMATS)
+            raise UsageError(
+                f"{self.path} ends in {self.path.suffix!r}, which is none of the formats of an output: name one "
+                f"that ends in {', '.join(ends)} or {last}. Nothing was sent."
+            )
         if self.excel_safe and self.format == "jsonl":
             raise UsageError(
                 f"{self.path} would be JSON Lines, which no spreadsheet opens."
@@ -52,7 +66,7 @@ class Output:
     @property
     def format(self) -> OutputFormat:
         """How the rows are written."""
-        return "jsonl" if self.path.suffix.lower() in _JSON_LINES else "csv"
+        return _FORMATS[self.path.suffix.lower()]
 
     async def write(self, run: Run, *, delete: bool) -> RunReport:
         """Verify the list and write the output, unless an earlier call has written it.

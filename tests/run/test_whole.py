@@ -20,6 +20,7 @@ from bulkverify import (
     PartReport,
     PlannedList,
     RunReport,
+    UsageError,
     VerdictCounts,
     verify_list,
 )
@@ -388,6 +389,37 @@ async def test_the_name_of_the_output_decides_its_format(
     await verified(client, source, tmp_path / name)
     rows = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
     assert [row["verdict"] for row in rows] == [D, U, D]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["out.tsv", "OUT.TAB"])
+async def test_an_output_that_ends_in_tsv_has_tabs_between_its_cells(
+    client: Client, source: Path, tmp_path: Path, name: str
+) -> None:
+    source.write_text(f'name,email\n"Ek, Bo",{D}@x.com\n"a\tb",{U}@x.com\n')
+    await verified(client, source, tmp_path / name)
+    header, *rows = table(tmp_path / name, delimiter="\t")
+    assert header[:3] == ["name", "email", "verdict"]
+    assert [row[:3] for row in rows] == [["Ek, Bo", f"{D}@x.com", D], ["a\tb", f"{U}@x.com", U]]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["out.pdf", "out.json", "out.csv.bak", "out.txt", "a.2026-11"])
+async def test_an_output_with_another_end_is_refused(
+    sandbox: Sandbox, client: Client, source: Path, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(UsageError, match=r"name one that ends in \.csv, .* or \.ndjson"):
+        await verified(client, source, tmp_path / name)
+    assert sandbox.ledger.requests.total() == 0
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+@pytest.mark.asyncio
+async def test_an_output_without_an_end_is_csv(
+    client: Client, source: Path, tmp_path: Path
+) -> None:
+    await verified(client, source, tmp_path / "out")
+    assert table(tmp_path / "out")[0][:3] == ["name", "email", "verdict"]
 
 
 @pytest.mark.asyncio
