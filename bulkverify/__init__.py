@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         UnreadableAnswerError,
         UploadUncertainError,
         UsageError,
+        VerifyTimeoutError,
         VerifyUncertainError,
         WaitTimeoutError,
     )
@@ -165,6 +166,7 @@ __all__ = [
     "Verdict",
     "VerdictCounts",
     "VerdictName",
+    "VerifyTimeoutError",
     "VerifyUncertainError",
     "WaitTimeoutError",
     "__version__",

@@ -275,6 +275,7 @@ class Client:
         Raises:
             VerifyUncertainError: the answer was lost, or was an unknown refusal. Another call may cost a second credit.
             InsufficientCreditsError: nothing was spent.
+            VerifyTimeoutError: the service ran out of time, also when it was asked again.
             ServiceError: any other refusal.
             TransportError: nothing was sent.
         """

@@ -25,6 +25,7 @@
     │   ├── NotReadyError               the job's status does not allow this call
     │   ├── AlreadyStartedError         the verification was started before
     │   ├── RateLimitedError            429, too many requests; `.retry_after` in seconds
+    │   ├── VerifyTimeoutError          out of time for a single address (also a TimeoutError)
     │   └── ServerError                 5xx, the service or its proxy is broken
     ├── LifecycleError                a wait ended without the awaited status; `.job_id`, `.snapshot`
     │   ├── JobFailedError
@@ -216,6 +217,10 @@ class NotReadyError(ServiceError):
 
 class AlreadyStartedError(ServiceError):
     """The verification of this list was started before. Nothing was paid again."""
+
+
+class VerifyTimeoutError(ServiceError, TimeoutError):
+    """The service ran out of time for a single address. No credit is known to be spent."""
 
 
 class RateLimitedError(ServiceError):

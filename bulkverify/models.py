@@ -119,8 +119,8 @@ class ResultRow:
 
     email: str
     """The address."""
-    verdict: Verdict
-    """The verdict on the address."""
+    verdict: Verdict | str
+    """The verdict on the address. One that this version does not know stays a text, such as `risky`."""
     syntax_error: bool | None = None
     """Whether the text is not an address."""
     common_isp: bool | None = None
@@ -143,8 +143,8 @@ class AddressVerdict:
 
     email: str
     """The address."""
-    verdict: Verdict
-    """The verdict on the address."""
+    verdict: Verdict | str
+    """The verdict on the address. One that this version does not know stays a text, such as `risky`."""
     user: str = ""
     """The part of the address before the @."""
     domain: str = ""
@@ -189,6 +189,8 @@ _US_TIMESTAMP: Final = re.compile(
 _NOON: Final = 12
 _TRUE: Final = frozenset({"y", "yes", "true", "1"})
 _FALSE: Final = frozenset({"n", "no", "false", "0"})
+# Up to four words without digits: no API key, and nothing that a spreadsheet takes for a formula.
+_WORDS: Final = re.compile(r"[^\W\d_]{2,20}(?:[ _/-][^\W\d_]{1,20}){0,3}")
 _LONGEST_WORD: Final = 64  # longer texts are not cached: they are mostly padding
 
 
@@ -232,6 +234,19 @@ def _parse_verdict(text: str) -> Verdict:
     except ValueError:
         message = f"{text[:40]!r} is not a verdict"
         raise ValueError(message) from None
+
+
+def read_verdict(text: str) -> Verdict | str:
+    """Read what the service says about an address; an unknown verdict stays a text.
+
+    A text that can't be a verdict raises `ValueError`.
+    """
+    try:
+        return parse_verdict(text)
+    except ValueError:
+        if _WORDS.fullmatch(said := text.strip()):
+            return said
+        raise
 
 
 def parse_flag(text: str) -> bool | None:

@@ -1,6 +1,7 @@
 """The meaning of answers: every refusal of the contract in every spelling, and unreadable answers."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -144,6 +145,60 @@ def test_a_refusal_is_recognized_in_every_spelling(  # noqa: PLR0917 - a row of 
     assert info.value.text.split() == said.split()
     assert " ".join(info.value.text.split()) in " ".join(str(info.value).split())
     assert "\n" not in str(info.value)
+
+
+# The contract's texts in full.
+TEXTS = [
+    *((endpoint, status, text) for endpoint, status, text, _ in REFUSALS),
+    (
+        Endpoint.START,
+        400,
+        "Job is not ready for verification, please call the /status endpoint and start verification once the status of the job turns to ready.",
+    ),
+    (
+        Endpoint.DOWNLOAD,
+        400,
+        "Job is ready for verification, please start verification and download your results once list verified.",
+    ),
+    (
+        Endpoint.DOWNLOAD,
+        400,
+        "Job is being prepared for verification, please start verifying and then download you result.",
+    ),
+    (Endpoint.VERIFY, 402, "Insufficient verification credits"),
+    (Endpoint.VERIFY, 200, "Validation timedout"),
+    (Endpoint.STATUS, 503, "Please wait"),
+    (Endpoint.STATUS, 404, "Please wait"),
+]
+
+
+@pytest.mark.parametrize("end", ["", ".", "...", ". . ."])
+@pytest.mark.parametrize(("endpoint", "status", "text"), TEXTS)
+@pytest.mark.parametrize("form", [*FORMS, "no JSON"])
+def test_no_message_doubles_a_full_stop(
+    endpoint: Endpoint, status: int, text: str, end: str, form: str
+) -> None:
+    said = f"{text.rstrip('. …')}{end}"
+    body = said.encode() if form == "no JSON" else FORMS[form](said)
+    with pytest.raises(BulkVerifyError) as info:
+        accepted(answer(body, max(status, 400)), endpoint, JOB_ID)
+    for message in (str(info.value), info.value.shell_hint):
+        assert not re.search(r"\.\W*\.", message), message
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "after"),
+    [
+        (Endpoint.START, "order credits, then start the job again."),
+        (Endpoint.UPLOAD, "order credits, then upload the list again."),
+        (Endpoint.VERIFY, "order credits, then verify the address again."),
+        (Endpoint.STATUS, "order credits."),
+    ],
+)
+def test_what_to_do_without_credits_depends_on_the_call(endpoint: Endpoint, after: str) -> None:
+    with pytest.raises(InsufficientCreditsError) as info:
+        accepted(answer({"result": "Insufficient verification credits"}, 402), endpoint)
+    assert str(info.value).endswith(f"Nothing was spent; {after}")
 
 
 @pytest.mark.parametrize("status", [200, 201, 400, 403, 404, 409, 422])

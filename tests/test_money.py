@@ -25,6 +25,7 @@ from bulkverify import (
     UnexpectedRedirectError,
     UnreadableAnswerError,
     UploadUncertainError,
+    VerifyTimeoutError,
     VerifyUncertainError,
     wait_until,
 )
@@ -182,7 +183,7 @@ async def test_an_upload_with_a_known_refusal_costs_nothing(
             await client.upload(ADDRESSES, auto_verify=True)
 
 
-@pytest.mark.parametrize("denied", [*DENIED, said(200, "Validation timedout"), answered(503)])
+@pytest.mark.parametrize("denied", [*DENIED, said(200, "Timed out"), answered(503)])
 async def test_a_single_address_with_an_unknown_refusal_may_be_paid(
     denied: dict[str, Any],
 ) -> None:
@@ -191,6 +192,24 @@ async def test_a_single_address_with_an_unknown_refusal_may_be_paid(
         with pytest.raises(VerifyUncertainError, match="each request costs a credit"):
             await client.verify("deliverable@example.com")
         assert (sandbox.ledger.requests["verify"], sandbox.ledger.credits_spent) == (1, 1)
+
+
+@pytest.mark.parametrize("status", [200, 400, 408, 503])
+async def test_a_single_address_is_asked_for_again_after_the_service_ran_out_of_time(
+    status: int,
+) -> None:
+    async with served() as (sandbox, client):
+        sandbox.inject(Fault(endpoint="verify", times=3, **said(status, "Validation timedout")))
+        assert (await client.verify("deliverable@example.com")).verdict == "deliverable"
+        assert (sandbox.ledger.requests["verify"], sandbox.ledger.credits_spent) == (4, 1)
+
+
+async def test_a_single_address_that_always_runs_out_of_time_is_not_asked_for_forever() -> None:
+    async with served() as (sandbox, client):
+        sandbox.inject(Fault(endpoint="verify", times=None, **said(200, "Validation timedout")))
+        with pytest.raises(VerifyTimeoutError, match="No credit is known to be spent"):
+            await client.verify("deliverable@example.com")
+        assert (sandbox.ledger.requests["verify"], sandbox.ledger.credits_spent) == (4, 0)
 
 
 @pytest.mark.parametrize(

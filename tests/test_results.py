@@ -230,6 +230,17 @@ def test_an_empty_file_has_no_rows() -> None:
     assert read(b"\n\n") == []
 
 
+@pytest.mark.parametrize("verdict", ["risky", "Catch-all", "do_not_mail", "not sure", "ungültig"])
+def test_an_unknown_verdict_stays_a_text(verdict: str) -> None:
+    header = ["Email", "Verification Result"]
+    first, second, third = read(
+        table(header, ["a@x", f" {verdict}"], ["b@x", "unknown"], ["c@x", verdict])
+    )
+    assert first.verdict == third.verdict == verdict
+    assert type(first.verdict) is str
+    assert second.verdict is Verdict.UNKNOWN
+
+
 def test_a_file_without_verdicts_is_refused() -> None:
     error = misfit(["Email", "x" * 100], ["a@x", "y"])
     assert error.path == "Verification Result"
@@ -253,8 +264,11 @@ def test_a_ragged_row_is_named_by_its_number(cells: list[str]) -> None:
 @pytest.mark.parametrize(
     ("place", "cell", "column"),
     [
-        (0, "risky", "Verification Result"),
         (0, "", "Verification Result"),
+        (0, "=1+1", "Verification Result"),
+        (0, "a@x", "Verification Result"),
+        (0, "1", "Verification Result"),
+        (0, "Y", "Verification Result"),
         (1, "maybe", "Syntax Error"),
         (2, "maybe", "ISP"),
         (3, "2", "Role"),

@@ -24,9 +24,11 @@ from bulkverify import (
 )
 from bulkverify._version import __version__
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
+from bulkverify.service import calls
 from bulkverify.service.answers import Answer, Endpoint
 from bulkverify.service.middleware import ConnectionLostError
 from bulkverify.service.retrying import LONGEST_RETRY_AFTER, may_repeat
+from bulkverify.service.sessions import timeout_of
 from bulkverify.service.translation import translate
 from bulkverify.service.transport import _read_answer, _read_piece
 from bulkverify.testing import virtual_clock
@@ -275,3 +277,9 @@ async def test_an_answer_that_stops_in_its_middle_is_a_timeout(
         with pytest.raises(RequestTimeoutError, match="rest of the answer to the credits call"):
             await client.credits()
         await asyncio.sleep(0)
+
+
+def test_the_answer_for_one_address_may_take_longer_than_the_service_allows_itself() -> None:
+    seconds = timeout_of(calls.verify("a@example.com")).total
+    assert seconds is not None
+    assert seconds >= 200  # seen: an answer after 180.6 seconds

@@ -47,6 +47,7 @@ def exit_of(error: BaseException) -> Exit:
         (bulkverify.WaitTimeoutError, Exit.TIMEOUT),
         (bulkverify.LifecycleError, Exit.LIFECYCLE),
         (bulkverify.TransportError, Exit.NO_ANSWER),
+        (bulkverify.VerifyTimeoutError, Exit.NO_ANSWER),
         (bulkverify.ServiceError, Exit.REFUSED),
         (bulkverify.IncompleteRunError, Exit.INCOMPLETE),
         (bulkverify.UsageError, Exit.USAGE),

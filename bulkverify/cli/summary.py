@@ -1,5 +1,7 @@
 """The summary of a finished run, as a table on stderr."""
 
+from collections import Counter
+
 import attrs
 from rich import box
 from rich.bar import Bar
@@ -41,6 +43,12 @@ def _verdicts(report: RunReport) -> Table:
             f"{count / rows:.1%}",
             Bar(rows, 0, count, color=_COLOURS[verdict]),
         )
+    others: Counter[str] = Counter()
+    for found in report.findings:
+        if found.verdict is not None and not isinstance(found.verdict, Verdict):
+            others[found.verdict] += found.rows
+    for text, count in others.most_common():
+        table.add_row(Text(text), f"{count:,}", f"{count / rows:.1%}", "")
     if without := report.missing + report.unclear:
         table.add_row("no verdict", f"{without:,}", f"{without / rows:.1%}", "")
     return table

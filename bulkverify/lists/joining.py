@@ -60,8 +60,8 @@ class JoinedRow:
     """The address as it is sent, or the text of the cell if none is sent."""
     columns: Mapping[str, str]
     """All columns of the list by name, in their order."""
-    verdict: Verdict | None
-    """The verdict; `None` if the service returned none, or if it is unclear which address is meant."""
+    verdict: Verdict | str | None
+    """The verdict, a text if this version does not know it; `None` if the service returned none, or if it is unclear which address is meant."""
     syntax_error: bool | None = None
     """Whether the text is not an address."""
     common_isp: bool | None = None
@@ -218,7 +218,7 @@ class _Rows:
 
     def joined(self, *, domains: bool) -> Joined:
         """Return the result of the join."""
-        verdicts: Counter[Verdict] = Counter()
+        verdicts: Counter[Verdict | str] = Counter()
         flags: Counter[str] = Counter()
         for code, finding in enumerate(self.findings):
             if finding is not None:
@@ -285,8 +285,12 @@ def _csv(table: Table, rows: _Rows, delimiter: str, *, excel_safe: bool) -> Iter
     yield csv_text([names], delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
     cells = [_cells(finding) for finding in rows.findings]
     ends = ["".join(f"{delimiter}{cell}" for cell in [*own, ""]) for own in cells]
-    # Our cells never hold a delimiter other than these.
-    plain = not (delimiter.isalnum() or delimiter in "_-:.")
+    # Our cells never hold a delimiter other than these, but unknown verdicts may.
+    plain = not (
+        delimiter.isalnum()
+        or delimiter in "_-:."
+        or any(delimiter in cell for own in cells for cell in own)
+    )
     for found, codes, times, _ in rows.with_verdicts(table.batches(rows.digest)):
         batch = list(map(harmless, found)) if excel_safe else found
         written = _as_in(table, csv_text(batch, delimiter, table.newline))
@@ -344,7 +348,7 @@ def _cells(finding: Meaning | None) -> list[str]:
     if finding is None:
         return [""] * (len(VERDICT_COLUMNS) - 1)
     verdict, *flags = finding
-    return [verdict.value, *("" if flag is None else "NY"[flag] for flag in flags)]
+    return [str(verdict), *("" if flag is None else "NY"[flag] for flag in flags)]
 
 
 def _json_lines(table: Table, rows: _Rows) -> Iterator[str]:

@@ -36,8 +36,8 @@ _UNSEEN, _ADDRESSES, _FREE, _MISSING, *_VERDICTS = range(4 + len(Verdict))
 class Finding:
     """How many rows and distinct addresses have the same verdict and the same flags."""
 
-    verdict: Verdict | None
-    """The verdict; `None` for rows without one."""
+    verdict: Verdict | str | None
+    """The verdict, a text if this version does not know it; `None` for rows without one."""
     syntax_error: bool | None = None
     """Whether the text is not an address; like the other flags `None` if the results have no column for it."""
     common_isp: bool | None = None
@@ -56,7 +56,7 @@ class Finding:
 
 @attrs.frozen(kw_only=True)
 class DomainCounts:
-    """The rows of one domain. Rows without a verdict are in none of the four verdicts."""
+    """The rows of one domain. Rows without a verdict, or with another one, are in none of the four."""
 
     domain: str
     """The domain in lower case and in ASCII; empty if the text that was sent has none."""
@@ -121,7 +121,7 @@ def count_domains(
     counter = _DomainCounter(most)
     weights = _rows_of_addresses(split, folder) if split.duplicates else None
     free_at = 1 + FLAGS.index("common_isp")
-    slots = [_MISSING if one is None else _slot(one[0]) for one in verdicts.findings]
+    slots = [_slot(one and one[0]) for one in verdicts.findings]
     free = [one is not None and bool(one[free_at]) for one in verdicts.findings]
     place = FIRST_ADDRESS
     for part in split.parts:
@@ -203,8 +203,8 @@ def _rows(entry: list[int]) -> int:
     return sum(entry[_MISSING:])
 
 
-def _slot(verdict: Verdict) -> int:
-    return _VERDICTS[list(Verdict).index(verdict)]
+def _slot(verdict: Verdict | str | None) -> int:
+    return _VERDICTS[list(Verdict).index(verdict)] if isinstance(verdict, Verdict) else _MISSING
 
 
 def _rows_of_addresses(split: Split, folder: Path) -> "array[int]":

@@ -2,7 +2,7 @@
 
 import csv
 from array import array
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from bulkverify.errors import ProtocolError
 from bulkverify.lists.layout import part_path
 from bulkverify.lists.matching import NEVER, Match, Matching
 from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, UNCLEAR, Part, Split
@@ -26,6 +27,7 @@ NO_VERDICT: Final = 1
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
+_MOST_FINDINGS: Final = 16_384
 _MOST_KNOWN: Final = 8192
 _MILLISECONDS: Final = tuple(f".{rest:03}Z" for rest in range(1000))
 
@@ -59,16 +61,15 @@ class Verdicts:
     def take_part(self, first: int, part: Path, results: Path) -> Match:
         """Match results to the addresses of a part; mostly both have the same order."""
         place = first
-        addresses = _addresses(part)
-        with closing(self._read(results)) as found:
+        with closing(self._read(results)) as found, closing(_addresses(part)) as addresses:
             for address, code, time in found:
                 if address != next(addresses, None):
                     return self._match(first, part, results)
                 self.codes[place] = code
                 self.times[place] = time
                 place += 1
-        if next(addresses, None) is not None:
-            return self._match(first, part, results)
+            if next(addresses, None) is not None:
+                return self._match(first, part, results)
         return Match(sent=place - first, matched=place - first)
 
     def _match(self, first: int, part: Path, results: Path) -> Match:
@@ -102,6 +103,11 @@ class Verdicts:
             code = self.findings.index(meaning)
         else:
             code = len(self.findings)
+            if code >= _MOST_FINDINGS:
+                raise ProtocolError(
+                    "The results have thousands of different verdicts, which no service has.",
+                    path="Verification Result",
+                )
             self.findings.append(meaning)
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
@@ -114,7 +120,7 @@ def compare(part: Part, listed: Path, results: Path) -> Match:
     return Verdicts(part.addresses).take_part(FIRST_ADDRESS, listed, results)
 
 
-def _addresses(part: Path) -> Iterator[str]:
+def _addresses(part: Path) -> Generator[str]:
     with part.open(encoding="utf-8", newline="") as file:
         records = csv.reader(file)
         next(records)

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, cast
 import attrs
 
 from bulkverify.errors import IncompleteDownloadError, ProtocolError
-from bulkverify.models import ResultRow, Verdict, parse_flag, parse_timestamp, parse_verdict
+from bulkverify.models import ResultRow, Verdict, parse_flag, parse_timestamp, read_verdict
 from bulkverify.results.records import (
     DEFAULT_ENCODING,
     DOWNLOAD_INSTEAD,
@@ -36,7 +36,9 @@ _MOST_MEANINGS: Final = 4096
 _LONGEST_CODE: Final = 64 * 1024
 _SLICE_BYTES: Final = 16 * 1024
 
-Meaning: TypeAlias = tuple[Verdict, bool | None, bool | None, bool | None, bool | None, bool | None]
+Meaning: TypeAlias = tuple[
+    Verdict | str, bool | None, bool | None, bool | None, bool | None, bool | None
+]
 """A verdict and the five flags, in the order of `ResultRow`."""
 
 Answer: TypeAlias = tuple[str, Meaning, datetime | None]
@@ -51,7 +53,7 @@ class _Draft:
     """
 
     email: str
-    verdict: Verdict
+    verdict: Verdict | str
     syntax_error: bool | None
     common_isp: bool | None
     role_based: bool | None
@@ -243,7 +245,7 @@ class RowReader:
             return known
         column = "Verification Result"
         try:
-            verdict = parse_verdict(record[self._verdict])
+            verdict = read_verdict(record[self._verdict])
             flags: list[bool | None] = []
             for index in self._flags:
                 if index is None:

@@ -256,7 +256,7 @@ class RunReport:
     missing: int
     """The rows without a verdict, except unclear ones: their part failed, or the service left them out."""
     verdicts: VerdictCounts
-    """The rows by verdict."""
+    """The rows by verdict. `findings` also has verdicts that this version does not know."""
     flags: Analysis
     """The rows by flag."""
     credits_spent: int

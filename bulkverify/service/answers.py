@@ -33,6 +33,7 @@ from bulkverify.errors import (
     ServiceError,
     UnexpectedRedirectError,
     UnreadableAnswerError,
+    VerifyTimeoutError,
 )
 from bulkverify.limits import REQUESTS_PER_MINUTE, RETENTION_DAYS
 from bulkverify.models import Verdict
@@ -134,12 +135,24 @@ _BY_STATUS: Final = MappingProxyType[int, tuple[type[ServiceError], _Advice]](
         ),
         HTTPStatus.PAYMENT_REQUIRED: (
             InsufficientCreditsError,
-            "Nothing was spent; order credits, then start the job again.",
+            "Nothing was spent; order credits.",
         ),
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
             InvalidListError,
             "Split the list into smaller ones.",
         ),
+    }
+)
+
+TIMED_OUT: Final = "validation timed"
+"""Observed for one address: `Validation timedout`. Its HTTP status is unknown."""
+
+# What to do once there are credits.
+_AFTER_ORDER: Final = MappingProxyType(
+    {
+        Endpoint.UPLOAD: "upload the list again",
+        Endpoint.START: "start the job again",
+        Endpoint.VERIFY: "verify the address again",
     }
 )
 
@@ -205,17 +218,15 @@ def _refusal(
     code = answer.status
     text = _text_of(payload) or excerpt(answer.body)
     call = f"the {endpoint} call" + (f" for job {job_id}" if job_id else "")
-    said = f"{code} {printable(text)}".strip()
+    said = f"{code} {printable(text)}".rstrip(" .")
+    if endpoint is Endpoint.VERIFY and begins_with(text, TIMED_OUT):
+        message = (
+            f"The service ran out of time for {call}: {said}. No credit is known to be spent; verify the "
+            "address again later."
+        )
+        return VerifyTimeoutError(message, status=code, text=text)
     if code == HTTPStatus.TOO_MANY_REQUESTS or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        pause = retry_after(answer.headers)
-        if code == HTTPStatus.TOO_MANY_REQUESTS:
-            message = (
-                f"The service throttles {call}: {said}. All programs that use this key share {REQUESTS_PER_MINUTE} "
-                "requests per minute to each endpoint; wait, or send fewer."
-            )
-            return RateLimitedError(message, status=code, text=text, retry_after=pause)
-        message = f"The service could not answer {call}: {said}. Try again later."
-        return ServerError(message, status=code, text=text, retry_after=pause)
+        return _outage(answer, call, text, said)
     if HTTPStatus.MULTIPLE_CHOICES <= code < HTTPStatus.BAD_REQUEST:
         return UnexpectedRedirectError(
             f"The service answered {call} with a redirect ({code}). It was not followed, because that would "
@@ -233,9 +244,24 @@ def _refusal(
             f"The answer to {call} is JSON, but not an object: {text!r}.", path="$", status=code
         )
     kind, advice = _classify(code, text)
+    if kind is InsufficientCreditsError and endpoint in _AFTER_ORDER:
+        advice = f"Nothing was spent; order credits, then {_AFTER_ORDER[endpoint]}."
     same, hints = ("", advice) if isinstance(advice, tuple) else (advice, ("", ""))
     message = f"The service refused {call}: {said}. {same}".rstrip()
     return kind(message, status=code, text=text).with_hint(*hints)
+
+
+def _outage(answer: Answer, call: str, text: str, said: str) -> RateLimitedError | ServerError:
+    """Return the error for a service that throttles, or that is broken."""
+    code, pause = answer.status, retry_after(answer.headers)
+    if code == HTTPStatus.TOO_MANY_REQUESTS:
+        message = (
+            f"The service throttles {call}: {said}. All programs that use this key share {REQUESTS_PER_MINUTE} "
+            "requests per minute to each endpoint; wait, or send fewer."
+        )
+        return RateLimitedError(message, status=code, text=text, retry_after=pause)
+    message = f"The service could not answer {call}: {said}. Try again later."
+    return ServerError(message, status=code, text=text, retry_after=pause)
 
 
 def _classify(code: int, text: str) -> tuple[type[ServiceError], _Advice]:

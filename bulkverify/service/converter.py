@@ -23,6 +23,7 @@ from bulkverify.models import (
     parse_flag,
     parse_timestamp,
     parse_verdict,
+    read_verdict,
 )
 
 _LONGEST_MESSAGE: Final = 500
@@ -77,6 +78,17 @@ def _structure_verdict(value: object, _: type) -> Verdict:
         raise ValueError(_not_a("verdict that this version knows", value)) from None
 
 
+def _structure_answer(value: object, _: type) -> Verdict | str:
+    try:
+        return read_verdict(_structure_text(value, str))
+    except (TypeError, ValueError):
+        raise ValueError(_not_a("verdict", value)) from None
+
+
+def _structure_finding(value: object, _: type) -> Verdict | str | None:
+    return None if value is None else _structure_answer(value, str)
+
+
 def _structure_flag(value: object, _: type) -> bool:
     flag = parse_flag(str(value))
     if flag is None:
@@ -103,13 +115,16 @@ converter.register_structure_hook(str, _structure_text)
 converter.register_structure_hook(datetime, _structure_timestamp)
 converter.register_structure_hook(JobStatus, _structure_status)
 converter.register_structure_hook(Verdict, _structure_verdict)
+converter.register_structure_hook_func(
+    lambda type_: type_ == Verdict | str | None, _structure_finding
+)
 converter.register_structure_hook(bool, _structure_flag)
 converter.register_structure_hook(
     AddressVerdict,
     make_dict_structure_fn(
         AddressVerdict,
         converter,
-        verdict=override(rename="result"),
+        verdict=override(rename="result", struct_hook=_structure_answer),
         accept_all=override(struct_hook=_structure_tristate),
     ),
 )

@@ -30,7 +30,7 @@ from bulkverify.errors import (
 from bulkverify.lifecycle import JobStatus, satisfies
 from bulkverify.models import Acknowledgement, AddressVerdict
 from bulkverify.service import calls as wire
-from bulkverify.service.answers import Endpoint, begins_with
+from bulkverify.service.answers import TIMED_OUT, Endpoint, begins_with
 from bulkverify.service.calls import Call
 from bulkverify.service.transport import Transport
 
@@ -56,7 +56,7 @@ _REFUSALS: Final[Mapping[Endpoint, tuple[str, ...]]] = {
         "job is cancelled",
         "unable to process your job",
     ),
-    Endpoint.VERIFY: ("invalid request", "verify restricted"),
+    Endpoint.VERIFY: ("invalid request", "verify restricted", TIMED_OUT),
 }
 
 

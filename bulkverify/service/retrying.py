@@ -21,6 +21,7 @@ from bulkverify.errors import (
     RequestTimeoutError,
     ServerError,
     UnreadableAnswerError,
+    VerifyTimeoutError,
 )
 from bulkverify.service.logs import SafeLogger
 
@@ -41,6 +42,8 @@ def may_repeat(error: BaseException, *, repeatable: bool) -> bool:
     if isinstance(error, RateLimitedError | ServerError):
         patient = (error.retry_after or 0.0) <= LONGEST_RETRY_AFTER
         return patient and (repeatable or isinstance(error, RateLimitedError))
+    if isinstance(error, VerifyTimeoutError):
+        return True
     if isinstance(error, ConnectionFailedError | RequestTimeoutError):
         return repeatable or not error.sent
     return repeatable and isinstance(error, UnreadableAnswerError | IncompleteDownloadError)

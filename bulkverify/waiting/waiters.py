@@ -181,7 +181,7 @@ class Watcher(Waiter):
 
 def _unreachable(snapshot: JobSnapshot, target: JobStatus) -> LifecycleError:
     job_id = snapshot.job_id
-    said = f" ({snapshot.message})" if snapshot.message else ""
+    said = f" ({snapshot.message.rstrip(' .')})" if snapshot.message else ""
     if snapshot.status is JobStatus.FAILED:
         message = f"Job {job_id} failed{said}. Nothing was verified; correct the list and upload it again."
         return JobFailedError(message, job_id=job_id, snapshot=snapshot)

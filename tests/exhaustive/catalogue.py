@@ -46,14 +46,13 @@ _TEXTS: Final[dict[Endpoint, tuple[str, ...]]] = {
         "List is being processed, and cannot be deleted.",
         "List not found, may be already deleted.",
     ),
-    "verify": ("Invalid request. Required email.",),
+    "verify": ("Invalid request. Required email.", "Validation timedout"),
     "credits": (),
 }
 """The refusals with status 400 in the contract; the longest are cut."""
 
 _UNDOCUMENTED: Final[dict[Endpoint, tuple[str, ...]]] = {
     "start": ("List has been cancelled", "Job is being verified, please wait until it completes."),
-    "verify": ("Validation timedout",),
 }
 _REFUSES_ANY: Final = (401, 402, 429)
 

@@ -32,7 +32,7 @@ def found(path: Path, sent: list[str], rows: list[list[str]], **options: bool) -
     done = split(table, path.parent, deduplicate=options.get("deduplicate", True))
     results = {1: write_results(path.with_name("results.csv"), rows)}
     return [
-        row.verdict.value if row.verdict else None
+        str(row.verdict) if row.verdict else None
         for row in joined_rows(table, done, path.parent, results)
     ]
 

@@ -21,6 +21,7 @@ from bulkverify import (
     Stage,
     UnexpectedRedirectError,
     UsageError,
+    VerifyTimeoutError,
     VerifyUncertainError,
     files,
     plan_list,
@@ -167,15 +168,6 @@ LOST = [
     pytest.param({"kind": FaultKind.DROP}, id="dropped"),
     pytest.param({"kind": FaultKind.ANSWER_AFTER, "status": 502}, id="502"),
     pytest.param({"kind": FaultKind.ANSWER_AFTER, "status": 200}, id="a page"),
-    pytest.param(
-        {
-            "kind": FaultKind.ANSWER_AFTER,
-            "status": 200,
-            "body": '{"result":"Validation timedout","success":false}',
-            "headers": {"Content-Type": "application/json"},
-        },
-        id="validation timed out",
-    ),
     pytest.param(afterwards(answered(302)), id="redirect"),
     pytest.param(afterwards(answered(200, '{"success": false}')), id="no reason"),
     pytest.param(afterwards(said(403, "Denied")), id="403"),
@@ -386,3 +378,15 @@ async def test_an_ordered_source_is_accepted(client: Client, output: Path) -> No
     for source in sources:
         await verified(client, source, output, overwrite=True)
         assert verdicts_of(table(output)) == ["verdict", D, U]
+
+
+@pytest.mark.asyncio
+async def test_a_lone_address_is_asked_for_again_after_the_service_ran_out_of_time(
+    sandbox: Sandbox, client: Client, alone: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="verify", times=4, **said(200, "Validation timedout")))
+    with pytest.raises(VerifyTimeoutError):
+        await verified(client, alone, output)
+    report = await verified(client, alone, output)
+    assert (report.verdicts.deliverable, report.credits_spent) == (2, 1)
+    assert (report.credits_spent_before, sandbox.ledger.credits_spent) == (0, 1)

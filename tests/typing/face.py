@@ -196,7 +196,7 @@ async def rows_of_a_run(client: Client, stream: AsyncIterator[Mapping[str, objec
     form: ListFormat = "csv"
     async for row in verify_rows(client, stream, only=only, format=form, journal="progress"):
         assert_type(row, JoinedRow)
-        assert_type(row.verdict, Verdict | None)
+        assert_type(row.verdict, Verdict | str | None)
         assert_type(row.columns, Mapping[str, str])
     assert_type(await plan_list("contacts.csv", column="Mail"), RunPlan)
     assert_type((await plan_list("contacts.csv")).saved, int)
@@ -214,11 +214,11 @@ def models(snapshot: JobSnapshot, row: ResultRow, address: AddressVerdict) -> No
     assert_type(snapshot.ended, bool)
     assert_type(snapshot.progress, float | None)
     assert_type(row.email, str)
-    assert_type(row.verdict, Verdict)
+    assert_type(row.verdict, Verdict | str)
     assert_type(row.role_based, bool | None)
     assert_type(row.verified_at, datetime | None)
     assert_type(row.columns, Mapping[str, str])
-    assert_type(address.verdict, Verdict)
+    assert_type(address.verdict, Verdict | str)
     assert_type(address.accept_all, bool | None)
     assert_type(address.free_email, bool)
     assert_type(Credits(remaining=1).remaining, int)
