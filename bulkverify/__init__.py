@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         AddressVerdict,
         Analysis,
         Credits,
+        FlagName,
         JobSnapshot,
         ResultRow,
         Verdict,
@@ -117,6 +118,7 @@ __all__ = [
     "Domains",
     "Durations",
     "Finding",
+    "FlagName",
     "IllegalTransitionError",
     "IncompleteDownloadError",
     "IncompleteRunError",
@@ -185,7 +187,7 @@ _MODULES: Final = {
     "client": "Client Job",
     "lifecycle": "JobStatus StatusName",
     "lists": "CellExample CellKind DomainCounts Domains Finding JoinedRow ListFormat",
-    "models": "Acknowledgement AddressVerdict Analysis Credits "
+    "models": "Acknowledgement AddressVerdict Analysis Credits FlagName "
     "JobSnapshot ResultRow Verdict VerdictCounts VerdictName",
     "run.models": "Confirm CurvePoint Durations IncompleteRunError JournalError PartFailure PartProgress PartReport "
     "PlannedList RunPlan RunProgress RunReport Stage",

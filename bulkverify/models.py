@@ -40,6 +40,9 @@ VerdictName: TypeAlias = Literal[
 ]
 """The text of a `Verdict`. For a text that is not known until run time, write `Verdict(text)`."""
 
+FlagName: TypeAlias = Literal["syntax_error", "common_isp", "role_based", "disposable", "spamtrap"]
+"""The name of a flag, as in `ResultRow`."""
+
 
 @attrs.frozen(kw_only=True, weakref_slot=False)  # there may be 100,000
 class Analysis:

@@ -52,7 +52,7 @@ ORDER = {
         lines jsonlines several spooling packages workbooks spreadsheets opening splitting matching verdicts tallies joining
     """,
     "run": """
-        models threads curve progress source costs plan written folder outages account record
+        models threads curve progress source costs plan written folder outages account record selection
         alone part journal parts resume run output dry verify
     """,
 }

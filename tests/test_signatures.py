@@ -13,7 +13,8 @@ import attrs
 import pytest
 
 import bulkverify
-from bulkverify import JobStatus, StatusName, Verdict, VerdictName, sandbox, testing
+from bulkverify import FlagName, JobStatus, StatusName, Verdict, VerdictName, sandbox, testing
+from bulkverify.lists.verdicts import FLAGS
 
 PUBLIC = {name: getattr(bulkverify, name) for name in bulkverify.__all__ if name != "__version__"}
 SIGNED = {
@@ -118,6 +119,7 @@ def named_in(signed: Any) -> set[str]:  # noqa: ANN401 - a class or a function
 def test_every_public_object_has_a_docstring(name: str) -> None:
     is_alias = name in {
         "Confirm",
+        "FlagName",
         "ListFormat",
         "RunSource",
         "StatusName",
@@ -161,6 +163,7 @@ def test_the_literal_types_have_the_values_of_the_enums() -> None:
     assert {*get_args(StatusName)} == {*JobStatus}
     assert {*map(Verdict, get_args(VerdictName))} == {*Verdict}
     assert {*Verdict} <= {*get_args(VerdictName)}
+    assert get_args(FlagName) == FLAGS
 
 
 @pytest.mark.parametrize("name", SIGNED)

@@ -18,7 +18,7 @@ Examples:
   bulkverify verify contacts.csv -o verified.csv --max-credits 5000
   job=$(bulkverify upload contacts.csv) && bulkverify wait "$job" --until ready
   bulkverify start "$job" && bulkverify wait "$job" --timeout 6h
-  bulkverify download "$job" -o good.csv --only deliverable accept-all
+  bulkverify download "$job" -o good.csv --only deliverable,accept-all
 
 The API key comes from BULKVERIFY_API_KEY, from --api-key-file PATH (- is
 stdin), or from a prompt. It is not an option, because other users can see the

@@ -7,14 +7,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bulkverify
-from bulkverify.cli.options import ACCOUNT, Account, Timeout, read_verdicts
+from bulkverify.cli.options import ACCOUNT, Account, Only, Timeout
 from bulkverify.cli.output import SHOW, Show
 from bulkverify.cli.resume import Recovery
 from bulkverify.cli.text import address_lines, snapshot_line, snapshot_lines
 from bulkverify.files import check_writable
 from bulkverify.lifecycle import JobStatus
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_VERIFY_SECONDS
-from bulkverify.models import JobSnapshot, Verdict
+from bulkverify.models import JobSnapshot
 
 JobId = Annotated[str, Parameter(metavar="JOB")]
 Output = Annotated[Path, Parameter(alias="-o", metavar="OUT")]
@@ -137,9 +137,7 @@ async def download(
     /,
     *,
     output: Output,
-    only: Annotated[
-        list[Verdict] | None, Parameter(converter=read_verdicts, consume_multiple=True)
-    ] = None,
+    only: Only = None,
     force: bool = False,
     account: Account = ACCOUNT,
     show: Show = SHOW,
@@ -149,7 +147,7 @@ async def download(
     Args:
         job: The id of the job.
         output: The file to write. It appears when it is complete.
-        only: Write only the rows with one of these verdicts.
+        only: Write only the rows with one of these verdicts, such as deliverable,accept-all.
         force: Replace the file if it exists.
     """
     check_writable(output, overwrite=force)

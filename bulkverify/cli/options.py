@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import attrs
 from cyclopts import Group, Parameter, Token
@@ -15,7 +15,7 @@ import bulkverify
 from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
 from bulkverify.errors import UsageError
 from bulkverify.limits import REQUESTS_PER_MINUTE
-from bulkverify.models import Verdict, parse_verdict
+from bulkverify.models import FlagName, Verdict, parse_verdict
 
 _GROUP: Final = Group("Account", sort_key=10)
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -86,10 +86,23 @@ def show_duration(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-def read_verdicts(_: object, tokens: Sequence[Token]) -> list[Verdict]:
-    """Read verdicts in any spelling, with spaces or commas between them."""
-    words = [word for token in tokens for word in token.value.split(",") if word.strip()]
-    return [parse_verdict(word) for word in words]
+def _words(tokens: Sequence[Token]) -> list[str]:
+    return [word for token in tokens for word in token.value.split(",") if word.strip()]
+
+
+def _read_verdicts(_: object, tokens: Sequence[Token]) -> list[Verdict]:
+    return [parse_verdict(word) for word in _words(tokens)]
+
+
+def _read_flags(_: object, tokens: Sequence[Token]) -> list[FlagName]:
+    return cast("list[FlagName]", _words(tokens))  # the SDK checks them
+
+
+Only = Annotated[list[Verdict] | None, Parameter(converter=_read_verdicts, metavar="VERDICT,...")]
+"""Verdicts in any spelling, with commas between them."""
+
+Without = Annotated[list[FlagName] | None, Parameter(converter=_read_flags, metavar="FLAG,...")]
+"""Flags, with commas between them."""
 
 
 Timeout = Annotated[

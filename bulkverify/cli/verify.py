@@ -13,13 +13,12 @@ from cyclopts import Group, Parameter
 import bulkverify
 from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.interrupts import interrupting_at_once
-from bulkverify.cli.options import ACCOUNT, Account, Timeout, read_verdicts
+from bulkverify.cli.options import ACCOUNT, Account, Only, Timeout, Without
 from bulkverify.cli.output import SHOW, Show, write
 from bulkverify.cli.resume import Recovery
 from bulkverify.cli.text import oddities, plan_lines, plural
 from bulkverify.errors import UsageError
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
-from bulkverify.models import Verdict
 
 if TYPE_CHECKING:
     from bulkverify.cli.watching import Follower
@@ -35,18 +34,13 @@ _READING: Final = Group("How to read the list", sort_key=2)
 _TRYING: Final = Group("Trying it out", sort_key=5)
 
 
-Only = Annotated[
-    list[Verdict] | None,
-    Parameter(converter=read_verdicts, metavar="VERDICT,..."),
-]
-
-
 async def verify(
     sources: Annotated[list[Path], Parameter(name="LIST")],
     /,
     *,
     output: Annotated[Path | None, Parameter(alias="-o", metavar="OUT")] = None,
     only: Only = None,
+    without: Without = None,
     max_credits: Annotated[int | None, Parameter(metavar="N")] = None,
     dry_run: bool = False,
     yes: bool = False,
@@ -75,7 +69,8 @@ async def verify(
     Args:
         sources: A CSV, TSV, TXT, JSON Lines or .xlsx file. Several files are read as one list.
         output: The file to write. It appears when it is complete. Its name ends in .csv, .tsv or .jsonl.
-        only: Write only the rows with one of these verdicts.
+        only: Write only the rows with one of these verdicts, such as deliverable,accept-all.
+        without: Leave out the rows with one of these flags, such as disposable,role-based,spamtrap.
         max_credits: Refuse to spend more credits than this.
         dry_run: Print what would be sent and what that would cost. This needs no key.
         yes: Do not ask before credits are spent. Without a terminal, the command never asks.
@@ -124,6 +119,7 @@ async def verify(
                     encoding=encoding,
                     format=format_,
                     only=only,
+                    without=without or (),
                     judge=not send_invalid,
                     deduplicate=not send_duplicates,
                     largest_part=largest_part,
@@ -166,6 +162,7 @@ async def verify(
                 format=format_,
                 max_credits=max_credits,
                 only=only,
+                without=without or (),
                 judge=not send_invalid,
                 deduplicate=not send_duplicates,
                 largest_part=largest_part,

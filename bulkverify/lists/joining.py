@@ -24,7 +24,7 @@ from bulkverify.lists.splitting import UNSENT, Split
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import Table
 from bulkverify.lists.tallies import Domains, Finding, count_domains, findings
-from bulkverify.lists.verdicts import EPOCH, FLAGS, Verdicts, moments
+from bulkverify.lists.verdicts import EPOCH, FLAGS, Verdicts, is_wanted, moments
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.results.rows import Meaning, unique_names
 
@@ -85,6 +85,7 @@ def join(
     *,
     format: Literal["csv", "tsv", "jsonl"] = "csv",  # noqa: A002 - the usual name
     only: Collection[Verdict] | None = None,
+    without: Collection[str] = (),
     excel_safe: bool = False,
     domains: bool = False,
 ) -> Joined:
@@ -103,6 +104,7 @@ def join(
         format: of the output. CSV has the list's own delimiter and line ends, TSV has tabs. If the list
             and the output are JSON Lines, the values keep their types.
         only: leave out rows with another verdict or without one.
+        without: leave out rows with one of these flags.
         excel_safe: put an apostrophe before formulas in CSV, see `harmless`.
         domains: count the rows of each domain, too.
 
@@ -111,7 +113,7 @@ def join(
         ProtocolError: results can't be read.
         OSError: a file can't be read or written.
     """
-    rows = _Rows(table, split, folder, results, only)
+    rows = _Rows(table, split, folder, results, only=only, without=without)
     if format == "jsonl":
         chunks = _json_lines(table, rows)
     else:
@@ -128,9 +130,10 @@ def joined_rows(
     results: Mapping[int, Path],
     *,
     only: Collection[Verdict] | None = None,
+    without: Collection[str] = (),
 ) -> Generator[JoinedRow]:
     """Give every row of a list with its verdict, in the order of the list. Errors are as for `join`."""
-    rows = _Rows(table, split, folder, results, only)
+    rows = _Rows(table, split, folder, results, only=only, without=without)
     names = unique_names(table.names)
     meanings: list[dict[str, Any]] = [
         {"verdict": None} if finding is None else dict(zip(VERDICT_COLUMNS, finding, strict=False))
@@ -168,7 +171,9 @@ class _Rows:
         split: Split,
         folder: Path,
         results: Mapping[int, Path],
+        *,
         only: Collection[Verdict] | None,
+        without: Collection[str],
     ) -> None:
         self.digest = hashlib.blake2b(digest_size=16)
         self._verdicts = Verdicts(split.addresses)
@@ -177,9 +182,9 @@ class _Rows:
         self._table = table
         self._split = split
         self._folder = folder
-        self._wanted = (
-            None if only is None else [f is not None and f[0] in only for f in self.findings]
-        )
+        self._wanted: list[bool] | None = None
+        if only is not None or without:
+            self._wanted = [is_wanted(finding, only, without) for finding in self.findings]
         self._counts: Counter[int] = Counter()
         self._written = 0
         self._examples = Examples()

@@ -2,11 +2,11 @@
 
 import csv
 from array import array
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Final
 
@@ -113,6 +113,17 @@ class Verdicts:
             self._known.clear()
         self._known[id(meaning)] = code, meaning  # kept, so that no other object gets its id
         return code
+
+
+def is_wanted(
+    finding: Meaning | None, only: Collection[str] | None, without: Collection[str]
+) -> bool:
+    """Whether a row is written, by its verdict and its flags."""
+    if finding is None:
+        return only is None
+    verdict, *flags = finding
+    raised = compress(FLAGS, flags)
+    return (only is None or verdict in only) and not any(flag in without for flag in raised)
 
 
 def compare(part: Part, listed: Path, results: Path) -> Match:

@@ -8,12 +8,13 @@ import attrs
 from bulkverify.errors import UsageError
 from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import ListFormat, Table
-from bulkverify.models import Verdict, VerdictName
+from bulkverify.models import FlagName, Verdict, VerdictName
 from bulkverify.run.costs import priced
 from bulkverify.run.journal import journal_of, read_record
 from bulkverify.run.models import RunPlan, RunProgress
-from bulkverify.run.output import Output, wanted_verdicts
+from bulkverify.run.output import Output
 from bulkverify.run.resume import ComparedList
+from bulkverify.run.selection import unwanted_flags, wanted_verdicts
 from bulkverify.run.source import ListReader, RunSource, Splitting
 from bulkverify.service.key import check_base_url
 
@@ -28,6 +29,7 @@ async def plan_rest(
     encoding: str = "utf-8-sig",
     format: ListFormat | None = None,  # noqa: A002 - the usual name
     only: Collection[Verdict | VerdictName] | None = None,
+    without: Collection[FlagName] = (),
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,
@@ -59,6 +61,7 @@ async def plan_rest(
     output = Output(
         path=destination,
         only=wanted_verdicts(only),
+        without=unwanted_flags(without),
         overwrite=True,
         in_place=reader.is_at(destination),
         restart=False,

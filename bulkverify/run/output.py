@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections.abc import Collection
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -13,7 +12,7 @@ import attrs
 from bulkverify.errors import UsageError
 from bulkverify.files import flush_folder, flush_to_disk, replacing
 from bulkverify.lists import Joined, Split
-from bulkverify.models import Analysis, Verdict, VerdictCounts, VerdictName
+from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.run.journal import RunRecord
 from bulkverify.run.models import RunReport, Stage
 from bulkverify.run.resume import ComparedList
@@ -46,6 +45,7 @@ class Output:
     restart: bool
     excel_safe: bool
     domains: bool = False
+    without: frozenset[str] = frozenset()
 
     def __attrs_post_init__(self) -> None:
         """Refuse a name that no format has, and `excel_safe` for JSON Lines, which it would spoil."""
@@ -130,7 +130,11 @@ class Output:
 
     def _has_options_of(self, written: Written) -> bool:
         only = None if written.only is None else frozenset(written.only)
-        return (only, written.excel_safe) == (self.only, self.excel_safe)
+        return (only, frozenset(written.without), written.excel_safe) == (
+            self.only,
+            self.without,
+            self.excel_safe,
+        )
 
     async def _finish(self, run: Run, written: Written, *, delete: bool) -> None:
         report = written.report
@@ -147,7 +151,12 @@ class Output:
         mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()
         with replacing(self.path, mark=mark) as file:
             joined = await run.join(
-                file, self.format, self.only, excel_safe=self.excel_safe, domains=self.domains
+                file,
+                self.format,
+                self.only,
+                without=self.without,
+                excel_safe=self.excel_safe,
+                domains=self.domains,
             )
             await in_thread(partial(flush_to_disk, file))
             report = run.report(joined, self.path)
@@ -159,6 +168,7 @@ class Output:
                 splitting=run.record.splitting,
                 fingerprint=run.record.split.fingerprint,
                 only=None if self.only is None else tuple(sorted(self.only)),
+                without=tuple(sorted(self.without)),
                 excel_safe=self.excel_safe,
                 beside=await run.list.reader.beside(self.path) if self.in_place else None,
                 report=attrs.evolve(report, examples=()),  # no note holds an address
@@ -182,20 +192,3 @@ def _without_results(split: Split) -> Joined:
     flags = Analysis(common_isp=0, role_based=0, disposable=0, spamtrap=0, syntax_error=unsent)
     missing = split.rows - unsent - split.unclear
     return Joined(rows=split.rows, written=0, missing=missing, verdicts=verdicts, flags=flags)
-
-
-def wanted_verdicts(
-    only: Collection[Verdict | VerdictName] | None,
-) -> frozenset[Verdict] | None:
-    """Return the verdicts that `only` names."""
-    if only is None:
-        return None
-    try:
-        wanted = frozenset(map(Verdict, [only] if isinstance(only, str) else only))
-    except ValueError as error:
-        raise UsageError(f"{error}; verdicts are {', '.join(Verdict)}.") from None
-    if not wanted:
-        raise UsageError("No verdict is selected, so no row would be written.").with_hint(
-            "Name one in `only`.", "Name one with --only."
-        )
-    return wanted

@@ -196,6 +196,7 @@ class Run:
         output_format: OutputFormat,
         only: frozenset[Verdict] | None,
         *,
+        without: frozenset[str] = frozenset(),
         excel_safe: bool,
         domains: bool,
     ) -> Joined:
@@ -208,6 +209,7 @@ class Run:
             file=file,
             format=output_format,
             only=only,
+            without=without,
             excel_safe=excel_safe,
             domains=domains,
         )
@@ -230,7 +232,9 @@ class Run:
         work = partial(writing, table, self.record.split, journal.folder, journal.results())
         return await in_thread(work, lambda rows: self.tracker.tell(Stage.JOINING, rows_done=rows))
 
-    async def rows(self, only: frozenset[Verdict] | None) -> Generator[JoinedRow]:
+    async def rows(
+        self, only: frozenset[Verdict] | None, without: frozenset[str] = frozenset()
+    ) -> Generator[JoinedRow]:
         """Give all rows, each with its verdict if it has one."""
         self.tracker.tell(Stage.JOINING)
         return joined_rows(
@@ -239,6 +243,7 @@ class Run:
             self.journal.folder,
             self.journal.results(),
             only=only,
+            without=without,
         )
 
     def incomplete(self, report: RunReport | None, outcome: str) -> IncompleteRunError:

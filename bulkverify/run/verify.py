@@ -15,11 +15,12 @@ from bulkverify.errors import UsageError
 from bulkverify.files import check_writable, require_replaceable
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import JoinedRow, ListFormat
-from bulkverify.models import Verdict, VerdictName
+from bulkverify.models import FlagName, Verdict, VerdictName
 from bulkverify.run.journal import Journal, journal_of
 from bulkverify.run.models import Confirm, RunProgress, RunReport
-from bulkverify.run.output import Output, wanted_verdicts
+from bulkverify.run.output import Output
 from bulkverify.run.run import Run, RunSettings
+from bulkverify.run.selection import unwanted_flags, wanted_verdicts
 from bulkverify.run.source import ListReader, RunSource, Splitting, is_same_file, temporary_folder
 from bulkverify.run.threads import in_thread
 from bulkverify.run.written import note_of
@@ -39,6 +40,7 @@ async def verify_list(
     format: ListFormat | None = None,  # noqa: A002 - the usual name
     max_credits: int | None = None,
     only: Collection[Verdict | VerdictName] | None = None,
+    without: Collection[FlagName] = (),
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,
@@ -83,6 +85,7 @@ async def verify_list(
         max_credits: refuse to spend more than this on the list.
         only: write only the rows with one of these verdicts. For a text that is known only at run
             time: `Verdict(text)`.
+        without: leave out the rows with one of these flags.
         judge: send only cells that can be addresses; the others count as undeliverable, and cost nothing.
         deduplicate: send an address once, even if several rows have it.
         largest_part: the most addresses of a part; with 2, the last part may have 3.
@@ -140,6 +143,7 @@ async def verify_list(
     output = Output(
         path=path,
         only=wanted_verdicts(only),
+        without=unwanted_flags(without),
         overwrite=overwrite,
         in_place=reader.is_at(path),
         restart=restart,
@@ -163,6 +167,7 @@ async def verify_rows(
     format: ListFormat | None = None,  # noqa: A002 - the usual name
     max_credits: int | None = None,
     only: Collection[Verdict | VerdictName] | None = None,
+    without: Collection[FlagName] = (),
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,
@@ -186,7 +191,7 @@ async def verify_rows(
             With `journal`, the same call goes on.
         Exception: as `verify_list`.
     """
-    wanted = wanted_verdicts(only)
+    wanted, unwanted = wanted_verdicts(only), unwanted_flags(without)
     reader = ListReader(
         source=source,
         column=column,
@@ -212,7 +217,7 @@ async def verify_rows(
             _opened(client, folder, reader, settings, on_progress, restart=restart)
         )
         await run.verify()
-        with closing(await run.rows(wanted)) as rows:
+        with closing(await run.rows(wanted, unwanted)) as rows:
             while batch := await in_thread(lambda: list(islice(rows, _ROWS_A_TURN))):
                 for row in batch:
                     yield row

@@ -44,6 +44,7 @@ class Written:
     fingerprint: str
     """The digest of the list and its splitting."""
     only: tuple[Verdict, ...] | None
+    without: tuple[str, ...] = ()
     excel_safe: bool
     beside: str | None
     """If the output has replaced the list, a digest of the options and of all other files."""

@@ -99,7 +99,7 @@ def test_download_writes_all_rows_or_those_of_some_verdicts(
     everything, some = tmp_path / "all.csv", tmp_path / "some.csv"
     assert cli("download", done, "-o", str(everything)).err == f"Wrote 5 rows to {everything}.\n"
     document = cli(
-        "download", done, "--only", "deliverable", "unknown", "-o", str(some), "--json"
+        "download", done, "--only", "deliverable,unknown", "-o", str(some), "--json"
     ).document
     assert document == {"job_id": done, "rows": 3, "destination": str(some)}
     assert len(some.read_text().splitlines()) == 4

@@ -211,11 +211,23 @@ def test_only_some_verdicts_are_written(
 
 
 @pytest.mark.usefixtures("service")
+@pytest.mark.parametrize("flags", ["role-based,disposable", "Role_Based, disposable"])
+def test_rows_with_some_flags_are_not_written(cli: Cli, tmp_path: Path, flags: str) -> None:
+    addresses = ["deliverable@example.com", "info@example.com", "unknown@mailinator.com"]
+    (tmp_path / "list.csv").write_text("\n".join(["email", *addresses]))
+    assert cli("verify", "list.csv", "-o", "out.csv", "--without", flags).code == 0
+    with (tmp_path / "out.csv").open(newline="") as file:
+        assert [row["email"] for row in csv.DictReader(file)] == addresses[:1]
+
+
+@pytest.mark.usefixtures("service")
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ([], "Name the file to write with --output (-o)"),
         (["-o", "out.csv", "--only", "good"], "'good' is not a verdict"),
+        (["-o", "out.csv", "--without", "free"], "There is no flag 'free'"),
+        (["-o", "out.pdf"], "out.pdf ends in '.pdf', which is none of the formats"),
         (["-o", "out.csv", "--parts-at-once", "0"], "At least 1 part must be sent at once"),
     ],
 )
