@@ -15,8 +15,12 @@ from bulkverify import (
     Client,
     IncompleteDownloadError,
     Job,
+    JobCancelledError,
+    JobFailedError,
     JobStatus,
+    LifecycleError,
     RateLimitedError,
+    ServiceError,
     UnreadableAnswerError,
     UploadUncertainError,
     Verdict,
@@ -249,6 +253,43 @@ async def test_a_pause_follows_the_clock_of_the_service(sandbox: Sandbox, client
     begin = now()
     assert (await client.credits()).remaining == 999_999
     assert now() - begin < 130
+
+
+async def test_a_denied_key_ends_a_wait_at_once(sandbox: Sandbox, job: Job) -> None:
+    # The defence: `_TEMPORARY` in streams.py has no other refusals.
+    await job.start()
+    sandbox.inject(Fault(kind=FaultKind.DENY, endpoint="status"))
+    with pytest.raises(ServiceError, match="403 Access denied") as caught:
+        await wait_until(job, "completed", timeout=7 * HOUR)
+    assert caught.value.status == 403
+    await wait_until(job, "completed", timeout=7 * HOUR)
+
+
+async def test_an_address_for_which_the_service_ran_out_of_time_is_asked_for_again(
+    sandbox: Sandbox, client: Client
+) -> None:
+    # The defence: `VerifyTimeoutError` in `may_repeat` of retrying.py.
+    sandbox.inject(Fault(kind=FaultKind.VERIFY_TIMEOUT, delay=180.6))
+    begin = now()
+    assert (await client.verify("deliverable@example.com")).verdict == "deliverable"
+    assert now() - begin > 180
+    assert (sandbox.ledger.requests["verify"], sandbox.ledger.credits_spent) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [(FaultKind.FAIL, JobFailedError), (FaultKind.CANCEL, JobCancelledError)],
+)
+async def test_a_list_that_ends_early_ends_its_wait_at_once(
+    sandbox: Sandbox, job: Job, kind: FaultKind, error: type[LifecycleError]
+) -> None:
+    # The defence: `_unreachable` in waiters.py.
+    await job.start()
+    polls = sandbox.ledger.polls
+    sandbox.inject(Fault(kind=kind, endpoint="status", skip=3))
+    with pytest.raises(error):
+        await wait_until(job, "completed", timeout=7 * HOUR)
+    assert sandbox.ledger.polls == polls + 4
 
 
 async def test_every_kind_has_its_test() -> None:

@@ -18,13 +18,14 @@ verdict at any domain, also with a suffix, as in `unknown+17@example.com`:
 Role accounts such as `info@` and the domains of free or disposable mailboxes are flagged.
 """
 
-from bulkverify.sandbox.delivery import Vendor
 from bulkverify.sandbox.drawing import at_random
-from bulkverify.sandbox.faults import Fault, FaultKind
+from bulkverify.sandbox.faults import Fault
 from bulkverify.sandbox.jobs import Timings
+from bulkverify.sandbox.kinds import FaultKind
 from bulkverify.sandbox.ledger import Endpoint, Injected, JobBooks, Ledger, Upload
 from bulkverify.sandbox.rules import RuleError, make_fault, read_faults
 from bulkverify.sandbox.server import Sandbox
+from bulkverify.sandbox.vendors import Vendor
 
 __all__ = [
     "Endpoint",

@@ -41,8 +41,10 @@ class Account:
     credits: int
     max_lists: int
     max_verifying: int
+    retention_seconds: float
     ids: random.Random
     single_record_fails: bool = False
+    total_while_preparing: bool = False
     restricted: bool = False
     _jobs: dict[str, Job] = attrs.field(factory=dict)
     _open: dict[str, Job] = attrs.field(factory=dict)
@@ -82,6 +84,7 @@ class Account:
             timings=self.timings,
             automatic=auto_verify and addresses.usable,
             will_fail=self.single_record_fails and addresses.total == 1,
+            shows_total=self.total_while_preparing,
         )
         self._jobs[job.job_id] = self._open[job.job_id] = job
         if job.automatic:
@@ -151,31 +154,17 @@ class Account:
         self._open.pop(job_id, None)
         self.ledger.deletes.append(job_id)
 
-    def verify(self, address: str) -> dict[str, object]:
-        """Verify one address, for one credit."""
+    def verify(self, address: str) -> tuple[Verdict, Flag]:
+        """Verify one address, for one credit; a malformed one is refused and costs nothing."""
         self.settle()
-        if not address.strip():
+        verdict, flags = judge(address)
+        if Flag.SYNTAX_ERROR in flags:
             raise RefusedError(answers.EMAIL_REQUIRED)
         if self.credits < 1:
             raise RefusedError(answers.NO_CREDITS)
-        normal = normalise(address)
         self.credits -= 1
-        self.ledger.note_address(address, normal)
-        verdict, flags = judge(address)
-        user, _, domain = normal.rpartition("@")
-        return {
-            "result": verdict,
-            "message": answers.VERDICT_MESSAGES[verdict],
-            "email": address,
-            "user": user,
-            "domain": domain,
-            "accept_all": _ACCEPTS_ALL[verdict],
-            "role": int(Flag.ROLE in flags),
-            "free_email": int(Flag.ISP in flags),
-            "disposable": int(Flag.DISPOSABLE in flags),
-            "spamtrap": int(Flag.TRAP in flags),
-            "success": True,
-        }
+        self.ledger.note_address(address, normalise(address))
+        return verdict, flags
 
     def end(self, job_id: str, status: JobStatus) -> None:
         """End a list with `status`. Its credits are not refunded."""
@@ -187,7 +176,7 @@ class Account:
         if not _JOB_ID.fullmatch(job_id):
             raise RefusedError(answers.INVALID_JOB_ID)
         job = self._jobs.get(job_id)
-        if job is None:
+        if job is None or self._has_expired(job, now):
             raise RefusedError(unknown)
         return now, job
 
@@ -197,9 +186,17 @@ class Account:
         self.ledger.note_start(job.job_id, job.total, job.addresses.addresses)
 
     def _count_open(self, now: float) -> int:
-        # Lists that have ended stay ended, so they are not checked again.
-        self._open = {job_id: job for job_id, job in self._open.items() if job.is_open(now)}
+        # Lists that have ended or expired stay so, and are not checked again.
+        self._open = {
+            job_id: job
+            for job_id, job in self._open.items()
+            if job.is_open(now) and not self._has_expired(job, now)
+        }
         return len(self._open)
+
+    def _has_expired(self, job: Job, now: float) -> bool:
+        # Ours: the days count from the last change of status, and a started list is kept until it ends.
+        return job.is_idle_since(now - self.retention_seconds, now)
 
     def _count_active(self, now: float) -> int:
         self._count_open(now)
@@ -224,11 +221,3 @@ class Allowance:
             return False
         moments.append(now)
         return True
-
-
-_ACCEPTS_ALL: Final = {
-    Verdict.DELIVERABLE: 0,
-    Verdict.UNDELIVERABLE: 0,
-    Verdict.ACCEPT_ALL: 1,
-    Verdict.UNKNOWN: 2,
-}

@@ -1,7 +1,7 @@
 """The texts of the service: acknowledgements, statuses and refusals.
 
-Where the contract ends a text with an ellipsis, the rest is a guess. The contract has
-no refusals for failed and cancelled lists. Refusing with their status message is also a guess.
+The vendors document no refusals for failed and cancelled lists. Refusing with their status message is
+a guess, and so are the texts of `INVALID_ACTION` and `DENIED`.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,9 @@ import attrs
 from bulkverify.lifecycle import JobStatus
 from bulkverify.models import JobSnapshot, Verdict
 from bulkverify.sandbox.clock import us_text
+from bulkverify.sandbox.ledger import Endpoint
+from bulkverify.sandbox.vendors import ACCEPT_ALL, Vendor
+from bulkverify.sandbox.verdicts import Flag, normalise
 
 UPLOADED: Final = "Bulk email verification list has been created"
 UPLOADED_AUTO_VERIFY: Final = f"{UPLOADED} and starts verification shortly"
@@ -49,10 +52,11 @@ class Refusal:
     text: str
     status: int = attrs.field(default=400, kw_only=True)
     field: str = attrs.field(default="result", kw_only=True)
+    success: bool | str = attrs.field(default=False, kw_only=True)
 
     def body(self) -> dict[str, object]:
-        """Return the answer's JSON; only the 429 spells `false` as a string."""
-        return {self.field: self.text, "success": "false" if self is TOO_MANY_REQUESTS else False}
+        """Return the answer's JSON."""
+        return {self.field: self.text, "success": self.success}
 
 
 class RefusedError(Exception):
@@ -65,7 +69,8 @@ class RefusedError(Exception):
 
 
 INVALID_KEY: Final = Refusal("Invalid API Key", status=401)
-TOO_MANY_REQUESTS: Final = Refusal("Too Many Requests", status=429)
+DENIED: Final = Refusal("Access denied", status=403)
+TOO_MANY_REQUESTS: Final = Refusal("Too Many Requests", status=429, success="false")
 INVALID_JOB_ID: Final = Refusal("Job not found. Invalid jobId")
 JOB_NOT_FOUND: Final = Refusal("Job not found")
 INVALID_FILE: Final = Refusal("Invalid file data")
@@ -77,7 +82,8 @@ VERIFY_RESTRICTED: Final = Refusal("Verify restricted")
 INVALID_ACTION: Final = Refusal("Invalid request. Required action.")
 ALREADY_STARTED: Final = Refusal("Verification has already started.")
 NOT_READY: Final = Refusal(
-    "Job is not ready for verification, please call the /status endpoint to know the status of the Job"
+    "Job is not ready for verification, please call the /status endpoint and start verification once "
+    "the status of the job turns to ready."
 )
 NO_CREDITS: Final = Refusal("Insufficient verification credits. Please order a plan.", status=402)
 DOWNLOAD_RESTRICTED: Final = Refusal("DOWNLOAD-RESTRICTED")
@@ -85,10 +91,11 @@ INVALID_FILTER: Final = Refusal("Invalid filterResult. Please provide correct fi
 NO_DOWNLOAD: Final[Mapping[JobStatus, Refusal]] = MappingProxyType(
     {
         JobStatus.PREPARING: Refusal(
-            "Job is being prepared for verification, please wait until it is ready."
+            "Job is being prepared for verification, please start verifying and then download you result."
         ),
         JobStatus.READY: Refusal(
-            "Job is ready for verification, please start verification to download the results."
+            "Job is ready for verification, please start verification and download your results once list "
+            "verified."
         ),
         JobStatus.VERIFYING: Refusal("Job is being verified, please wait until it completes."),
         JobStatus.FAILED: Refusal(
@@ -100,11 +107,56 @@ NO_DOWNLOAD: Final[Mapping[JobStatus, Refusal]] = MappingProxyType(
 NOT_DELETABLE: Final = Refusal("List is being processed, and cannot be deleted.")
 ALREADY_DELETED: Final = Refusal("List not found, may be already deleted.")
 EMAIL_REQUIRED: Final = Refusal("Invalid request. Required email.")
+VALIDATION_TIMED_OUT: Final = Refusal("Validation timedout")
+
+_IN_OTHER_WORDS: Final[Mapping[tuple[Endpoint, Refusal], Refusal]] = MappingProxyType(
+    {
+        ("verify", INVALID_KEY): attrs.evolve(INVALID_KEY, success="false"),
+        ("verify", NO_CREDITS): Refusal(
+            "Insufficient verification credits", status=402, success="false"
+        ),
+        ("verify", TOO_MANY_REQUESTS): attrs.evolve(TOO_MANY_REQUESTS, text="Too many requests"),
+        ("credits", INVALID_KEY): attrs.evolve(INVALID_KEY, text="Invalid API key"),
+    }
+)
+
+
+def worded(refusal: Refusal, endpoint: Endpoint) -> Refusal:
+    """Return a refusal in the words of an endpoint."""
+    return _IN_OTHER_WORDS.get((endpoint, refusal), refusal)
 
 
 def acknowledgement(job_id: str, message: str) -> dict[str, object]:
     """Return the answer to an upload, a start or a deletion."""
     return {"job_id": job_id, "success": True, "message": message}
+
+
+def verdict_answer(
+    address: str, verdict: Verdict, flags: Flag, vendor: Vendor
+) -> dict[str, object]:
+    """Return the answer about a single address."""
+    user, _, domain = normalise(address).rpartition("@")
+    return {
+        "result": ACCEPT_ALL[vendor] if verdict is Verdict.ACCEPT_ALL else verdict,
+        "message": VERDICT_MESSAGES[verdict],
+        "email": address,
+        "user": user,
+        "domain": domain,
+        "accept_all": _ACCEPTS_ALL[verdict],
+        "role": int(Flag.ROLE in flags),
+        "free_email": int(Flag.ISP in flags),
+        "disposable": int(Flag.DISPOSABLE in flags),
+        "spamtrap": int(Flag.TRAP in flags),
+        "success": True,
+    }
+
+
+_ACCEPTS_ALL: Final = {
+    Verdict.DELIVERABLE: 2,
+    Verdict.UNDELIVERABLE: 0,
+    Verdict.ACCEPT_ALL: 1,
+    Verdict.UNKNOWN: 2,
+}
 
 
 def status_answer(snapshot: JobSnapshot) -> dict[str, object]:

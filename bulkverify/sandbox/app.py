@@ -12,11 +12,12 @@ from bulkverify.models import Verdict
 from bulkverify.sandbox import answers
 from bulkverify.sandbox.account import Account, Allowance
 from bulkverify.sandbox.answers import Refusal, RefusedError, acknowledgement
-from bulkverify.sandbox.delivery import Reply, Results, Vendor, hang_up, refuse, retry_after, send
+from bulkverify.sandbox.delivery import Reply, Results, hang_up, refuse, retry_after, send
 from bulkverify.sandbox.drawing import Faults
 from bulkverify.sandbox.faults import TABLE, Exchange
 from bulkverify.sandbox.intake import read_json, receive
 from bulkverify.sandbox.ledger import Endpoint, Injected
+from bulkverify.sandbox.vendors import Vendor
 
 _Work = Callable[[web.Request], Awaitable[Reply]]
 
@@ -30,6 +31,7 @@ class Front:
     faults: Faults
     api_key: str = attrs.field(repr=False)
     vendor: Vendor
+    accept_all_column: bool
     upload_status: int
     retry_after: float | None
     _in_progress: set[asyncio.Task[None]] = attrs.field(factory=set)
@@ -45,7 +47,9 @@ class Front:
         router.add_post("/v1/bulk", self._handler("upload", self._upload))
         router.add_post("/v1/download", self._handler("download", self._download))
         router.add_get("/v1/verify", self._handler("verify", self._verify), allow_head=False)
+        router.add_options("/v1/verify", _preflight)
         router.add_get("/v1/info", self._handler("credits", self._credits), allow_head=False)
+        application.on_response_prepare.append(_open_to_pages)
         return application
 
     def abandon(self) -> None:
@@ -98,14 +102,15 @@ class Front:
     ) -> Reply:
         try:
             if request.query.get("apikey") != self.api_key:
-                reply = refuse(answers.INVALID_KEY)
+                reply = refuse(answers.worded(answers.INVALID_KEY, endpoint))
             elif self.allowance.take(endpoint, self.account.clock.now()):
                 return await work(request)
             else:
                 self.account.ledger.note_throttled(endpoint, job_id)
-                reply = refuse(answers.TOO_MANY_REQUESTS, retry_after(self.retry_after))
+                refusal = answers.worded(answers.TOO_MANY_REQUESTS, endpoint)
+                reply = refuse(refusal, retry_after(self.retry_after))
         except RefusedError as error:
-            reply = refuse(error.refusal)
+            reply = refuse(answers.worded(error.refusal, endpoint))
         await request.release()
         return reply
 
@@ -140,16 +145,39 @@ class Front:
         body = await _read_body(request, answers.INVALID_FILTER)
         wanted = _wanted(body.get("filterResult", list(_FILTERS)))
         job = self.account.download(request.query.get("jobId", ""))
-        at = self.account.clock.at
-        return Reply(results=Results(job=job, vendor=self.vendor, at=at, wanted=wanted))
+        return Reply(
+            results=Results(
+                job=job,
+                vendor=self.vendor,
+                accept_all_column=self.accept_all_column,
+                at=self.account.clock.at,
+                wanted=wanted,
+            )
+        )
 
     async def _verify(self, request: web.Request) -> Reply:
-        return Reply(body=self.account.verify(request.query.get("email", "")))
+        address = request.query.get("email", "")
+        verdict, flags = self.account.verify(address)
+        return Reply(body=answers.verdict_answer(address, verdict, flags, self.vendor))
 
     async def _credits(self, _: web.Request) -> Reply:
         self.account.settle()
         remaining = {"credits_remaining": self.account.credits}
         return Reply(body={"success": True, "credits_info": remaining})
+
+
+async def _open_to_pages(request: web.Request, response: web.StreamResponse) -> None:
+    """Let pages of any origin read the answers about single addresses."""
+    if request.path == "/v1/verify":
+        response.headers.setdefault("Access-Control-Allow-Origin", "*")
+
+
+async def _preflight(request: web.Request) -> web.Response:
+    """Answer a browser that asks whether a page may send headers of its own."""
+    headers = {"Access-Control-Allow-Methods": "GET"}
+    if wanted := request.headers.get("Access-Control-Request-Headers"):
+        headers["Access-Control-Allow-Headers"] = wanted
+    return web.Response(status=204, headers=headers)
 
 
 def _job_id(request: web.Request) -> str:

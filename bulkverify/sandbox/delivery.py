@@ -6,8 +6,7 @@ import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
-from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 import attrs
 from aiohttp import web
@@ -16,33 +15,15 @@ from bulkverify.models import Verdict
 from bulkverify.sandbox.answers import Refusal
 from bulkverify.sandbox.clock import iso_text
 from bulkverify.sandbox.jobs import Job
+from bulkverify.sandbox.vendors import ACCEPT_ALL_PLACE, Vendor, columns
 from bulkverify.sandbox.verdicts import Flag
 
 _CSV: Final = {"Content-Type": "text/csv; charset=utf-8"}
 
-Vendor = Literal["bouncify", "validto"]
-"""The vendors, which order the columns differently."""
-
-_FLAGS: Final = (
-    ("Syntax Error", Flag.SYNTAX_ERROR),
-    ("ISP", Flag.ISP),
-    ("Role", Flag.ROLE),
-    ("Disposable", Flag.DISPOSABLE),
-    ("Trap", Flag.TRAP),
-)
-_FLAG_NAMES: Final = tuple(name for name, _ in _FLAGS)
-
-_COLUMNS: Final[Mapping[Vendor, tuple[str, ...]]] = MappingProxyType(
-    {
-        "bouncify": ("Verification Result", *_FLAG_NAMES, "Verified At"),
-        "validto": ("Verification Result", "Verified At", *_FLAG_NAMES),
-    }
-)
-"""The columns that the service adds, in the order of each vendor."""
-
 _ROWS_PER_CHUNK: Final = 1000
+# The flags of `Flag` have the order of the columns.
 _CELLS: Final = tuple(
-    tuple("Y" if flag & value else "N" for _, flag in _FLAGS) for value in range(2 * Flag.TRAP)
+    tuple("Y" if flag & value else "N" for flag in Flag) for value in range(2 * Flag.TRAP)
 )
 
 
@@ -52,6 +33,7 @@ class Results:
 
     job: Job
     vendor: Vendor
+    accept_all_column: bool
     at: Callable[[float], datetime]
     wanted: Collection[Verdict]
     share: float = 1.0
@@ -59,7 +41,8 @@ class Results:
     def chunks(self) -> Iterator[bytes]:
         """Yield the header, then a chunk for every thousand rows. It holds only the wanted ones, if any."""
         job = self.job
-        yield _text([[*job.addresses.header, *_COLUMNS[self.vendor]]])
+        added = columns(self.vendor, accept_all=self.accept_all_column)
+        yield _text([[*job.addresses.header, *added]])
         every = enumerate(zip(job.addresses.rows(), job.addresses.findings(), strict=True))
         found = islice(every, int(job.total * self.share))
         while part := list(islice(found, _ROWS_PER_CHUNK)):
@@ -67,11 +50,15 @@ class Results:
             for place, (row, (verdict, flags)) in part:
                 if verdict in self.wanted:
                     when = iso_text(self.at(job.verified_at(place)))
-                    cells = _CELLS[flags]
-                    bouncify = self.vendor == "bouncify"
-                    own = (verdict, *cells, when) if bouncify else (verdict, when, *cells)
-                    rows.append([*row, *own])
+                    rows.append([*row, *self._added(verdict, flags, when)])
             yield _text(rows)
+
+    def _added(self, verdict: Verdict, flags: int, when: str) -> tuple[str, ...]:
+        cells = _CELLS[flags]
+        if self.accept_all_column:
+            mark = "Y" if verdict is Verdict.ACCEPT_ALL else "N"
+            cells = (*cells[:ACCEPT_ALL_PLACE], mark, *cells[ACCEPT_ALL_PLACE:])
+        return (verdict, *cells, when) if self.vendor == "bouncify" else (verdict, when, *cells)
 
 
 @attrs.frozen(kw_only=True)

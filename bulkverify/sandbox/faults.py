@@ -1,4 +1,4 @@
-"""The kinds of faults; each has a row in `TABLE`.
+"""The faults that can be injected; each kind has a row in `TABLE`.
 
 A row has the function that causes the fault, the endpoints that it can hit, and the fields of `Fault`
 that it uses. To add a fault, add a member of `FaultKind`, a row and a function.
@@ -7,9 +7,9 @@ that it uses. To add a fault, add a member of `FaultKind`, a row and a function.
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from email.utils import format_datetime
-from enum import StrEnum
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -18,10 +18,14 @@ import attrs
 from aiohttp import web
 from multidict import CIMultiDict
 
+from bulkverify.errors import IllegalTransitionError
+from bulkverify.lifecycle import JobStatus
 from bulkverify.sandbox import allowed, answers
 from bulkverify.sandbox.account import Account
+from bulkverify.sandbox.answers import Refusal
 from bulkverify.sandbox.delivery import Reply, hang_up, refuse, retry_after, send, unsent
 from bulkverify.sandbox.jobs import Job
+from bulkverify.sandbox.kinds import FaultKind, kind_of
 from bulkverify.sandbox.ledger import ENDPOINTS, Endpoint
 
 _PROXY_PAGE: Final = (
@@ -34,70 +38,21 @@ _GZIP: Final = 31  # zlib's `wbits` for gzip
 _ROWS_PER_EXTRA: Final = 10
 
 
-class FaultKind(StrEnum):
-    """What happens to a request that a fault hits."""
-
-    ANSWER = "answer"
-    """The service does nothing, and sends the fault's answer."""
-    ANSWER_AFTER = "answer_after"
-    """The service does the work, but sends the fault's answer instead of its own."""
-    THROTTLE = "throttle"
-    """The service does nothing, and answers 429, with `Retry-After` if `retry_after` is set."""
-    DROP = "drop"
-    """The service does nothing, and closes the connection."""
-    DROP_AFTER = "drop_after"
-    """The service does the work, and closes the connection without an answer."""
-    HANG = "hang"
-    """As `DROP`, but after `delay` seconds; if `delay` is 0, when the sandbox closes."""
-    DELAY = "delay"
-    """The service does the work after `delay` seconds."""
-    TRICKLE = "trickle"
-    """The answer comes in pieces of `piece_bytes`, with `delay` seconds before each."""
-    TRUNCATE = "truncate"
-    """The connection is closed after half of the download's bytes."""
-    TRUNCATE_CLEANLY = "truncate_cleanly"
-    """The download has only half of its rows, but looks complete."""
-    HUGE = "huge"
-    """The answer is correct, with `size_bytes` of padding."""
-    BOMB = "bomb"
-    """As `HUGE`, but compressed, so that the answer is small until it is unpacked."""
-    STALE = "stale"
-    """The status is the previous one, as from a lagging replica."""
-    COUNTERS_JUMP = "counters_jump"
-    """A verifying list reports all of its rows as verified."""
-    COUNTERS_BACK = "counters_back"
-    """A verifying list reports half of its verified rows."""
-    COUNTERS_OVER = "counters_over"
-    """A verifying list reports more verified rows than it has rows."""
-    COUNTERS_STUCK = "counters_stuck"
-    """A verifying list keeps reporting the count of the first poll that was hit."""
-    ENDLESS = "endless"
-    """The uploaded or started list stays verifying until it is cancelled."""
-    CLOCK_JUMP = "clock_jump"
-    """From now on the service's dates are `jump` seconds off. Lists take as long as before."""
-
-
-KINDS_IN_WORDS: Final = f"one of {', '.join(FaultKind)}"
-
-
-def _kind(value: str) -> FaultKind:
-    try:
-        return FaultKind(value)
-    except ValueError:
-        raise ValueError(f"kind is {value!r}; it must be {KINDS_IN_WORDS}.") from None
-
-
 def _check_endpoint(fault: "Fault", _: object, value: object) -> None:
     endpoints = TABLE[fault.kind].endpoints
     if value not in (None, *endpoints):
         raise ValueError(f"endpoint is {value!r}; it must be one of {', '.join(endpoints)}.")
 
 
+def _usual_status(fault: "Fault") -> int:
+    return TABLE[fault.kind].status
+
+
 @attrs.frozen(kw_only=True)
 class Fault:
     """A fault to inject; an invalid value of a field raises `ValueError`."""
 
-    kind: FaultKind = attrs.field(converter=_kind)
+    kind: FaultKind = attrs.field(converter=kind_of)
     """What happens to the request."""
     endpoint: Endpoint | None = attrs.field(default=None, validator=_check_endpoint)
     """The endpoint that it hits; `None` for all that `kind` can hit."""
@@ -115,8 +70,10 @@ class Fault:
     """Once it happens, it hits all requests of its endpoint and list for this many sandbox seconds. All count as one."""
     delay: float = attrs.field(default=0.0, validator=allowed.SECONDS)
     """Seconds before it takes effect, in the event loop's time."""
-    status: int = attrs.field(default=502, validator=allowed.STATUS)
-    """The HTTP status of the answer."""
+    status: int = attrs.field(
+        default=attrs.Factory(_usual_status, takes_self=True), validator=allowed.STATUS
+    )
+    """The HTTP status of the answer: by default 502, of a `VERIFY_TIMEOUT` 400 (the real one is not known)."""
     body: bytes | str = attrs.field(default=_PROXY_PAGE, validator=allowed.TEXT)
     """The body of the answer."""
     headers: Mapping[str, str] = attrs.field(factory=dict, validator=allowed.TEXTS)
@@ -233,7 +190,15 @@ def _throttle(exchange: Exchange) -> web.Response:
         now = exchange.account.clock.date()
         dates = {"Date": now, "Retry-After": now + timedelta(seconds=seconds)}
         headers = {name: format_datetime(date, usegmt=True) for name, date in dates.items()}
-    return refuse(answers.TOO_MANY_REQUESTS, headers).response()
+    refusal = answers.worded(answers.TOO_MANY_REQUESTS, exchange.endpoint)
+    return refuse(refusal, headers).response()
+
+
+def _refusal(refusal: Refusal) -> Callable[[Exchange], web.Response]:
+    def respond(exchange: Exchange) -> web.Response:
+        return refuse(attrs.evolve(refusal, status=exchange.fault.status)).response()
+
+    return respond
 
 
 def _drop(exchange: Exchange) -> web.Response:
@@ -248,6 +213,17 @@ async def _hang(exchange: Exchange) -> web.StreamResponse:
 
 async def _delay(exchange: Exchange) -> web.StreamResponse:
     return await send(exchange.request, await exchange.work_late())
+
+
+def _ending(status: JobStatus) -> Effect:
+    """End the list with a status, then do the work after the delay."""
+
+    async def effect(exchange: Exchange) -> web.StreamResponse:
+        with suppress(KeyError, IllegalTransitionError):  # there is no such list, or it has ended
+            exchange.account.end(exchange.job_id or "", status)
+        return await _delay(exchange)
+
+    return effect
 
 
 async def _jump_clock(exchange: Exchange) -> web.StreamResponse:
@@ -334,6 +310,8 @@ class Row:
     """The endpoints that it can hit."""
     fields: tuple[str, ...] = ()
     """The fields of `Fault` that it uses, besides the common ones."""
+    status: int = attrs.field(default=502, kw_only=True)
+    """The HTTP status of its answer, if `Fault` names none."""
     verifying: bool = attrs.field(default=False, kw_only=True)
     """Whether it hits only lists that are verifying."""
 
@@ -347,10 +325,16 @@ TABLE: Final[Mapping[FaultKind, Row]] = MappingProxyType(
         # Instead of the work.
         FaultKind.ANSWER: Row(_instead(_answer), fields=_ANSWER),
         FaultKind.THROTTLE: Row(_instead(_throttle), fields=("retry_after", "retry_after_date")),
+        FaultKind.DENY: Row(_instead(_refusal(answers.DENIED)), status=answers.DENIED.status),
+        FaultKind.VERIFY_TIMEOUT: Row(
+            _instead(_refusal(answers.VALIDATION_TIMED_OUT)), ("verify",), ("status",), status=400
+        ),
         FaultKind.DROP: Row(_instead(_drop)),
         FaultKind.HANG: Row(_hang),
         # Before the work.
         FaultKind.DELAY: Row(_delay),
+        FaultKind.FAIL: Row(_ending(JobStatus.FAILED), ("status", "start")),
+        FaultKind.CANCEL: Row(_ending(JobStatus.CANCELLED), ("status", "start")),
         FaultKind.CLOCK_JUMP: Row(_jump_clock, fields=("jump",)),
         # After the work, instead of its reply.
         FaultKind.ANSWER_AFTER: Row(_after(_answer), fields=_ANSWER),

@@ -44,8 +44,9 @@ class Step:
 class Job:
     """A list and its history. Times are seconds of the sandbox's clock.
 
-    An `endless` list never completes. A `will_fail` list fails after its start. `stuck_at` is the
-    number of verified rows that a fault keeps reporting.
+    An `endless` list never completes. A `will_fail` list fails after its start. A list that
+    `shows_total` has its total also while it is preparing. `stuck_at` is the number of verified rows
+    that a fault keeps reporting.
     """
 
     job_id: str
@@ -56,6 +57,7 @@ class Job:
     automatic: bool = False
     endless: bool = False
     will_fail: bool = False
+    shows_total: bool = False
     stuck_at: int | None = None
     started: float | None = None
     _ending: Step | None = None
@@ -82,6 +84,10 @@ class Job:
     def is_active(self, now: float) -> bool:
         """Return whether the list is open, and has been started or starts by itself."""
         return (self.started is not None or self.automatic) and self.is_open(now)
+
+    def is_idle_since(self, moment: float, now: float) -> bool:
+        """Return whether nothing happened to the list after `moment`, and nothing will by itself."""
+        return self.history(now)[-1].since <= moment and not self.is_active(now)
 
     def end(self, status: JobStatus, now: float) -> None:
         """End the list; raise `IllegalTransitionError` if it has ended with another status."""
@@ -149,7 +155,7 @@ class Job:
 
     def _describe(self, status: JobStatus, now: float) -> JobSnapshot:
         facts: dict[str, Any] = {}
-        if status is not INITIAL:
+        if status is not INITIAL or self.shows_total:
             facts["total"] = 0 if status is JobStatus.FAILED else self.total
         if status in MAIN_LINE[1:]:
             facts["analysis"] = self.addresses.analysis

@@ -24,7 +24,8 @@ from typing import Any, Final
 import attrs
 
 from bulkverify.sandbox.drawing import at_random
-from bulkverify.sandbox.faults import KINDS_IN_WORDS, TABLE, Fault, FaultKind
+from bulkverify.sandbox.faults import TABLE, Fault
+from bulkverify.sandbox.kinds import KINDS_IN_WORDS, FaultKind
 
 _PARTICULAR: Final = {field for row in TABLE.values() for field in row.fields}
 _COMMON: Final = tuple(field.name for field in attrs.fields(Fault) if field.name not in _PARTICULAR)

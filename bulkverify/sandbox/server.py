@@ -1,6 +1,7 @@
 """The sandbox: start it, point a client at it, and read its ledger."""
 
 import asyncio
+import math
 import random
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,15 +10,20 @@ from typing import Final, Self, get_args
 from aiohttp import web
 
 from bulkverify.lifecycle import JobStatus
-from bulkverify.limits import MOST_UNVERIFIED_LISTS, MOST_VERIFYING_LISTS, REQUESTS_PER_MINUTE
+from bulkverify.limits import (
+    MOST_UNVERIFIED_LISTS,
+    MOST_VERIFYING_LISTS,
+    REQUESTS_PER_MINUTE,
+    RETENTION_DAYS,
+)
 from bulkverify.sandbox.account import Account, Allowance
 from bulkverify.sandbox.app import Front
 from bulkverify.sandbox.clock import Clock
-from bulkverify.sandbox.delivery import Vendor
 from bulkverify.sandbox.drawing import Faults
 from bulkverify.sandbox.faults import Fault
 from bulkverify.sandbox.jobs import Timings
 from bulkverify.sandbox.ledger import Ledger
+from bulkverify.sandbox.vendors import Vendor
 
 # How long cancelled requests may take to clean up when the sandbox closes.
 _CLOSING_SECONDS: Final = 1.0
@@ -41,6 +47,7 @@ class Sandbox:
         requests_per_minute: int | None = REQUESTS_PER_MINUTE,
         max_lists: int = MOST_UNVERIFIED_LISTS,
         max_verifying: int = MOST_VERIFYING_LISTS,
+        retention_days: float | None = RETENTION_DAYS,
         vendor: Vendor = "bouncify",
         timings: Timings | None = None,
         upload_status: int = 201,
@@ -48,6 +55,8 @@ class Sandbox:
         seed: int | None = None,
         epoch: datetime | None = None,
         single_record_fails: bool = False,
+        total_while_preparing: bool = False,
+        accept_all_column: bool = False,
         faults: Iterable[Fault] = (),
     ) -> None:
         """Set up the service; `start` serves it.
@@ -62,13 +71,18 @@ class Sandbox:
                 `None` for no limit.
             max_lists: how many unverified lists there may be.
             max_verifying: how many lists may be verifying at once.
-            vendor: the vendor, which decides the order of the columns in the results.
+            retention_days: after how many sandbox days a list is deleted; `None` for never. A list
+                that has been started is kept until it ends.
+            vendor: the vendor, which decides the order of the columns in the results, and how the
+                answer about a single address spells *accept-all*.
             timings: how long each step takes.
             upload_status: the HTTP status of a successful upload, 201 or 200.
             retry_after: the seconds in the `Retry-After` header of a 429; `None` for no header.
             seed: the same seed gives the same job ids and random faults; random by default.
             epoch: the aware date and time at which the sandbox's clock begins; now by default.
             single_record_fails: a list of one address is accepted and paid, and then fails.
+            total_while_preparing: the status of a list has its `total` also while it is preparing.
+            accept_all_column: the results have a column `Accept-all`, as some accounts get it.
             faults: the faults to inject; `inject` adds more.
 
         Raises:
@@ -87,7 +101,9 @@ class Sandbox:
             credits=credits,
             max_lists=max_lists,
             max_verifying=max_verifying,
+            retention_seconds=math.inf if retention_days is None else retention_days * 86400,
             single_record_fails=single_record_fails,
+            total_while_preparing=total_while_preparing,
             ids=random.Random(self._seed),  # noqa: S311 - not for security
         )
         self._front = Front(
@@ -96,6 +112,7 @@ class Sandbox:
             faults=Faults(self._seed),
             api_key=api_key,
             vendor=vendor,
+            accept_all_column=accept_all_column,
             upload_status=upload_status,
             retry_after=retry_after,
         )

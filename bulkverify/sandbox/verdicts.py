@@ -74,6 +74,8 @@ _PLAIN: Final = re.compile(
 )
 _PLAIN_LENGTH: Final = 64
 _RESERVED: Final = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOMAIN_NAMES)
+# Domains such as company.test, in which no mailbox exists.
+_SPECIAL_DOMAINS: Final = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
 
 
 def normalise(address: str) -> str:
@@ -94,6 +96,8 @@ def judge(address: str) -> tuple[Verdict, Flag]:
     if name in _FORCED:
         verdict, flag = _FORCED[name]
         return verdict, flags | flag
+    if domain.endswith(_SPECIAL_DOMAINS):
+        return Verdict.UNDELIVERABLE, flags
     number = int.from_bytes(blake2b(normal.encode(), digest_size=4).digest())
     return _SHARES[number % len(_SHARES)], flags
 
@@ -104,6 +108,8 @@ def _is_plain(normal: str) -> bool:
 
 
 def _is_valid(address: str) -> bool:
+    if address.lower().endswith(_SPECIAL_DOMAINS):
+        address = f"{address[:-1]}x"  # the library refuses special domains; this has the same form
     try:
         validate_email(address, check_deliverability=False)
     except EmailNotValidError:

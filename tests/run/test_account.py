@@ -121,7 +121,11 @@ async def test_a_lost_start_settled_in_the_same_call_counts_as_spent_by_it(
 
     async with (
         Sandbox(
-            speed=1000, requests_per_minute=None, timings=Timings(start_delay=36e5), credits=2
+            speed=1000,
+            requests_per_minute=None,
+            retention_days=None,
+            timings=Timings(start_delay=36e5),
+            credits=2,
         ) as sandbox,
         Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
     ):

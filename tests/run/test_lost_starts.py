@@ -30,7 +30,11 @@ NEVER_VERIFYING = Timings(start_delay=36e5)
 
 
 def serving(**options: Any) -> Sandbox:  # noqa: ANN401 - handed on
-    settings: dict[str, Any] = {"speed": 1000, "requests_per_minute": None}
+    settings: dict[str, Any] = {
+        "speed": 1000,
+        "requests_per_minute": None,
+        "retention_days": None,
+    }
     return Sandbox(**settings | options)
 
 

@@ -117,7 +117,7 @@ async def test_a_refusal_can_be_late_and_large_too(caller: Caller) -> None:
     for kind in (FaultKind.TRICKLE, FaultKind.HUGE):
         caller.sandbox.inject(Fault(kind=kind, size_bytes=10))
         answer = await caller.ask("GET", "/info", {"apikey": "wrong"})
-        assert answer.refusal == (401, "Invalid API Key")
+        assert answer.refusal == (401, "Invalid API key")
 
 
 async def test_the_ledger_has_an_entry_for_each_list(caller: Caller) -> None:

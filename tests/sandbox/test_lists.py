@@ -15,6 +15,7 @@ from .caller import Caller, Serve
 
 pytestmark = pytest.mark.asyncio
 
+DAY = 24 * 3600
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 STATUSES = ["preparing", "ready", "verifying", "completed", "failed", "cancelled"]
 LIST = "email\ndeliverable@gmail.com\naccept-all+1@example.com\n"
@@ -164,6 +165,54 @@ async def test_a_list_that_has_ended_cannot_be_cancelled(caller: Caller, status:
     job_id = await caller.bring(LIST, status)
     with pytest.raises(IllegalTransitionError, match=job_id):
         caller.sandbox.cancel(job_id)
+
+
+@pytest.mark.parametrize("told", [False, True])
+async def test_the_total_may_be_known_while_a_list_is_preparing(
+    serve: Serve, *, told: bool
+) -> None:
+    caller = await serve(total_while_preparing=told)
+    found = await caller.status(await caller.upload(LIST))
+    assert found["status"] == "preparing"
+    assert found.get("total") == (2 if told else None)
+    assert "analysis" not in found
+
+
+@pytest.mark.parametrize("status", ["ready", "completed", "failed", "cancelled"])
+async def test_a_list_is_deleted_after_30_days(caller: Caller, status: str) -> None:
+    job_id = await caller.bring(LIST, status)
+    caller.sandbox.advance(28 * DAY)
+    assert (await caller.status(job_id))["status"] == status
+    caller.sandbox.advance(2 * DAY)
+    assert (await caller.ask("GET", f"/bulk/{job_id}")).refusal == (400, "Job not found")
+    assert (await caller.start(job_id)).refusal == (400, "Job not found")
+    assert (await caller.download(job_id)).refusal == (400, "Job not found")
+    assert (await caller.delete(job_id)).refusal[1] == "List not found, may be already deleted."
+
+
+async def test_an_expired_list_takes_no_place(serve: Serve) -> None:
+    caller = await serve(max_lists=1)
+    await caller.bring(LIST, "ready")
+    caller.sandbox.advance(29 * DAY)
+    assert (await caller.send_file(LIST)).status == 400
+    caller.sandbox.advance(DAY)
+    assert (await caller.send_file(LIST)).status == 201
+
+
+async def test_a_sandbox_can_keep_its_lists_for_ever(serve: Serve) -> None:
+    caller = await serve(retention_days=None)
+    job_id = await caller.bring(LIST, "ready")
+    caller.sandbox.advance(10_000 * DAY)
+    assert (await caller.start(job_id)).status == 200
+
+
+async def test_a_list_is_kept_while_it_is_being_verified(serve: Serve) -> None:
+    caller = await serve(timings=Timings(verifying=40 * DAY))
+    job_id = await caller.bring(LIST, "verifying")
+    caller.sandbox.advance(39 * DAY)
+    assert (await caller.status(job_id))["status"] == "verifying"
+    caller.sandbox.advance(2 * DAY)
+    assert len((await caller.download(job_id)).table) == 3
 
 
 async def test_a_list_of_one_address_can_be_paid_and_fail(serve: Serve) -> None:

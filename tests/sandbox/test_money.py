@@ -146,12 +146,13 @@ async def test_requests_are_counted_by_endpoint(caller: Caller) -> None:
 @pytest.mark.parametrize(
     ("address", "result", "accept_all", "flags"),
     [
-        ("support@bouncify.io", "accept-all", 1, {"role"}),
-        ("deliverable@gmail.com", "deliverable", 0, {"free_email"}),
-        ("accept-all@example.com", "accept-all", 1, set()),
+        ("support@bouncify.io", "accept all", 1, {"role"}),
+        ("deliverable@gmail.com", "deliverable", 2, {"free_email"}),
+        ("accept-all@example.com", "accept all", 1, set()),
         ("unknown+1@mailinator.com", "unknown", 2, {"disposable"}),
         ("spamtrap@example.com", "undeliverable", 0, {"spamtrap"}),
-        ("nobody", "undeliverable", 0, set()),
+        ("deliverable@company.test", "deliverable", 2, set()),
+        ("jane@company.test", "undeliverable", 0, set()),
     ],
 )
 async def test_a_single_address_is_verified(
@@ -161,8 +162,21 @@ async def test_a_single_address_is_verified(
     found = (await caller.ask("GET", "/verify", {"email": address, "timeout": "30000"})).body
     assert list(found) == list(sample)
     assert found["email"] == address
-    assert f"{found['user']}@{found['domain']}".strip("@") == address
+    assert f"{found['user']}@{found['domain']}" == address
     assert (found["result"], found["accept_all"]) == (result, accept_all)
     names = ("role", "free_email", "disposable", "spamtrap")
     assert {name for name in names if found[name] == 1} == flags
     assert caller.sandbox.credits == 999_999
+
+
+@pytest.mark.parametrize(
+    ("vendor", "spelling"), [("bouncify", "accept all"), ("validto", "accept-all")]
+)
+async def test_each_vendor_spells_accept_all_in_its_way(
+    serve: Serve, vendor: str, spelling: str
+) -> None:
+    caller = await serve(vendor=vendor)
+    answer = await caller.ask("GET", "/verify", {"email": "accept-all@example.com"})
+    assert answer.body["result"] == spelling
+    job_id = await caller.bring("accept-all@example.com\n", "completed")
+    assert (await caller.download(job_id)).table[1][1] == "accept-all"

@@ -52,6 +52,16 @@ async def test_the_columns_of_the_list_come_first_and_unchanged(caller: Caller) 
     ]
 
 
+@pytest.mark.parametrize("vendor", ["bouncify", "validto"])
+async def test_some_accounts_get_a_column_that_marks_accept_all(serve: Serve, vendor: str) -> None:
+    caller = await serve(vendor=vendor, accept_all_column=True)
+    table = (await caller.download(await caller.bring(FOUR, "completed"))).table
+    place = table[0].index("Accept-all")
+    assert table[0][place - 1 : place + 2] == ["Role", "Accept-all", "Disposable"]
+    assert [row[place] for row in table[1:]] == ["N", "N", "Y", "N"]
+    assert {len(row) for row in table} == {9}
+
+
 async def test_a_list_without_a_header_gets_numbered_columns(caller: Caller) -> None:
     job_id = await caller.bring("1,a@example.com\n2,b@example.com\n", "completed")
     table = (await caller.download(job_id)).table

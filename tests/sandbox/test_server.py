@@ -73,6 +73,31 @@ async def test_its_clock_begins_now_by_default() -> None:
     assert abs(age.total_seconds()) < 60
 
 
+async def test_pages_of_any_origin_may_read_the_answers_about_single_addresses(
+    caller: Caller,
+) -> None:
+    origin = {"Origin": "https://shop.example"}
+    for params in ({"email": "deliverable@example.com"}, {"email": "x"}, {"apikey": "wrong"}):
+        answer = await caller.ask("GET", "/verify", params, headers=origin)
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    other = await caller.ask("GET", "/info", headers=origin)
+    assert "Access-Control-Allow-Origin" not in other.headers
+
+
+async def test_a_browser_may_ask_first_whether_a_page_may_send_headers(caller: Caller) -> None:
+    asked = {
+        "Origin": "https://shop.example",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    answer = await caller.ask("OPTIONS", "/verify", headers=asked)
+    assert (answer.status, answer.content) == (204, b"")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Access-Control-Allow-Methods"] == "GET"
+    assert answer.headers["Access-Control-Allow-Headers"] == "content-type"
+    assert caller.sandbox.ledger.requests == {}
+
+
 async def test_an_unknown_vendor_is_refused() -> None:
     with pytest.raises(ValueError, match="'acme' is not a vendor; use bouncify or validto"):
         Sandbox(vendor="acme")  # type: ignore[arg-type]

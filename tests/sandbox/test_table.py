@@ -18,7 +18,16 @@ from .caller import Caller, Serve
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "testing.md"
 LIST = "email\n" + "".join(f"u{number}@example.com\n" for number in range(100))
-NO_WORK = {FaultKind.ANSWER, FaultKind.THROTTLE, FaultKind.DROP, FaultKind.HANG}
+NO_WORK = {
+    FaultKind.ANSWER,
+    FaultKind.THROTTLE,
+    FaultKind.DENY,
+    FaultKind.VERIFY_TIMEOUT,
+    FaultKind.DROP,
+    FaultKind.HANG,
+    FaultKind.FAIL,
+    FaultKind.CANCEL,
+}
 FIELDS = {
     FaultKind.HANG: {"delay": 0.001},
     FaultKind.DELAY: {"delay": 0.001},
@@ -130,7 +139,19 @@ def half_the_rows(came: Seen, true: Seen) -> bool:
 
 
 def throttled(came: Seen, _: Seen) -> bool:
-    return came.status == 429 and came.body["result"] == "Too Many Requests"
+    return came.status == 429 and came.body["result"].lower() == "too many requests"
+
+
+def refused(status: int, text: str) -> Callable[[Seen, Seen], bool]:
+    said = {"result": text, "success": False}
+    return lambda came, _: (came.status, came.body) == (status, said)
+
+
+def ended(text: str) -> Callable[[Seen, Seen], bool]:
+    """Tell whether a status shows the end of the list, and a start is refused with it."""
+    return lambda came, _: (
+        text == (came.body["message"] if came.status == 200 else came.body["result"])
+    )
 
 
 def a_step_behind(came: Seen, true: Seen) -> bool:
@@ -146,6 +167,8 @@ EXPECTED: dict[FaultKind, Callable[[Seen, Seen], bool]] = {
     FaultKind.ANSWER: page,
     FaultKind.ANSWER_AFTER: page,
     FaultKind.THROTTLE: throttled,
+    FaultKind.DENY: refused(403, "Access denied"),
+    FaultKind.VERIFY_TIMEOUT: refused(400, "Validation timedout"),
     FaultKind.DROP: nothing,
     FaultKind.DROP_AFTER: nothing,
     FaultKind.HANG: nothing,
@@ -161,6 +184,8 @@ EXPECTED: dict[FaultKind, Callable[[Seen, Seen], bool]] = {
     FaultKind.COUNTERS_OVER: counted(lambda _: 110),
     FaultKind.COUNTERS_STUCK: counted(lambda verified: verified),
     FaultKind.ENDLESS: truth,
+    FaultKind.FAIL: ended("Unable to process your job, The uploaded list contains invalid data"),
+    FaultKind.CANCEL: ended("Job is cancelled"),
     FaultKind.CLOCK_JUMP: dated,
 }
 

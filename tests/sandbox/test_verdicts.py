@@ -3,8 +3,8 @@ import sys
 from collections import Counter
 
 import pytest
-from email_validator import EmailNotValidError, validate_email
-from hypothesis import example, given
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from bulkverify.models import Verdict
@@ -12,6 +12,7 @@ from bulkverify.sandbox import verdicts
 from bulkverify.sandbox.verdicts import Flag, judge
 
 NONE = Flag(0)
+SPECIAL = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
 
 
 @pytest.mark.parametrize("suffix", ["", "+17", "+a.b"])
@@ -59,6 +60,12 @@ def test_bad_syntax_is_undeliverable(address: str) -> None:
     assert judge(address) == (Verdict.UNDELIVERABLE, Flag.SYNTAX_ERROR)
 
 
+@pytest.mark.parametrize("address", ["jane@company.test", "Jane@Company.TEST", "j@mx.invalid"])
+def test_a_special_domain_is_undeliverable_but_no_syntax_error(address: str) -> None:
+    assert judge(address) == (Verdict.UNDELIVERABLE, NONE)
+    assert judge(f"unknown{address[address.index('@') :]}") == (Verdict.UNKNOWN, NONE)
+
+
 def test_an_address_has_one_verdict_in_every_spelling() -> None:
     assert judge("Jane.Doe@Example.COM ") == judge("jane.doe@example.com")
 
@@ -83,11 +90,11 @@ ADDRESSES = st.one_of(
 
 
 @given(ADDRESSES)
-@example("jane@example.test")
 @example("jane@xx--c.com")
 @example("jane@1.2.3.4")
 @example(f"{'a' * 65}@b.com")
 def test_the_fast_check_accepts_only_what_the_library_accepts(address: str) -> None:
+    assume(not address.strip().lower().endswith(SPECIAL))
     try:
         validate_email(address.strip(), check_deliverability=False)
     except EmailNotValidError:
