@@ -49,7 +49,8 @@ ORDER = {
     "waiting": "pacing waiters streams due scheduler waits",
     "lists": """
         stopping tables layout distinct addresses cells bounds naming columns decoding quotes delimited
-        lines jsonlines several spooling packages workbooks spreadsheets opening splitting matching verdicts tallies joining
+        lines jsonlines several spooling packages values sheets workbooks spreadsheets opening
+        splitting matching verdicts tallies joining
     """,
     "run": """
         models threads curve progress source costs plan written folder outages account record selection

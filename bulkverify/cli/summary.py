@@ -9,7 +9,14 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from bulkverify.cli.text import column_facts, plural, stray_text, unclear_text, unwrapped_text
+from bulkverify.cli.text import (
+    column_facts,
+    plural,
+    sheet_facts,
+    stray_text,
+    unclear_text,
+    unwrapped_text,
+)
 from bulkverify.models import Verdict
 from bulkverify.run.models import RunReport
 from bulkverify.service.answers import printable
@@ -86,6 +93,7 @@ def _facts_by_name(report: RunReport) -> dict[str, str]:
     for number, taken in enumerate(report.lists, start=1):
         if taken.others or len(report.lists) == 1:
             columns |= column_facts(taken, f" {number}" if len(report.lists) > 1 else "")
+        columns |= sheet_facts(taken, f" {number}" if len(report.lists) > 1 else "")
     return columns | {
         "rows": f"{report.rows:,} ({', '.join(parts)})",
         "short rows": f"{report.short:,}, padded with empty cells" if report.short else "",

@@ -63,8 +63,9 @@ def plan_lines(plan: "RunPlan") -> str:
     for number, one in enumerate(plan.lists, start=1):
         end = f" {number}" if len(plan.lists) > 1 else ""
         encoding = f", {one.encoding}" if one.encoding else ""
-        facts[f"list{end}"] = f"{one.title} ({one.format}{encoding})"
-        facts |= column_facts(one, end)
+        sheet = f", sheet {one.sheet!r}" if one.sheet else ""
+        facts[f"list{end}"] = f"{one.title} ({one.format}{encoding}{sheet})"
+        facts |= column_facts(one, end) | sheet_facts(one, end)
     before = f", besides {plan.spent_before:,} spent earlier" if plan.spent_before else ""
     done = plan.already_verified_at
     return _table(
@@ -96,6 +97,27 @@ def column_facts(taken: "PlannedList", end: str = "") -> dict[str, str]:
     return {
         f"column{end}": f"{taken.column!r}, the {ordinal(taken.place)} column",
         f"also{end}": f"{others} {verb} addresses that are not sent" if others else "",
+    }
+
+
+def sheet_facts(taken: "PlannedList", end: str = "") -> dict[str, str]:
+    """Describe what a person may overlook in a workbook: other sheets, hidden rows, and formulas without a value."""
+    names = [
+        f"{name!r}{' (hidden)' if name in taken.hidden_sheets else ''}"
+        for name in taken.other_sheets[:_SHOWN_COLUMNS]
+    ]
+    others = (
+        f"{', '.join(names)} also {'have' if len(names) > 1 else 'has'} addresses that are not read"
+    )
+    hidden = f"{taken.sheet!r} is hidden"
+    sheets = [hidden] * (taken.sheet in taken.hidden_sheets) + [others] * bool(names)
+    rows, formulas = taken.hidden_rows, taken.uncalculated
+    return {
+        f"sheets{end}": "; ".join(sheets),
+        f"hidden{end}": f"{plural(rows, 'row')} hidden in the sheet, as by a filter, but read and sent like all others"
+        * bool(rows),
+        f"formulas{end}": f"{plural(formulas, 'formula')}, the first in {taken.uncalculated_at}, never calculated, so "
+        "read as empty: open the file in Excel or LibreOffice, and save it there" * bool(formulas),
     }
 
 
@@ -135,6 +157,7 @@ def oddities(plan: "RunPlan") -> list[str]:
     """List what may surprise the user in a plan."""
     names = [repr(name) for one in plan.lists for name in one.others[:_SHOWN_COLUMNS]]
     unsent = plan.invalid + plan.blank
+    in_sheets = [fact for one in plan.lists for fact in sheet_facts(one).values()]
     found = {
         f"{', '.join(names)} also {'have' if len(names) > 1 else 'has'} addresses": names,
         f"{unsent:,} of {plan.rows:,} rows have no address": unsent * 4 > plan.rows,
@@ -142,7 +165,7 @@ def oddities(plan: "RunPlan") -> list[str]:
         f"{plan.short:,} rows have fewer cells than columns": plan.short,
         f"{plural(plan.spent_before, 'credit')} were spent earlier": plan.spent_before,
     }
-    return [oddity for oddity, is_one in found.items() if is_one]
+    return [oddity for oddity, is_one in found.items() if is_one] + list(filter(None, in_sheets))
 
 
 def ordinal(number: int) -> str:

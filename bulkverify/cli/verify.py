@@ -55,6 +55,7 @@ async def verify(
     timeout: Timeout = DEFAULT_TIMEOUT,
     column: Annotated[str | None, Parameter(group=_READING, metavar="NAME")] = None,
     header_row: Annotated[int | None, Parameter(group=_READING, metavar="N")] = None,
+    sheet: Annotated[str | None, Parameter(group=_READING, metavar="NAME")] = None,
     delimiter: Annotated[str | None, Parameter(group=_READING, metavar="CHAR")] = None,
     encoding: Annotated[str, Parameter(group=_READING)] = "utf-8-sig",
     format_: Annotated[Format | None, Parameter(name="--format", group=_READING)] = None,
@@ -85,6 +86,7 @@ async def verify(
         timeout: Give up a part when one of its waits takes longer than this, such as 90, 90s, 15m or 6h.
         column: The name of the address column, or its place, such as 3. Found automatically by default.
         header_row: The number of the header row, from 1; 0 if there is no header. Found automatically by default.
+        sheet: The sheet of a workbook. By default the first that has addresses and is not hidden.
         delimiter: The character between two cells. Found automatically by default.
         encoding: The encoding of the list, such as cp1252.
         format_: The format of the list, if the file's name does not show it.
@@ -99,6 +101,7 @@ async def verify(
                     source,
                     column=column,
                     header_row=header_row,
+                    sheet=sheet,
                     delimiter=delimiter,
                     encoding=encoding,
                     format=format_,
@@ -115,6 +118,7 @@ async def verify(
                     output,
                     column=column,
                     header_row=header_row,
+                    sheet=sheet,
                     delimiter=delimiter,
                     encoding=encoding,
                     format=format_,
@@ -157,6 +161,7 @@ async def verify(
                 output,
                 column=column,
                 header_row=header_row,
+                sheet=sheet,
                 delimiter=delimiter,
                 encoding=encoding,
                 format=format_,

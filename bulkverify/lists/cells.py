@@ -8,7 +8,7 @@ none is sent.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from html import unescape
 from itertools import pairwise
@@ -99,7 +99,7 @@ class CellExample:
     """A cell that is not just an address, and what is sent for it."""
 
     row: int
-    """The number of its row, from 1."""
+    """The number of its row, from 1; in a workbook that of the sheet."""
     kind: CellKind
     """How the cell differs from an address."""
     cell: str
@@ -134,16 +134,20 @@ class Examples:
 class CellReader:
     """Reads the cells of a list, many at a time, and counts them by kind."""
 
-    def __init__(self, examples: Examples, *, judge: bool) -> None:
+    def __init__(
+        self, examples: Examples, *, judge: bool, row_number: Callable[[int], int] = int
+    ) -> None:
         """Start at the first row.
 
         Args:
             examples: gets the first cells of each kind.
+            row_number: gives the number by which people know a row, see `Table.row_number`.
             judge: leave out cells that can't be addresses; otherwise they are sent as they stand.
         """
         self.counts: Counter[CellKind | None] = Counter()
         self._examples = examples
         self._judge = judge
+        self._row_number = row_number
 
     def read(self, cells: list[str], before: int) -> dict[int, CellKind]:
         """Replace each cell by the address that is sent for it, or by an empty text.
@@ -164,7 +168,7 @@ class CellReader:
                 address, kind = cell, None
             self.counts[kind] += 1
             if kind is not None:
-                self._examples.add(before + place + 1, kind, cell, address)
+                self._examples.add(self._row_number(before + place + 1), kind, cell, address)
                 if not address:
                     unsent[place] = kind
             cells[place] = address

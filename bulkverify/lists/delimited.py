@@ -27,7 +27,7 @@ from bulkverify.lists.columns import (
 from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.naming import Rank, name_meaning
 from bulkverify.lists.quotes import ListRecords, swallowed_rows
-from bulkverify.lists.tables import Digest, FileTable
+from bulkverify.lists.tables import Digest, FileTable, Sheet
 from bulkverify.results.records import RecordError
 
 DELIMITERS: Final = ",;\t|"
@@ -35,7 +35,6 @@ DELIMITERS: Final = ",;\t|"
 
 _DELIMITER: Final = re.compile(f"[{DELIMITERS}]")
 _UNUSUAL: Final = "^~:=#!&*/"
-_TEXT_FORMATS: Final = ("csv", "tsv", "txt")
 
 _SHOWN_CHARACTERS: Final = 100
 
@@ -52,8 +51,19 @@ class Delimited(FileTable):
 
     @property
     def short(self) -> int:
-        """How many rows had too few cells when they were last read."""
-        return self._short[0]
+        """How many rows had too few cells when they were last read; a sheet leaves out empty ones at the end."""
+        return self._short[0] if self.sheet is None else 0
+
+    @property
+    def hidden_rows(self) -> int:
+        """How many rows are hidden in the sheet."""
+        if self.sheet is None:
+            return 0
+        return sum(place >= self.skipped for place in self.sheet.hidden)
+
+    def row_number(self, row: int) -> int:
+        """Return the number of a row, which is counted from 1, in the sheet."""
+        return row if self.sheet is None else self.sheet.numbers[self.skipped + row - 1]
 
     @property
     def stray(self) -> int:
@@ -73,7 +83,7 @@ class Delimited(FileTable):
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
         """Read the rows in order."""
         fits = {len(self.names)}.issuperset
-        written_as_text = self.format in _TEXT_FORMATS  # the copy of a workbook has no stray quotes
+        written_as_text = self.sheet is None  # the copy of a sheet has no stray quotes
         skip = self.skipped
         text = ListRecords(self.delimiter)
         limit = GrowthLimit(self.title, self.names, [self.path])
@@ -117,7 +127,8 @@ class Delimited(FileTable):
                     "If the names of the columns are in another row, name it with `header_row`.",
                     "If the names of the columns are in another row, name it with --header-row.",
                 )
-            if len(record) == 1 < width and index >= skip and _DELIMITER.search(record[0]):
+            one_cell = len(record) == 1 < width and self.sheet is None
+            if one_cell and index >= skip and _DELIMITER.search(record[0]):
                 self._refuse_other_delimiter(record[0], text, before + index)
             short += len(record) < width and index >= skip
             # A new row, because the old one may still be in use.
@@ -172,8 +183,9 @@ def open_delimited(
     delimiter: str | None,
     encoding: str,
     header_row: int | None = None,
+    sheet: Sheet | None = None,
 ) -> Delimited:
-    """Detect how to read a file of records from its beginning."""
+    """Detect how to read a file of records, which may be the copy of a `sheet`, from its beginning."""
     if delimiter is not None and (
         len(delimiter) != 1 or delimiter in '"\r\n\0' or "\ud800" <= delimiter <= "\udfff"
     ):
@@ -181,7 +193,7 @@ def open_delimited(
             f"A delimiter is one character that is neither a quote nor a line end, not {delimiter!r}."
         )
     beginning, encoding = sample_of(path, encoding, title)
-    declared = _DECLARED.match(beginning)
+    declared = None if sheet else _DECLARED.match(beginning)
     delimiter = delimiter or (str(declared[2]) if declared else guess_delimiter(beginning))
     records = chain.from_iterable(_records(path, encoding, title, ListRecords(delimiter)))
     sample = sample_rows(records, SAMPLE_ROWS + 2)
@@ -194,7 +206,9 @@ def open_delimited(
     if header_row is None:
         place = find_header(sample, column)
     else:
-        place = _named_row(title, beginning, delimiter, skipped, header_row)
+        place = _named_row(
+            title, header_row, sheet, beginning=beginning, delimiter=delimiter, declared=skipped
+        )
     header: tuple[str, ...] = ()
     preface = ""
     if place is not None:
@@ -204,12 +218,15 @@ def open_delimited(
         skipped += place + 1
     if not sample:
         raise InvalidListError(f"{title} has a header and no rows: there is nothing to verify.")
-    check_width(title, max(map(len, [header, *sample])))
+    width = sheet.width if sheet else max(map(len, [header, *sample]))
+    check_width(title, width)
     if place is None and column is None and len(sample[0]) > 1:
         refuse_rows_of_addresses(title, sample)
     if len(header) == 1 and column is None:
         _refuse_unusual_delimiter(title, header[0], sample)
-    names = header or column_names(max(map(len, sample)))
+    names = header or column_names(width)
+    if sheet:  # cells beside the names have a column without a name
+        names += ("",) * (width - len(names))
     columns = find_column(title, names, sample, column)
     return Delimited(
         title=title,
@@ -218,10 +235,11 @@ def open_delimited(
         others=columns.others,
         preface=preface,
         delimiter=delimiter,
-        newline="\r\n" if "\r\n" in beginning else "\n",
+        newline="\r\n" if "\r\n" in beginning and sheet is None else "\n",
         path=path,
         encoding=encoding,
         skipped=skipped,
+        sheet=sheet,
     )
 
 
@@ -243,18 +261,24 @@ def _refuse_unusual_delimiter(title: str, name: str, sample: list[list[str]]) ->
             )
 
 
-def _named_row(title: str, beginning: str, delimiter: str, declared: int, row: int) -> int | None:
+def _named_row(
+    title: str, row: int, sheet: Sheet | None, *, beginning: str, delimiter: str, declared: int
+) -> int | None:
     """Return the place of the header row among the records; `None` for row 0, which means no header."""
     if row == 0:
         return None
-    records = list(csv.reader(StringIO(beginning, newline=""), delimiter=delimiter))[:row]
-    place = len(list(filter(None, records))) - 1 - declared
-    if len(records) < row or row < 0 or not records[-1] or not 0 <= place < SAMPLE_ROWS:
+    if sheet:
+        places = {number: place for place, number in enumerate(sheet.numbers[:SAMPLE_ROWS])}
+    else:
+        records = csv.reader(StringIO(beginning, newline=""), delimiter=delimiter)
+        filled = [number for number, record in enumerate(records, start=1) if record]
+        places = {number: place for place, number in enumerate(filled[declared:][:SAMPLE_ROWS])}
+    if row not in places:
         raise UsageError(f"{title} has no names of columns in row {row:,}.").with_hint(
             "Count rows from 1, including empty ones; `header_row=0` is for a list without names.",
             "Count rows from 1, including empty ones; --header-row 0 is for a list without names.",
         )
-    return place
+    return places[row]
 
 
 def _text_above(beginning: str, delimiter: str, declared: int, place: int) -> str:

@@ -55,7 +55,7 @@ class JoinedRow:
     """A row of a list with its verdict. A flag is `None` if the results have no column for it."""
 
     row: int
-    """The number of the row, from 1."""
+    """The number of the row, from 1; in a workbook that of the sheet."""
     email: str
     """The address as it is sent, or the text of the cell if none is sent."""
     columns: Mapping[str, str]
@@ -142,7 +142,7 @@ def joined_rows(
     for batch, codes, times, numbers in rows.with_verdicts(table.batches(rows.digest)):
         for row, code, time, number in zip(batch, codes, times, numbers, strict=True):
             yield JoinedRow(
-                row=number,
+                row=table.row_number(number),
                 email=_address(row[table.column].strip()),
                 columns=dict(zip(names, row, strict=True)),
                 verified_at=None if time == NEVER else EPOCH + timedelta(milliseconds=time),
@@ -251,7 +251,11 @@ class _Rows:
             if self._examples.wants(kind) and code in places:
                 for index, place in enumerate(places):
                     if place == code:
-                        self._examples.add(before + index + 1, kind, self._cell(batch[index]))
+                        self._examples.add(
+                            self._table.row_number(before + index + 1),
+                            kind,
+                            self._cell(batch[index]),
+                        )
 
     def _cell(self, row: object) -> str:
         """Return the address cell of a row, which may be a JSON object without its closing brace."""

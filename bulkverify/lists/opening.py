@@ -16,7 +16,7 @@ from bulkverify.lists.layout import create, source_path
 from bulkverify.lists.lines import open_lines
 from bulkverify.lists.several import put_together
 from bulkverify.lists.spooling import Spool, copy
-from bulkverify.lists.spreadsheets import write_as_csv
+from bulkverify.lists.spreadsheets import refuse_uncalculated_column, write_as_csv
 from bulkverify.lists.tables import Table
 from bulkverify.results.records import DEFAULT_ENCODING, check_encoding
 
@@ -51,6 +51,7 @@ def open_table(
     *,
     column: str | None = None,
     header_row: int | None = None,
+    sheet: str | None = None,
     delimiter: str | None = None,
     encoding: str = DEFAULT_ENCODING,
     format: ListFormat | None = None,  # noqa: A002 - the usual name
@@ -68,6 +69,7 @@ def open_table(
             a list without a header.
         header_row: the number of the header row, from 1, counting empty rows; 0 if there is no header;
             detected by default. For tables only.
+        sheet: the name of the sheet of a workbook; by default the first that has addresses and is not hidden.
         delimiter: between the cells of CSV; detected by default.
         encoding: of the text; the default is UTF-8 with or without a byte order mark, or UTF-16 with
             one.
@@ -76,7 +78,7 @@ def open_table(
 
     Raises:
         InvalidListError: the list is empty, binary or without addresses, or has them in several columns.
-        UsageError: the column, encoding, delimiter or format does not exist, or the source is not a list.
+        UsageError: the column, sheet, encoding, delimiter or format does not exist, or the source is not a list.
         OSError: a file can't be read or written.
     """
     check_encoding(encoding)
@@ -84,7 +86,7 @@ def open_table(
         raise UsageError(
             f"There is no format {format!r}; there are {', '.join(get_args(ListFormat))}."
         )
-    reading = _Reading(column, header_row, delimiter, encoding, format, spool)
+    reading = _Reading(column, header_row, sheet, delimiter, encoding, format, spool)
     if isinstance(source, bytes | bytearray):
         path = source_path(spool, 1, ".csv")
         with create(path) as file:
@@ -110,8 +112,8 @@ def open_table(
         return put_together(
             [reading.open(path, str(path), number) for number, path in enumerate(paths, start=1)]
         )
-    if header_row is not None:
-        raise UsageError("Only a file has a row with the names of its columns.")
+    if header_row is not None or sheet is not None:
+        raise UsageError("Only a file has a row with the names of its columns, or sheets.")
     with Spool(spool) as spooled:
         if first is not None:
             _refuse_names_of_files(first)
@@ -125,6 +127,7 @@ class _Reading:
 
     column: str | None
     header_row: int | None
+    sheet: str | None
     delimiter: str | None
     encoding: str
     format: ListFormat | None
@@ -138,11 +141,11 @@ class _Reading:
             path = spooled
         kind = self.format or _FORMATS.get(path.suffix.lower())
         kind = kind or _guess_format(path, self.encoding, title)
-        delimiter, encoding = self.delimiter, self.encoding
         if kind == "xlsx":
-            spooled = source_path(self.spool, number, ".xlsx.csv")
-            write_as_csv(path, spooled, title)
-            path, delimiter, encoding = spooled, ",", DEFAULT_ENCODING
+            return self._open_workbook(path, title, number)
+        if self.sheet is not None:
+            raise UsageError(f"{title} is no workbook, so it has no sheets.")
+        delimiter, encoding = self.delimiter, self.encoding
         if self.header_row is not None and (kind == "jsonl" or (kind == "txt" and not delimiter)):
             raise UsageError(f"{title} is no table, so it has no header row.")
         table: Table
@@ -162,6 +165,22 @@ class _Reading:
                 header_row=self.header_row,
             )
         return attrs.evolve(table, format=kind)
+
+    def _open_workbook(self, path: Path, title: str, number: int) -> Table:
+        spooled = source_path(self.spool, number, ".xlsx.csv")
+        sheet = write_as_csv(path, spooled, title, self.sheet)
+        table = open_delimited(
+            spooled,
+            title=title,
+            column=self.column,
+            delimiter=",",
+            encoding=DEFAULT_ENCODING,
+            header_row=self.header_row,
+            sheet=sheet,
+        )
+        if self.column is None:
+            refuse_uncalculated_column(table, sheet)
+        return attrs.evolve(table, format="xlsx")
 
 
 def _guess_format(path: Path, encoding: str, title: str) -> ListFormat:

@@ -13,7 +13,7 @@ _SMALL_BYTES: Final = 256_000_000
 _GROWTH: Final = 400
 _FEW_ELEMENTS: Final = 10_000_000
 _ELEMENTS_A_BYTE: Final = 10
-_LONGEST_TOKEN_BYTES: Final = 1_000_000
+LONGEST_TOKEN_BYTES: Final = 1_000_000
 _DEEPEST: Final = 100
 _MOST_NAMES: Final = 10_000
 
@@ -49,68 +49,90 @@ class Package:
         if self._left < 0:
             raise UnreadableError("its content is far too large for the size of the file")
 
-    def parse(self, name: str, start: Start, end: End, text: Text) -> Iterator[None]:
-        """Parse a file, and pause after each piece, so that its elements can be used.
-
-        `start` is called with the name of an element, without its prefix, and its attributes; `end` with
-        the name, and `text` with text.
-        """
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Unpack a file, piece by piece."""
         info = self._archive.getinfo(name)
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise UnreadableError("it is compressed in a way that Excel does not use")
-        parser = _parser(self._counting(start), end, text)
-        fed = 0
         with self._archive.open(info) as file:
             while piece := file.read(_PIECE_BYTES):
                 checkpoint()
                 self.spend(len(piece))
-                fed += len(piece)
-                parser.Parse(piece, False)  # noqa: FBT003 - it takes no keywords
-                if fed - max(0, parser.CurrentByteIndex) > _LONGEST_TOKEN_BYTES:
-                    raise UnreadableError("it has a tag without an end")
-                if len(parser.intern) > _MOST_NAMES:
-                    raise UnreadableError("its elements have too many names")
-                yield
-        parser.Parse(b"", True)  # noqa: FBT003 - likewise
-        yield
+                yield piece
 
-    def _counting(self, start: Start) -> Start:
-        def started(name: str, attributes: dict[str, str]) -> None:
-            self._elements_left -= 1
-            if self._elements_left < 0:
-                raise UnreadableError("it has far too many elements for its size")
+    def count_elements(self, count: int = 1) -> None:
+        """Count elements; raise `UnreadableError` if they exceed the limit."""
+        self._elements_left -= count
+        if self._elements_left < 0:
+            raise UnreadableError("it has far too many elements for its size")
+
+    def parser(self, start: Start, end: End, text: Text) -> "Parser":
+        """Make a parser for one of the files.
+
+        `start` is called with the name of an element, without its prefix, and its attributes; `end` with
+        the name, and `text` with text.
+        """
+
+        def counted(name: str, attributes: dict[str, str]) -> None:
+            self.count_elements()
             start(name, attributes)
 
-        return started
+        return Parser(counted, end, text)
+
+    def parse(self, name: str, start: Start, end: End, text: Text) -> None:
+        """Parse a file."""
+        parser = self.parser(start, end, text)
+        for piece in self.pieces(name):
+            parser.feed(piece)
+        parser.finish()
 
     def read(self, name: str, start: Start) -> None:
         """Parse a file for its elements only."""
-        for _ in self.parse(name, start, _ignore, _ignore):
-            pass
+        self.parse(name, start, _ignore, _ignore)
 
 
-def _parser(start: Start, end: End, text: Text) -> expat.XMLParserType:
-    depth = 0
+class Parser:
+    """Parses XML within limits of its depth, its names and its tags."""
 
-    def started(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > _DEEPEST:
+    def __init__(self, start: Start, end: End, text: Text) -> None:
+        self._start = start
+        self._end = end
+        self._depth = 0
+        self.fed: int = 0
+        self._parser = parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = self._started
+        parser.EndElementHandler = self._ended
+        parser.CharacterDataHandler = text
+        parser.StartDoctypeDeclHandler = _refuse_declarations  # entities can be bombs
+
+    @property
+    def at(self) -> int:
+        """Where the tag begins that is parsed now, in bytes."""
+        return self._parser.CurrentByteIndex
+
+    def feed(self, data: bytes) -> None:
+        """Parse the next piece."""
+        self._parser.Parse(data, False)  # noqa: FBT003 - it takes no keywords
+        self.fed += len(data)
+        if self.fed - max(0, self._parser.CurrentByteIndex) > LONGEST_TOKEN_BYTES:
+            raise UnreadableError("it has a tag without an end")
+        if len(self._parser.intern) > _MOST_NAMES:
+            raise UnreadableError("its elements have too many names")
+
+    def finish(self) -> None:
+        """End the file; what is missing is an error."""
+        self._parser.Parse(b"", True)  # noqa: FBT003 - likewise
+
+    def _started(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
             raise UnreadableError("it is nested too deeply")
-        start(name.rpartition(":")[2] if ":" in name else name, attributes)
+        self._start(name.rpartition(":")[2] if ":" in name else name, attributes)
 
-    def ended(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        end(name.rpartition(":")[2] if ":" in name else name)
-
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = started
-    parser.EndElementHandler = ended
-    parser.CharacterDataHandler = text
-    parser.StartDoctypeDeclHandler = _refuse_declarations  # entities can be bombs
-    return parser
+    def _ended(self, name: str) -> None:
+        self._depth -= 1
+        self._end(name.rpartition(":")[2] if ":" in name else name)
 
 
 def _refuse_declarations(*_: object) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import re
 import sys
 from array import array
+from collections.abc import Callable
 from itertools import count, islice
 from operator import itemgetter
 from pathlib import Path
@@ -20,7 +21,7 @@ from bulkverify.lists.columns import SAMPLE_ROWS, first_cells
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.layout import create, part_path, rows_path
 from bulkverify.lists.stopping import checkpoint
-from bulkverify.lists.tables import Table, digest_of, file_digest
+from bulkverify.lists.tables import Table, digest_of, file_digest, uncalculated_error
 
 BLANK: Final = 0
 INVALID: Final = 1
@@ -131,9 +132,9 @@ def split(
     distinct = Distinct() if deduplicate else None
     rows = addresses = blank = 0
     examples = examples or Examples()
-    reader = CellReader(examples, judge=judge)
+    reader = CellReader(examples, judge=judge, row_number=table.row_number)
     pick = itemgetter(table.column)
-    parts = _Parts(folder, largest_rows, largest_bytes)
+    parts = _Parts(folder, largest_rows, largest_bytes, table.row_number)
     with create(rows_path(folder)) as file, parts:
         for batch in table.batches(digest):
             checkpoint(len(batch))
@@ -214,6 +215,8 @@ def find_examples(table: Table, split: Split, examples: Examples, *, judge: bool
 
 def _without_addresses(table: Table, unclear: int, examples: Examples) -> InvalidListError:
     name = table.names[table.column]
+    if not unclear and table.sheet and (found := table.sheet.uncalculated.get(table.column)):
+        return uncalculated_error(table.title, found, name)
     if not unclear:
         cells = first_cells([[row[table.column]] for row in islice(table.rows(), SAMPLE_ROWS)])
         return InvalidListError(
@@ -242,11 +245,18 @@ class _Parts:
     end, both form a new part. If the full part has only two, the address left over joins it instead.
     """
 
-    def __init__(self, folder: Path, largest_rows: int, largest_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        largest_rows: int,
+        largest_bytes: int,
+        row_number: Callable[[int], int],
+    ) -> None:
         self.done: list[Part] = []
         self._folder = folder
         self._largest_rows = max(largest_rows, FEWEST_PART_ROWS)
         self._largest_bytes = largest_bytes
+        self._row_number = row_number
         # Each part has room for three, so an address that is left over always fits.
         self._longest_line = (largest_bytes - len(_HEADER)) // 3
         self._file: BinaryIO | None = None
@@ -272,7 +282,7 @@ class _Parts:
         for line, row in zip(lines, rows, strict=True):
             if len(line) > self._longest_line:
                 raise InvalidListError(
-                    f"The address in row {row:,} has {len(line):,} bytes, which is more than an "
+                    f"The address in row {self._row_number(row):,} has {len(line):,} bytes, which is more than an "
                     f"address may have ({self._longest_line:,}). Nothing was sent."
                 )
         data = b"".join(lines)
@@ -338,8 +348,8 @@ class _Parts:
                 number=len(self.done) + 1,
                 addresses=self._addresses,
                 size_bytes=self._bytes,
-                first_row=self._first_row,
-                last_row=self._last_row,
+                first_row=self._row_number(self._first_row),
+                last_row=self._row_number(self._last_row),
                 digest=self._digest.hexdigest(),
             )
         )

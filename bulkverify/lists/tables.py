@@ -4,14 +4,16 @@ import codecs
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import add
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import attrs
 
+from bulkverify.errors import InvalidListError
 from bulkverify.files import is_file
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.results.rows import unique_names
@@ -29,13 +31,46 @@ class Digest(Protocol):
         """Add data."""
 
 
+class Uncalculated(NamedTuple):
+    """How many formulas have no value, because they were never calculated, and the first of their cells."""
+
+    cells: int
+    first: str
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Sheet:
+    """The sheet of a workbook that a list is read from.
+
+    `numbers` are those of its rows, which leave out empty ones; `hidden` are the places of hidden rows
+    among them. `uncalculated` tells the formulas without a value by column, from 0. `others` are the
+    names of other sheets that have addresses, and `hidden_sheets` those of hidden sheets that have
+    addresses. `width` is the number of columns.
+    """
+
+    name: str
+    others: tuple[str, ...]
+    hidden_sheets: tuple[str, ...]
+    width: int
+    numbers: "array[int]"
+    hidden: "array[int]"
+    uncalculated: Mapping[int, Uncalculated]
+
+    @property
+    def all_uncalculated(self) -> Uncalculated:
+        """The formulas without a value in all columns."""
+        found = self.uncalculated.values()
+        first = next((one.first for one in found), "")
+        return Uncalculated(sum(one.cells for one in found), first)
+
+
 @attrs.frozen(kw_only=True)
 class Table(ABC):
     """A list that can be read more than once, always with the same rows.
 
     `title` is its name in messages, `names` are its columns, and `column` is the place of the address
-    column. The columns at the places `others` have addresses, too. `encoding` is that of its text, and
-    `format` is as in `ListFormat`. CSV outputs use `delimiter` and `newline`, and begin with `preface`:
+    column. The columns at the places `others` have addresses, too. `encoding` is that of its text,
+    `format` is as in `ListFormat`, and `sheet` is that of a workbook. CSV outputs use `delimiter` and `newline`, and begin with `preface`:
     the text above the header, such as a title.
     """
 
@@ -48,6 +83,7 @@ class Table(ABC):
     others: tuple[int, ...] = ()
     preface: str = ""
     format: str = "rows"
+    sheet: Sheet | None = None
 
     @abstractmethod
     def batches(self, digest: Digest | None = None) -> Iterator[list[list[str]]]:
@@ -91,6 +127,15 @@ class Table(ABC):
         """The lists that it is made of."""
         return (self,)
 
+    @property
+    def hidden_rows(self) -> int:
+        """How many rows are hidden in the sheet."""
+        return 0
+
+    def row_number(self, row: int) -> int:
+        """Return the number by which people know a row, which is counted from 1: in a workbook, that of the sheet."""
+        return row
+
     def rows(self) -> Iterator[list[str]]:
         """Read the rows in order, each as wide as `names`."""
         return chain.from_iterable(self.batches())
@@ -124,6 +169,20 @@ class FileTable(Table):
         """Whether the file begins with a byte order mark, and is read as Unicode."""
         with self.path.open("rb") as file:
             return self.encoding.lower().startswith("utf") and file.read(4).startswith(_MARKS)
+
+
+def uncalculated_error(title: str, found: Uncalculated, column: str = "") -> InvalidListError:
+    """Make the error about formulas without a value where addresses should be."""
+    where = f" in its column {column!r}" if column else ""
+    formulas = (
+        f"{found.cells:,} formulas, the first in {found.first}, were"
+        if found.cells > 1
+        else f"the formula in {found.first} was"
+    )
+    return InvalidListError(
+        f"{title} has no addresses{where}: {formulas} never calculated. Open the file in Excel or LibreOffice, and save it there. "
+        "Nothing was sent."
+    )
 
 
 def digest_of(table: Table) -> str:

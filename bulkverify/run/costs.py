@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import TypeAlias
 
+import attrs
+
 from bulkverify.lists import CellExample, Examples, Split, Table
 from bulkverify.run.models import PlannedList, RunPlan, RunProgress, Stage
 from bulkverify.run.progress import Tracker
@@ -63,14 +65,26 @@ def plan_of(
 
 def planned_lists(table: Table) -> tuple[PlannedList, ...]:
     """Describe how each list of a table is read."""
-    return tuple(
-        PlannedList(
-            title=one.title,
-            format=one.format,
-            encoding="" if one.format in {"xlsx", "rows"} else one.encoding,
-            column=one.names[one.column],
-            place=one.column + 1,
-            others=tuple(one.names[place] for place in one.others),
-        )
-        for one in table.lists
+    return tuple(map(_planned, table.lists))
+
+
+def _planned(table: Table) -> PlannedList:
+    planned = PlannedList(
+        title=table.title,
+        format=table.format,
+        encoding="" if table.format in {"xlsx", "rows"} else table.encoding,
+        column=table.names[table.column],
+        place=table.column + 1,
+        others=tuple(table.names[place] for place in table.others),
+    )
+    if table.sheet is None:
+        return planned
+    return attrs.evolve(
+        planned,
+        sheet=table.sheet.name,
+        other_sheets=table.sheet.others,
+        hidden_sheets=table.sheet.hidden_sheets,
+        hidden_rows=table.hidden_rows,
+        uncalculated=table.sheet.all_uncalculated.cells,
+        uncalculated_at=table.sheet.all_uncalculated.first,
     )

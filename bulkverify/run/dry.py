@@ -25,6 +25,7 @@ async def plan_rest(
     *,
     column: str | None = None,
     header_row: int | None = None,
+    sheet: str | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8-sig",
     format: ListFormat | None = None,  # noqa: A002 - the usual name
@@ -47,6 +48,7 @@ async def plan_rest(
         source=source,
         column=column,
         header_row=header_row,
+        sheet=sheet,
         delimiter=delimiter,
         encoding=encoding,
         format=format,

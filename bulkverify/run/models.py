@@ -114,6 +114,18 @@ class PlannedList:
     """The place of this column, from 1."""
     others: tuple[str, ...] = ()
     """The names of other columns with addresses among the first rows; these are not sent."""
+    sheet: str = ""
+    """The sheet of a workbook that is read; empty for other lists."""
+    other_sheets: tuple[str, ...] = ()
+    """The other sheets that have addresses; these are not read."""
+    hidden_sheets: tuple[str, ...] = ()
+    """Those of the sheets with addresses that are hidden."""
+    hidden_rows: int = 0
+    """The rows that are hidden in the sheet, as by a filter; they are read like all others."""
+    uncalculated: int = 0
+    """The formulas without a value, because they were never calculated; their cells are read as empty."""
+    uncalculated_at: str = ""
+    """The first cell with such a formula."""
 
 
 @attrs.frozen(kw_only=True)

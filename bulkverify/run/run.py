@@ -165,6 +165,11 @@ class Run:
                 "%s (%s): taking the addresses of column %r%s",
                 *(taken.title, taken.format, taken.column, others),
             )
+            if taken.sheet:
+                _log.info(
+                    "reading sheet %r, not %s; %s rows are hidden, and %s formulas were never calculated",
+                    *(taken.sheet, list(taken.other_sheets), taken.hidden_rows, taken.uncalculated),
+                )
         _log.info(
             "%s rows, %s addresses, %s repeated, %s invalid, %s blank: %s credits of %s",
             *(plan.rows, plan.addresses, plan.duplicates, plan.invalid, plan.blank),

@@ -76,6 +76,7 @@ class ListReader:
     encoding: str
     format: ListFormat | None
     header_row: int | None = None
+    sheet: str | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse a set: its order changes with the process, so a later call could not go on."""
@@ -110,7 +111,9 @@ class ListReader:
         return await in_thread(partial(self._beside, path))
 
     def _beside(self, path: Path) -> str | None:
-        options = (self.column, self.delimiter, self.encoding, self.format, self.header_row)
+        options = [self.column, self.delimiter, self.encoding, self.format, self.header_row]
+        if self.sheet is not None:  # earlier versions had no such option
+            options.append(self.sheet)
         digests: list[str | None] = []
         for one in self.paths():
             if is_same_file(one, path):
@@ -119,7 +122,7 @@ class ListReader:
                 digests.append(file_digest(one.resolve()))
             else:
                 return None
-        return blake2b(repr((options, digests)).encode(), digest_size=16).hexdigest()
+        return blake2b(repr((tuple(options), digests)).encode(), digest_size=16).hexdigest()
 
     async def open(self, folder: Path) -> Table:
         """Detect how to read the list; a source that can be read only once is copied into the folder."""
@@ -133,6 +136,7 @@ class ListReader:
                 self.source,
                 column=self.column,
                 header_row=self.header_row,
+                sheet=self.sheet,
                 delimiter=self.delimiter,
                 encoding=self.encoding,
                 format=self.format,

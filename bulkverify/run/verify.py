@@ -35,6 +35,7 @@ async def verify_list(
     *,
     column: str | None = None,
     header_row: int | None = None,
+    sheet: str | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8-sig",
     format: ListFormat | None = None,  # noqa: A002 - the usual name
@@ -79,6 +80,8 @@ async def verify_list(
         column: the name of the address column, or its place from 1; detected by default.
         header_row: the number of the header row, from 1, counting empty rows; 0 if there is no header;
             detected by default.
+        sheet: the name of the sheet of a workbook; by default the first that has addresses and is not
+            hidden.
         delimiter: between the cells of a CSV file; detected by default.
         encoding: of the list.
         format: of the list; detected by its name or beginning by default.
@@ -124,6 +127,7 @@ async def verify_list(
         source=source,
         column=column,
         header_row=header_row,
+        sheet=sheet,
         delimiter=delimiter,
         encoding=encoding,
         format=format,
@@ -162,6 +166,7 @@ async def verify_rows(
     *,
     column: str | None = None,
     header_row: int | None = None,
+    sheet: str | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8-sig",
     format: ListFormat | None = None,  # noqa: A002 - the usual name
@@ -196,6 +201,7 @@ async def verify_rows(
         source=source,
         column=column,
         header_row=header_row,
+        sheet=sheet,
         delimiter=delimiter,
         encoding=encoding,
         format=format,

@@ -34,6 +34,8 @@ READ: dict[str, tuple[str, str, dict[str, int]]] = {
     "column-same-name-twice.csv": ("Email", "Email", {"addresses": 3}),
     "column-thunderbird.csv": ("Primary Email", "Secondary Email", {"addresses": 2, "blank": 1}),
     "column-usual-but-sparse.csv": ("Email", "Email verified by", {"addresses": 1, "blank": 2}),
+    "escapes-x000d.xlsx": ("E-mail", "", {"addresses": 2}),
+    "formulas-some.xlsx": ("E-mail", "", {"addresses": 1, "blank": 2}),
     "header-below-a-narrow-title.csv": ("E-mail", "", {"addresses": 2}),
     "header-below-a-title.csv": ("E-mail", "", {"addresses": 2}),
     "header-below-a-title.xlsx": ("E-mail", "", {"addresses": 2}),
@@ -44,6 +46,9 @@ READ: dict[str, tuple[str, str, dict[str, int]]] = {
     "quotes-after-a-blank.csv": (" email", "", {"addresses": 2}),
     "quotes-backslash.csv": ("email", "", {"addresses": 5}),
     "quotes-two-stray.csv": ("email", "", {"addresses": 10}),
+    "rows-hidden-by-a-filter.xlsx": ("E-mail", "", {"addresses": 3}),
+    "strict-open-xml.xlsx": ("E-mail", "", {"addresses": 2}),
+    "wider-than-its-header.xlsx": ("E-mail", "", {"addresses": 3}),
     "works-google-utf16.csv": ("E-mail 1 - Value", "E-mail 2 - Value", {"addresses": 2}),
     "works-hubspot.csv": ("Email", "Additional email addresses", {"addresses": 2, "blank": 1}),
     "works-mailchimp-de.csv": ("Emailadresse", "", {"addresses": 2}),
@@ -59,6 +64,10 @@ REFUSED = {
     "delimiters-mixed.csv": (
         "Line 3 of delimiters-mixed.csv has ';' between its cells",
         "Write all rows with one delimiter",
+    ),
+    "formulas-never-calculated.xlsx": (
+        "2 formulas, the first in C2, were never calculated",
+        "Open the file in Excel or LibreOffice, and save it there",
     ),
     "nothing.ldif": ("nothing.ldif is LDIF", "export it as CSV"),
     "one-line-commas.txt": ("several addresses on a line", "Write one address a line"),
@@ -130,3 +139,21 @@ def test_a_list_in_another_encoding_is_read_once_that_is_named(cli: Cli) -> None
     report = verified(cli, "works-outlook-cp1252.csv", "--encoding", "cp1252")
     assert (report["lists"][0]["column"], report["rows"]) == ("E-mail Address", 4)
     assert json.dumps(report["lists"][0]["others"]) == '["E-mail 2 Address"]'
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("formulas-some.xlsx", {"uncalculated": 2, "uncalculated_at": "C3"}),
+        ("rows-hidden-by-a-filter.xlsx", {"hidden_rows": 1}),
+    ],
+)
+def test_what_a_workbook_hides_is_said_before_and_after(
+    cli: Cli, name: str, facts: dict[str, object]
+) -> None:
+    plan = cli("verify", str(PEOPLE / name), "--dry-run", "--json").document
+    for told in (plan, verified(cli, name)):
+        assert facts.items() <= told["lists"][0].items()
+    shown = cli("verify", str(PEOPLE / name), "--dry-run").out
+    assert "the first in C3, never calculated" in shown or "1 row hidden in the sheet" in shown

@@ -224,7 +224,6 @@ def test_a_workbook_with_too_small_a_dimension_is_read_whole(tmp_path: Path) -> 
         ([[]], r"list\.xlsx is empty"),
         ([[["email"]]], "has a header and no rows"),
         ([[["name"], ["Anna"]]], "no column of addresses among 'name'"),
-        ([[["email"], ["a@x"]], [["b@x"]]], r"has addresses on several sheets \(S1, S2\)"),
     ],
 )
 def test_a_workbook_without_usable_addresses_is_refused_with_the_reason(

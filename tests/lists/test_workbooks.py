@@ -206,6 +206,8 @@ def read_by_openpyxl(path: Path) -> list[list[str]]:
 def shown(value: object) -> str:
     if value is None:
         return ""
+    if value == "_x000D_":
+        return "\r"  # openpyxl leaves the escapes of Excel as they are
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, float) and value.is_integer() and abs(value) < 10.0**15:
