@@ -34,19 +34,22 @@ class Client:
     Use it as `async with Client() as client:`, or call `close` when done. One client serves any
     number of tasks of one event loop.
 
+    HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY apply, except to this machine.
+
     Args:
         api_key: the account's key; by default BULKVERIFY_API_KEY.
         base_url: the service's URL; by default BULKVERIFY_BASE_URL, else Bouncify's.
-        session: a session of your own. It is never closed, and its middlewares never see the key. If
+        session: a session of your own. It is never closed, its middlewares never see the key, and its own proxy
+            applies. If
             an upload uses an idle connection that has died, its outcome is unknown;
             `TCPConnector(force_close=True)` prevents that.
         attempts: how often one request may be sent. Only requests that are safe to repeat are sent again.
         backoff: a tenacity wait strategy for the pauses between attempts; `Retry-After` always applies.
         requests_per_minute: the limit for each endpoint; `None` for no limit. The service allows 120 per key.
-        allow_http: send the key unencrypted to a host that is not this machine.
+        allow_http: send the key unencrypted to a host that is not this machine, and to a proxy on the way.
 
     Raises:
-        UsageError: there is no key, or the base URL is wrong.
+        UsageError: there is no key, or the base URL or the proxy is wrong.
     """
 
     def __init__(

@@ -93,3 +93,6 @@ def _leave_nothing_behind(request: pytest.FixtureRequest) -> None:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BULKVERIFY_API_KEY", raising=False)
     monkeypatch.delenv("BULKVERIFY_BASE_URL", raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)

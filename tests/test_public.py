@@ -43,7 +43,7 @@ USERS = {"lists": {"run", "cli"}, "sandbox": {"cli"}, "testing": set[str]()}
 ORDER = {
     "service": """
         logs key converter answers calls counting uploads budget
-        retrying middleware sessions translation transport known money
+        retrying middleware proxies sessions translation transport known money
     """,
     "results": "records rows downloads",
     "waiting": "pacing waiters streams due scheduler waits",

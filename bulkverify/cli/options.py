@@ -33,7 +33,7 @@ class Account:
     """A file with the API key; - is stdin. By default BULKVERIFY_API_KEY, or else a prompt."""
 
     allow_http: bool = False
-    """Allow an http:// URL of another machine. The key is then sent unencrypted."""
+    """Allow an http:// URL of another machine. The key is then sent unencrypted, also to a proxy."""
 
     requests_per_minute: Annotated[int, Parameter(metavar="N")] = REQUESTS_PER_MINUTE
     """The service's limit for each endpoint; 0 for no limit."""

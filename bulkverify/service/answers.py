@@ -226,16 +226,20 @@ def _refusal(
         )
         return VerifyTimeoutError(message, status=code, text=text)
     if code == HTTPStatus.TOO_MANY_REQUESTS or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _outage(answer, call, text, said)
+        return _outage(answer, call, text, said, readable=readable)
     if HTTPStatus.MULTIPLE_CHOICES <= code < HTTPStatus.BAD_REQUEST:
         return UnexpectedRedirectError(
             f"The service answered {call} with a redirect ({code}). It was not followed, because that would "
             "send the key to another address. Correct the base URL.",
             status=code,
         )
-    if not readable and code not in _BY_STATUS:
+    login = code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+    if login or (not readable and code not in _BY_STATUS):
         return UnreadableAnswerError(
-            f"The answer to {call} is not JSON but {said!r}, most likely a proxy's error page. "
+            f"A proxy refused {call}, because it wants another user and password (407). Write them in the "
+            "URL of the proxy, such as http://user:password@proxy.example.com:3128 in HTTP_PROXY."
+            if login
+            else f"The answer to {call} is not JSON but {said!r}, most likely a proxy's error page. "
             "Check the base URL, or try again later.",
             status=code,
         )
@@ -247,11 +251,14 @@ def _refusal(
     if kind is InsufficientCreditsError and endpoint in _AFTER_ORDER:
         advice = f"Nothing was spent; order credits, then {_AFTER_ORDER[endpoint]}."
     same, hints = ("", advice) if isinstance(advice, tuple) else (advice, ("", ""))
-    message = f"The service refused {call}: {said}. {same}".rstrip()
+    who = "The service" if readable else "The service, or a proxy,"
+    message = f"{who} refused {call}: {said}. {same}".rstrip()
     return kind(message, status=code, text=text).with_hint(*hints)
 
 
-def _outage(answer: Answer, call: str, text: str, said: str) -> RateLimitedError | ServerError:
+def _outage(
+    answer: Answer, call: str, text: str, said: str, *, readable: bool
+) -> RateLimitedError | ServerError:
     """Return the error for a service that throttles, or that is broken."""
     code, pause = answer.status, retry_after(answer.headers)
     if code == HTTPStatus.TOO_MANY_REQUESTS:
@@ -260,7 +267,8 @@ def _outage(answer: Answer, call: str, text: str, said: str) -> RateLimitedError
             "requests per minute to each endpoint; wait, or send fewer."
         )
         return RateLimitedError(message, status=code, text=text, retry_after=pause)
-    message = f"The service could not answer {call}: {said}. Try again later."
+    who = "The service" if readable else "A proxy, most likely,"
+    message = f"{who} could not answer {call}: {said}. Try again later."
     return ServerError(message, status=code, text=text, retry_after=pause)
 
 

@@ -198,7 +198,7 @@ def check_base_url(base_url: str | None, *, allow_http: bool) -> "str | UsageErr
             "Pass the key as `api_key`.",
             "Pass the key in --api-key-file or BULKVERIFY_API_KEY.",
         )
-    if url.scheme == "http" and not allow_http and not _is_loopback(host):
+    if url.scheme == "http" and not allow_http and not is_loopback(host):
         return UsageError(f"The base URL sends the key to {host} unencrypted.").with_hint(
             "Use https, or allow it with `allow_http=True`.",
             "Use https, or allow it with --allow-http.",
@@ -206,7 +206,8 @@ def check_base_url(base_url: str | None, *, allow_http: bool) -> "str | UsageErr
     return str(url).rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

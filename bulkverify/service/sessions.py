@@ -6,11 +6,13 @@ from contextlib import AsyncExitStack, suppress
 from typing import Final, TypeVar
 
 import aiohttp
+from yarl import URL
 
 from bulkverify._version import __version__
 from bulkverify.errors import UsageError
 from bulkverify.service.answers import Endpoint
 from bulkverify.service.calls import Call
+from bulkverify.service.proxies import find_proxy
 
 T = TypeVar("T")
 
@@ -50,10 +52,17 @@ _SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 
 
 class Sessions:
-    """The caller's session, or two of our own: one reuses its connections, the other never does."""
+    """The caller's session, or two of our own: one reuses its connections, the other never does.
 
-    def __init__(self, given: aiohttp.ClientSession | None) -> None:
+    Our own use the proxy that the environment names for `url`.
+    """
+
+    def __init__(self, given: aiohttp.ClientSession | None, url: URL) -> None:
         self.given: Final = given
+        proxy = find_proxy(url) if given is None else None
+        if isinstance(proxy, UsageError):
+            raise proxy
+        self.proxy: Final = proxy
         self.closed: bool = False
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
@@ -91,10 +100,10 @@ class Sessions:
             return self.given
         if fresh:
             if self._fresh is None:
-                self._fresh = _open(aiohttp.TCPConnector(force_close=True))
+                self._fresh = self._open(aiohttp.TCPConnector(force_close=True))
             return self._fresh
         if self._kept is None:
-            self._kept = _open(None)
+            self._kept = self._open(None)
         return self._kept
 
     async def close(self, first: Callable[[], Awaitable[None]]) -> None:
@@ -118,18 +127,20 @@ class Sessions:
                         with suppress(RuntimeError):  # a closed loop takes no callbacks
                             connector._close()  # noqa: SLF001 - the part of `close` that needs no loop
 
+    def _open(self, connector: aiohttp.TCPConnector | None) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+            connector=connector,
+            proxy=None if self.proxy is None else self.proxy.url,
+        )
+
     async def _close(self, first: Callable[[], Awaitable[None]]) -> None:
         async with AsyncExitStack() as stack:  # all steps run, even if one is cancelled
             for session in (self._kept, self._fresh):
                 if session is not None:
                     stack.push_async_callback(session.close)
             stack.push_async_callback(first)
-
-
-def _open(connector: aiohttp.TCPConnector | None) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), headers=HEADERS, connector=connector
-    )
 
 
 def timeout_of(call: Call[T]) -> aiohttp.ClientTimeout:

@@ -87,7 +87,7 @@ class Transport:
         base = URL(base_url)
         self._scheme, self._authority = base.scheme, base.raw_authority
         self._base_path = base.raw_path.rstrip("/")
-        self._sessions = Sessions(session)
+        self._sessions = Sessions(session, base)
         self._repeatable: Final = KeyOnTheWire(secret, repeatable=True)
         # Our own sessions have these headers as defaults, which is faster than adding them to each request.
         self._headers = None if session is None else HEADERS
@@ -225,7 +225,7 @@ class Transport:
                 timeout=NO_TIMEOUT if scheduled else timeout_of(call),
             )
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
-            return translate(error, endpoint=call.endpoint)
+            return translate(error, endpoint=call.endpoint, proxy=self._sessions.proxy)
 
     def _url(self, call: Call[T]) -> URL:
         # Built from its parts, because parsing the text would take four times as long.
