@@ -6,8 +6,9 @@
 It needs `pip install "bulkverify[sandbox]"`.
 
 An address always gets the same verdict: about 70 % are deliverable, 15 % undeliverable, 10 %
-accept-all and 5 % unknown. Text that is not an address is undeliverable. These local parts force a
-verdict at any domain, also with a suffix, as in `unknown+17@example.com`:
+accept-all and 5 % unknown. In special domains such as `company.test`, all are undeliverable. Text that
+is not an address is undeliverable in a list, and refused as a single address. These local parts force
+a verdict at any domain, also with a suffix, as in `unknown+17@example.com`:
 
     deliverable                 deliverable
     undeliverable               undeliverable
