@@ -50,7 +50,7 @@ ORDER = {
     "lists": """
         stopping tables layout distinct addresses cells bounds naming columns decoding quotes delimited
         lines jsonlines several spooling packages values sheets workbooks spreadsheets opening
-        splitting matching verdicts tallies joining
+        splitting matching verdicts workbook_output tallies joining
     """,
     "run": """
         models threads curve progress source costs plan written folder outages account record selection

@@ -69,7 +69,7 @@ async def verify(
 
     Args:
         sources: A CSV, TSV, TXT, JSON Lines or .xlsx file. Several files are read as one list.
-        output: The file to write. It appears when it is complete. Its name ends in .csv, .tsv or .jsonl.
+        output: The file to write. It appears when it is complete. Its name ends in .csv, .tsv, .xlsx or .jsonl.
         only: Write only the rows with one of these verdicts, such as deliverable,accept-all.
         without: Leave out the rows with one of these flags, such as disposable,role-based,spamtrap.
         max_credits: Refuse to spend more credits than this.

@@ -20,6 +20,7 @@ from bulkverify.lists.spooling import Spool
 from bulkverify.lists.tables import Table, file_digest
 from bulkverify.lists.tallies import DomainCounts, Domains, Finding
 from bulkverify.lists.verdicts import compare
+from bulkverify.lists.workbook_output import check_fits
 
 __all__ = [
     "CellExample",
@@ -38,6 +39,7 @@ __all__ = [
     "Spool",
     "Table",
     "address_key",
+    "check_fits",
     "compare",
     "file_digest",
     "find_examples",

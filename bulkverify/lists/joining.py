@@ -24,11 +24,17 @@ from bulkverify.lists.splitting import UNSENT, Split
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import Table
 from bulkverify.lists.tallies import Domains, Finding, count_domains, findings
-from bulkverify.lists.verdicts import EPOCH, FLAGS, Verdicts, is_wanted, moments
+from bulkverify.lists.verdicts import (
+    EPOCH,
+    FLAGS,
+    VERDICT_COLUMNS,
+    Verdicts,
+    is_wanted,
+    moments,
+)
+from bulkverify.lists.workbook_output import rows_above, sheet_bytes, write_workbook
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.results.rows import Meaning, unique_names
-
-VERDICT_COLUMNS: Final = ("verdict", *FLAGS, "verified_at")
 
 # These begin a formula, also as full-width characters. Spreadsheets skip a tab or a line end before them.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -83,7 +89,7 @@ def join(
     results: Mapping[int, Path],
     file: BinaryIO,
     *,
-    format: Literal["csv", "tsv", "jsonl"] = "csv",  # noqa: A002 - the usual name
+    format: Literal["csv", "tsv", "jsonl", "xlsx"] = "csv",  # noqa: A002 - the usual name
     only: Collection[Verdict] | None = None,
     without: Collection[str] = (),
     excel_safe: bool = False,
@@ -100,7 +106,7 @@ def join(
         folder: the folder that `split` wrote to.
         results: the downloaded results by the number of their part; rows of a missing part have no
             verdict.
-        file: the output, as UTF-8.
+        file: the output; text is UTF-8.
         format: of the output. CSV has the list's own delimiter and line ends, TSV has tabs. If the list
             and the output are JSON Lines, the values keep their types.
         only: leave out rows with another verdict or without one.
@@ -114,6 +120,12 @@ def join(
         OSError: a file can't be read or written.
     """
     rows = _Rows(table, split, folder, results, only=only, without=without)
+    if format == "xlsx":
+        characters = sum(map(len, table.pieces()))  # no more than bytes
+        columns = len(table.names) + len(VERDICT_COLUMNS)
+        largest = sheet_bytes(split.rows, columns, characters)
+        write_workbook(file, _cells_of(table, rows), largest_bytes=largest)
+        return rows.joined(domains=domains)
     if format == "jsonl":
         chunks = _json_lines(table, rows)
     else:
@@ -314,6 +326,17 @@ def _csv(table: Table, rows: _Rows, delimiter: str, *, excel_safe: bool) -> Iter
             row += cells[code]  # noqa: PLW2901 - in place, on purpose
             row.append(moment)
         yield _as_in(table, csv_text(batch, delimiter, table.newline))
+
+
+def _cells_of(table: Table, rows: _Rows) -> Iterator[list[list[str]]]:
+    """Give the rows as cells, many at a time, the names of the columns first."""
+    yield [*rows_above(table), [*table.names, *verdict_names(table.names)]]
+    cells = [_cells(finding) for finding in rows.findings]
+    for found, codes, times, _ in rows.with_verdicts(table.batches(rows.digest)):
+        yield [
+            [*row, *cells[code], moment]
+            for row, code, moment in zip(found, codes, moments(times), strict=True)
+        ]
 
 
 def _as_in(table: Table, text: str) -> str:

@@ -21,6 +21,9 @@ from bulkverify.results.rows import Meaning, ResultsReader
 FLAGS: Final = ("syntax_error", "common_isp", "role_based", "disposable", "spamtrap")
 """The flags, in the order of the output."""
 
+VERDICT_COLUMNS: Final = ("verdict", *FLAGS, "verified_at")
+"""The columns that a list gets."""
+
 NO_VERDICT: Final = 1
 """The code of an unclear row, which has no verdict; `MISSING` is that of an address without a result."""
 

@@ -54,8 +54,6 @@ async def plan_rest(
         format=format,
     )
     splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
-    if restart:
-        return await priced(reader, splitting, on_progress)
     checked = check_base_url(base_url, allow_http=True)
     if isinstance(checked, UsageError):
         raise checked
@@ -66,11 +64,14 @@ async def plan_rest(
         without=unwanted_flags(without),
         overwrite=True,
         in_place=reader.is_at(destination),
-        restart=False,
+        restart=restart,
         excel_safe=excel_safe,
     )
 
     async def amend(table: Table, plan: RunPlan) -> RunPlan:
+        await output.check(table)
+        if restart:
+            return plan
         listed = ComparedList(
             reader=reader, splitting=splitting, base_url=checked, folder=folder, table=table
         )

@@ -11,7 +11,7 @@ import attrs
 
 from bulkverify.errors import UsageError
 from bulkverify.files import flush_folder, flush_to_disk, replacing
-from bulkverify.lists import Joined, Split
+from bulkverify.lists import Joined, Split, Table, check_fits
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.run.journal import RunRecord
 from bulkverify.run.models import RunReport, Stage
@@ -30,6 +30,7 @@ _FORMATS: Final[dict[str, OutputFormat]] = {
     ".tab": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".xlsx": "xlsx",
 }
 """The format by the end of a name. Other ends are refused: CSV under another name misleads its readers."""
 
@@ -48,17 +49,20 @@ class Output:
     without: frozenset[str] = frozenset()
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a name that no format has, and `excel_safe` for JSON Lines, which it would spoil."""
+        """Refuse a name that no format has, and `excel_safe` where it is of no use."""
         if self.path.suffix.lower() not in _FORMATS:
             *ends, last = filter(None, _FORMATS)
             raise UsageError(
                 f"{self.path} ends in {self.path.suffix!r}, which is none of the formats of an output: name one "
                 f"that ends in {', '.join(ends)} or {last}. Nothing was sent."
             )
-        if self.excel_safe and self.format == "jsonl":
-            raise UsageError(
-                f"{self.path} would be JSON Lines, which no spreadsheet opens."
-            ).with_hint(
+        if self.excel_safe and self.format in {"jsonl", "xlsx"}:
+            reason = (
+                "JSON Lines, which no spreadsheet opens"
+                if self.format == "jsonl"
+                else "a workbook of text cells, which are never formulas"
+            )
+            raise UsageError(f"{self.path} would be {reason}.").with_hint(
                 "`excel_safe` is for CSV: leave it out, or name an output that ends in .csv.",
                 "--excel-safe is for CSV: leave it out, or name an output that ends in .csv.",
             )
@@ -86,6 +90,7 @@ class Output:
             return run.report_again(done, self.path)
         if self.path.exists() and not (self.overwrite or self._was_written_by(run.journal.record)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
+        await self.check(await run.list.open())
         await run.verify()
         if run.failures and (self.in_place or not run.journal.results()):
             report = run.report(_without_results(run.record.split), self.path)
@@ -95,6 +100,11 @@ class Output:
             raise run.incomplete(report, f"{self.path} has those of the other parts.")
         await self._finish(run, written, delete=delete)
         return report
+
+    async def check(self, table: Table) -> None:
+        """Raise `UsageError` if a list does not fit into the output."""
+        if self.format == "xlsx":
+            await in_thread(partial(check_fits, table))
 
     def _was_written_by(self, record: RunRecord | None) -> bool:
         """Whether the existing file was written by a run that is not finished."""

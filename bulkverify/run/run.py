@@ -47,7 +47,7 @@ from bulkverify.run.threads import in_thread
 from bulkverify.run.written import Written
 from bulkverify.service.logs import SafeLogger
 
-OutputFormat: TypeAlias = Literal["csv", "tsv", "jsonl"]
+OutputFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "xlsx"]
 """How an output is written."""
 
 _log: Final = SafeLogger(__name__)

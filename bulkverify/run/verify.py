@@ -75,8 +75,8 @@ async def verify_list(
         client: the account.
         source: the list: a CSV, TSV, TXT, JSON Lines or `.xlsx` file, several of them as one list, or
             an iterable of addresses or of mappings.
-        destination: the output, as UTF-8. Its name ends in `.csv`, in `.tsv` for tabs between the cells,
-            or in `.jsonl` for JSON Lines.
+        destination: the output. Its name ends in `.csv`, in `.tsv` for tabs between the cells, in `.xlsx` for a
+            workbook of text cells, or in `.jsonl` for JSON Lines. Text is UTF-8.
         column: the name of the address column, or its place from 1; detected by default.
         header_row: the number of the header row, from 1, counting empty rows; 0 if there is no header;
             detected by default.
