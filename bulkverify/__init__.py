@@ -59,9 +59,11 @@ if TYPE_CHECKING:
         CellKind,
         DomainCounts,
         Domains,
+        FilterReport,
         Finding,
         JoinedRow,
         ListFormat,
+        RowGroup,
     )
     from bulkverify.models import (
         Acknowledgement,
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
         VerdictCounts,
         VerdictName,
     )
+    from bulkverify.run.filter import filter_list
     from bulkverify.run.models import (
         Confirm,
         CurvePoint,
@@ -117,6 +120,7 @@ __all__ = [
     "DomainCounts",
     "Domains",
     "Durations",
+    "FilterReport",
     "Finding",
     "FlagName",
     "IllegalTransitionError",
@@ -148,6 +152,7 @@ __all__ = [
     "RateLimitedError",
     "RequestTimeoutError",
     "ResultRow",
+    "RowGroup",
     "RunPlan",
     "RunProgress",
     "RunReport",
@@ -173,6 +178,7 @@ __all__ = [
     "WaitTimeoutError",
     "__version__",
     "as_completed",
+    "filter_list",
     "plan_list",
     "verify_list",
     "verify_rows",
@@ -186,11 +192,12 @@ __all__ = [
 _MODULES: Final = {
     "client": "Client Job",
     "lifecycle": "JobStatus StatusName",
-    "lists": "CellExample CellKind DomainCounts Domains Finding JoinedRow ListFormat",
+    "lists": "CellExample CellKind DomainCounts Domains FilterReport Finding JoinedRow ListFormat RowGroup",
     "models": "Acknowledgement AddressVerdict Analysis Credits FlagName "
     "JobSnapshot ResultRow Verdict VerdictCounts VerdictName",
     "run.models": "Confirm CurvePoint Durations IncompleteRunError JournalError PartFailure PartProgress PartReport "
     "PlannedList RunPlan RunProgress RunReport Stage",
+    "run.filter": "filter_list",
     "run.plan": "plan_list",
     "run.source": "RunSource",
     "run.verify": "verify_list verify_rows",

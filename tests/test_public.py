@@ -50,11 +50,11 @@ ORDER = {
     "lists": """
         stopping tables layout distinct addresses cells bounds naming columns decoding quotes delimited
         lines jsonlines several spooling packages values sheets workbooks spreadsheets opening
-        splitting matching verdicts workbook_output tallies joining
+        splitting matching verdicts workbook_output tallies joining filtering
     """,
     "run": """
         models threads curve progress source costs plan written folder outages account record selection
-        alone part journal parts resume run output dry verify
+        alone part journal parts resume run output dry filter verify
     """,
 }
 

@@ -11,6 +11,14 @@ matching takes up to 90 bytes for each address of that part.
 
 from bulkverify.lists.addresses import address_key
 from bulkverify.lists.cells import CellExample, CellKind, Examples
+from bulkverify.lists.filtering import (
+    FilterReport,
+    RowGroup,
+    Rule,
+    Verified,
+    filter_rows,
+    open_verified,
+)
 from bulkverify.lists.joining import Joined, JoinedRow, join, joined_rows
 from bulkverify.lists.layout import part_path, results_path
 from bulkverify.lists.matching import Match
@@ -28,6 +36,7 @@ __all__ = [
     "DomainCounts",
     "Domains",
     "Examples",
+    "FilterReport",
     "Finding",
     "Joined",
     "JoinedRow",
@@ -35,19 +44,24 @@ __all__ = [
     "ListSource",
     "Match",
     "Part",
+    "RowGroup",
+    "Rule",
     "Split",
     "Spool",
     "Table",
+    "Verified",
     "address_key",
     "check_fits",
     "compare",
     "file_digest",
+    "filter_rows",
     "find_examples",
     "fingerprint",
     "is_intact",
     "join",
     "joined_rows",
     "open_table",
+    "open_verified",
     "part_path",
     "results_path",
     "split",

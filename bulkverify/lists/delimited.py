@@ -89,7 +89,7 @@ class Delimited(FileTable):
         limit = GrowthLimit(self.title, self.names, [self.path])
         self._short[0] = 0
         self._read[:] = [text]
-        for records in _records(self.path, self.encoding, self.title, text, digest):
+        for records in text_records(self.path, self.encoding, self.title, text, digest):
             if written_as_text and text.lines_read > len(records):
                 self._refuse_swallowed_rows(records, skip, text)
             before = 0
@@ -195,7 +195,7 @@ def open_delimited(
     beginning, encoding = sample_of(path, encoding, title)
     declared = None if sheet else _DECLARED.match(beginning)
     delimiter = delimiter or (str(declared[2]) if declared else guess_delimiter(beginning))
-    records = chain.from_iterable(_records(path, encoding, title, ListRecords(delimiter)))
+    records = chain.from_iterable(text_records(path, encoding, title, ListRecords(delimiter)))
     sample = sample_rows(records, SAMPLE_ROWS + 2)
     if column is None:
         add_rows_with_addresses(sample, records)
@@ -321,7 +321,7 @@ def guess_delimiter(sample: str) -> str:
     return max(DELIMITERS, key=evenness)
 
 
-def _records(
+def text_records(
     path: Path, encoding: str, title: str, text: ListRecords, digest: Digest | None = None
 ) -> Iterator[list[list[str]]]:
     """Read the records of a file, many at a time."""

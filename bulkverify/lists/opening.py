@@ -139,8 +139,7 @@ class _Reading:
             spooled = source_path(self.spool, number, path.suffix)
             copy(path, spooled)  # a pipe can be read only once
             path = spooled
-        kind = self.format or _FORMATS.get(path.suffix.lower())
-        kind = kind or _guess_format(path, self.encoding, title)
+        kind = self.format or format_of(path, self.encoding, title)
         if kind == "xlsx":
             return self._open_workbook(path, title, number)
         if self.sheet is not None:
@@ -181,6 +180,11 @@ class _Reading:
         if self.column is None:
             refuse_uncalculated_column(table, sheet)
         return attrs.evolve(table, format="xlsx")
+
+
+def format_of(path: Path, encoding: str, title: str) -> ListFormat:
+    """Tell how a file is written, by its suffix or its beginning."""
+    return _FORMATS.get(path.suffix.lower()) or _guess_format(path, encoding, title)
 
 
 def _guess_format(path: Path, encoding: str, title: str) -> ListFormat:

@@ -4,6 +4,7 @@ import codecs
 import csv
 import re
 from collections import deque
+from collections.abc import Iterator
 from io import StringIO
 from itertools import chain, islice
 from typing import Final
@@ -61,6 +62,7 @@ class TextRecords:
         self._held: list[str] = []  # pieces that follow `_rest` and were not read yet
         self._held_size = 0
         self._text = ""
+        self._given = ""  # the text of the records that were given last
         self._lines = 0  # lines before the last text that was read
         self._lines_in_text = 0
 
@@ -91,7 +93,7 @@ class TextRecords:
         text = self._take()
         end = last_line_end(text)
         records, read = self._read(text[:end])
-        self._rest = text[read:]
+        self._given, self._rest = text[:read], text[read:]
         if len(self._rest) > LARGEST_RECORD_CHARACTERS:
             raise RecordError(
                 f"a record of more than {LARGEST_RECORD_CHARACTERS:,} characters", line=self.line
@@ -105,20 +107,33 @@ class TextRecords:
         """
         text = self._take()
         records, read = self._read(text)
-        self._rest = text[read:]
+        self._given, self._rest = text[:read], text[read:]
         return records
+
+    def texts(self, count: int) -> list[str]:
+        """Return the text of each record in the list of `count` records that was returned last.
+
+        Line ends belong to the text, and so do empty lines before the next record.
+        """
+        lines = list(StringIO(self._given, newline=""))
+        if len(lines) == count:
+            return lines
+        begins = [0, *islice(self._begins(), 1, count)]
+        ends = [*begins[1:], len(lines)]
+        return ["".join(lines[begin:end]) for begin, end in zip(begins, ends, strict=True)]
 
     def line_of(self, index: int) -> int:
         """Return the line on which a record begins. `index` is its place in the list that was returned last."""
+        return self._lines + next(islice(self._begins(), index, None), 0) + 1
+
+    def _begins(self) -> Iterator[int]:
+        """Give the line on which each record begins, from 0 at the text that was read last."""
         reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._delimiter)
-        before = given = 0
+        before = 0
         for record in reader:
             if record:
-                if given == index:
-                    break
-                given += 1
+                yield before
             before = reader.line_num
-        return self._lines + before + 1
 
     def _take(self) -> str:
         """Return `rest`, and empty it."""

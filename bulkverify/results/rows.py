@@ -315,6 +315,13 @@ def _fold(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
+def result_places(header: Sequence[str]) -> dict[str, int]:
+    """Return the places of the service's columns: `verdict`, and the flags by their names in `ResultRow`."""
+    last = {_fold(name): index for index, name in enumerate(header)}
+    names = {_VERDICT: "verdict", **_FLAGS}
+    return {name: last[folded] for folded, name in names.items() if folded in last}
+
+
 def unique_names(names: Iterable[str]) -> list[str]:
     """Number the repetitions of a name, so that no column hides another."""
     taken: dict[str, None] = {}

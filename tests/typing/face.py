@@ -17,6 +17,8 @@ from bulkverify import (
     Client,
     Credits,
     Durations,
+    FilterReport,
+    FlagName,
     IllegalTransitionError,
     IncompleteDownloadError,
     IncompleteRunError,
@@ -36,6 +38,7 @@ from bulkverify import (
     RateLimitedError,
     RequestTimeoutError,
     ResultRow,
+    RowGroup,
     RunPlan,
     RunProgress,
     RunReport,
@@ -51,6 +54,7 @@ from bulkverify import (
     VerdictName,
     WaitTimeoutError,
     as_completed,
+    filter_list,
     plan_list,
     verify_list,
     verify_rows,
@@ -162,6 +166,7 @@ async def a_run(client: Client) -> None:
         format="csv",
         max_credits=1000,
         only=[Verdict.DELIVERABLE, "unknown"],
+        without=["disposable"],
         judge=False,
         deduplicate=False,
         largest_part=100_000,
@@ -184,6 +189,15 @@ async def a_run(client: Client) -> None:
     assert_type(report.parts, tuple[PartReport, ...])
     assert_type(report.failures, tuple[PartFailure, ...])
     assert_type(report.destination, str)
+
+
+async def filtered(source: Path, without: list[FlagName]) -> None:
+    report = await filter_list(source, "mail.csv", only=["deliverable"], without=without)
+    assert_type(report, FilterReport)
+    assert_type(report.groups, tuple[RowGroup, ...])
+    assert_type(report.groups[0].reasons, Mapping[str, int])
+    await filter_list(source, "mail.csv", hold=Path("hold.csv"), remove="remove.csv")
+    await filter_list(source, "mail.csv", without=["free"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 
 async def rows_of_a_run(client: Client, stream: AsyncIterator[Mapping[str, object]]) -> None:

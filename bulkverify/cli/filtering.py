@@ -1,0 +1,70 @@
+"""The command that filters a list that was verified."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+import bulkverify
+from bulkverify.cli.options import Only, Without
+from bulkverify.cli.output import SHOW, Show
+from bulkverify.cli.text import plural
+from bulkverify.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+async def filter_(
+    source: Annotated[Path, Parameter(name="VERIFIED")],
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o", metavar="OUT")] = None,
+    only: Only = None,
+    without: Without = None,
+    split: bool = False,
+    force: bool = False,
+    encoding: str = "utf-8-sig",
+    show: Show = SHOW,
+) -> None:
+    """Choose rows of a list that was verified, or split it into rows to mail, to hold and to remove.
+
+    Args:
+        source: An output of verify, or results that were downloaded: a CSV, TSV, JSON Lines or .xlsx file.
+        output: The file to write. It appears when it is complete. With --split, OUT-mail, OUT-hold and OUT-remove are
+            written; by default they are named after VERIFIED.
+        only: Write only the rows with one of these verdicts, such as deliverable,accept-all. With --split, mail
+            to these; by default to deliverable.
+        without: Leave out the rows with one of these flags, such as disposable,role-based,spamtrap. With --split, hold
+            them.
+        split: Write three files, with each row in one of them. Rows to remove are undeliverable or spam traps. Rows to
+            hold are all that are neither to mail nor to remove, such as accept-all, unknown and rows without a verdict.
+        force: Replace files that exist.
+        encoding: The encoding of the list, such as cp1252.
+    """
+    if output is None and not split:
+        raise UsageError("Name the file to write with --output (-o), or use --split.")
+    path, *others = _names(output or source) if split else [output or source]
+    report = await bulkverify.filter_list(
+        source,
+        path,
+        only=only,
+        without=without or (),
+        hold=others[0] if split else None,
+        remove=others[1] if split else None,
+        encoding=encoding,
+        overwrite=force,
+    )
+    show.acknowledge(report, "\n".join(map(_line, report.groups)))
+
+
+def _names(path: Path) -> "Sequence[Path]":
+    """Name the three files of a split after another file."""
+    end = ".csv" if path.suffix.lower() == ".xlsx" else path.suffix
+    return [path.with_name(f"{path.stem}-{name}{end}") for name in ("mail", "hold", "remove")]
+
+
+def _line(group: "bulkverify.RowGroup") -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in group.reasons.items())
+    where = f" to {group.destination}" if group.destination else ""
+    return f"{group.name}: {plural(group.rows, 'row')}{where}{f' ({reasons})' if reasons else ''}"
