@@ -9,7 +9,7 @@ distinct address, and joining 10. If the results of a part are in another order 
 matching takes up to 90 bytes for each address of that part.
 """
 
-from bulkverify.lists.addresses import address_key
+from bulkverify.lists.addresses import address_key, is_ordinary
 from bulkverify.lists.cells import CellExample, CellKind, Examples
 from bulkverify.lists.filtering import (
     FilterReport,
@@ -58,6 +58,7 @@ __all__ = [
     "find_examples",
     "fingerprint",
     "is_intact",
+    "is_ordinary",
     "join",
     "joined_rows",
     "open_table",

@@ -8,7 +8,7 @@ After a lost answer the address is not sent again, because each request costs a 
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -18,13 +18,14 @@ from typing import Final
 
 import attrs
 
-from bulkverify.errors import BulkVerifyError, VerifyUncertainError
+from bulkverify.errors import BulkVerifyError, InvalidRequestError, VerifyUncertainError
 from bulkverify.files import flush_to_disk, incomplete_path, replacing
-from bulkverify.lists import address_key, file_digest
-from bulkverify.models import AddressVerdict
+from bulkverify.lists import address_key, file_digest, is_ordinary
+from bulkverify.models import AddressVerdict, Verdict
 from bulkverify.run.models import Stage
 from bulkverify.run.record import PartState, PartWork
 from bulkverify.run.threads import in_thread
+from bulkverify.service.answers import begins_with
 
 _HEADER: Final = (
     "email",
@@ -37,6 +38,7 @@ _HEADER: Final = (
     "Verified At",
 )
 
+_MALFORMED: Final = "invalid request. required email"
 _SPARE_BYTES: Final = 64 * 1024
 
 
@@ -72,17 +74,19 @@ class LoneRun(PartWork):
                 verdict = await self.account.client.verify(address)
                 self._spend(1)
                 _require_answer_for(address, verdict)
+                answer, price = _answer_of(verdict), 1
             except VerifyUncertainError as error:
                 raise VerifyUncertainError(f"{error.message} {self._once_only()}") from error
-            except BulkVerifyError:  # the service refused, or was not reached
+            except BulkVerifyError as error:  # the service refused, or was not reached
                 self._note(PartState.PENDING, credits=0)
-                raise
+                if is_ordinary(address) or not _says_malformed(error):
+                    raise
+                answer, price = _cells(Verdict.UNDELIVERABLE, syntax_error="Y"), 0
             # Nothing is awaited between the answer and its notes, so no cancellation comes between
             # them. One of the two notes is enough for the next process.
             free()
-            answer = _answer_of(verdict)
             try:
-                self._note(PartState.STARTING, answer=answer)
+                self._note(PartState.STARTING, answer=answer, credits=price)
             finally:
                 self._keep(address, answer)
 
@@ -137,8 +141,19 @@ def _require_answer_for(address: str, verdict: AddressVerdict) -> None:
 def _answer_of(verdict: AddressVerdict) -> tuple[str, ...]:
     """Return the cells of a results file for the address, without the address itself."""
     flags = (verdict.free_email, verdict.role, verdict.disposable, verdict.spamtrap)
+    return _cells(verdict.verdict, flags)
+
+
+def _says_malformed(error: BulkVerifyError) -> bool:
+    """Whether the service refused the address as malformed; in a list it would be a syntax error."""
+    return isinstance(error, InvalidRequestError) and begins_with(error.text, _MALFORMED)
+
+
+def _cells(
+    verdict: str, flags: Iterable[bool] = (False,) * 4, *, syntax_error: str = ""
+) -> tuple[str, ...]:
     verified_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return (verdict.verdict, "", *("Y" if flag else "N" for flag in flags), verified_at)
+    return (verdict, syntax_error, *("Y" if flag else "N" for flag in flags), verified_at)
 
 
 def _write(path: Path, address: str, answer: tuple[str, ...]) -> None:

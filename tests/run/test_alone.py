@@ -390,3 +390,18 @@ async def test_a_lone_address_is_asked_for_again_after_the_service_ran_out_of_ti
     report = await verified(client, alone, output)
     assert (report.verdicts.deliverable, report.credits_spent) == (2, 1)
     assert (report.credits_spent_before, sandbox.ledger.credits_spent) == (0, 1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("address", "judge"), [('"a b"@x.com', True), ("a@[192.0.2.1]", True), ("no address", False)]
+)
+async def test_a_lone_address_that_the_service_calls_malformed_is_undeliverable_at_no_cost(
+    sandbox: Sandbox, client: Client, output: Path, address: str, *, judge: bool
+) -> None:
+    report = await verified(client, [address], output, judge=judge)
+    _, row = table(output)
+    assert row[:3] == [address, U, "Y"]
+    assert (report.credits_spent, report.credits_spent_before, report.missing) == (0, 0, 0)
+    assert sandbox.ledger.requests["verify"] == 1
+    assert sandbox.ledger.credits_spent == 0
