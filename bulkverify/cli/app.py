@@ -17,6 +17,7 @@ Examples:
   bulkverify verify contacts.csv more.xlsx --dry-run
   bulkverify verify contacts.csv -o verified.csv --max-credits 5000
   bulkverify filter verified.csv --split --without disposable,role-based
+  bulkverify verify contacts.csv -o verified.csv --report report.html
   job=$(bulkverify upload contacts.csv) && bulkverify wait "$job" --until ready
   bulkverify start "$job" && bulkverify wait "$job" --timeout 6h
   bulkverify download "$job" -o good.csv --only deliverable,accept-all
@@ -46,6 +47,7 @@ Choose rows of a list that was verified, or split it into rows to mail, to hold 
 
 This needs no key and no network, and costs nothing. Cells stay as they are.
 """
+_REPORT: Final = "Write the report of a run as a page that can be sent on. This is free."
 _UPLOAD: Final = "Upload a list as it is, and print the id of its job. This is free."
 _START: Final = "Start the verification of a list. This spends one credit for each address."
 _WAIT: Final = "Wait until a job reaches a status, and print it."
@@ -55,6 +57,7 @@ _SANDBOX: Final = "Serve a sandbox of the service until Ctrl-C. It spends no cre
 _COMMANDS: Final = (
     ("verify", "verify:verify", _WHOLE, _VERIFY),
     ("filter", "filtering:filter_", _WHOLE, _FILTER),
+    ("report", "reports:report", _WHOLE, _REPORT),
     ("upload", "commands:upload", _STEPS, _UPLOAD),
     ("start", "commands:start", _STEPS, _START),
     ("status", "commands:status", _STEPS, "Print the status of a job."),

@@ -1,6 +1,7 @@
 """The summary of a finished run, as a table on stderr."""
 
 from collections import Counter
+from pathlib import Path
 
 import attrs
 from rich import box
@@ -29,10 +30,13 @@ _COLOURS = {
 }
 
 
-def print_summary(report: RunReport) -> None:
-    """Print the summary, without colours if stderr is not a terminal or NO_COLOR is set."""
+def print_summary(report: RunReport, page: Path | None = None) -> None:
+    """Print the summary, without colours if stderr is not a terminal or NO_COLOR is set.
+
+    `page` is where the report was written as a page.
+    """
     console = Console(stderr=True, highlight=False, soft_wrap=False)
-    console.print(Group(_verdicts(report), _facts(report)))
+    console.print(Group(_verdicts(report), _facts(report, page)))
 
 
 def _verdicts(report: RunReport) -> Table:
@@ -61,7 +65,7 @@ def _verdicts(report: RunReport) -> Table:
     return table
 
 
-def _facts(report: RunReport) -> Table:
+def _facts(report: RunReport, page: Path | None) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=True)
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
@@ -69,6 +73,8 @@ def _facts(report: RunReport) -> Table:
         if fact:
             table.add_row(name, Text(printable(fact)))
     table.add_row("written to", Text(report.destination, style="bold"))
+    if page is not None:
+        table.add_row("report", Text(printable(str(page)), style="bold"))
     return table
 
 

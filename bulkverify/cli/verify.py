@@ -15,6 +15,7 @@ from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.interrupts import interrupting_at_once
 from bulkverify.cli.options import ACCOUNT, Account, Only, Timeout, Without
 from bulkverify.cli.output import SHOW, Show, write
+from bulkverify.cli.reports import check_page, write_page
 from bulkverify.cli.resume import Recovery
 from bulkverify.cli.text import oddities, plan_lines, plural
 from bulkverify.errors import UsageError
@@ -41,6 +42,7 @@ async def verify(
     output: Annotated[Path | None, Parameter(alias="-o", metavar="OUT")] = None,
     only: Only = None,
     without: Without = None,
+    page: Annotated[Path | None, Parameter(name="--report", metavar="PAGE")] = None,
     max_credits: Annotated[int | None, Parameter(metavar="N")] = None,
     dry_run: bool = False,
     yes: bool = False,
@@ -72,6 +74,7 @@ async def verify(
         output: The file to write. It appears when it is complete. Its name ends in .csv, .tsv, .xlsx or .jsonl.
         only: Write only the rows with one of these verdicts, such as deliverable,accept-all.
         without: Leave out the rows with one of these flags, such as disposable,role-based,spamtrap.
+        page: Write a page about the list, too, for readers who did not write it, such as report.html.
         max_credits: Refuse to spend more credits than this.
         dry_run: Print what would be sent and what that would cost. This needs no key.
         yes: Do not ask before credits are spent. Without a terminal, the command never asks.
@@ -142,13 +145,14 @@ async def verify(
         raise UsageError(
             "--sandbox has its own service and key: leave out --base-url and --api-key-file."
         )
+    check_page(page, force=force, output=output)
     # From here on the command needs the whole SDK, which --help and --dry-run should not load.
     from tenacity import wait_fixed  # noqa: PLC0415
 
     from bulkverify.run.journal import journal_of  # noqa: PLC0415
 
     async with _sandboxed(sandbox_speed) if sandbox else _hosted(account) as (client, journal):
-        with show.following() as line, _summing_up_failures(show):
+        with show.following() as line, _summing_up_failures(show, page):
 
             def follow(seen: bulkverify.RunProgress) -> None:
                 line.follow(seen)
@@ -176,6 +180,7 @@ async def verify(
                 restart=restart,
                 overwrite=force,
                 excel_safe=excel_safe,
+                domains=page is not None or show.json,
                 delete=delete,
                 timeout=timeout,
                 wait=wait_fixed(0.1) if sandbox else None,
@@ -188,26 +193,29 @@ async def verify(
             f"{output} was already verified at {report.already_verified_at:%Y-%m-%d %H:%M} UTC. Nothing was sent "
             f"or spent. {again} verifies it again."
         )
-    _show_report(report, show)
+    write_page(page, report)
+    _show_report(report, show, page)
 
 
-def _show_report(report: "bulkverify.RunReport", show: Show) -> None:
+def _show_report(report: "bulkverify.RunReport", show: Show, page: Path | None) -> None:
     if show.json:
         show.data(report, "")
     elif not show.quiet:
         from bulkverify.cli.summary import print_summary  # noqa: PLC0415 - imports rich
 
-        print_summary(report)
+        print_summary(report, page)
 
 
 @contextmanager
-def _summing_up_failures(show: Show) -> Iterator[None]:
+def _summing_up_failures(show: Show, page: Path | None) -> Iterator[None]:
     """Print the summary of what was written, even if some parts failed."""
     try:
         yield
     except bulkverify.IncompleteRunError as error:
-        if error.report is not None and error.report.written and not show.json:
-            _show_report(error.report, show)
+        if error.report is not None and error.report.written:
+            write_page(page, error.report)
+            if not show.json:
+                _show_report(error.report, show, page)
         raise
 
 

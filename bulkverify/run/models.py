@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
+from importlib import import_module
 from typing import TypeAlias
 
 import attrs
@@ -315,6 +316,33 @@ class RunReport:
     """The rows by domain; `None` unless they were asked for."""
     curve: tuple[CurvePoint, ...] = ()
     """The progress of the run over all of its calls, as at most 240 points."""
+
+    def to_html(self, *, small_domains: bool = False) -> str:
+        """Return a page for readers who did not write the list; it loads nothing and runs no script.
+
+        It needs `pip install "bulkverify[report]"`, and shows no address. Domains are on it only if the
+        run counted them (`verify_list(..., domains=True)`). With `small_domains`, it also names domains
+        with fewer than five rows, which can point to a person.
+        """
+        page: str = import_module("bulkverify.report.page").html_of(
+            self, small_domains=small_domains
+        )
+        return page
+
+    def to_json(self) -> str:
+        """Return the report as JSON."""
+        document: str = import_module("bulkverify.report.documents").json_of(self)
+        return document
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "RunReport":
+        """Read a report from JSON; those of earlier versions open as well.
+
+        Raises:
+            UsageError: it is not a report, or a newer version wrote it.
+        """
+        report: RunReport = import_module("bulkverify.report.documents").report_of(text)
+        return report
 
 
 class JournalError(UsageError):

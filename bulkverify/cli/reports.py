@@ -1,0 +1,84 @@
+"""The page of a run's report: the command that makes it later, and the option of `verify`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from bulkverify.cli.commands import Output
+from bulkverify.cli.interrupts import interrupting_at_once
+from bulkverify.cli.output import SHOW, Show
+from bulkverify.errors import UsageError
+from bulkverify.files import check_writable, is_file, replacing
+
+if TYPE_CHECKING:
+    from bulkverify.run.models import RunReport
+
+_OURS: Final = b'name="generator" content="bulkverify'
+_HEAD_BYTES: Final = 2048
+
+
+async def report(
+    source: Annotated[Path, Parameter(name="RUN.json", allow_leading_hyphen=True)],
+    /,
+    *,
+    output: Output,
+    small_domains: bool = False,
+    force: bool = False,
+    show: Show = SHOW,
+) -> None:
+    """Write the report of a run as a page for readers who did not write the list.
+
+    Args:
+        source: What `verify --json` printed, or - for stdin.
+        output: The page to write.
+        small_domains: Name domains with fewer than five rows, too. Such a name can point to a person.
+        force: Replace the file if it exists. A page that this command wrote is always replaced.
+    """
+    check_page(output, force=force)
+    from bulkverify.report.documents import report_of  # noqa: PLC0415 - cattrs; not for --help
+
+    if str(source) == "-":
+        with interrupting_at_once():
+            text, name = sys.stdin.buffer.read(), "stdin"
+    else:
+        text, name = source.read_bytes(), str(source)
+    write_page(output, report_of(text, name=name), small_domains=small_domains)
+    show.acknowledge({"destination": str(output)}, f"Wrote the page to {output}.")
+
+
+def check_page(path: Path | None, *, force: bool, output: Path | None = None) -> None:
+    """Check that a page can be made and written, before anything is spent; `None` is no page.
+
+    Raises:
+        UsageError: the extra is missing, or the page would replace the `output`.
+        FileExistsError: another file is there, and `force` is off.
+        OSError: the file can't be written.
+    """
+    if path is None:
+        return
+    if output is not None and path.absolute() == output.absolute():
+        raise UsageError(f"{path} can't be both the page and the output: name two files.")
+    try:
+        import bulkverify.report.page  # noqa: F401, PLC0415 - jinja2; not for --help
+    except ImportError as error:
+        raise UsageError(str(error)) from None
+    check_writable(path, overwrite=force or _is_ours(path))
+
+
+def write_page(path: Path | None, found: "RunReport", *, small_domains: bool = False) -> None:
+    """Write a report as a page, which only its owner can read; `None` is no page."""
+    if path is None:
+        return
+    page = found.to_html(small_domains=small_domains)
+    with replacing(path) as file:
+        file.write(page.encode(errors="replace"))
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a page of ours, which the same command may replace."""
+    if not is_file(path):
+        return False
+    with path.open("rb") as file:
+        return _OURS in file.read(_HEAD_BYTES)

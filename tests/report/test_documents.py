@@ -1,0 +1,53 @@
+"""A report as JSON."""
+
+import json
+
+import pytest
+
+from bulkverify import RunReport, UsageError
+from tests.report.made import ordinary, worst
+
+NEW = ("version", "began_at", "ended_at", "service", "findings", "domains", "curve")
+
+
+@pytest.mark.parametrize("report", [ordinary(), worst()], ids=["ordinary", "worst"])
+def test_a_report_comes_back_from_its_json(report: RunReport) -> None:
+    assert RunReport.from_json(report.to_json()) == report
+
+
+def test_a_report_opens_from_a_note_and_from_the_output_of_a_failed_command() -> None:
+    document = {"error": {"type": "IncompleteRunError"}, "report": json.loads(ordinary().to_json())}
+    assert RunReport.from_json(json.dumps(document)) == ordinary()
+
+
+def test_a_report_of_an_earlier_version_opens_and_makes_a_page() -> None:
+    document = json.loads(ordinary().to_json())
+    for name in NEW:
+        del document[name]
+    found = RunReport.from_json(json.dumps(document).encode())
+    assert (found.rows, found.version, found.findings, found.domains) == (19_300, 1, (), None)
+    assert "This report has rows only" in found.to_html()
+
+
+def test_a_field_of_a_later_version_does_no_harm() -> None:
+    document = json.loads(ordinary().to_json()) | {"colour": "red"}
+    assert RunReport.from_json(json.dumps(document)) == ordinary()
+
+
+def test_a_newer_format_is_refused() -> None:
+    document = json.loads(ordinary().to_json()) | {"version": 2}
+    with pytest.raises(UsageError, match="newer bulkverify"):
+        RunReport.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "1", '"report"', "{}", '{"report": 3}', '{"version": 1}', b"\xff"),
+        "[" * 100_000,
+    ],
+)
+def test_other_texts_are_refused(text: str | bytes) -> None:
+    with pytest.raises(UsageError, match="is not the report of a run") as caught:
+        RunReport.from_json(text)
+    assert "to_json" in str(caught.value)
