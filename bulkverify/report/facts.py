@@ -1,5 +1,6 @@
 """What a report says about a list: the numbers of the page, as plain values."""
 
+import shlex
 from collections.abc import Callable
 from enum import StrEnum
 from functools import cached_property
@@ -327,6 +328,13 @@ class Facts:
     def output(self) -> str:
         """The name of the output, without its folder."""
         return file_name(self.report.destination)
+
+    @cached_property
+    def filter_command(self) -> str:
+        """The command that splits the output as the page advises; it costs nothing."""
+        return shlex.join(
+            ["bulkverify", "filter", self.output, "--split", "--without", "disposable"]
+        )
 
     @cached_property
     def is_json_lines(self) -> bool:

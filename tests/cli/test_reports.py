@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bulkverify import RunReport
+from bulkverify.report.facts import Facts
 from bulkverify.sandbox import Fault, FaultKind
 
 from .conftest import Cli
@@ -117,6 +118,21 @@ def test_a_run_with_missing_rows_gets_its_page_and_a_new_one_when_it_is_complete
     assert cli(*call).code == 0
     assert "Run the same command again" not in Path("page.html").read_text()
     assert service.sandbox.ledger.credits_spent == 4
+
+
+def test_the_command_on_the_page_splits_the_output_as_the_page_counts(cli: Cli) -> None:
+    names = ["deliverable", "undeliverable", "accept-all", "unknown", "spamtrap"]
+    rows = [f"{name}+{n}@x.com" for name in names for n in range(3)]
+    rows += ["deliverable@mailinator.com", "deliverable+0@x.com", "", "n/a"]
+    Path("list.csv").write_text("n,email\n" + "".join(f"1,{row}\n" for row in rows))
+    facts = Facts(
+        report=RunReport.from_json(cli("verify", "list.csv", "-o", "v.csv", "--json").out)
+    )
+    assert facts.kept_back.rows == 1
+    _, *command = facts.filter_command.split()
+    groups = {one["name"]: one["rows"] for one in cli(*command, "--json").document["groups"]}
+    assert (groups["mail"], groups["remove"]) == (facts.mail.rows, facts.remove.rows)
+    assert sum(groups.values()) == facts.report.rows
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"rows": 1}', '{"error": {"type": "UsageError"}}'])

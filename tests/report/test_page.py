@@ -111,6 +111,12 @@ def test_the_filters_are_those_of_the_output() -> None:
     assert "and false under disposable" in text_of(ordinary(destination="v.jsonl"))
 
 
+def test_a_command_does_the_first_steps_unless_rows_are_missing() -> None:
+    text = text_of(ordinary(destination="/data/it's all.csv"))
+    assert "bulkverify filter 'it'\"'\"'s all.csv' --split --without disposable" in text
+    assert "bulkverify filter" not in text_of(ordinary(failures=(failed(1, paid=True),)))
+
+
 def test_an_output_with_only_some_rows_is_mentioned() -> None:
     assert "verified.csv has 14,500 of 19,300 rows" in text_of(ordinary(written=14_500))
 
