@@ -47,9 +47,13 @@ _TEXTS: Final = tuple(
         ),
     )
 )
+OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
+"""The beginning of an old Excel file, and of a workbook with a password."""
+
+_AS_WORKBOOK: Final = "save it as Excel Workbook (.xlsx) without a password, or as CSV (UTF-8)"
 _KINDS: Final = {
     b"PK\x03\x04": "a spreadsheet or a ZIP file",
-    b"\xd0\xcf\x11\xe0": "an old Excel file, or one with a password",
+    OLD_EXCEL: "an old Excel file, or one with a password",
     b"\x1f\x8b": "compressed with gzip",
     b"%PDF-": "a PDF file",
 }
@@ -65,7 +69,8 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
         beginning = file.read(_SAMPLE_BYTES)
     for mark, kind in _KINDS.items():
         if beginning.startswith(mark):
-            raise InvalidListError(f"{title} is {kind}: save it as CSV (UTF-8). Nothing was sent.")
+            advice = _AS_WORKBOOK if mark == OLD_EXCEL else _AS_CSV
+            raise InvalidListError(f"{title} is {kind}: {advice}. Nothing was sent.")
     encoding = _encoding_of(beginning, encoding)
     try:
         text = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)

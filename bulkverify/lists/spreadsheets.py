@@ -12,8 +12,10 @@ from zipfile import BadZipFile
 
 from bulkverify.errors import BulkVerifyError, InvalidListError, UsageError
 from bulkverify.lists.columns import SAMPLE_ROWS, fold, holds_address, listed
+from bulkverify.lists.decoding import OLD_EXCEL
 from bulkverify.lists.layout import create
 from bulkverify.lists.naming import name_meaning
+from bulkverify.lists.packages import UnreadableError
 from bulkverify.lists.sheets import SheetRow
 from bulkverify.lists.spooling import write
 from bulkverify.lists.tables import Sheet, Table, Uncalculated, uncalculated_error
@@ -41,6 +43,8 @@ def write_as_csv(source: Path, destination: Path, title: str, sheet: str | None 
     """
     with source.open("rb") as file:
         try:
+            if file.read(len(OLD_EXCEL)) == OLD_EXCEL:
+                raise UnreadableError("it is an old Excel file, .xls, or has a password")
             copy = _Copy(title, Workbook(file), sheet)
             with create(destination) as output:
                 for line in copy.lines():
@@ -85,7 +89,9 @@ class _Copy:
         size = 0
         for row in self._book.rows(self._taken):
             self._note(row)
-            cells = '","'.join(cell.replace('"', '""') for cell in row.cells)
+            cells = '","'.join(row.cells)
+            if cells.count('"') > 2 * (len(row.cells) - 1):
+                cells = '","'.join(cell.replace('"', '""') for cell in row.cells)
             lines.append(f'"{cells}"\n')
             size += len(cells)
             if size > _BATCH_CHARACTERS:

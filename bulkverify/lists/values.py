@@ -68,6 +68,8 @@ def format_kind(code: str) -> int:
 
 def number_text(text: str, kind: int, first_day: date) -> str:
     """Write a number as Excel shows it."""
+    if kind == NUMBER and text[0] != "0" and text.isdecimal() and text.isascii():
+        return text
     number = float(text) if set(text) & set(".eE") else int(text)
     if kind != NUMBER:
         try:

@@ -6,12 +6,18 @@ from datetime import date
 from typing import BinaryIO, Final, NamedTuple
 
 from bulkverify.lists.packages import Package, UnreadableError
-from bulkverify.lists.sheets import SharedTexts, SheetReader, SheetRow
+from bulkverify.lists.sheets import SheetReader, SheetRow
+from bulkverify.lists.texts import SharedTexts
 from bulkverify.lists.values import KNOWN_FORMATS, NUMBER, format_kind
 
 _MOST_STYLES: Final = 1_000_000
 _MOST_SHEETS: Final = 10_000
 _ROOT_RELATIONS: Final = "_rels/.rels"
+_OTHER_KINDS: Final = {
+    "content.xml": "it is an OpenDocument file, such as .ods",
+    "Index/Document.iwa": "it is a document of Numbers",
+}
+"""Archives that are no workbooks of Excel, by one of their files."""
 
 
 class SheetFile(NamedTuple):
@@ -33,7 +39,12 @@ class Workbook:
         self._first_day = date(1899, 12, 30)
         self._calculate = False
         self.sheets: list[SheetFile] = []
+        if _ROOT_RELATIONS not in package:
+            kinds = (kind for name, kind in _OTHER_KINDS.items() if name in package)
+            raise UnreadableError(next(kinds, "it has no workbook in it"))
         path = next(iter(self._related("", _ROOT_RELATIONS, "/officeDocument").values()))
+        if path.endswith(".bin"):
+            raise UnreadableError("it is a binary workbook, .xlsb")
         relations = posixpath.join(
             posixpath.dirname(path), "_rels", f"{posixpath.basename(path)}.rels"
         )

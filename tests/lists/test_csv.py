@@ -121,7 +121,7 @@ def test_a_message_about_many_columns_stays_short(path: Path) -> None:
         (b"email,name\n\n", r"list\.csv has a header and no rows"),
         (b"name,city\nAnna,Berlin\n", r"no column of addresses among 'name', 'city'\. Name it"),
         (b"PK\x03\x04rest", r"is a spreadsheet or a ZIP file: save it as CSV"),
-        (b"\xd0\xcf\x11\xe0rest", r"is an old Excel file.*: save it as CSV"),
+        (b"\xd0\xcf\x11\xe0rest", r"is an old Excel file.*: save it as Excel Workbook"),
         (b"\x1f\x8brest", r"is compressed with gzip"),
         (b" <!DOCTYPE html><p>a@x", r"is HTML or XML, despite its name: save it as CSV"),
         (b"sep=;\n", r"is empty"),

@@ -11,7 +11,7 @@ import pytest
 from openpyxl import Workbook
 
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists import Examples, Table, joined_rows, open_table, sheets, split
+from bulkverify.lists import Examples, Table, joined_rows, open_table, sheets, split, texts
 from bulkverify.lists.values import column_letters, plain_text
 from tests.lists.made import answered, joined
 from tests.lists.test_workbooks import package, rows_of
@@ -380,7 +380,10 @@ def random_sheet(chosen: random.Random) -> str:
     for _ in range(chosen.randint(1, 40)):
         number += chosen.choice([1, 1, 1, 2, 7])
         inner = ""
-        for column in sorted(chosen.sample(range(1, 30), chosen.randint(0, 6))):
+        columns = sorted(chosen.sample(range(1, 30), chosen.randint(0, 6)))
+        if chosen.random() < 0.2:
+            columns = chosen.choices(range(1, 9), k=6)  # in no order, some twice
+        for column in columns:
             text = chosen.choice(texts) if chosen.random() < 0.95 else chosen.choice(odd)
             inner += chosen.choice(cells).format(
                 c=column_letters(column),
@@ -418,6 +421,7 @@ def test_the_pattern_reads_what_the_parser_reads(
     )
     found = everything_in(path)
     monkeypatch.setattr(sheets, "_ROW", re.compile("(?!)"))
+    monkeypatch.setattr(texts, "_SHARED", re.compile("(?!)"))
     assert found == everything_in(path)
 
 
@@ -459,3 +463,42 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
             archive.writestr(name, content.replace(b"com?", b"com\xff"))
     with pytest.raises(InvalidListError, match="not well-formed"):
         opened(path)
+
+
+# Other kinds of files
+
+
+def archive_of(*names: str) -> bytes:
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, "content")
+    return file.getvalue()
+
+
+BINARY = BytesIO()
+with zipfile.ZipFile(BINARY, "w") as binary:
+    relation = '<Relationship Id="r" Type="x/officeDocument" Target="xl/workbook.bin"/>'
+    binary.writestr("_rels/.rels", f"<Relationships>{relation}</Relationships>")
+    binary.writestr("xl/workbook.bin", b"\x83\x01\0")
+
+
+@pytest.mark.parametrize("name", ["list.xlsx", "list", "list.own"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest", "an old Excel file"),
+        (archive_of("mimetype", "content.xml"), r"it is an OpenDocument file, such as \.ods"),
+        (archive_of("Index/Document.iwa"), "it is a document of Numbers"),
+        (archive_of("list.csv"), "it has no workbook in it"),
+        (BINARY.getvalue(), r"it is a binary workbook, \.xlsb"),
+    ],
+)
+def test_another_kind_of_workbook_is_refused_with_what_to_do(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InvalidListError, match=message) as caught:
+        opened(path)
+    assert "ave it as Excel Workbook (.xlsx)" in str(caught.value)

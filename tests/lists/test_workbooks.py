@@ -16,6 +16,7 @@ from openpyxl import Workbook, load_workbook
 from bulkverify.errors import InvalidListError
 from bulkverify.lists import open_table
 from bulkverify.lists.spreadsheets import write_as_csv
+from bulkverify.lists.values import column_letters
 from tests.lists.test_bounds import outcome_of
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -102,6 +103,12 @@ SMALL: dict[str, dict[str, str | list[str | tuple[str, int]]]] = {
     "a long text in every cell of a row": {
         "texts": ["<si><t>", ("x", 1_000_000), "</t></si>"],
         "rows": ["<row>", ('<c t="s"><v>0</v></c>', 10_000), "</row>"],
+    },
+    "a long text in every cell of a row, backwards": {
+        "texts": ["<si><t>", ("x", 1_000_000), "</t></si>"],
+        "rows": "<row>"
+        + "".join(f'<c r="{column_letters(n)}1" t="s"><v>0</v></c>' for n in range(10_000, 0, -1))
+        + "</row>",
     },
     "many styles": {"styles": ["<cellXfs>", ("<xf/>", 9_000_000), "</cellXfs>"]},
     "unknown elements": {"head": [("<x/>", 11_000_000)]},
