@@ -51,7 +51,7 @@ ORDER = {
     "report": "documents typos facts words chart page",
     "lists": """
         stopping tables layout distinct addresses cells bounds naming columns decoding quotes delimited
-        lines jsonlines several spooling packages values texts sheets workbooks spreadsheets opening
+        lines jsonlines several frames spooling packages values texts sheets workbooks spreadsheets opening
         splitting matching verdicts workbook_output tallies joining filtering
     """,
     "run": """

@@ -11,6 +11,7 @@ import attrs
 from bulkverify.errors import UsageError
 from bulkverify.lists.decoding import sample_of
 from bulkverify.lists.delimited import open_delimited
+from bulkverify.lists.frames import Frame, frame_rows
 from bulkverify.lists.jsonlines import open_json_lines
 from bulkverify.lists.layout import create, source_path
 from bulkverify.lists.lines import open_lines
@@ -31,8 +32,11 @@ ListSource: TypeAlias = (
     | Iterable[os.PathLike[str]]
     | Iterable[str]
     | Iterable[Mapping[str, object]]
+    | Frame
 )
-"""A path, the content of a file, several paths as one list, addresses, or rows as mappings."""
+"""A path, the content of a file, several paths as one list, addresses, rows as mappings, or a frame."""
+
+_END: Final = object()
 
 _FORMATS: Final[dict[str, ListFormat]] = {
     ".csv": "csv",
@@ -64,7 +68,7 @@ def open_table(
 
     Args:
         source: a path; several paths, read as one list with the columns of all; the content of a file;
-            addresses; or rows as mappings. A `str` is a path.
+            addresses; rows as mappings; or a frame of pandas or polars. A `str` is a path.
         column: the name of the address column, in any case, or its place from 1; `col0`, `col1`, ... in
             a list without a header.
         header_row: the number of the header row, from 1, counting empty rows; 0 if there is no header;
@@ -101,12 +105,13 @@ def open_table(
         source = Path(source)
     if isinstance(source, os.PathLike):
         source = (source,)
-    if isinstance(source, Mapping) or not isinstance(source, Iterable):
+    rows: object = source if (found := frame_rows(source)) is None else found
+    if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
         raise UsageError(
-            f"A list is a path, or an iterable of paths, addresses or mappings, not {type(source).__name__}."
+            f"A list is a path, a frame, or an iterable of paths, addresses or mappings, not {type(source).__name__}."
         )
-    items = iter(source)
-    first = next(items, None)
+    items = iter(rows)
+    first = next(items, _END)
     if isinstance(first, os.PathLike):
         paths = map(_path, chain((first,), items), count(1))
         return put_together(
@@ -115,7 +120,7 @@ def open_table(
     if header_row is not None or sheet is not None:
         raise UsageError("Only a file has a row with the names of its columns, or sheets.")
     with Spool(spool) as spooled:
-        if first is not None:
+        if first is not _END:
             _refuse_names_of_files(first)
             spooled.extend(chain((first,), items))
         return spooled.table(column=column)

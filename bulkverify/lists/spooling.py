@@ -5,8 +5,10 @@ import os
 import select
 import sys
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date, time
 from io import FileIO
+from math import isinf, isnan
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -43,13 +45,13 @@ class Spool:
         for item in items:
             checkpoint()  # the item may have taken long to arrive
             self._count += 1
-            if isinstance(item, str):
-                self._columns.add((ADDRESS_KEY,))
-                lines.append(json.dumps(item))
-            elif isinstance(item, Mapping):
+            if isinstance(item, Mapping):
                 row = {str(name): value for name, value in item.items()}
                 self._columns.add(row)
                 lines.append(self._dump(row))
+            elif isinstance(item, str) or _is_missing(item):
+                self._columns.add((ADDRESS_KEY,))
+                lines.append(json.dumps(item if isinstance(item, str) else ""))
             else:
                 raise UsageError(
                     f"Row {self._count:,} of the list is neither an address nor a mapping, but {type(item).__name__}."
@@ -72,7 +74,10 @@ class Spool:
 
     def _dump(self, row: dict[str, object]) -> str:
         try:
-            return json.dumps(row, default=_plain)
+            try:
+                return _encode(row)
+            except ValueError:
+                return _encode(_finite(row))
         except (ValueError, TypeError, RecursionError) as error:
             raise UsageError(
                 f"Row {self._count:,} of the list can't be written as JSON: {error}."
@@ -114,10 +119,36 @@ def _next_piece(pipe: FileIO) -> bytes:
             return piece
 
 
+def _is_missing(value: object) -> bool:
+    """Whether a value is None, NaN, NaT or NA; the last three do not equal themselves."""
+    try:
+        return value is None or not value == value  # noqa: PLR0124, SIM201
+    except (TypeError, ValueError):  # NA and arrays are neither true nor false
+        return type(value).__name__ == "NAType"
+
+
+def _finite(value: object) -> object:
+    """Turn a float that JSON does not know into one that it knows, also within lists."""
+    if isinstance(value, float):
+        return None if isnan(value) else str(value) if isinf(value) else value
+    if isinstance(value, Mapping):
+        return {str(name): _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def _plain(value: object) -> object:
     """Turn a value into one that JSON knows."""
+    if _is_missing(value):
+        return None
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, AbstractSet):
+        return sorted(map(str, value))  # the next process has another order
+    if callable(listed := getattr(value, "tolist", None)):  # arrays and numbers of numpy
+        return _finite(listed())
     return str(value)
+
+
+_encode: Final = json.JSONEncoder(default=_plain, allow_nan=False).encode

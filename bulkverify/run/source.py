@@ -42,7 +42,7 @@ from bulkverify.run.progress import Tracker
 from bulkverify.run.threads import in_thread
 
 RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[str, object]]
-"""A path, several paths as one list, or an iterable of addresses or mappings, async or not."""
+"""A path, several paths as one list, an iterable of addresses or mappings, async or not, or a frame."""
 
 _UNORDERED: Final[tuple[type, ...]] = (AbstractSet, type(iter(set())))
 

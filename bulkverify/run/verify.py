@@ -73,8 +73,8 @@ async def verify_list(
 
     Args:
         client: the account.
-        source: the list: a CSV, TSV, TXT, JSON Lines or `.xlsx` file, several of them as one list, or
-            an iterable of addresses or of mappings.
+        source: the list: a CSV, TSV, TXT, JSON Lines or `.xlsx` file, several of them as one list; an
+            iterable of addresses or of mappings; or a frame or series of pandas or polars.
         destination: the output. Its name ends in `.csv`, in `.tsv` for tabs between the cells, in `.xlsx` for a
             workbook of text cells, or in `.jsonl` for JSON Lines. Text is UTF-8.
         column: the name of the address column, or its place from 1; detected by default.

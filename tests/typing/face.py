@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import assert_type
 
 import aiohttp
+import pandas as pd
+import polars as pl
 from tenacity import wait_exponential, wait_fixed, wait_random
 
 import bulkverify
@@ -204,6 +206,11 @@ async def rows_of_a_run(client: Client, stream: AsyncIterator[Mapping[str, objec
     await verify_list(client, [Path("a.csv"), Path("b.csv")], "verified.jsonl")
     await verify_list(client, ["a@example.com", "b@example.com"], "verified.csv")
     await verify_list(client, [{"email": "a@example.com", "age": 7}], "verified.csv")
+    await verify_list(client, pd.DataFrame(), "verified.csv")
+    await verify_list(client, pd.Series(["a@example.com"]), "verified.csv")
+    await verify_list(client, pl.DataFrame(), "verified.csv")
+    await verify_list(client, pl.Series(["a@example.com"]), "verified.csv")
+    await verify_list(client, pl.LazyFrame(), "verified.csv")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     source: RunSource = stream
     await verify_list(client, source, "verified.csv")
     only: list[VerdictName] = ["deliverable", "accept-all"]
