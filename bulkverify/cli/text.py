@@ -106,9 +106,7 @@ def sheet_facts(taken: "PlannedList", end: str = "") -> dict[str, str]:
         f"{name!r}{' (hidden)' if name in taken.hidden_sheets else ''}"
         for name in taken.other_sheets[:_SHOWN_COLUMNS]
     ]
-    others = (
-        f"{', '.join(names)} also {'have' if len(names) > 1 else 'has'} addresses that are not read"
-    )
+    others = f"{', '.join(names)} also {'have' if len(names) > 1 else 'has'} addresses that are not read: choose with --sheet"
     hidden = f"{taken.sheet!r} is hidden"
     sheets = [hidden] * (taken.sheet in taken.hidden_sheets) + [others] * bool(names)
     rows, formulas = taken.hidden_rows, taken.uncalculated

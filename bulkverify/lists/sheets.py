@@ -197,7 +197,8 @@ class SheetReader:
         """Put the value of a cell into the row."""
         cell: str | int
         if formula and (
-            (not value and kind != "str") or (self._calculate and value == "0" and kind == "n")
+            (not value and not inline and kind != "str")
+            or (self._calculate and value == "0" and kind == "n")
         ):
             self._uncalculated.append(column)
             return

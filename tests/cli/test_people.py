@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import load_workbook
 
 from .conftest import Cli
 
@@ -157,3 +158,16 @@ def test_what_a_workbook_hides_is_said_before_and_after(
         assert facts.items() <= told["lists"][0].items()
     shown = cli("verify", str(PEOPLE / name), "--dry-run").out
     assert "the first in C3, never calculated" in shown or "1 row hidden in the sheet" in shown
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_sheet_is_named_and_the_output_is_a_workbook(cli: Cli, tmp_path: Path) -> None:
+    name = str(PEOPLE / "strict-open-xml.xlsx")
+    told = cli("verify", name, "-o", "out.xlsx", *SANDBOX, "--sheet", "sheet", "--json").document
+    assert told["lists"][0]["sheet"] == "Sheet"
+    book = load_workbook(tmp_path / "out.xlsx")
+    rows = [row[3:8] for row in book.worksheets[0].values]
+    assert rows[0] == ("Name", "E-mail", "Joined", "Phone", "verdict")
+    assert rows[1][:4] == ("Ana Lima", "ana.lima@example.com", "2024-02-29", "351900000001")
+    refused = cli("verify", name, "--dry-run", "--sheet", "Old")
+    assert "has no sheet 'Old'; it has 'Sheet'" in refused.err

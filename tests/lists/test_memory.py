@@ -9,6 +9,7 @@ import pytest
 
 from bulkverify.lists import join, joined_rows, open_table, split
 from bulkverify.lists.verdicts import Verdicts
+from bulkverify.lists.workbook_output import write_workbook
 from bulkverify.models import Verdict
 from tests.lists.made import answered
 
@@ -62,6 +63,14 @@ def test_a_list_of_any_size_takes_the_same_memory(
         peaks.append(peak_of(everything))
     assert peaks[1] < peaks[0] + 300_000
     assert peaks[1] < 8_000_000
+
+
+def test_a_workbook_of_any_size_is_written_in_the_same_memory() -> None:
+    def peak(rows: int) -> int:
+        batches = ([[f"a{n}@example.com", "x"] for _ in range(1000)] for n in range(rows // 1000))
+        return peak_of(lambda: write_workbook(Nowhere(), batches, largest_bytes=0))  # type: ignore[arg-type]
+
+    assert peak(40_000) < peak(10_000) + 300_000
 
 
 def test_verdicts_that_are_new_objects_each_time_take_no_memory() -> None:

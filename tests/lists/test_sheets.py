@@ -101,6 +101,7 @@ FORMULA = '<f>A2&amp;"@example.com"</f>'
         ('<c r="B3">{}<v>7</v></c>', "7"),
         ('<c r="B3">{}<v>0</v></c>', "0"),
         ('<c r="B3" t="e">{}<v>#REF!</v></c>', "#REF!"),
+        ('<c r="B3" t="inlineStr">{}<is><t>b@example.com</t></is></c>', "b@example.com"),
         ('<c r="B3"/>', ""),
     ],
 )

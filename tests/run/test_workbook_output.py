@@ -3,15 +3,16 @@
 from pathlib import Path
 
 import pytest
+from openpyxl import Workbook
 
-from bulkverify import Client, UsageError
-from bulkverify.lists.workbooks import Workbook
+from bulkverify import Client, UsageError, plan_list, verify_rows
+from bulkverify.lists.workbooks import Workbook as Reader
 from bulkverify.run import output as output_module
 from bulkverify.run.dry import plan_rest
 from bulkverify.run.written import note_of
 from bulkverify.sandbox import Sandbox
 
-from .lists import OURS, D, U, left_behind, verified
+from .lists import FAST, OURS, D, U, left_behind, verified
 from .test_done import DiedError
 
 
@@ -21,7 +22,7 @@ def die(_: Path) -> None:
 
 def cells(path: Path) -> list[list[str]]:
     with path.open("rb") as file:
-        book = Workbook(file)
+        book = Reader(file)
         return [row.cells for row in book.rows(book.sheets[0])]
 
 
@@ -100,3 +101,29 @@ async def test_cells_of_a_workbook_need_no_apostrophe(
 ) -> None:
     with pytest.raises(UsageError, match="text cells, which are never formulas"):
         await verified(client, source, output, excel_safe=True)
+
+
+@pytest.mark.asyncio
+async def test_a_sheet_is_chosen_by_its_name_and_its_rows_keep_their_numbers(
+    client: Client, sandbox: Sandbox, tmp_path: Path, output: Path
+) -> None:
+    book = Workbook()
+    assert book.active is not None
+    book.active.append([f"{U}@x.com"])
+    people = book.create_sheet("People")
+    for number in (3, 7):
+        people.cell(number, 1, f"{D}+{number}@x.com")
+    people.row_dimensions[7].hidden = True
+    book.save(tmp_path / "book.xlsx")
+    plan = await plan_list(tmp_path / "book.xlsx", sheet="People")
+    rows = [
+        (row.row, row.email)
+        async for row in verify_rows(client, tmp_path / "book.xlsx", sheet="People", wait=FAST)
+    ]
+    assert rows == [(3, f"{D}+3@x.com"), (7, f"{D}+7@x.com")]
+    report = await verified(client, tmp_path / "book.xlsx", output, sheet="People")
+    assert report.lists == plan.lists
+    [told] = report.lists
+    assert (told.sheet, told.other_sheets, told.hidden_rows) == ("People", ("Sheet",), 1)
+    assert [(part.first_row, part.last_row) for part in report.parts] == [(3, 7)]
+    assert {email.partition("+")[0] for email in sandbox.ledger.paid} == {D}
