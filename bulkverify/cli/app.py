@@ -16,6 +16,7 @@ Examples:
   bulkverify verify contacts.csv -o verified.csv --sandbox
   bulkverify verify contacts.csv more.xlsx --dry-run
   bulkverify verify contacts.csv -o verified.csv --max-credits 5000
+  export-contacts | bulkverify verify - -o - --only deliverable | import-contacts
   bulkverify filter verified.csv --split --without disposable,role-based
   bulkverify verify contacts.csv -o verified.csv --report report.html
   job=$(bulkverify upload contacts.csv) && bulkverify wait "$job" --until ready
@@ -41,6 +42,10 @@ Verify a list of any size, and write a copy with a verdict in every row.
 Each distinct address is sent and paid once. The other columns stay on this machine.
 
 Progress is kept in OUT.progress. After a crash or Ctrl-C, the same command continues from there.
+
+For stdout (-o -), the progress and then the output are kept in ~/.local/state/bulkverify (XDG_STATE_HOME), in a
+folder for this list and its options. For six days the same command with the same list writes the rows again and
+spends nothing.
 """
 _FILTER: Final = """\
 Choose rows of a list that was verified, or split it into rows to mail, to hold and to remove.

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final, cast
 
@@ -16,6 +17,9 @@ from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
 from bulkverify.errors import UsageError
 from bulkverify.limits import REQUESTS_PER_MINUTE
 from bulkverify.models import FlagName, Verdict, parse_verdict
+
+STDIO: Final = Path("/dev/stdio")
+"""Stands for `-`, which means stdin as a list and stdout as an output. There is no such file."""
 
 _GROUP: Final = Group("Account", sort_key=10)
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -68,6 +72,14 @@ def budget(requests_per_minute: int) -> int | None:
     if requests_per_minute < 0:
         raise UsageError("--requests-per-minute must be at least 1, or 0 for no limit.")
     return requests_per_minute or None
+
+
+def name_stdio(tokens: Sequence[str]) -> list[str]:
+    """Replace `-` by `STDIO`, because cyclopts takes it for an option."""
+    return [
+        token if token != "-" or before == "--api-key-file" else str(STDIO)  # noqa: S105 - a dash
+        for before, token in pairwise(["", *tokens])
+    ]
 
 
 def parse_duration(text: str) -> float:

@@ -13,6 +13,7 @@ import bulkverify
 from bulkverify.cli.app import app
 from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.interrupts import Interrupted, Interrupts
+from bulkverify.cli.options import name_stdio
 from bulkverify.cli.output import OutputClosedError, Show, give_up, has_room, write
 from bulkverify.cli.resume import Recovery
 
@@ -25,8 +26,12 @@ def run(tokens: Sequence[str]) -> int:
     with Interrupts() as interrupts:
         try:
             _refuse_key(tokens)
+            piping = tokens[:1] in (["verify"], ["filter"])
             function, bound, injected = app.parse_args(
-                tokens, exit_on_error=False, print_error=False, help_on_error=False
+                name_stdio(tokens) if piping else tokens,
+                exit_on_error=False,
+                print_error=False,
+                help_on_error=False,
             )
             show = bound.arguments.get("show", show)
             recovery.job_id = bound.arguments.get("job")

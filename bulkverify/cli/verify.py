@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 import bulkverify
 from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.interrupts import interrupting_at_once
-from bulkverify.cli.options import ACCOUNT, Account, Only, Timeout, Without
+from bulkverify.cli.options import ACCOUNT, STDIO, Account, Only, Timeout, Without
 from bulkverify.cli.output import SHOW, Show, write
 from bulkverify.cli.reports import check_page, write_page
 from bulkverify.cli.resume import Recovery
@@ -70,8 +70,8 @@ async def verify(
     """Verify a list of any size, and write a copy with a verdict in every row.
 
     Args:
-        sources: A CSV, TSV, TXT, JSON Lines or .xlsx file. Several files are read as one list.
-        output: The file to write. It appears when it is complete. Its name ends in .csv, .tsv, .xlsx or .jsonl.
+        sources: A CSV, TSV, TXT, JSON Lines or .xlsx file; - is stdin. Several files are read as one list.
+        output: The file to write, or - for stdout. It appears when it is complete. Its name ends in .csv, .tsv, .xlsx or .jsonl.
         only: Write only the rows with one of these verdicts, such as deliverable,accept-all.
         without: Leave out the rows with one of these flags, such as disposable,role-based,spamtrap.
         page: Write a page about the list, too, for readers who did not write it, such as report.html.
@@ -96,105 +96,147 @@ async def verify(
         sandbox: Use a sandbox in this process: no key, no network, no credits.
         sandbox_speed: The sandbox's speed, as a multiple of the service's.
     """
-    source = sources[0] if len(sources) == 1 else sources
-    if dry_run:
-        with show.following() as line:
-            if output is None:
-                plan = await bulkverify.plan_list(
-                    source,
-                    column=column,
-                    header_row=header_row,
-                    sheet=sheet,
-                    delimiter=delimiter,
-                    encoding=encoding,
-                    format=format_,
-                    judge=not send_invalid,
-                    deduplicate=not send_duplicates,
-                    largest_part=largest_part,
-                    on_progress=line.follow,
-                )
-            else:
-                from bulkverify.run.dry import plan_rest  # noqa: PLC0415 - imports the client
+    # The SDK is loaded below, because --help should not load it.
+    from bulkverify.cli.pipes import KEPT, ends_of, send_rows  # noqa: PLC0415
+    from bulkverify.run.selection import unwanted_flags, wanted_verdicts  # noqa: PLC0415
+    from bulkverify.run.source import ListReader  # noqa: PLC0415
 
-                plan = await plan_rest(
+    piped = output == STDIO
+    _check(output, account, show, dry_run=dry_run, sandbox=sandbox, excel_safe=excel_safe)
+    if STDIO in sources and account.api_key_file == "-":
+        raise UsageError("stdin can't be both the list and the API key: name a file for one.")
+    wanted_verdicts(only)  # refuses wrong ones before anything is spent
+    unwanted_flags(without or ())
+    reading = partial(
+        ListReader,
+        column=column,
+        header_row=header_row,
+        sheet=sheet,
+        delimiter=delimiter,
+        encoding=encoding,
+        format=format_,
+    )
+    async with ends_of(sources, output, reading, kept=not sandbox, dry=dry_run) as (source, target):
+        if dry_run:
+            with show.following() as line:
+                if target is None:
+                    plan = await bulkverify.plan_list(
+                        source,
+                        column=column,
+                        header_row=header_row,
+                        sheet=sheet,
+                        delimiter=delimiter,
+                        encoding=encoding,
+                        format=format_,
+                        judge=not send_invalid,
+                        deduplicate=not send_duplicates,
+                        largest_part=largest_part,
+                        on_progress=line.follow,
+                    )
+                else:
+                    from bulkverify.run.dry import plan_rest  # noqa: PLC0415 - imports the client
+
+                    plan = await plan_rest(
+                        source,
+                        target,
+                        column=column,
+                        header_row=header_row,
+                        sheet=sheet,
+                        delimiter=delimiter,
+                        encoding=encoding,
+                        format=format_,
+                        only=None if piped else only,
+                        without=() if piped else without or (),
+                        judge=not send_invalid,
+                        deduplicate=not send_duplicates,
+                        largest_part=largest_part,
+                        restart=restart,
+                        excel_safe=excel_safe,
+                        base_url=account.base_url,
+                        on_progress=line.follow,
+                    )
+            show.data(plan, plan_lines(plan))
+            return
+        assert target is not None  # noqa: S101 - `_check` requires an output
+        check_page(page, force=force, output=target)
+        # From here on the command needs the whole SDK, which --help and --dry-run should not load.
+        from tenacity import wait_fixed  # noqa: PLC0415
+
+        from bulkverify.run.journal import journal_of  # noqa: PLC0415
+
+        async with _sandboxed(sandbox_speed) if sandbox else _hosted(account) as (client, journal):
+            with show.following() as line, _summing_up_failures(show, page):
+
+                def follow(seen: bulkverify.RunProgress) -> None:
+                    line.follow(seen)
+                    if not sandbox:
+                        _note(recovery, seen, journal_of(target), stdin=STDIO in sources)
+
+                report = await bulkverify.verify_list(
+                    client,
                     source,
-                    output,
+                    target,
                     column=column,
                     header_row=header_row,
                     sheet=sheet,
                     delimiter=delimiter,
                     encoding=encoding,
                     format=format_,
-                    only=only,
-                    without=without or (),
+                    max_credits=max_credits,
+                    only=None if piped else only,  # chosen from all rows below
+                    without=() if piped else without or (),
                     judge=not send_invalid,
                     deduplicate=not send_duplicates,
                     largest_part=largest_part,
+                    parts_at_once=parts_at_once,
+                    journal=journal,
                     restart=restart,
+                    overwrite=force or piped,
                     excel_safe=excel_safe,
-                    base_url=account.base_url,
-                    on_progress=line.follow,
+                    domains=page is not None or show.json,
+                    delete=delete,
+                    timeout=timeout,
+                    wait=wait_fixed(0.1) if sandbox else None,
+                    confirm=None if sandbox else partial(_confirm, show, line, yes=yes),
+                    on_progress=follow,
                 )
-        show.data(plan, plan_lines(plan))
-        return
-    if output is None:
+        if report.already_verified_at is not None:
+            again = "--restart" if force or piped else "--restart with --force"
+            show.note(
+                f"{'The list' if piped else output} was already verified at {report.already_verified_at:%Y-%m-%d %H:%M} UTC. "
+                f"Nothing was sent or spent. {again} verifies it again."
+            )
+        if piped:
+            recovery.state = "" if sandbox else KEPT
+            report = await send_rows(
+                report, target, only, without or (), show=show, kept=recovery.state
+            )
+        write_page(page, report)
+        _show_report(report, show, page)
+
+
+def _check(
+    output: Path | None,
+    account: Account,
+    show: Show,
+    *,
+    dry_run: bool,
+    sandbox: bool,
+    excel_safe: bool,
+) -> None:
+    """Refuse options that don't go together."""
+    if output is None and not dry_run:
         raise UsageError(
             "Name the file to write with --output (-o), or use --dry-run to see the cost first."
         )
-    if sandbox and (account.base_url or account.api_key_file):
+    if sandbox and not dry_run and (account.base_url or account.api_key_file):
         raise UsageError(
             "--sandbox has its own service and key: leave out --base-url and --api-key-file."
         )
-    check_page(page, force=force, output=output)
-    # From here on the command needs the whole SDK, which --help and --dry-run should not load.
-    from tenacity import wait_fixed  # noqa: PLC0415
-
-    from bulkverify.run.journal import journal_of  # noqa: PLC0415
-
-    async with _sandboxed(sandbox_speed) if sandbox else _hosted(account) as (client, journal):
-        with show.following() as line, _summing_up_failures(show, page):
-
-            def follow(seen: bulkverify.RunProgress) -> None:
-                line.follow(seen)
-                if not sandbox:
-                    _note(recovery, seen, journal_of(output))
-
-            report = await bulkverify.verify_list(
-                client,
-                source,
-                output,
-                column=column,
-                header_row=header_row,
-                sheet=sheet,
-                delimiter=delimiter,
-                encoding=encoding,
-                format=format_,
-                max_credits=max_credits,
-                only=only,
-                without=without or (),
-                judge=not send_invalid,
-                deduplicate=not send_duplicates,
-                largest_part=largest_part,
-                parts_at_once=parts_at_once,
-                journal=journal,
-                restart=restart,
-                overwrite=force,
-                excel_safe=excel_safe,
-                domains=page is not None or show.json,
-                delete=delete,
-                timeout=timeout,
-                wait=wait_fixed(0.1) if sandbox else None,
-                confirm=None if sandbox else partial(_confirm, show, line, yes=yes),
-                on_progress=follow,
-            )
-    if report.already_verified_at is not None:
-        again = "--restart" if force else "--restart with --force"
-        show.note(
-            f"{output} was already verified at {report.already_verified_at:%Y-%m-%d %H:%M} UTC. Nothing was sent "
-            f"or spent. {again} verifies it again."
+    if output == STDIO and not dry_run and (show.json or excel_safe):
+        raise UsageError(
+            "-o - writes the rows to stdout: leave out --json and --excel-safe, or name a file."
         )
-    write_page(page, report)
-    _show_report(report, show, page)
 
 
 def _show_report(report: "bulkverify.RunReport", show: Show, page: Path | None) -> None:
@@ -236,7 +278,9 @@ def _confirm(show: Show, line: "Follower", plan: "bulkverify.RunPlan", *, yes: b
             return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _note(recovery: Recovery, seen: "bulkverify.RunProgress", journal: Path) -> None:
+def _note(
+    recovery: Recovery, seen: "bulkverify.RunProgress", journal: Path, *, stdin: bool
+) -> None:
     """Note what to say if the run ends early."""
     stage = bulkverify.Stage
     jobs = [part.job_id for part in seen.parts if part.job_id]
@@ -251,6 +295,8 @@ def _note(recovery: Recovery, seen: "bulkverify.RunProgress", journal: Path) -> 
         recovery.state += " Nothing has been spent."
     else:
         recovery.state += f" {spent:,} addresses are paid for, and the service continues with them."
+    if stdin:
+        recovery.state += " Give the same list to the command:"
     recovery.resume = (recovery.again(without="--restart"),)
 
 

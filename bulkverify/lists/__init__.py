@@ -22,9 +22,9 @@ from bulkverify.lists.filtering import (
 from bulkverify.lists.joining import Joined, JoinedRow, join, joined_rows
 from bulkverify.lists.layout import part_path, results_path
 from bulkverify.lists.matching import Match
-from bulkverify.lists.opening import ListFormat, ListSource, open_table
+from bulkverify.lists.opening import ListFormat, ListSource, format_of, open_table
 from bulkverify.lists.splitting import Part, Split, find_examples, fingerprint, is_intact, split
-from bulkverify.lists.spooling import Spool
+from bulkverify.lists.spooling import Copied, Spool
 from bulkverify.lists.tables import Table, file_digest
 from bulkverify.lists.tallies import DomainCounts, Domains, Finding
 from bulkverify.lists.verdicts import compare
@@ -33,6 +33,7 @@ from bulkverify.lists.workbook_output import check_fits
 __all__ = [
     "CellExample",
     "CellKind",
+    "Copied",
     "DomainCounts",
     "Domains",
     "Examples",
@@ -57,6 +58,7 @@ __all__ = [
     "filter_rows",
     "find_examples",
     "fingerprint",
+    "format_of",
     "is_intact",
     "is_ordinary",
     "join",

@@ -16,7 +16,7 @@ from bulkverify.lists.jsonlines import open_json_lines
 from bulkverify.lists.layout import create, source_path
 from bulkverify.lists.lines import open_lines
 from bulkverify.lists.several import put_together
-from bulkverify.lists.spooling import Spool, copy
+from bulkverify.lists.spooling import Spool, copy, title_of
 from bulkverify.lists.spreadsheets import refuse_uncalculated_column, write_as_csv
 from bulkverify.lists.tables import Table
 from bulkverify.results.records import DEFAULT_ENCODING, check_encoding
@@ -113,9 +113,12 @@ def open_table(
     items = iter(rows)
     first = next(items, _END)
     if isinstance(first, os.PathLike):
-        paths = map(_path, chain((first,), items), count(1))
+        named = map(_named, chain((first,), items), count(1))
         return put_together(
-            [reading.open(path, str(path), number) for number, path in enumerate(paths, start=1)]
+            [
+                reading.open(path, title, number)
+                for number, (path, title) in enumerate(named, start=1)
+            ]
         )
     if header_row is not None or sheet is not None:
         raise UsageError("Only a file has a row with the names of its columns, or sheets.")
@@ -199,10 +202,10 @@ def _guess_format(path: Path, encoding: str, title: str) -> ListFormat:
     return "jsonl" if sample_of(path, encoding, title)[0].lstrip().startswith("{") else "csv"
 
 
-def _path(item: object, number: int) -> Path:
+def _named(item: object, number: int) -> tuple[Path, str]:
     if not isinstance(item, str | os.PathLike):
         raise UsageError(f"Source {number:,} is not a path, but {type(item).__name__}.")
-    return Path(item)
+    return Path(item), title_of(item)
 
 
 def _refuse_names_of_files(first: object) -> None:

@@ -12,6 +12,8 @@ from math import isinf, isnan
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
+import attrs
+
 from bulkverify.errors import UsageError
 from bulkverify.lists.bounds import Columns
 from bulkverify.lists.jsonlines import ADDRESS_KEY, open_json_lines
@@ -87,12 +89,29 @@ class Spool:
         write(self._file, "".join(f"{line}\n" for line in lines).encode())
 
 
-def copy(source: Path, destination: Path) -> None:
-    """Copy the content of a pipe; a wait for its writer can be stopped."""
+@attrs.frozen
+class Copied(os.PathLike[str]):
+    """The copy of a source that can be read only once, and the name of that source for messages."""
+
+    path: Path
+    title: str
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def title_of(source: str | os.PathLike[str]) -> str:
+    """Return the name of a source for messages."""
+    return source.title if isinstance(source, Copied) else str(Path(source))
+
+
+def copy(source: Path | int, destination: Path) -> None:
+    """Copy the content of a pipe, which can be an open file; a wait for its writer can be stopped."""
     # On Linux this opens a pipe without a writer, and `poll` waits for one. Elsewhere a missing writer
     # would look like the end.
     waiting = os.O_NONBLOCK if sys.platform == "linux" else 0
-    with FileIO(os.open(source, os.O_RDONLY | waiting)) as pipe:
+    opened = os.dup(source) if isinstance(source, int) else os.open(source, os.O_RDONLY | waiting)
+    with FileIO(opened) as pipe:
         checkpoint()
         with create(destination) as output:
             while piece := _next_piece(pipe):

@@ -11,7 +11,7 @@ from bulkverify.errors import UsageError
 from bulkverify.files import check_writable, flush_folder, flush_to_disk, replacing
 from bulkverify.lists import FilterReport, RowGroup, Rule, Verified, filter_rows, open_verified
 from bulkverify.lists.layout import source_path
-from bulkverify.lists.spooling import copy
+from bulkverify.lists.spooling import copy, title_of
 from bulkverify.models import FlagName, Verdict, VerdictName
 from bulkverify.run.selection import unwanted_flags, wanted_verdicts
 from bulkverify.run.source import is_same_file, temporary_folder
@@ -65,7 +65,7 @@ async def filter_list(
     _check_paths(Path(source), paths, overwrite=overwrite)
     named: dict[str, Path] = dict(zip(rule.groups, paths, strict=False))
     async with temporary_folder() as folder:
-        opening = partial(_open, Path(source), encoding, folder)
+        opening = partial(_open, source, encoding, folder)
         verified = await in_thread(opening, leave=True)  # it may be a pipe that stays silent
         counts = await in_thread(partial(_write, verified, rule, named))
     return FilterReport(
@@ -93,12 +93,12 @@ def _check_paths(source: Path, paths: list[Path], *, overwrite: bool) -> None:
         check_writable(path, overwrite=overwrite)
 
 
-def _open(source: Path, encoding: str, folder: Path) -> Verified:
-    path = source
-    if source.exists() and not source.is_file() and not source.is_dir():
-        path = source_path(folder, 1, source.suffix)
-        copy(source, path)  # a pipe can be read only once
-    return open_verified(path, title=str(source), encoding=encoding, spool=folder)
+def _open(source: str | os.PathLike[str], encoding: str, folder: Path) -> Verified:
+    path = Path(source)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        pipe, path = path, source_path(folder, 1, path.suffix)
+        copy(pipe, path)  # a pipe can be read only once
+    return open_verified(path, title=title_of(source), encoding=encoding, spool=folder)
 
 
 def _write(verified: Verified, rule: Rule, paths: dict[str, Path]) -> dict[str, Counter[str]]:

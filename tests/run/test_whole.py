@@ -408,7 +408,7 @@ async def test_an_output_that_ends_in_tsv_has_tabs_between_its_cells(
 async def test_an_output_with_another_end_is_refused(
     sandbox: Sandbox, client: Client, source: Path, tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(UsageError, match=r"name one that ends in \.csv, .* or \.ndjson"):
+    with pytest.raises(UsageError, match=r"name one that ends in \.csv, .* or \.xlsx"):
         await verified(client, source, tmp_path / name)
     assert sandbox.ledger.requests.total() == 0
     assert [path.name for path in tmp_path.iterdir()] == [source.name]
