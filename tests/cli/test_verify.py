@@ -173,6 +173,12 @@ def test_a_dry_run_says_what_it_would_cost_and_needs_no_key(
                 "column": "email",
                 "place": 2,
                 "others": [],
+                "sheet": "",
+                "other_sheets": [],
+                "hidden_sheets": [],
+                "hidden_rows": 0,
+                "uncalculated": 0,
+                "uncalculated_at": "",
             }
         ],
         "rows": 5,
