@@ -253,7 +253,7 @@ def unknown(host: str) -> aiohttp.ClientConnectorDNSError:
 def test_an_unknown_host_is_named_and_whether_a_proxy_is_set() -> None:
     said = str(translate(unknown("api.example"), endpoint="credits"))
     assert "the host api.example was not found (Name or service not known)" in said
-    assert said.endswith("No proxy is set: HTTPS_PROXY would name one.")
+    assert said.endswith("No proxy is used; HTTPS_PROXY or the session would name one.")
 
 
 def test_the_unknown_host_of_a_proxy_is_told_as_its_own() -> None:
@@ -264,3 +264,23 @@ def test_the_unknown_host_of_a_proxy_is_told_as_its_own() -> None:
     assert said.endswith("check HTTPS_PROXY and the network.")
     late = str(translate(aiohttp.ConnectionTimeoutError(), endpoint="credits", proxy=proxy))
     assert "no connection through the proxy proxy.example:1 for the credits call" in late
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("as_url", [str, URL])
+async def test_the_proxy_of_a_session_is_named(as_url: type) -> None:
+    async def respond(_: Arrived) -> bytes:
+        return http(b"", 407)
+
+    async with wire(respond) as (url, _):
+        proxy = as_url(url.replace("//", "//me:p4ss@"))
+        async with (
+            aiohttp.ClientSession(proxy=proxy) as session,
+            Client(KEY, base_url="https://api.example", session=session, attempts=1) as client,
+        ):
+            with pytest.raises(ConnectionFailedError) as caught:
+                await client.credits()
+    address = url.removeprefix("http://")
+    assert f"the proxy {address} wants another user" in str(caught.value)
+    assert "write them in the session, such as" in str(caught.value)
+    assert "p4ss" not in str(caught.value)

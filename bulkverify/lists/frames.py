@@ -90,8 +90,9 @@ def _pandas_text(column: Any) -> Callable[[Any], object]:  # noqa: ANN401 - not 
     if kind == "f" and getattr(column.dtype, "itemsize", 8) < 8:  # noqa: PLR2004 - bytes
         return _short_float
     # Only a missing value makes pandas store whole numbers as floats.
-    if kind == "f" and len(known) < len(column) and (known == known.round()).all():
-        return partial(_text, whole=True)
+    if kind == "f" and len(known) < len(column):
+        numbers = known.to_numpy(dtype="float64")
+        return partial(_text, whole=(numbers == numbers.round()).all())
     return _text
 
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 import attrs
 from yarl import URL
 
@@ -21,7 +22,7 @@ class Proxy:
     url: URL = attrs.field(repr=False)
     """Its URL, which may hold a password."""
     variable: str
-    """The environment variable that names it."""
+    """What names it, such as an environment variable."""
     host: str
     """The host of the service."""
 
@@ -64,6 +65,14 @@ def find_proxy(url: URL) -> Proxy | UsageError | None:
             f"Set {key.upper()}_PROXY to one, or exclude {host} with NO_PROXY.",
         )
     return Proxy(proxy, variable, host)
+
+
+def proxy_of(session: aiohttp.ClientSession, url: URL) -> Proxy | None:
+    """Return the proxy that a caller's session uses by default, to name it in errors."""
+    named = getattr(session, "_default_proxy", None)
+    if not isinstance(named, str | URL):  # it is no public attribute
+        return None
+    return Proxy(URL(named), "the session", url.host or "")
 
 
 def _is_exempt(host: str, port: int | None, named: dict[str, str]) -> bool:

@@ -12,7 +12,7 @@ from bulkverify._version import __version__
 from bulkverify.errors import UsageError
 from bulkverify.service.answers import Endpoint
 from bulkverify.service.calls import Call
-from bulkverify.service.proxies import find_proxy
+from bulkverify.service.proxies import find_proxy, proxy_of
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class Sessions:
 
     def __init__(self, given: aiohttp.ClientSession | None, url: URL) -> None:
         self.given: Final = given
-        proxy = find_proxy(url) if given is None else None
+        proxy = find_proxy(url) if given is None else proxy_of(given, url)
         if isinstance(proxy, UsageError):
             raise proxy
         self.proxy: Final = proxy

@@ -19,6 +19,7 @@ from bulkverify.service.sessions import CONNECT_TIMEOUT
 
 # Documented: 407. Seen: tinyproxy answers 401 to a wrong password.
 _LOGIN: Final = (HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED)
+_NAMED_BY: Final = "HTTPS_PROXY or the session"
 _TOO_LATE: Final = (aiohttp.ServerTimeoutError, TimeoutError)
 
 
@@ -56,7 +57,7 @@ def translate(
 def _unreached(error: BaseException, proxy: Proxy | None) -> tuple[str, str]:
     """Say why there was no connection, and what to do."""
     name = f"the proxy {proxy.name}" if proxy else "the proxy"
-    variable = proxy.variable if proxy else "its URL"
+    variable = proxy.variable if proxy else _NAMED_BY
     if isinstance(error, aiohttp.ClientHttpProxyError):
         if error.status in _LOGIN:
             return (
@@ -74,7 +75,7 @@ def _unreached(error: BaseException, proxy: Proxy | None) -> tuple[str, str]:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return (
             f"the host {error.host} was not found ({_reason(error)})",
-            "check the base URL and the network. No proxy is set: HTTPS_PROXY would name one",
+            f"check the base URL and the network. No proxy is used; {_NAMED_BY} would name one",
         )
     if proxy and isinstance(error, aiohttp.ClientConnectorCertificateError):
         return (
