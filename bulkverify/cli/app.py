@@ -43,9 +43,8 @@ Each distinct address is sent and paid once. The other columns stay on this mach
 
 Progress is kept in OUT.progress. After a crash or Ctrl-C, the same command continues from there.
 
-For stdout (-o -), the progress and then the output are kept in ~/.local/state/bulkverify (XDG_STATE_HOME), in a
-folder for this list and its options. For six days the same command with the same list writes the rows again and
-spends nothing.
+For stdout (-o -), the progress and the output are kept in ~/.local/state/bulkverify (XDG_STATE_HOME), in a folder \
+for this list and its options. For six days the same command with the same list writes the rows again for nothing.
 """
 _FILTER: Final = """\
 Choose rows of a list that was verified, or split it into rows to mail, to hold and to remove.

@@ -36,7 +36,6 @@ from bulkverify.run.filter import filter_list
 from bulkverify.run.models import RunReport
 from bulkverify.run.source import ListReader, RunSource
 from bulkverify.run.threads import in_thread
-from bulkverify.run.written import VALID, note_of
 
 KEPT: Final = (
     "The output is kept for six days. The same command writes it again, and spends nothing."
@@ -171,6 +170,8 @@ def _is_pipe(path: Path) -> bool:
 
 def _sweep(state: Path, own: Path) -> None:
     """Delete the outputs that are too old for the same command to write them again."""
+    from bulkverify.run.written import VALID, note_of  # noqa: PLC0415 - cattrs; not for --dry-run
+
     oldest = time.time() - VALID.total_seconds()
     for folder in state.iterdir():
         if folder == own or folder.is_symlink() or not folder.is_dir():
