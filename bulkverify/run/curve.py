@@ -34,9 +34,9 @@ class Curve:
             seconds = max(seconds, points[-1].seconds)  # the machine's clock may be set back
             verified = max(verified, points[-1].verified)
         point = CurvePoint(seconds=round(max(0.0, seconds), 3), verified=verified)
-        if (
-            len(points) > 1
-            and point.seconds - points[-2].seconds < points[-1].seconds / MOST_POINTS
+        if len(points) > 1 and (
+            points[-2].verified == points[-1].verified == verified  # a level stretch
+            or point.seconds - points[-2].seconds < points[-1].seconds / MOST_POINTS
         ):
             points[-1] = point
         else:
@@ -54,6 +54,6 @@ class Curve:
         first, *between, last = self._points
         kept = [first]
         for point in between:
-            if point.seconds - kept[-1].seconds >= last.seconds / (MOST_POINTS // 2):
+            if point.seconds - kept[-1].seconds > last.seconds / (MOST_POINTS // 2):
                 kept.append(point)
         self._points[:] = [*kept, last]

@@ -47,7 +47,7 @@ def test_the_steps_are_in_the_order_in_which_they_help() -> None:
         "Look at 4 domains",
         "Look up 150 contacts without an address",
         "Check 280 addresses of roles",
-        "Close the gate",
+        "Keep disposable addresses out",
     ]
 
 

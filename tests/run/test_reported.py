@@ -128,6 +128,23 @@ def test_a_curve_keeps_few_points_from_all_of_its_time(monkeypatch: pytest.Monke
     assert longest < 20_000 / MOST_POINTS * 4
 
 
+def test_a_clock_that_was_set_back_does_not_make_a_curve_grow() -> None:
+    points: list[CurvePoint] = []
+    curve = Curve(points, datetime.now(UTC) + timedelta(hours=1), lambda: None)
+    for count in range(3 * MOST_POINTS):
+        curve.add(count)
+    assert len(points) <= MOST_POINTS
+    assert points[-1] == CurvePoint(seconds=0, verified=3 * MOST_POINTS - 1)
+
+
+def test_a_level_stretch_of_a_curve_is_two_points() -> None:
+    points: list[CurvePoint] = []
+    curve = Curve(points, datetime.now(UTC) - timedelta(hours=1), lambda: None)
+    for _ in range(50):
+        curve.add(0)
+    assert len(points) == 2
+
+
 def test_a_curve_falls_neither_in_time_nor_in_count() -> None:
     points = [CurvePoint(seconds=0, verified=0), CurvePoint(seconds=9e9, verified=7)]
     Curve(points, datetime.now(UTC), lambda: None).add(3)
