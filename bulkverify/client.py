@@ -22,6 +22,7 @@ from bulkverify.models import (
 from bulkverify.results.downloads import save_results, stream_rows
 from bulkverify.service import calls as wire
 from bulkverify.service import money, uploads
+from bulkverify.service.budget import Budget
 from bulkverify.service.key import check_base_url, read_key
 from bulkverify.service.known import KnownJobs
 from bulkverify.service.transport import Stats, Transport
@@ -381,3 +382,8 @@ class Job:
 def known_of(client: Client) -> KnownJobs:
     """Return a client's record of its jobs, for waits and runs."""
     return client._known  # noqa: SLF001 - private, so that editors don't offer it to users
+
+
+def budget_of(client: Client) -> Budget:
+    """Return a client's request budget, for processes that share an account."""
+    return client._transport.budget  # noqa: SLF001 - likewise

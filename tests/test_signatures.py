@@ -13,13 +13,22 @@ import attrs
 import pytest
 
 import bulkverify
-from bulkverify import FlagName, JobStatus, StatusName, Verdict, VerdictName, sandbox, testing
+from bulkverify import (
+    FlagName,
+    JobStatus,
+    StatusName,
+    Verdict,
+    VerdictName,
+    durable,
+    sandbox,
+    testing,
+)
 from bulkverify.lists.verdicts import FLAGS
 
 PUBLIC = {name: getattr(bulkverify, name) for name in bulkverify.__all__ if name != "__version__"}
 SIGNED = {
     f"{package.__name__}.{name}": found
-    for package in (bulkverify, sandbox, testing)
+    for package in (bulkverify, durable, sandbox, testing)
     for name in package.__all__
     if isinstance(found := getattr(package, name), type | FunctionType)
 }
@@ -168,4 +177,9 @@ def test_the_literal_types_have_the_values_of_the_enums() -> None:
 
 @pytest.mark.parametrize("name", SIGNED)
 def test_every_name_in_a_public_signature_is_public(name: str) -> None:
-    assert named_in(SIGNED[name]) <= {*PUBLIC, *sandbox.__all__, *testing.__all__}
+    assert named_in(SIGNED[name]) <= {
+        *PUBLIC,
+        *durable.__all__,
+        *sandbox.__all__,
+        *testing.__all__,
+    }

@@ -635,7 +635,7 @@ async def test_every_wait_polls_before_its_deadline_when_the_budget_is_short(
         ]
         await asyncio.sleep(600)
         for _ in range(throttles):  # the smallest share ever left for polls
-            client._transport._budget.throttled("status", None)
+            client._transport.budget.throttled("status", None)
             await asyncio.sleep(16)
         for job_id in ("unseen", "job7"):
             began = now()
@@ -653,7 +653,7 @@ async def test_every_wait_polls_before_its_deadline_when_the_budget_is_short(
 async def test_a_pause_that_the_service_asks_for_is_kept_by_every_wait(limit: int | None) -> None:
     refusal = RateLimitedError("429", retry_after=100.0)
     async with ScriptedClient([seen("verifying")], requests_per_minute=limit) as client:
-        client._transport._budget.throttled("status", refusal.retry_after)
+        client._transport.budget.throttled("status", refusal.retry_after)
         job = client.job(JOB_ID)
         with pytest.raises(WaitTimeoutError) as caught:
             await wait_until(job, timeout=50)

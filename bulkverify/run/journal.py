@@ -115,33 +115,15 @@ class RunRecord:
         )
 
 
-class Journal:
-    """The folder of a run, locked while it is open; `record` is `None` until the list is split."""
+class Records:
+    """The record of a run and the paths of its files; `record` is `None` until the list is split.
 
-    def __init__(self, folder: Path, *, restart: bool = False) -> None:
-        """Open the journal or begin one; with `restart`, forget the earlier run.
+    The record is kept in memory. A journal also writes it into the folder.
+    """
 
-        No other process can open it until it is closed. `JournalError` is raised if another process has
-        it open, or if it can't be read.
-        """
+    def __init__(self, folder: Path, record: RunRecord | None = None) -> None:
         self.folder = folder
-        self.record: RunRecord | None = None
-        self._lock = lock_folder(folder, _is_record)
-        try:
-            if not restart:
-                self.record = read_record(folder)
-            if self.record is None:
-                clear_folder(folder)
-            sweep_folder(folder)
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self.record = record
 
     def begin(self, split: Split, base_url: str, splitting: Splitting) -> RunRecord:
         """Record how the list was split; from now on a later call can go on."""
@@ -162,18 +144,10 @@ class Journal:
         self.save()
 
     def save(self) -> None:
-        """Write the record, and return when it is on the disk.
+        """Keep the record."""
 
-        Raises:
-            JournalError: the parent of this process has it open.
-            OSError: the record can't be written; the earlier one is still there.
-        """
-        if not self._lock.held:
-            raise JournalError(f"{self.folder} is no longer open here.", path=str(self.folder))
-        text = json.dumps(converter.unstructure(self.record), indent=1)
-        with replacing(self.folder / RECORD) as file:
-            file.write(text.encode())
-        flush_folder(self.folder)
+    def remove(self) -> None:
+        """End the run: a later call can't go on with it."""
 
     def list_of(self, number: int) -> Path:
         """Return the path of a part's addresses."""
@@ -211,6 +185,56 @@ class Journal:
                 self._replace(attrs.evolve(part, state=state))
         self.save()
 
+    @property
+    def _parts(self) -> tuple[PartRecord, ...]:
+        return tuple(self.record.parts) if self.record else ()
+
+    def _replace(self, record: PartRecord) -> None:
+        assert self.record is not None  # noqa: S101 - `begin` comes first
+        self.record.parts[record.number - 1] = record
+
+
+class Journal(Records):
+    """The folder of a run, locked while it is open."""
+
+    def __init__(self, folder: Path, *, restart: bool = False) -> None:
+        """Open the journal or begin one; with `restart`, forget the earlier run.
+
+        No other process can open it until it is closed. `JournalError` is raised if another process has
+        it open, or if it can't be read.
+        """
+        super().__init__(folder)
+        self._lock = lock_folder(folder, _is_record)
+        try:
+            if not restart:
+                self.record = read_record(folder)
+            if self.record is None:
+                clear_folder(folder)
+            sweep_folder(folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def save(self) -> None:
+        """Write the record, and return when it is on the disk.
+
+        Raises:
+            JournalError: the parent of this process has it open.
+            OSError: the record can't be written; the earlier one is still there.
+        """
+        if not self._lock.held:
+            raise JournalError(f"{self.folder} is no longer open here.", path=str(self.folder))
+        text = json.dumps(converter.unstructure(self.record), indent=1)
+        with replacing(self.folder / RECORD) as file:
+            file.write(text.encode())
+        flush_folder(self.folder)
+
     def remove(self) -> None:
         """Delete the journal and unlock it; a forked child deletes nothing."""
         if self._lock.held:
@@ -220,14 +244,6 @@ class Journal:
     def close(self) -> None:
         """Unlock the journal."""
         self._lock.release()
-
-    @property
-    def _parts(self) -> tuple[PartRecord, ...]:
-        return tuple(self.record.parts) if self.record else ()
-
-    def _replace(self, record: PartRecord) -> None:
-        assert self.record is not None  # noqa: S101 - `begin` comes first
-        self.record.parts[record.number - 1] = record
 
 
 def seal_of(split: Split) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -37,7 +38,11 @@ _FORMATS: Final[dict[str, OutputFormat]] = {
 
 @attrs.frozen(kw_only=True)
 class Output:
-    """The options of the output; it is `in_place` if it replaces the list."""
+    """The options of the output; it is `in_place` if it replaces the list.
+
+    `mark` names the incomplete file; without one, only one process at a time may write. If
+    `before_rename` raises, the file that is there stays.
+    """
 
     path: Path
     only: frozenset[Verdict] | None
@@ -47,6 +52,8 @@ class Output:
     excel_safe: bool
     domains: bool = False
     without: frozenset[str] = frozenset()
+    mark: str | None = None
+    before_rename: Callable[[], Awaitable[object]] | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse a name that no format has, and `excel_safe` where it is of no use."""
@@ -80,6 +87,18 @@ class Output:
             IncompleteRunError: some parts failed, and their rows have no verdicts.
             BulkVerifyError, OSError: as `Run.verify`.
         """
+        report = await self.earlier(run, delete=delete)
+        if report is not None:
+            return report
+        await run.verify()
+        return await self.deliver(run, delete=delete)
+
+    async def earlier(self, run: Run, *, delete: bool) -> RunReport | None:
+        """Return the report if an earlier call has written the output.
+
+        Raises:
+            FileExistsError, UsageError: as `write`.
+        """
         if not self.restart and (done := await self.done(run.journal.record, run.list)) is not None:
             await self._finish(run, done, delete=delete)
             again = "" if self.overwrite else " with `overwrite=True`"
@@ -91,7 +110,14 @@ class Output:
         if self.path.exists() and not (self.overwrite or self._was_written_by(run.journal.record)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
         await self.check(await run.list.open())
-        await run.verify()
+        return None
+
+    async def deliver(self, run: Run, *, delete: bool) -> RunReport:
+        """Write the output of a list that was verified.
+
+        Raises:
+            IncompleteRunError: as `write`.
+        """
         if run.failures and (self.in_place or not run.journal.results()):
             report = run.report(_without_results(run.record.split), self.path)
             raise run.incomplete(report, "Nothing was written.")
@@ -159,7 +185,7 @@ class Output:
 
     async def _write(self, run: Run) -> tuple[Written, RunReport]:
         mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()
-        with replacing(self.path, mark=mark) as file:
+        with replacing(self.path, mark=self.mark or mark) as file:
             joined = await run.join(
                 file,
                 self.format,
@@ -183,6 +209,8 @@ class Output:
                 beside=await run.list.reader.beside(self.path) if self.in_place else None,
                 report=attrs.evolve(report, examples=()),  # no note holds an address
             )
+            if self.before_rename is not None:
+                await self.before_rename()
             # Noted before the file gets its name, so that the next call knows the output.
             run.record.replaced = run.record.output_at(self.path)
             run.record.written = written

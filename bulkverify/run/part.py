@@ -94,6 +94,21 @@ class PartRun(PartWork):
         with self._ending():
             return await self._see_ready()
 
+    async def intend(self) -> None:
+        """Note that the list may be started from now on, once the credits for it are there.
+
+        `start` does so itself, unless an earlier process has.
+
+        Raises:
+            InsufficientCreditsError: nothing was noted.
+        """
+        assert self.cost is not None  # noqa: S101 - `see_ready` comes first
+        if self.record.state in UNPAID:
+            await self.check()
+        self.tell(Stage.STARTING)
+        # An earlier start may be paid, so its credits are never lowered.
+        self._note(PartState.STARTING, credits=max(self.cost, self.record.credits))
+
     async def start(self) -> None:
         """Start the list, which spends the credits, unless it has been started before.
 
@@ -189,11 +204,7 @@ class PartRun(PartWork):
     async def _start(self) -> None:
         assert self.cost is not None  # noqa: S101 - the list is ready
         cost, before = self.cost, self.record.state
-        if before in UNPAID:
-            await self.check()
-        self.tell(Stage.STARTING)
-        # An earlier start may be paid, so its credits are never lowered.
-        self._note(PartState.STARTING, credits=max(cost, self.record.credits))
+        await self.intend()
         try:
             await self.job.start()
         except AlreadyStartedError:

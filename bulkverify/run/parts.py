@@ -19,13 +19,14 @@ from bulkverify.errors import (
     UsageError,
     VerifyUncertainError,
 )
+from bulkverify.lists import Part
 from bulkverify.run.account import Account
 from bulkverify.run.alone import LoneRun
-from bulkverify.run.journal import Journal, RunRecord, restart_hints
+from bulkverify.run.journal import Records, RunRecord, restart_hints
 from bulkverify.run.models import PartFailure, Stage
 from bulkverify.run.part import PartRun
 from bulkverify.run.progress import Tracker
-from bulkverify.run.record import UNPAID, PartState
+from bulkverify.run.record import UNPAID, PartRecord, PartState
 
 AnyRun: TypeAlias = PartRun | LoneRun
 
@@ -43,7 +44,7 @@ _FURTHEST_FIRST: Final = tuple(reversed(PartState))
 
 def part_runs(
     account: Account,
-    journal: Journal,
+    journal: Records,
     record: RunRecord,
     *,
     tracker: Tracker,
@@ -54,14 +55,13 @@ def part_runs(
     runs: list[AnyRun] = []
     count = len(record.parts)
     for part, noted in zip(record.split.parts, record.parts, strict=True):
-        kind = LoneRun if part.addresses == 1 and noted.job_id is None else PartRun
         runs.append(
-            kind(
+            kind_of(part, noted)(
                 account=account,
                 notes=journal,
                 tell=partial(tracker.tell_part, part.number),
                 check=check,
-                title=_title(title, part.number, count),
+                title=part_title(title, part.number, count),
                 part=part,
                 record=noted,
             )
@@ -69,8 +69,13 @@ def part_runs(
     return sorted(runs, key=lambda run: _FURTHEST_FIRST.index(run.record.state))
 
 
+def kind_of(part: Part, record: PartRecord) -> type[PartRun] | type[LoneRun]:
+    """Return how a part is verified: a single address needs no list, unless it has one already."""
+    return LoneRun if part.addresses == 1 and record.job_id is None else PartRun
+
+
 async def verify_parts(
-    runs: Sequence[AnyRun], journal: Journal, parts_at_once: int
+    runs: Sequence[AnyRun], journal: Records, parts_at_once: int
 ) -> Mapping[int, BulkVerifyError]:
     """Verify every part, and return the errors of those that failed, by number.
 
@@ -102,7 +107,7 @@ async def verify_parts(
     raise first
 
 
-async def _verify(run: AnyRun, journal: Journal) -> None:
+async def _verify(run: AnyRun, journal: Records) -> None:
     """Verify a part. If it may have been paid for, the error says how to give it up."""
     try:
         await run.run()
@@ -152,7 +157,7 @@ def failures(record: RunRecord, failed: Mapping[int, BulkVerifyError]) -> tuple[
     )
 
 
-def _title(title: str, number: int, count: int) -> str:
+def part_title(title: str, number: int, count: int) -> str:
     """Return the title of a part's upload, such as `list-2-of-9.csv`."""
     if count == 1:
         return title

@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 
 from bulkverify.lists import Examples, Table, find_examples, is_intact
-from bulkverify.run.journal import Journal, RunRecord, restart_hints, seal_of
+from bulkverify.run.journal import Records, RunRecord, restart_hints, seal_of
 from bulkverify.run.models import JournalError, Stage
 from bulkverify.run.progress import Tracker
 from bulkverify.run.source import ListReader, Splitting
@@ -77,7 +77,7 @@ class ComparedList:
 class RecordedList(ComparedList):
     """Reads and splits a list, unless an earlier call has split the same list."""
 
-    journal: Journal
+    journal: Records
     tracker: Tracker
     examples: Examples = attrs.field(factory=Examples, init=False)
     """The first cells that are not just an address."""

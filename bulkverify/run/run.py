@@ -26,7 +26,7 @@ from bulkverify.results.downloads import read_rows
 from bulkverify.run.account import Account
 from bulkverify.run.costs import plan_of, planned_lists
 from bulkverify.run.curve import Curve
-from bulkverify.run.journal import Journal, RunRecord, restart_hints
+from bulkverify.run.journal import Records, RunRecord, restart_hints
 from bulkverify.run.models import (
     Confirm,
     IncompleteRunError,
@@ -80,7 +80,7 @@ class Run:
         self,
         *,
         client: Client,
-        journal: Journal,
+        journal: Records,
         reader: ListReader,
         settings: RunSettings,
         tell: Callable[[RunProgress], object] | None,
@@ -110,8 +110,8 @@ class Run:
         assert self.journal.record is not None  # noqa: S101 - `verify` comes first
         return self.journal.record
 
-    async def verify(self) -> None:
-        """Get the results of all parts; afterwards `failures` has the parts that failed."""
+    async def prepare(self) -> RunRecord:
+        """Read and split the list, or compare it with the record and repair damaged files."""
         table = await self.list.open()
         record = await self.list.split()
         self._lists = planned_lists(table)
@@ -125,6 +125,12 @@ class Run:
                 f"{table.title} has {cost:,} distinct addresses and would cost as many credits, more than "
                 f"the {allowed:,} allowed. Nothing {more}was sent."
             )
+        return record
+
+    async def verify(self) -> None:
+        """Get the results of all parts; afterwards `failures` has the parts that failed."""
+        record = await self.prepare()
+        table = await self.list.open()
         account = Account(
             client=self._client,
             timeout=self._settings.timeout,
@@ -143,6 +149,21 @@ class Run:
         if record.owed:
             await self._confirm(table, balance)
         self._fail(await verify_parts(self._parts, self.journal, self._settings.parts_at_once))
+
+    async def fetch_lost(self, account: Account, failed: Mapping[int, BulkVerifyError]) -> None:
+        """Fetch lost results again, after other processes have verified all parts but the `failed` ones.
+
+        Nothing is uploaded or started.
+        """
+        record, check = await self.prepare(), account.client.credits  # which no part needs
+        self._parts = part_runs(
+            account, self.journal, record, tracker=self.tracker, check=check, title=""
+        )
+        for part in self._parts:
+            part.spent = part.record.credits
+        lost = [part for part in self._parts if part.part.number not in failed]
+        again = await verify_parts(lost, self.journal, self._settings.parts_at_once)
+        self._fail({**failed, **again})
 
     async def _confirm(self, table: Table, balance: int | None) -> None:
         """Log the plan, and ask whether to go on.

@@ -53,7 +53,7 @@ class Budget:
     """
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = limit
+        self.limit = limit  # may change, as when several processes share an account
         self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
 
     async def spend(self, endpoint: str) -> None:
@@ -77,19 +77,19 @@ class Budget:
         An urgent poll may also use the callers' share.
         """
         lane = self._lanes[endpoint]
-        if self._limit is None and not lane.paused_until:
+        if self.limit is None and not lane.paused_until:
             return 0.0
         now = asyncio.get_running_loop().time()
-        reserve = 0 if urgent else int((self._limit or 0) * _CALLERS_SHARE)
+        reserve = 0 if urgent else int((self.limit or 0) * _CALLERS_SHARE)
         turn = self._next_turn(lane, now, reserve + lane.callers)
         if turn > now + _ROUNDING:
             return turn - now
-        if self._limit is None:
+        if self.limit is None:
             return 0.0
         if urgent:
             self._depart(lane, now)
             return 0.0
-        allowed = (self._limit - reserve) * self._share(lane, now)
+        allowed = (self.limit - reserve) * self._share(lane, now)
         burst = max(1.0, allowed * _BURST_SHARE)
         rate = max(allowed - burst, allowed / 2) / (WINDOW_SECONDS + _MARGIN)
         earned = (now - lane.tokens_at) * rate
@@ -119,7 +119,7 @@ class Budget:
     def _next_turn(self, lane: _Lane, now: float, reserve: int = 0) -> float:
         """Return when the next request may be sent, with `reserve` requests kept for others."""
         turn = max(now, lane.paused_until)
-        departures, limit = lane.departures, self._limit
+        departures, limit = lane.departures, self.limit
         if limit is None:
             return turn
         while len(departures) > limit and departures[0] + WINDOW_SECONDS + _MARGIN <= now:
@@ -132,7 +132,7 @@ class Budget:
         return turn
 
     def _depart(self, lane: _Lane, now: float) -> None:
-        if self._limit is not None:
+        if self.limit is not None:
             lane.departures.append(now)
 
     @staticmethod

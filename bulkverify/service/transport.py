@@ -92,8 +92,8 @@ class Transport:
         # Our own sessions have these headers as defaults, which is faster than adding them to each request.
         self._headers = None if session is None else HEADERS
         self.retrying: Final = Retrying(attempts, backoff, self._count_retry)
-        self._budget = Budget(requests_per_minute)
-        self.take_for_poll: Final = partial(self._budget.take_for_poll, Endpoint.STATUS)
+        self.budget: Final = Budget(requests_per_minute)
+        self.take_for_poll: Final = partial(self.budget.take_for_poll, Endpoint.STATUS)
         self.enter_loop: Final = self._sessions.enter_loop
         self.close: Final = self._sessions.close
         self.stats: Stats = Stats()
@@ -109,7 +109,7 @@ class Transport:
         """
         self.enter_loop()
         if not scheduled:
-            await self._budget.spend(call.endpoint)
+            await self.budget.spend(call.endpoint)
         outcome = self._understand(call, await self._exchange(call, scheduled=scheduled))
         if isinstance(outcome, BulkVerifyError):
             raise outcome
@@ -121,7 +121,7 @@ class Transport:
     async def open(self, call: Call[None]) -> "Body":
         """Send the request of a download exactly once, and return the body of its answer."""
         self.enter_loop()
-        await self._budget.spend(call.endpoint)
+        await self.budget.spend(call.endpoint)
         outcome = await self._open(call)
         if isinstance(outcome, tuple):
             return Body(self, *outcome)
@@ -158,7 +158,7 @@ class Transport:
         if isinstance(refusal, RateLimitedError):
             self.stats.throttles += 1
             pause = refusal.retry_after and min(refusal.retry_after, LONGEST_RETRY_AFTER)
-            self._budget.throttled(call.endpoint, pause)
+            self.budget.throttled(call.endpoint, pause)
         return refusal
 
     # The functions below use aiohttp, and return errors instead of raising them.

@@ -1,0 +1,355 @@
+"""The tables of durable runs besides those of DBOS: workers, shares of budgets, outputs.
+
+    worker   the processes that are alive: each renews its lease, by the database's clock
+    share    how many requests a minute a worker may send for an account
+    output   the run that writes an output
+
+No table holds a key or an address. SQLite serves a single process, so it needs no leases and no shares.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import attrs
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from bulkverify.durable import names
+from bulkverify.errors import UsageError
+
+T = TypeVar("T")
+
+TABLES: Final = sa.MetaData(schema=names.PLACEHOLDER)
+NOW: Final = sa.func.clock_timestamp()
+_WORKER: Final = sa.Table(
+    "worker",
+    TABLES,
+    sa.Column("executor_id", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("note", sa.Text, nullable=False, server_default=""),
+    sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("beat_at", sa.DateTime(timezone=True), nullable=False),
+)
+_OUTPUT: Final = sa.Table(
+    "output",
+    TABLES,
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False),
+)
+
+# Arbitrary numbers, the same in all processes.
+_MIGRATING: Final = 7239471
+_TAKING_OVER: Final = 7239472
+
+_POOL: Final = 5
+_POOL_OF_DBOS: Final = 12
+
+
+@attrs.frozen(kw_only=True)
+class Worker:
+    """A process that takes work."""
+
+    executor_id: str
+    """Its name in the database; a process gets a new one if it was frozen for too long."""
+    host: str
+    """The name of its machine."""
+    pid: int
+    """Its process id."""
+    note: str
+    """Why it takes no work of an account at the moment."""
+    seconds: float
+    """The seconds since it last renewed its lease."""
+
+
+class Database:
+    """The database of durable runs. All calls block, so they are made in threads."""
+
+    def __init__(self, database: str | sa.Engine) -> None:
+        """Connect later.
+
+        Raises:
+            UsageError: it is neither SQLite nor PostgreSQL.
+        """
+        if isinstance(database, sa.Engine):
+            self._given = True
+            own = self.dbos_engine = database
+        else:
+            self._given = False
+            own = _engine(database, _POOL)
+            self.dbos_engine = _engine(database, _POOL_OF_DBOS)
+        self.is_sqlite: bool = own.dialect.name == "sqlite"
+        self.client: Any = names.client(own)
+        self._engine = names.translated(self.client)
+        self.status: sa.Table = names.statuses(self.client)
+
+    @property
+    def file(self) -> str | None:
+        """The path of an SQLite database."""
+        return self._engine.url.database if self.is_sqlite else None
+
+    def close(self) -> None:
+        """Close all connections, unless the engine was given."""
+        if not self._given:
+            self._engine.dispose()
+            self.dbos_engine.dispose()
+
+    # --- the tables
+
+    def prepare(self) -> None:
+        """Make missing tables, and refuse a database that can lose what it has committed.
+
+        Raises:
+            UsageError: the tables are missing and can't be made, or commits are not synchronous.
+        """
+        if not self.is_sqlite:
+            with self._engine.connect() as connection:
+                setting = connection.execute(sa.text("show synchronous_commit")).scalar()
+            if setting == "off":
+                raise UsageError(
+                    "The database has synchronous_commit=off: after a crash it may have lost which lists "
+                    "were uploaded and started, so a list could be paid for twice. Switch it on for this database or role."
+                )
+        if self._is_migrated():
+            return
+        try:
+            self.migrate()
+        except SQLAlchemyError as error:
+            raise UsageError(
+                f"The tables of durable runs are missing or old, and can't be made here: {_reason(error)}."
+            ).with_hint(
+                "Call `await migrate(database)` once with a role that may do so.",
+                "Run `bulkverify worker --migrate` once with a role that may do so.",
+            ) from error
+
+    def migrate(self) -> None:
+        """Make or update all tables."""
+        names.migrate(self.client)
+        with self._engine.begin() as connection:
+            self._lock(connection, _MIGRATING)
+            TABLES.create_all(connection)
+            if self.is_sqlite:
+                return
+        # DBOS makes its own schema before.
+
+    def _is_migrated(self) -> bool:
+        try:
+            names.verify(self.client)
+        except Exception:  # noqa: BLE001 - of DBOS; making the tables says what is wrong
+            return False
+        found = sa.inspect(self._engine).get_table_names(
+            schema=None if self.is_sqlite else names.SCHEMA
+        )
+        return {table.name for table in TABLES.tables.values()} <= {*found}
+
+    # --- leases
+
+    def enter(self, executor_id: str, host: str, pid: int) -> None:
+        """Begin a lease."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.insert(_WORKER).values(
+                    executor_id=executor_id, host=host, pid=pid, began_at=NOW, beat_at=NOW
+                )
+            )
+
+    def beat(self, executor_id: str, note: str) -> bool:
+        """Renew a lease; return `False` if it was lost."""
+        with self._engine.begin() as connection:
+            renewed = connection.execute(
+                sa.update(_WORKER)
+                .where(_WORKER.c.executor_id == executor_id)
+                .values(beat_at=NOW, note=note)
+            )
+        return renewed.rowcount == 1
+
+    def leave(self, executor_id: str) -> None:
+        """End a lease."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_WORKER).where(_WORKER.c.executor_id == executor_id))
+
+    def take_over(self, lease: float, recover: Callable[[Collection[str]], int]) -> int:
+        """Give the work of processes without a lease to the others, and return how much it was.
+
+        One process at a time does so.
+        """
+        with self._engine.begin() as connection:
+            if not self._try_lock(connection, _TAKING_OVER):
+                return 0
+            connection.execute(sa.delete(_WORKER).where(_WORKER.c.beat_at < ago(lease)))
+        with self._engine.begin() as connection:
+            if not self._try_lock(connection, _TAKING_OVER):
+                return 0
+            alive = sa.select(_WORKER.c.executor_id)
+            status = self.status.c
+            orphaned = connection.execute(
+                sa.select(status.executor_id)
+                .where(status.status == names.RUNNING)
+                .where(status.application_version == names.VERSION)
+                .where(status.executor_id.not_in(alive))
+                .distinct()
+            ).scalars()
+            dead = list(orphaned)
+            return recover(dead) if dead else 0
+
+    def workers(self) -> list[Worker]:
+        """Return the processes that take work."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(
+                sa.select(
+                    _WORKER.c.executor_id,
+                    _WORKER.c.host,
+                    _WORKER.c.pid,
+                    _WORKER.c.note,
+                    _age(_WORKER.c.beat_at).label("seconds"),
+                ).order_by(_WORKER.c.began_at)
+            )
+            return [Worker(**{**row, "seconds": float(row["seconds"])}) for row in rows.mappings()]
+
+    def transaction(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do some work in a transaction."""
+        with self._engine.begin() as connection:
+            return work(connection)
+
+    # --- the runs
+
+    @contextmanager
+    def claiming(self, path: str, run_id: str) -> Iterator[sa.Connection]:
+        """Reserve an output for a run that is submitted within the block.
+
+        Raises:
+            UsageError: another run that has not ended writes it.
+        """
+        with self._engine.begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(path))))
+            row = _OUTPUT.c.path == path
+            if self.is_sqlite:  # a write, which begins the transaction
+                connection.execute(sa.update(_OUTPUT).where(row).values(path=path))
+            owner = connection.execute(sa.select(_OUTPUT.c.run_id).where(row)).scalar()
+            if owner is not None and owner != run_id and self._is_unfinished(connection, owner):
+                raise UsageError(
+                    f"Run {owner} is at work on {path}. Wait for it to end, or name another output."
+                ).with_hint(
+                    f"`await engine.cancel({owner!r})` ends it.",
+                    f"`bulkverify cancel {owner}` ends it.",
+                )
+            connection.execute(sa.delete(_OUTPUT).where(row))
+            connection.execute(sa.insert(_OUTPUT).values(path=path, run_id=run_id))
+            yield connection
+
+    def _is_unfinished(self, connection: sa.Connection, run_id: str) -> bool:
+        status = self.status.c
+        found = connection.execute(
+            sa.select(status.status).where(status.workflow_uuid == run_id)
+        ).scalar()
+        return found in names.UNFINISHED
+
+    def counts(self, run_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Return how many parts each run has, and how many of them have not ended."""
+        status = self.status.c
+        left = sa.func.sum(sa.case((status.status.in_(names.UNFINISHED), 1), else_=0))
+        with self._engine.begin() as connection:
+            rows = connection.execute(
+                sa.select(status.parent_workflow_id, sa.func.count(), left)
+                .where(status.parent_workflow_id.in_(list(run_ids)))
+                .group_by(status.parent_workflow_id)
+            )
+            return {row[0]: (int(row[1]), int(row[2])) for row in rows}
+
+    def is_cancelled(self, run_id: str) -> bool:
+        """Whether a run was cancelled."""
+        status = self.status.c
+        with self._engine.begin() as connection:
+            found = connection.execute(
+                sa.select(status.status).where(status.workflow_uuid == run_id)
+            ).scalar()
+        return bool(found == names.CANCELLED)
+
+    def outcomes(self, run_id: str) -> list[names.JSON]:
+        """Return what each part of a run came to, by its number; a part without a result has an error."""
+        found = self.client.list_workflows(parent_workflow_id=run_id, load_input=False)
+        by_number = {int(one.workflow_id.rpartition(".")[2]): one for one in found}
+        return [
+            one.output
+            if one.status == names.DONE
+            else {
+                "number": number,
+                "error": "BulkVerifyError",
+                "message": f"The part ended as {one.status}: {type(one.error).__name__}.",
+            }
+            for number, one in sorted(by_number.items())
+        ]
+
+    # --- PostgreSQL's locks, which end with the transaction
+
+    def _lock(self, connection: sa.Connection, number: int) -> None:
+        if not self.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+
+    def _try_lock(self, connection: sa.Connection, number: int) -> bool:
+        return bool(
+            connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(number))).scalar()
+        )
+
+
+def ago(seconds: float) -> sa.ColumnElement[Any]:
+    """Return the time some seconds ago, by the clock of PostgreSQL."""
+    return NOW - sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def _age(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return sa.func.extract("epoch", NOW - column)
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+
+
+def _engine(database: str, size: int) -> sa.Engine:
+    try:
+        url = sa.make_url(database)
+        kind = url.get_backend_name()
+    except ArgumentError:
+        kind = ""
+    if kind == "sqlite" and url.database not in {None, "", ":memory:"}:
+        engine = sa.create_engine(url, pool_size=size, max_overflow=0)
+        event.listen(engine, "connect", _set_up_sqlite)
+        return engine
+    if kind != "postgresql":
+        raise UsageError(
+            "The database must be an URL such as sqlite:///runs.db or postgresql://user@host/name."
+        ).with_hint("Correct `database`.", "Correct --database or BULKVERIFY_DATABASE.")
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        # A host that is cut off sends nothing, so a dead connection must be noticed here.
+        connect_args={
+            "connect_timeout": 10,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
+            "application_name": "bulkverify",
+        },
+    )
+    event.listen(engine, "connect", _set_up_postgresql)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - of the driver
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _set_up_postgresql(connection: Any, _: object) -> None:  # noqa: ANN401 - of the driver
+    # A process that is frozen within a transaction loses its locks after a minute.
+    connection.execute("SET idle_in_transaction_session_timeout = 60000")
+    connection.commit()

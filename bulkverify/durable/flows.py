@@ -1,0 +1,369 @@
+"""The two workflows: a run, and each of its parts. What their steps do is in `steps`.
+
+    run    split -> credits -> enqueue -> wait for the parts -> join -> clean
+    part   intent -> upload -> ready -> start -> results, or intent -> ask for a single address
+
+Why nothing is paid twice: only a list whose id is in a checkpoint is started, each part has at most one
+such list, and the service charges for the first start only. If an execution is taken over, its next
+checkpoint is refused, and it ends.
+
+The workflows run in the event loop of DBOS, their steps in that of the program.
+"""
+
+import asyncio
+import secrets
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from bulkverify.durable import names, steps
+from bulkverify.durable.accounts import Accounts
+from bulkverify.durable.database import Database
+from bulkverify.durable.names import JSON
+from bulkverify.durable.spec import RunCancelledError, RunSpec
+from bulkverify.errors import BulkVerifyError
+from bulkverify.run.parts import part_title
+from bulkverify.run.threads import in_thread
+from bulkverify.service.converter import converter
+from bulkverify.service.logs import SafeLogger
+
+T = TypeVar("T")
+Step = Callable[[Accounts, JSON, JSON], Awaitable[JSON]]
+
+_log: Final = SafeLogger(__name__)
+
+_FIRST_LOOK: Final = 0.2
+_LAST_LOOK: Final = 5.0
+"""The seconds between two looks at the parts of a run; they grow. A part that ends here is noticed at once."""
+
+_UNPAID: Final = {"pending", "uploading", "uploaded"}
+
+
+class Gate:
+    """Lets steps that may cost something reach their checkpoint, and begins none once it is closed."""
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._inside = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def __aenter__(self) -> None:
+        if self._closed:
+            await asyncio.Event().wait()  # until the task is cancelled
+        self._inside += 1
+        self._idle.clear()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._idle.set()
+
+    async def close(self, timeout: float) -> bool:
+        """Begin no more steps, and return whether all that were under way have ended in time."""
+        self._closed = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+
+@attrs.define(eq=False)
+class Here:
+    """What the workflows need of the engine in this process."""
+
+    host: names.Host
+    database: Database
+    accounts: Accounts
+    loop: asyncio.AbstractEventLoop
+    """The event loop of the program."""
+    gate: Gate = attrs.field(factory=Gate)
+    tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
+    """The executions in this process, except those within the gate."""
+    turns: defaultdict[tuple[str, str], asyncio.Lock] = attrs.field(
+        factory=lambda: defaultdict(asyncio.Lock)
+    )
+    """One upload and one start of an account at a time: when the gate closes, none of a long queue is sent."""
+    ended: dict[str, asyncio.Event] = attrs.field(factory=dict)
+    """Set when a part of a run ends here."""
+
+    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do some work in the event loop of the program."""
+
+        async def awaited() -> T:
+            return await work()
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(awaited(), self.loop))
+
+
+_here: list[Here] = []  # the engine in this process, if there is one
+
+
+def serve(here: Here | None) -> None:
+    """Set or clear the engine in this process."""
+    _here[:] = [] if here is None else [here]
+
+
+class _Execution:
+    """One execution of a workflow in this process."""
+
+    def __init__(self) -> None:
+        [self.here] = _here
+        self.me = names.execution()
+        self._task = asyncio.current_task()
+        assert self._task is not None  # noqa: S101 - a workflow is a task
+        self.here.tasks.add(self._task)
+        self._task.add_done_callback(self.here.tasks.discard)
+        self.made = False
+        """Whether the last step was made here, and not found in the database."""
+
+    async def step(
+        self, name: str, work: Callable[[], Awaitable[JSON]], *, waits: bool = True
+    ) -> JSON:
+        self.made = False
+
+        async def make() -> JSON:
+            self.made = True
+            return await self.here.run(work)
+
+        return await names.step(name, make, waits=waits)
+
+    @asynccontextmanager
+    async def turn(self, account: str, name: str) -> AsyncIterator[None]:
+        """Wait for the turn of a step that may cost something, and don't cancel it before its checkpoint."""
+        async with self.here.turns[account, name], self.here.gate:
+            assert self._task is not None  # noqa: S101 - as above
+            self.here.tasks.discard(self._task)
+            try:
+                yield
+            finally:
+                self.here.tasks.add(self._task)
+
+    async def intent(self, run_id: str) -> JSON:
+        """Note that something will be sent. The answer is `mine` unless an earlier execution noted it."""
+        nonce = secrets.token_hex(4)
+
+        async def note() -> JSON:
+            ended = await asyncio.to_thread(self.here.database.is_cancelled, run_id)
+            return {"nonce": nonce, "cancelled": ended}
+
+        found = await names.step("intent", note)
+        return {"mine": found["nonce"] == nonce, "cancelled": found["cancelled"]}
+
+    async def give_back(self, account: str, why: str) -> None:
+        """Let another worker go on, because this machine can't; this execution ends."""
+        _log.warning("account %s is left to other workers for a while: %s", account, why)
+        self.here.accounts.pause(account, why)
+        while True:
+            try:
+                await asyncio.to_thread(self.here.host.give_back, self.me.workflow_id)
+            except Exception as error:  # noqa: BLE001 - of the database, which is away
+                _log.warning("the work could not be given back yet: %s", error)
+                await asyncio.sleep(1)
+            else:
+                raise asyncio.CancelledError
+
+    async def wait_for_credits(self, account: str, owed: int) -> None:
+        async def wait() -> JSON:
+            try:
+                await self.here.accounts.until_enough(account, owed)
+            except (BulkVerifyError, OSError) as error:
+                return {"machine": type(error).__name__}
+            return {}
+
+        await self.step("held", wait)
+
+    async def ask_again(self, account: str, make: Callable[[], Awaitable[JSON]]) -> JSON:
+        """Make a step until it neither lacks credits nor fails because of the machine."""
+        while True:
+            found = await make()
+            if "held" in found:
+                await self.wait_for_credits(account, int(found["held"]))
+            elif "machine" in found:
+                if self.made:
+                    await self.give_back(account, found["machine"])
+            else:
+                return found
+
+    async def check(self) -> None:
+        """Raise an error if this execution was taken over. Called in the program's event loop."""
+        if not await in_thread(partial(self.here.host.owns, self.me)):
+            raise names.TakenError(self.me.workflow_id)
+
+
+class _Part(_Execution):
+    """An execution of a part."""
+
+    def __init__(self, work: JSON) -> None:
+        super().__init__()
+        self.work = work
+        self.account: str = work["account"]
+        self.record: JSON = work.get("record") or {"number": work["part"]["number"]}
+
+    async def take(self) -> None:
+        """Make all steps that are left."""
+        if self.record.get("job_id") is None:
+            await self._send()
+        # A single address has no list.
+        if "error" in self.record or self.record.get("job_id") is None:
+            return
+        try:
+            await self._go_on("ready", steps.ready)
+        except names.CancelledError:
+            if self.record.get("state") in _UNPAID:
+                await self._forget(self.record["job_id"])
+            raise
+        await self._go_on("start", steps.start)
+        await self._go_on("results", steps.results)
+
+    async def _send(self) -> None:
+        """Upload the part, or ask for its single address."""
+        lone = steps.is_lone(self.work, self.record)
+        name, step = ("ask", steps.ask) if lone else ("upload", steps.upload)
+        sent: set[str] = set()
+
+        async def send() -> JSON:
+            found = await step(self.here.accounts, self.work, self.record)
+            sent.update({found["job_id"]} if "job_id" in found else ())
+            return found
+
+        async def make() -> JSON:
+            self.record = _bare(self.record)
+            async with self.turn(self.account, name):
+                intent = await self.intent(self.work["run"])
+                if intent["cancelled"]:
+                    said = "The run was cancelled."
+                    self.record |= {"error": RunCancelledError.__name__, "message": said}
+                    return self.record
+                if not intent["mine"]:
+                    self.record = steps.taken_over(self.work, self.record)
+                self.record = await self.step(name, send, waits=False)
+            return self.record
+
+        try:
+            await self.ask_again(self.account, make)
+        except (names.TakenError, names.CancelledError):
+            # Another execution has the part, or the run was cancelled: this list is never started.
+            for job_id in sent:
+                await self._forget(job_id)
+            raise
+
+    async def _go_on(self, name: str, step: Step) -> None:
+        async def make() -> JSON:
+            work = partial(step, self.here.accounts, self.work, _bare(self.record))
+            if name == "start":
+                async with self.turn(self.account, name):
+                    self.record = await self.step(name, work, waits=False)
+            else:
+                self.record = await self.step(name, work)
+            return self.record
+
+        if "error" not in self.record:
+            await self.ask_again(self.account, make)
+
+    async def _forget(self, job_id: str) -> None:
+        forget = partial(steps.forget, self.here.accounts, self.work, job_id)
+        await asyncio.shield(self.here.run(forget))
+
+
+@names.workflow(names.PART)
+async def part(work: JSON) -> JSON:
+    """Take a part of a run through the service."""
+    execution = _Part(work)
+    try:
+        await execution.take()
+    except (names.TakenError, names.CancelledError):
+        raise asyncio.CancelledError from None  # DBOS would wait for what the heir comes to
+    finally:
+        ended = execution.here.ended.get(work["run"])
+        if ended is not None:
+            ended.set()
+    return execution.record
+
+
+def _bare(record: JSON) -> JSON:
+    """Return a record without what its last step came to."""
+    outcome = {"error", "message", "held", "machine"}
+    return {name: value for name, value in record.items() if name not in outcome}
+
+
+@names.workflow(names.RUN)
+async def run(given: JSON) -> JSON:
+    """Verify a list."""
+    execution = _Execution()
+    run_id = execution.me.workflow_id
+    execution.here.ended[run_id] = asyncio.Event()
+    try:
+        return await _run(execution, run_id, converter.structure(given, RunSpec))
+    except (names.TakenError, names.CancelledError):
+        raise asyncio.CancelledError from None
+    finally:
+        execution.here.ended.pop(run_id, None)
+
+
+async def _run(execution: _Execution, run_id: str, spec: RunSpec) -> JSON:
+    here, account = execution.here, spec.account
+
+    def step(name: str, work: Callable[[], Awaitable[JSON]]) -> Awaitable[JSON]:
+        return execution.ask_again(account, partial(execution.step, name, work))
+
+    found = await step("split", partial(steps.split, here.accounts, spec, run_id))
+    if "folder" not in found:
+        return found
+    owed = int(found["split"]["addresses"])
+    short = await step("credits", partial(steps.credits_, here.accounts, spec, owed))
+    if "error" in short:
+        return short
+    await names.step("enqueue", partial(_enqueue, here, run_id, spec, found))
+    await names.step("parts", partial(_wait, here, run_id), waits=True)
+    outcomes = await asyncio.to_thread(here.database.outcomes, run_id)
+    joined = await step(
+        "join", partial(steps.join, here.accounts, spec, found, outcomes, execution.check)
+    )
+    if "error" not in joined:
+        await step("clean", partial(steps.clean, spec, run_id))
+    return joined
+
+
+async def _enqueue(here: Here, run_id: str, spec: RunSpec, found: JSON) -> JSON:
+    parts = found["split"]["parts"]
+    title = Path(spec.source[0]).name
+    works = [
+        {
+            "run": run_id,
+            "account": spec.account,
+            "base_url": found["base_url"],
+            "folder": found["folder"],
+            "title": part_title(title, one["number"], len(parts)),
+            "timeout": spec.timeout,
+            "part": one,
+        }
+        for one in parts
+    ]
+    await asyncio.to_thread(names.enqueue_parts, here.database.client, run_id, spec.account, works)
+    return {}
+
+
+async def _wait(here: Here, run_id: str) -> JSON:
+    """Wait until all parts of a run have ended."""
+    ended, pause = here.ended[run_id], _FIRST_LOOK
+    while True:
+        ended.clear()
+        try:
+            counts = await asyncio.to_thread(here.database.counts, [run_id])
+        except Exception as error:  # noqa: BLE001 - of the database, which is away
+            _log.warning("the parts of run %s can't be looked at: %s", run_id, error)
+        else:
+            if not counts.get(run_id, (0, 0))[1]:
+                return {}
+        try:
+            await asyncio.wait_for(ended.wait(), pause)
+            await asyncio.sleep(_FIRST_LOOK)  # its outcome is about to be recorded
+        except TimeoutError:
+            pause = min(1.5 * pause, _LAST_LOOK)

@@ -1,0 +1,195 @@
+"""This process as a worker: its lease, takeovers, and its shares of the request budgets."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from math import ceil
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final, Protocol, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bulkverify.durable import flows, names
+from bulkverify.durable.accounts import Accounts
+from bulkverify.durable.database import Database
+from bulkverify.errors import UsageError
+from bulkverify.run.folder import Lock
+from bulkverify.service.logs import SafeLogger
+
+T = TypeVar("T")
+_log: Final = SafeLogger(__name__)
+
+_CLOSING_SECONDS: Final = 20.0
+"""How long steps that may cost something have to reach their checkpoint."""
+
+_BEATS: Final = 4
+"""How often a lease is renewed while it lasts."""
+
+
+class InThread(Protocol):
+    """Makes a call in a thread."""
+
+    def __call__(self, work: Callable[[], T]) -> Awaitable[T]:
+        """Return what the call returns."""
+        ...
+
+
+class Process:
+    """This process, while it takes work.
+
+    Args:
+        database: the database of the runs.
+        accounts: the accounts that it works for.
+        lease: the seconds after which its work is taken over.
+        parts_at_once: how many parts of one account are verified at the same time, over all workers.
+        in_thread: calls the database.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        accounts: Accounts,
+        *,
+        lease: float,
+        parts_at_once: int,
+        in_thread: InThread,
+    ) -> None:
+        self.id = "sqlite" if database.is_sqlite else _new_id()
+        self._database = database
+        self._accounts = accounts
+        self._lease = lease
+        self._parts_at_once = parts_at_once
+        self._in_thread = in_thread
+        self._taking = False
+        self._alive = 1
+        self._steady_since = 0.0
+        self._beating: asyncio.Task[None] | None = None
+        self._lock: Lock | None = None
+        self._host = names.Host(
+            database.dbos_engine,
+            self.id,
+            serves=lambda account: self._taking and accounts.serves(account),
+            most_parts=lambda: ceil(parts_at_once / max(1, self._alive)),
+        )
+        self._here = flows.Here(self._host, database, accounts, asyncio.get_running_loop())
+
+    async def begin(self) -> None:
+        """Begin to take work.
+
+        Raises:
+            UsageError: another process takes work from the SQLite database, or this one uses DBOS itself.
+        """
+        names.check()
+        if self._database.file is not None:
+            self._lock = _locked(Path(f"{self._database.file}.lock"))
+        else:  # alive before it takes any work
+            await self._in_thread(self._enter)
+        flows.serve(self._here)
+        await self._in_thread(
+            partial(names.register_queues, self._database.client, self._parts_at_once)
+        )
+        await self._in_thread(self._host.launch)
+        self._taking = True
+        self._beating = asyncio.create_task(self._beat(), name="bulkverify lease")
+
+    async def end(self) -> None:
+        """Stop taking work, let what may cost something reach its checkpoint, and give the rest back."""
+        self._taking = False
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait({self._beating})
+        if self._host.launched:
+            loop = self._host.loop
+            if not await _there(loop, self._here.gate.close(_CLOSING_SECONDS)):
+                _log.warning("a request that may cost something was still under way")
+            await _there(loop, _cancelled(self._here))
+            self._host.stop_waiting()
+            with suppress(Exception):  # the database is away: the lease ends by itself
+                await asyncio.wait_for(self._in_thread(self._hand_over), 5)
+            await self._in_thread(self._host.destroy)
+            flows.serve(None)
+        if self._lock is not None:
+            self._lock.release()
+
+    def _enter(self) -> None:
+        self._database.enter(self.id, socket.gethostname(), os.getpid())
+
+    def _hand_over(self) -> None:
+        self._host.take_over([self.id])
+        if not self._database.is_sqlite:
+            self._database.leave(self.id)
+
+    async def _beat(self) -> None:
+        """Renew the lease, share the budgets and take over the work of dead processes."""
+        self._steady_since = beaten_at = monotonic()
+        shared_at = 0.0
+        while True:
+            if monotonic() - beaten_at > self._lease / 2:
+                # This process was frozen, or the database was away: all leases may look dead.
+                self._steady_since = monotonic()
+            beaten_at = monotonic()
+            try:
+                if not self._database.is_sqlite:
+                    await self._renew()
+                if monotonic() - shared_at >= self._lease:
+                    shared_at = monotonic()
+                    await self._accounts.share_again()
+            except SQLAlchemyError as error:
+                self._steady_since = monotonic()
+                _log.warning("the database is away: %s", error)
+            await asyncio.sleep(self._lease / _BEATS)
+
+    async def _renew(self) -> None:
+        if not await self._in_thread(partial(self._database.beat, self.id, self._accounts.note)):
+            await self._begin_again()
+        self._alive = len(await self._in_thread(self._database.workers))
+        if monotonic() - self._steady_since >= self._lease:
+            taken = await self._in_thread(
+                partial(self._database.take_over, self._lease, self._host.take_over)
+            )
+            if taken:
+                _log.warning("took over the work of dead processes: %s workflows", taken)
+
+    async def _begin_again(self) -> None:
+        """After a lost lease: others have the work of this process, so leave it, and take new work."""
+        _log.warning("the lease of %s was lost: its work was taken over", self.id)
+        self._steady_since = monotonic()
+        self.id = _new_id()
+        await self._in_thread(self._enter)
+        self._host.rename(self.id)
+        await _there(self._host.loop, _cancelled(self._here))
+
+
+async def _there(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in another event loop."""
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+async def _cancelled(here: flows.Here) -> None:
+    """Cancel all executions that are not about to make a checkpoint of something that may cost."""
+    tasks = list(here.tasks)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=2)
+
+
+def _new_id() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def _locked(path: Path) -> Lock:
+    try:
+        return Lock(path)
+    except BlockingIOError:
+        raise UsageError(
+            f"Another process takes work from {path.with_suffix('')}: SQLite serves one at a time."
+        ).with_hint(
+            "Use `Engine(work=False)` here, or PostgreSQL.",
+            "Stop the other worker, or use PostgreSQL.",
+        ) from None

@@ -1,0 +1,172 @@
+"""What a run is to do, and what its parts came to, as JSON for the database: no key and no address."""
+
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from bulkverify import errors
+from bulkverify.client import Client
+from bulkverify.errors import BulkVerifyError, UsageError
+from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
+from bulkverify.lists import ListFormat
+from bulkverify.models import Verdict
+from bulkverify.run.journal import Records, journal_of
+from bulkverify.run.models import IncompleteRunError, JournalError
+from bulkverify.run.output import Output
+from bulkverify.run.run import Run, RunSettings
+from bulkverify.run.source import ListReader, Splitting
+from bulkverify.service.converter import converter
+
+JSON = dict[str, Any]
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ACCOUNT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ADDRESS: Final = re.compile(r"[^\s'\"<>()]+@[^\s'\"<>()]+")
+
+
+class RunCancelledError(BulkVerifyError):
+    """A durable run was cancelled."""
+
+
+@attrs.frozen(kw_only=True)
+class RunSpec:
+    """The arguments of a run; the options are those of `verify_list`."""
+
+    source: tuple[str, ...]
+    output: str
+    account: str
+    column: str | None = None
+    header_row: int | None = None
+    sheet: str | None = None
+    delimiter: str | None = None
+    encoding: str = "utf-8-sig"
+    format: ListFormat | None = None
+    max_credits: int | None = None
+    only: tuple[Verdict, ...] | None = None
+    without: tuple[str, ...] = ()
+    judge: bool = True
+    deduplicate: bool = True
+    largest_part: int = LONGEST_LIST_ROWS
+    restart: bool = False
+    overwrite: bool = False
+    excel_safe: bool = False
+    domains: bool = False
+    delete: bool = False
+    timeout: float | None = DEFAULT_TIMEOUT
+
+    @property
+    def folder(self) -> Path:
+        """The folder that has a folder for each execution of the run."""
+        return journal_of(Path(self.output))
+
+    @property
+    def reader(self) -> ListReader:
+        """What reads the list."""
+        paths = [Path(one) for one in self.source]
+        return ListReader(
+            source=paths[0] if len(paths) == 1 else paths,
+            column=self.column,
+            header_row=self.header_row,
+            sheet=self.sheet,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            format=self.format,
+        )
+
+    @property
+    def splitting(self) -> Splitting:
+        """How the list is split."""
+        return Splitting(
+            judge=self.judge, deduplicate=self.deduplicate, largest_rows=self.largest_part
+        )
+
+    def written_as(self, **options: Any) -> Output:  # noqa: ANN401 - fields of the output
+        """Return what writes the output."""
+        return Output(
+            path=Path(self.output),
+            only=None if self.only is None else frozenset(self.only),
+            overwrite=self.overwrite,
+            in_place=False,
+            restart=self.restart,
+            excel_safe=self.excel_safe,
+            domains=self.domains,
+            without=frozenset(self.without),
+            **options,
+        )
+
+    def run(self, client: Client, records: Records) -> Run:
+        """Return what reads, splits and joins the list."""
+        settings = RunSettings(
+            splitting=self.splitting,
+            parts_at_once=PARTS_AT_ONCE,
+            max_credits=self.max_credits,
+            timeout=self.timeout,
+            wait=None,
+        )
+        return Run(client=client, journal=records, reader=self.reader, settings=settings, tell=None)
+
+
+def checked_id(run_id: str) -> str:
+    """Return an id, or raise `UsageError`."""
+    if _ID.fullmatch(run_id) is None:
+        raise UsageError(
+            f"{run_id!r} can't be the id of a run: use up to 64 letters, digits, - and _."
+        )
+    return run_id
+
+
+def checked_account(account: str) -> str:
+    """Return the name of an account, or raise `UsageError`."""
+    if _ACCOUNT.fullmatch(account) is None:
+        raise UsageError(
+            f"{account[:8]!r} can't be the name of an account: use up to 64 letters, digits, - and _."
+        )
+    return account
+
+
+def checked_spec(source: object, output: str | os.PathLike[str], **options: Any) -> RunSpec:  # noqa: ANN401 - as documented
+    """Return a spec with absolute paths, so that other processes find the files.
+
+    Raises:
+        UsageError: the source is not made of paths, or the output would replace it.
+    """
+    given: Collection[Any] = source if isinstance(source, Collection) else [source]
+    if isinstance(source, str | os.PathLike):
+        given = [source]
+    if not given or not all(isinstance(one, str | os.PathLike) for one in given):
+        raise UsageError("A durable run needs the paths of files, which other processes can read.")
+    paths = tuple(str(Path(one).absolute()) for one in given)  # symbolic links stay
+    spec = RunSpec(source=paths, output=str(Path(output).absolute()), **options)
+    if spec.reader.is_at(Path(spec.output)):
+        raise UsageError(
+            f"{spec.output} is the list itself, and a durable run can't replace it: name another output."
+        )
+    spec.written_as()
+    _ = spec.splitting
+    return spec
+
+
+def as_json(value: object) -> JSON:
+    """Return attributes as JSON, without those that are `None`."""
+    found: JSON = converter.unstructure(value)
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def told(error: Exception) -> JSON:
+    """Describe an error for the database, without addresses."""
+    message = error.message if isinstance(error, BulkVerifyError) else str(error)
+    return {"error": type(error).__name__, "message": _ADDRESS.sub("***", message)}
+
+
+def rebuilt(found: JSON) -> Exception:
+    """Return the error that was described."""
+    name, message = str(found["error"]), str(found["message"])
+    if name == FileExistsError.__name__:
+        return FileExistsError(message)
+    ours = (JournalError, IncompleteRunError, RunCancelledError)
+    kind = {kind.__name__: kind for kind in ours}.get(name, getattr(errors, name, BulkVerifyError))
+    return kind(message) if isinstance(kind, type) else BulkVerifyError(message)

@@ -1,0 +1,1 @@
+"""Durable runs, on SQLite and on a PostgreSQL that the tests start."""

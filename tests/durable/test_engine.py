@@ -1,0 +1,217 @@
+"""Runs within one process: what is submitted, what it comes to, and what the loop of the program notices."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from dbos import DBOS
+
+from bulkverify import IncompleteRunError, InvalidListError, UsageError
+from bulkverify.durable import Engine, RunCancelledError, accounts
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
+from tests.run.lists import left_behind, numbered, table
+
+from .made import engine, left_on, require_all_verified, require_paid_once, said, worker
+
+
+@pytest.mark.asyncio
+async def test_a_run_is_verified_and_leaves_nothing_behind(
+    database: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(database, sandbox) as working:
+        run = await working.submit(source, output, account="acme", largest_part=2)
+        report = await run.wait()
+        state = await run.state()
+    require_all_verified(output, 7)
+    require_paid_once(sandbox, 7)
+    assert (report.rows, report.credits_spent, report.orphans, len(report.parts)) == (7, 7, 0, 3)
+    assert (state.state, state.parts, state.parts_left) == ("done", 3, 0)
+    assert [one for one in left_behind(output) if not one.startswith("runs.db")] == []
+
+
+@pytest.mark.asyncio
+async def test_a_single_address_is_verified_without_a_list(
+    database: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    source.write_text(numbered(1))
+    async with engine(database, sandbox) as working:
+        report = await (await working.submit(source, output, account="acme")).wait()
+    require_all_verified(output, 1)
+    assert (sandbox.ledger.requests["verify"], sandbox.ledger.requests["upload"]) == (1, 0)
+    assert report.credits_spent == 1
+
+
+@pytest.mark.asyncio
+async def test_the_program_keeps_its_executor_and_its_loop(
+    database: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(int)
+    executor = loop._default_executor  # type: ignore[attr-defined]
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - began)
+            await asyncio.sleep(0.005)
+
+    watching = asyncio.create_task(watch())
+    async with engine(database, sandbox) as working:
+        blocked = longest
+        run = await working.submit(source, output, account="acme", largest_part=2)
+        assert await asyncio.to_thread(int) == 0
+        await run.wait()
+        assert loop._default_executor is executor  # type: ignore[attr-defined]
+    assert await asyncio.to_thread(int) == 0
+    assert loop._default_executor is executor  # type: ignore[attr-defined]
+    watching.cancel()
+    assert blocked < 0.1
+
+
+@pytest.mark.asyncio
+async def test_the_same_call_with_the_same_id_is_the_same_run(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(sqlite, sandbox) as working:
+        runs = [await working.submit(source, output, account="acme", id="monday") for _ in range(2)]
+        reports = [await run.wait() for run in runs]
+        with pytest.raises(UsageError, match="another run with the id 'monday'"):
+            await working.submit(source, output, account="acme", id="monday", only=["unknown"])
+        assert [one.id for one in await working.runs()] == ["monday"]
+    assert reports[0] == reports[1]
+    assert len(sandbox.ledger.uploads) == 1
+
+
+@pytest.mark.asyncio
+async def test_two_runs_for_one_output_are_refused(
+    database: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(database, sandbox, work=False) as submitting:
+        first = await submitting.submit(source, output, account="acme")
+        with pytest.raises(UsageError, match=f"Run {first.id} is at work"):
+            await submitting.submit(source, output, account="acme")
+        await first.cancel()
+        second = await submitting.submit(source, output, account="acme")
+        assert (await second.state()).state == "queued"
+        with pytest.raises(RunCancelledError):
+            await first.wait()
+
+
+@pytest.mark.asyncio
+async def test_an_unusable_list_is_an_error_as_in_verify_list(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    source.write_text("name\nAnna\n")
+    async with engine(sqlite, sandbox) as working:
+        run = await working.submit(source, output, account="acme")
+        with pytest.raises(InvalidListError):
+            await run.wait()
+        assert (await run.state()).state == "failed"
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_exists_is_kept(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    output.write_text("mine")
+    async with engine(sqlite, sandbox) as working:
+        with pytest.raises(FileExistsError):
+            await (await working.submit(source, output, account="acme")).wait()
+    assert output.read_text() == "mine"
+    assert not sandbox.ledger.uploads
+
+
+@pytest.mark.asyncio
+async def test_a_part_that_fails_does_not_end_the_others(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="start", kind=FaultKind.ENDLESS))
+    async with engine(sqlite, sandbox) as working:
+        run = await working.submit(source, output, account="acme", largest_part=2)
+        while not sandbox.ledger.starts:  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.001)
+        sandbox.fail(sandbox.ledger.starts[0])
+        with pytest.raises(IncompleteRunError) as caught:
+            await run.wait()
+        assert (await run.state()).state == "incomplete"
+    [failure] = caught.value.failures
+    assert (failure.error, failure.paid) == ("JobFailedError", True)
+    assert caught.value.report is not None
+    assert caught.value.report.missing == failure.addresses
+    assert sum(row[-7] != "" for row in table(output)[1:]) == 7 - failure.addresses
+
+
+@pytest.mark.asyncio
+async def test_a_run_waits_until_there_are_enough_credits(
+    sqlite: str, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "CREDITS_SECONDS", 0.1)
+    async with (
+        Sandbox(speed=1000, requests_per_minute=None, credits=6) as sandbox,
+        engine(sqlite, sandbox) as working,
+    ):
+        run = await working.submit(source, output, account="acme", largest_part=2)
+        while sandbox.ledger.requests["credits"] < 4:  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.05)
+        assert not sandbox.ledger.uploads
+        sandbox.credits += 1
+        await run.wait()
+        require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_run_starts_nothing_more(
+    database: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DELAY, delay=0.5))
+    async with engine(database, sandbox) as working:
+        run = await working.submit(source, output, account="acme", largest_part=2)
+        while not sandbox.ledger.requests["upload"]:  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.02)
+        await run.cancel()
+        with pytest.raises(RunCancelledError):
+            await run.wait()
+        while left_on(sandbox) or not sandbox.ledger.deletes:  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.05)
+    assert not sandbox.ledger.starts
+    assert not output.exists()
+
+
+@pytest.mark.asyncio
+async def test_a_program_that_uses_dbos_itself_is_told(sqlite: str, tmp_path: Path) -> None:
+    DBOS(config={"name": "theirs", "system_database_url": f"sqlite:///{tmp_path}/theirs.db"})
+    try:
+        with pytest.raises(UsageError, match="already uses DBOS"):
+            await Engine(sqlite).__aenter__()
+    finally:
+        DBOS.destroy()
+
+
+@pytest.mark.asyncio
+async def test_sqlite_serves_one_process_at_a_time(sqlite: str, sandbox: Sandbox) -> None:
+    async with worker(sqlite, sandbox) as first:
+        await said(first, "working")
+        with pytest.raises(UsageError, match="SQLite serves one at a time"):
+            await engine(sqlite, sandbox).__aenter__()
+
+
+@pytest.mark.asyncio
+async def test_a_database_that_may_lose_commits_is_refused(postgresql: str) -> None:
+    made = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with made.connect() as connection:
+        name = sa.make_url(postgresql).database
+        connection.execute(sa.text(f"alter database {name} set synchronous_commit = off"))
+    made.dispose()
+    with pytest.raises(UsageError, match="synchronous_commit=off"):
+        await Engine(postgresql).__aenter__()
+
+
+@pytest.mark.parametrize("database", ["mysql://x/y", "runs.db", "sqlite://", "sqlite:///:memory:"])
+def test_other_databases_are_refused(database: str) -> None:
+    with pytest.raises(UsageError, match=r"sqlite:///runs\.db"):
+        Engine(database)

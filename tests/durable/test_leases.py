@@ -1,0 +1,105 @@
+"""Leases by the clock of PostgreSQL, and who takes over when."""
+
+import asyncio
+import threading
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bulkverify.durable import Engine, migrate
+from bulkverify.durable.database import Database
+from bulkverify.sandbox import Sandbox
+
+from .made import engine, require_all_verified, require_paid_once
+
+
+@pytest.fixture
+def opened(postgresql: str) -> Iterator[Database]:
+    opened = Database(postgresql)
+    yield opened
+    opened.close()
+
+
+def test_a_lease_that_was_lost_is_not_renewed(opened: Database) -> None:
+    opened.enter("a", "host", 1)
+    assert opened.beat("a", "why")
+    assert [(one.executor_id, one.note) for one in opened.workers()] == [("a", "why")]
+    opened.leave("a")
+    assert not opened.beat("a", "")
+
+
+@pytest.mark.asyncio
+async def test_one_process_takes_over_at_a_time(opened: Database) -> None:
+    within, leave = threading.Event(), threading.Event()
+
+    def slow(dead: Collection[str]) -> int:
+        within.set()
+        leave.wait(20)
+        return len(dead)
+
+    orphan = sa.insert(opened.status).values(
+        workflow_uuid="x",
+        status="PENDING",
+        executor_id="dead",
+        application_version="bulkverify-1",
+        created_at=0,
+        updated_at=0,
+        priority=1,
+    )
+    opened.transaction(lambda connection: connection.execute(orphan))
+    first = asyncio.create_task(asyncio.to_thread(opened.take_over, 1.0, slow))
+    await asyncio.to_thread(within.wait, 20)
+    assert await asyncio.to_thread(opened.take_over, 1.0, len) == 0
+    leave.set()
+    assert await first == 1
+
+
+@pytest.mark.asyncio
+async def test_a_worker_with_a_lost_lease_goes_on_under_a_new_name(
+    postgresql: str, opened: Database, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(postgresql, sandbox) as working:
+        [before] = await working.workers()
+        await asyncio.to_thread(opened.leave, before.executor_id)
+        while not (now := await working.workers()):  # noqa: ASYNC110 - in the database
+            await asyncio.sleep(0.02)
+        assert now[0].executor_id != before.executor_id
+        run = await working.submit(source, output, account="acme", largest_part=2)
+        await run.wait()
+    require_all_verified(output, 7)
+    require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
+async def test_a_role_without_rights_is_told_to_migrate_first(
+    postgresql: str, server: sa.URL
+) -> None:
+    url = sa.make_url(postgresql)
+    empty = f"{url.database}_empty"
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"create database {empty}"))
+        connection.execute(sa.text(f"create role plain_{empty} login"))
+    plain = url.set(database=empty, username=f"plain_{empty}").render_as_string(hide_password=False)
+    try:
+        with pytest.raises(Exception, match="can't be made here") as caught:
+            await Engine(plain, work=False).__aenter__()
+        assert "--migrate" in getattr(caught.value, "shell_hint", "")
+        await migrate(url.set(database=empty).render_as_string(hide_password=False))
+        owner = sa.create_engine(url.set(database=empty), isolation_level="AUTOCOMMIT")
+        with owner.connect() as connection:
+            for grant in (
+                "grant usage on schema bulkverify to plain_{0}",
+                "grant select, insert, update, delete on all tables in schema bulkverify to plain_{0}",
+            ):
+                connection.execute(sa.text(grant.format(empty)))
+        owner.dispose()
+        async with Engine(plain, accounts={}):
+            pass
+    finally:
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"drop database {empty} with (force)"))
+            connection.execute(sa.text(f"drop role plain_{empty}"))
+        admin.dispose()
