@@ -60,6 +60,7 @@ def test_a_file_that_ends_inside_a_quoted_cell_is_cut() -> None:
         (b"a,b\n1,", True),
         (b"a,b\n1\n", True),
         (b"a,b\n1\n1,2,3", True),
+        (b"a,b\n1\n1", False),
         (b"a,b", True),
         (b"a", True),
         (b"a\n1", True),
@@ -99,6 +100,11 @@ def test_rows_are_counted_in_any_encoding(
 @pytest.mark.parametrize("mark", ["utf-16", "utf-32"])
 def test_results_in_the_other_byte_order_are_counted_too(mark: str) -> None:
     assert rows_in(("\ufeff" + HEADER + BEYOND_ASCII * 3).encode(f"{mark}-be"), 7) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_rows_under_other_names_are_counted_after_a_byte_order_mark(encoding: str) -> None:
+    assert rows_in("\ufeffEmail,Result\na@x,ok\nb@x,ok\n".encode(encoding), 7) == 2
 
 
 @pytest.mark.parametrize("encoding", WIDE)

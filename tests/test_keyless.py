@@ -19,6 +19,7 @@ from bulkverify import (
     Client,
     ConnectionFailedError,
     TransportError,
+    UnreadableAnswerError,
     UploadUncertainError,
     UsageError,
     verify_list,
@@ -259,6 +260,34 @@ async def test_the_callers_middlewares_run_and_do_not_see_the_key() -> None:
     assert all(one.target.count("apikey=") == 1 for one in arrived)
     assert_keyless("\n".join(shown))
     assert len(seen) == 4
+
+
+@pytest.mark.asyncio
+async def test_an_answer_other_than_http_that_repeats_the_url_shows_no_middleware_the_key() -> None:
+    seen: list[aiohttp.ClientResponseError] = []
+
+    async def look(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await handler(request)
+        except aiohttp.ClientResponseError as error:
+            seen.append(error)
+            raise
+
+    async def respond(arrived: Arrived) -> bytes:
+        return f"NO {arrived.target}\r\n\r\n".encode()
+
+    async with (
+        wire(respond) as (url, _),
+        aiohttp.ClientSession(middlewares=[look]) as session,
+        Client(KEY, base_url=url, session=session, attempts=1) as client,
+    ):
+        with pytest.raises(UnreadableAnswerError):
+            await client.credits()
+    [error] = seen
+    assert "/info" in error.message
+    assert_keyless(error.message)
 
 
 @pytest.mark.asyncio

@@ -311,8 +311,22 @@ def test_impossible_bounds_are_refused(floor: float, ceiling: float) -> None:
 
 @pytest.mark.parametrize(
     ("share", "growth", "jitter"),
-    [(0, 1, 0), (1.1, 1, 0), (0.5, 0, 0), (0.5, math.inf, 0), (0.5, 1, -0.1), (0.5, 1, math.nan)],
+    [
+        (0, 1, 0),
+        (-1, 1, 0),
+        (1.1, 1, 0),
+        (0.5, 0, 0),
+        (0.5, -1, 0),
+        (0.5, math.inf, 0),
+        (0.5, 1, -0.1),
+        (0.5, 1, math.nan),
+    ],
 )
 def test_impossible_shares_are_refused(share: float, growth: float, jitter: float) -> None:
     with pytest.raises(ValueError, match="share"):
         wait_for_progress(share=share, growth=growth, jitter=jitter)
+
+
+@pytest.mark.parametrize(("share", "jitter"), [(1, 0), (1, 1), (1e-9, 0)])
+def test_the_limits_of_the_shares_are_allowed(share: float, jitter: float) -> None:
+    assert wait_for_progress(share=share, jitter=jitter).share == share

@@ -18,6 +18,7 @@ from bulkverify import (
 from bulkverify.files import flush_to_disk
 from bulkverify.results.records import LARGEST_RECORD_CHARACTERS
 from bulkverify.sandbox import FaultKind
+from tests.scripted import seen
 from tests.served import completed, fault, served
 from tests.wire import Arrived, http, wire
 
@@ -104,6 +105,7 @@ async def test_rows_go_on_over_several_breaks_and_other_faults() -> None:
         ((300, PAGE, 900), ConnectionFailedError),
         ((300, -900), IncompleteDownloadError),
         ((300, PAGE), ServerError),
+        ((300, 900, PAGE), ServerError),
         ((900, 300), ConnectionFailedError),
         ((900, -300), IncompleteDownloadError),
     ],
@@ -125,6 +127,41 @@ async def test_a_client_with_one_attempt_does_not_repeat_it() -> None:
     with pytest.raises(ConnectionFailedError):
         await rows_of(service, attempts=1)
     assert service.downloads == 1
+
+
+@pytest.mark.asyncio
+async def test_rows_that_never_begin_are_requested_as_often_as_other_calls() -> None:
+    for attempts in (1, 2):
+        service = Service(PAGE)
+        with pytest.raises(ServerError):
+            await rows_of(service, attempts=attempts)
+        assert service.downloads == attempts
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", ["preparing", "ready", "verifying"])
+async def test_the_total_of_a_list_that_was_seen_before_its_end_is_asked_for(
+    tmp_path: Path, status: str
+) -> None:
+    service = Service(-len((HEADER + "".join(ROWS[:20])).encode()), None)
+    async with (
+        wire(service, cut=BREAK) as (url, _),
+        Client("key", base_url=url, backoff=wait_none()) as client,
+    ):
+        job = client.job("job1")
+        job.note(seen(status, total=20, job_id="job1"))
+        assert await job.download(tmp_path / "out.csv") == len(ROWS)
+    assert service.downloads == 2
+
+
+@pytest.mark.asyncio
+async def test_the_total_of_a_list_that_has_ended_is_not_asked_for_again(tmp_path: Path) -> None:
+    service = Service(None)
+    async with wire(service) as (url, arrived), Client("key", base_url=url) as client:
+        job = client.job("job1")
+        job.note(seen("completed", total=len(ROWS), job_id="job1"))
+        assert await job.download(tmp_path / "out.csv") == len(ROWS)
+    assert len(arrived) == service.downloads == 1
 
 
 @pytest.mark.asyncio

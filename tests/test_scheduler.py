@@ -10,6 +10,7 @@ from tenacity import wait_fixed
 
 from bulkverify import JobSnapshot, as_completed, wait_until
 from bulkverify.lifecycle import JobStatus
+from bulkverify.service.sessions import ORDINARY_SECONDS
 from bulkverify.waiting import scheduler as module
 from bulkverify.waiting.scheduler import scheduler_of
 from bulkverify.waiting.waiters import Waiter
@@ -218,3 +219,44 @@ async def test_only_streams_without_waiters_leave_the_line() -> None:
         assert list(scheduler._ready) == streams[:10]
         assert [stream.ready for stream in streams] == [True] * 10 + [False] * 90
         leave(*waiters[:10])
+
+
+class Slow(ScriptedClient):
+    """Takes five seconds for each poll of `a`, and forever for those of other jobs."""
+
+    def __init__(self) -> None:
+        super().__init__([seen("verifying")])
+        self.polled: list[tuple[str, float]] = []
+
+    async def poll(self, job_id: str) -> JobSnapshot:
+        self.polled.append((job_id, now()))
+        await asyncio.sleep(5 if job_id == "a" else 86_400)
+        return await super().poll(job_id)
+
+
+async def test_a_wait_that_ends_cancels_its_poll_in_a_task_that_began_with_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_IN_FLIGHT", 1)
+    async with Slow() as client:
+        first, second = joined(client, "a"), joined(client, "b")
+        scheduler = scheduler_of(first.job)
+        await asyncio.sleep(6)
+        assert client.polled == [("a", 0), ("b", 5)]
+        await scheduler.leave(second)
+        await asyncio.sleep(10)
+        assert client.polled == [("a", 0), ("b", 5), ("a", 15)]
+        await scheduler.leave(first)
+
+
+async def test_a_poll_times_out_in_time_although_an_older_task_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_IN_FLIGHT", 2)
+    async with Slow() as client:
+        waiters = [joined(client, name) for name in "abc"]
+        await asyncio.sleep(1 + ORDINARY_SECONDS + 10)
+        begun = ORDINARY_SECONDS + 10
+        assert [at for name, at in client.polled if name == "b"] == [0, begun]
+        for waiter in waiters:
+            await scheduler_of(waiter.job).leave(waiter)

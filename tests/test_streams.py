@@ -1,13 +1,14 @@
 """The urgency of the next poll of a job when the budget is short."""
 
 import asyncio
+import logging
 import math
 
 import pytest
 from tenacity import RetryCallState, wait_fixed
 from tenacity.wait import wait_base
 
-from bulkverify import ServerError, wait_for_progress
+from bulkverify import IllegalTransitionError, ServerError, wait_for_progress
 from bulkverify.lifecycle import JobStatus
 from bulkverify.waiting.pacing import PollState
 from bulkverify.waiting.streams import URGENT_SECONDS, Stream
@@ -131,4 +132,56 @@ async def test_a_strategy_sees_the_progress_since_the_first_rise() -> None:
         (1, 20, 1, 20, 3, 50),
         (1, 20, 3, 50, 4, 60),
     ]
+    waiter.cancel()
+
+
+async def test_only_the_third_stale_answer_is_proof_however_far_apart_they_are() -> None:
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    waiter = joined(stream)
+    stream.take(seen("verifying"), 0.0, 0.0)
+    for at in (100.0, 1000.0):
+        stream.take(seen("ready"), at, at)
+        assert not waiter.done()
+    stream.take(seen("ready"), 1001.0, 1001.0)
+    assert isinstance(waiter.exception(), IllegalTransitionError)
+
+
+async def test_a_pause_that_the_service_asks_for_overrides_the_pace() -> None:
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    waiter = joined(stream, pause=1)
+    for failed, due in [
+        (ServerError("503", status=503, retry_after=90.0), 90),
+        (ServerError("503", status=503), 1),
+    ]:
+        stream.take(failed, 1000.0, 1000.0)
+        assert stream.due == 1000 + due
+    waiter.cancel()
+
+
+async def test_a_strategy_sees_how_many_polls_in_a_row_have_failed() -> None:
+    told: list[int] = []
+
+    class Telling(wait_base):
+        def __call__(self, retry_state: RetryCallState) -> float:
+            assert isinstance(retry_state, PollState)
+            told.append(retry_state.failures)
+            return 10.0
+
+    failed = ServerError("Broken.", status=502)
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    waiter = Waiter(job=stream.job, target=JobStatus.COMPLETED, timeout=None, policy=Telling())
+    stream.add(waiter, 0.0)
+    for outcome in (seen("verifying"), failed, failed, seen("verifying")):
+        stream.take(outcome, 0.0, 0.0)
+    assert told == [0, 1, 2, 0]
+    waiter.cancel()
+
+
+async def test_each_status_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    waiter = joined(stream)
+    with caplog.at_level(logging.INFO, "bulkverify"):
+        for status in ("ready", "verifying", "verifying", "verifying"):
+            stream.take(seen(status), 0.0, 0.0)
+    assert caplog.messages == [f"job {JOB_ID} is {status}" for status in ("ready", "verifying")]
     waiter.cancel()

@@ -1,13 +1,14 @@
 """Requests: their headers, attempts and pauses, and the translation of errors."""
 
 import asyncio
+import logging
 import ssl
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
-from tenacity import RetryCallState, wait_none
+from tenacity import RetryCallState, wait_fixed, wait_none
 from tenacity.wait import wait_base
 
 from bulkverify import (
@@ -28,7 +29,7 @@ from bulkverify.service import calls
 from bulkverify.service.answers import Answer, Endpoint
 from bulkverify.service.middleware import ConnectionLostError
 from bulkverify.service.retrying import LONGEST_RETRY_AFTER, may_repeat
-from bulkverify.service.sessions import timeout_of
+from bulkverify.service.sessions import ORDINARY_SECONDS, READ_TIMEOUT, timeout_of
 from bulkverify.service.translation import translate
 from bulkverify.service.transport import _read_answer, _read_piece
 from bulkverify.testing import virtual_clock
@@ -184,14 +185,15 @@ async def test_attempts_and_throttles_are_counted_and_the_callers_backoff_is_use
 
 
 @pytest.mark.asyncio
-async def test_the_next_attempt_comes_no_earlier_than_the_service_asks() -> None:
+@pytest.mark.parametrize("status", [429, 503])
+async def test_the_next_attempt_comes_when_the_service_asks_for_it(status: int) -> None:
     with virtual_clock() as clock:
         async with Sandbox() as sandbox:
             sandbox.inject(
                 Fault(
                     kind=FaultKind.ANSWER,
                     endpoint="credits",
-                    status=503,
+                    status=status,
                     headers={"Retry-After": "50"},
                     times=2,
                 )
@@ -201,6 +203,36 @@ async def test_the_next_attempt_comes_no_earlier_than_the_service_asks() -> None
                 await client.credits()
                 assert 100 <= clock.now - began < 102
                 assert sandbox.ledger.requests["credits"] == 3
+
+
+@pytest.mark.asyncio
+async def test_only_the_backoff_makes_a_pause_that_the_service_does_not_ask_for() -> None:
+    with virtual_clock() as clock:
+        async with (
+            Sandbox() as sandbox,
+            Client(sandbox.api_key, base_url=sandbox.url, backoff=wait_fixed(0.3)) as client,
+        ):
+            sandbox.inject(Fault(kind=FaultKind.ANSWER, endpoint="credits", times=2))
+            began = clock.now
+            await client.credits()
+            assert 0.59 < clock.now - began < 0.8
+
+
+@pytest.mark.asyncio
+async def test_the_log_says_why_a_request_is_sent_again(caplog: pytest.LogCaptureFixture) -> None:
+    answers = [http(b"busy", 503), http(CREDITS)]
+
+    async def respond(_: Arrived) -> bytes:
+        return answers.pop(0)
+
+    with caplog.at_level(logging.INFO, "bulkverify"):
+        async with (
+            wire(respond) as (url, _),
+            Client("key", base_url=url, backoff=wait_none()) as client,
+        ):
+            await client.credits()
+    assert "attempt 1 failed, next in 0.0 s: " in caplog.text
+    assert "could not answer the credits call: 503 busy" in caplog.text
 
 
 @pytest.mark.asyncio
@@ -283,3 +315,27 @@ def test_the_answer_for_one_address_may_take_longer_than_the_service_allows_itse
     seconds = timeout_of(calls.verify("a@example.com")).total
     assert seconds is not None
     assert seconds >= 200  # seen: an answer after 180.6 seconds
+
+
+def test_a_request_may_take_longer_if_it_has_a_body() -> None:
+    assert timeout_of(calls.status("job1")).total == ORDINARY_SECONDS
+    for call in (
+        calls.upload_file(bytes(1_600_000), "list.csv", auto_verify=False),
+        calls.upload_rows([b"x" * 1_600_000], auto_verify=False, title=None),
+    ):
+        seconds = timeout_of(call).total
+        assert seconds is not None
+        assert seconds >= ORDINARY_SECONDS + 90
+
+
+def test_a_download_may_take_any_time_while_bytes_arrive() -> None:
+    timeout = timeout_of(calls.download("job1", None))
+    assert (timeout.total, timeout.sock_read) == (None, READ_TIMEOUT)
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_piece_of_a_download_that_never_comes_is_a_timeout() -> None:
+    response: Any = SimpleNamespace(content=SimpleNamespace(readany=asyncio.Event().wait))
+    assert isinstance(await _read_piece(response, Endpoint.DOWNLOAD), RequestTimeoutError)
+    assert asyncio.get_running_loop().time() == pytest.approx(READ_TIMEOUT)

@@ -790,6 +790,20 @@ async def test_a_poll_cancelled_before_its_first_step_is_repeated() -> None:
         assert not scheduler._asking
 
 
+async def test_a_wait_that_joins_after_a_poll_was_cancelled_unsent_is_polled_in_time() -> None:
+    async with ScriptedClient([seen("completed")]) as client:
+        first = asyncio.create_task(wait_until(client.job(JOB_ID), timeout=60))
+        await asyncio.sleep(0)
+        scheduler = scheduler_of(client.job(JOB_ID))
+        scheduler._wake_up()
+        [poll] = scheduler._asking
+        poll.cancel()
+        await asyncio.wait([poll])
+        assert (await wait_until(client.job(JOB_ID), timeout=0.5)).ended
+        assert now() == 0
+        assert (await first).ended
+
+
 async def test_the_turn_of_an_abandoned_job_sends_nothing() -> None:
     async with ScriptedClient([seen("verifying")]) as client:
         other = asyncio.create_task(wait_until(client.job("other"), wait=wait_fixed(100)))
@@ -1053,6 +1067,13 @@ async def test_waiting_for_all_ends_with_the_first_error() -> None:
             await wait_all([client.job(f"job{n}") for n in range(1, 6)], wait=wait_fixed(1))
         assert now() == pytest.approx(30, abs=1)
         assert_idle(client)
+
+
+async def test_errors_after_the_first_are_not_reported_to_the_loop() -> None:
+    # A fixture of all tests looks for reports.
+    async with ScriptedClient([seen("failed")]) as client:
+        with pytest.raises(JobFailedError):
+            await wait_all([client.job(f"job{number}") for number in range(3)])
 
 
 async def test_jobs_come_as_they_complete_and_a_failed_one_is_among_them() -> None:

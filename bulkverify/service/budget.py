@@ -122,7 +122,7 @@ class Budget:
         departures, limit = lane.departures, self.limit
         if limit is None:
             return turn
-        while len(departures) > limit and departures[0] + WINDOW_SECONDS + _MARGIN <= now:
+        while len(departures) > limit:
             departures.popleft()
         available = limit - reserve
         if available <= 0:

@@ -52,7 +52,6 @@ _REFUSALS: Final[Mapping[Endpoint, tuple[str, ...]]] = {
         "job is not ready for verification",
         "the maximum number of",
         "verify restricted",
-        "verification has already started",
         "job is cancelled",
         "unable to process your job",
     ),

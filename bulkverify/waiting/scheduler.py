@@ -311,8 +311,6 @@ class Scheduler:
                 next_one = self._next_ready(now) if left else None
                 if next_one is None:
                     break
-                if stream.due is not None and stream.due < self._timer_at:
-                    self._arm()
                 stream = next_one
                 stream.task = task
                 sent_at = now

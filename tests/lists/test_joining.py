@@ -471,3 +471,11 @@ def test_rows_keep_their_numbers_in_every_batch(path: Path, only: Any) -> None: 
     found = list(joined_rows(table, done, path.parent, answered(done, path.parent), only=only))
     assert [row.row for row in found] == list(range(1, 20_001))
     assert all(row.columns["n"] == str(row.row) for row in found)
+
+
+def test_only_a_row_with_a_carriage_return_gets_quotes(path: Path) -> None:
+    table = opened(path, b'name,email\nAnna,a@x.com\n"B\rob",b@x.com\n')
+    text, _ = joined(table, path.parent, {})
+    _, anna, bob, _ = text.split("\n")
+    assert anna.startswith("Anna,a@x.com,")
+    assert bob.startswith('"B\rob","b@x.com",')

@@ -254,3 +254,9 @@ def test_the_newest_row_counts_if_no_other_spelling_was_sent(path: Path) -> None
     rows = [["anna@x.com", *dated(BAD, 1)], ["anna@x.com", *dated(RESULT, 2)]]
     assert found(path, ["anna@x.com"], rows) == [D]
     assert found(path, ["anna@x.com"], rows[::-1]) == [D]
+
+
+def test_a_row_of_its_own_is_never_contested_by_rows_in_other_spellings(path: Path) -> None:
+    sent = ["Anna@x.com", "anna@x.com", "ANNA@x.com"]
+    rows = [["Anna@x.com", *RESULT], ["aNNa@x.com", *BAD], ["AnNa@x.com", *RESULT]]
+    assert found(path, sent, rows) == [D, NONE, NONE]

@@ -201,6 +201,7 @@ async def test_a_lone_address_with_a_lost_answer_is_not_sent_again(  # noqa: PLR
         ) as info:
             await verified(client, alone, output)
         assert str(folder) in str(info.value)
+        assert "the only address of list.csv" in str(info.value)
         assert states(folder) == ["starting"]
         assert journal_at(folder)["parts"][0]["credits"] == 1
         assert sandbox.ledger.requests["verify"] == 1

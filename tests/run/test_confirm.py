@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkverify import Client, IncompleteRunError, RunPlan, UsageError
+from bulkverify import Client, IncompleteRunError, RunPlan, RunProgress, Stage, UsageError
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
 from .lists import D, left_behind, numbered, verified
@@ -73,6 +73,20 @@ async def test_a_run_that_goes_on_asks_about_the_rest_and_an_end_asks_nothing(
 
 
 @pytest.mark.asyncio
+async def test_a_run_that_owes_nothing_asks_nothing(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    def stop(seen: RunProgress) -> None:
+        if seen.stage is Stage.DOWNLOADING:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await verified(client, source, output, on_progress=stop)
+    await verified(client, source, output, confirm=lambda _: False)
+    assert (output.exists(), sandbox.ledger.credits_spent) == (True, 2)
+
+
+@pytest.mark.asyncio
 async def test_a_run_that_goes_on_shows_what_is_not_sent_again(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:
@@ -108,3 +122,12 @@ async def test_the_log_says_what_was_taken_and_no_address(
     assert "the addresses of column 'Email', not of 'Other email'" in caplog.text
     assert "1 rows, 1 addresses, 0 repeated, 0 invalid, 0 blank: 1 credits of" in caplog.text
     assert "@x.com" not in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_the_log_names_the_only_column_of_addresses(
+    client: Client, source: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "bulkverify"):
+        await verified(client, source, output)
+    assert "the addresses of column 'email'" in [text[-31:] for text in caplog.messages]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from bulkverify import (
@@ -348,6 +349,27 @@ async def test_a_damaged_split_that_can_not_be_reproduced_is_refused(
 
     monkeypatch.setattr(ListReader, "split", otherwise)
     with pytest.raises(JournalError, match=r"no longer split as before.*credits spent on it"):
+        await verified(client, many, output, **OPTIONS)
+
+
+@pytest.mark.asyncio
+async def test_a_damaged_split_with_as_many_other_parts_is_refused(
+    client: Client,
+    many: Path,
+    output: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await stopped(client, many, output, Stage.VERIFYING)
+    (folder / "rows.bin").unlink()
+    split = ListReader.split
+
+    async def otherwise(*more: Any) -> Any:  # noqa: ANN401
+        found = await split(*more)
+        return attrs.evolve(found, rows=found.rows + 1)
+
+    monkeypatch.setattr(ListReader, "split", otherwise)
+    with pytest.raises(JournalError, match="no longer split as before"):
         await verified(client, many, output, **OPTIONS)
 
 

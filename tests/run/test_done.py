@@ -16,6 +16,7 @@ import pytest
 
 from bulkverify import Client, IncompleteRunError, JournalError, RunProgress, RunReport, Stage
 from bulkverify.run import journal as journal_module
+from bulkverify.run.run import Run
 from bulkverify.run.source import ListReader
 from bulkverify.run.written import VALID, Written, note_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
@@ -406,6 +407,29 @@ async def test_a_damaged_note_does_not_cause_a_second_payment(
 
 
 @pytest.mark.asyncio
+async def test_a_damaged_note_is_written_anew_if_the_journal_knows_the_output(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def die(*_: object, **__: object) -> None:
+        raise DiedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "finish", die)
+        with pytest.raises(DiedError):
+            await verified(client, source, output)
+    note_of(output).write_text("{")
+    report, requests = await again(sandbox, client, source, output)
+    assert (requests, report.credits_spent_before) == (0, 2)
+    assert Written.noted(output) is not None
+    assert not folder.exists()
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("precious")])
 @pytest.mark.timeout(20)
 async def test_a_note_that_can_not_be_written_raises_before_anything_is_sent(
@@ -486,15 +510,19 @@ async def test_an_older_note_does_not_replace_one_that_can_not_be_written(  # no
 
 @pytest.mark.asyncio
 async def test_an_output_with_failed_parts_is_not_done(
-    sandbox: Sandbox, client: Client, source: Path, output: Path
+    sandbox: Sandbox, client: Client, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.write_text(numbered(4))
     await verified(client, source, output)
     assert note_of(output).exists()
     sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER))
     options: dict[str, Any] = {"largest_part": 2, "overwrite": True}
-    with pytest.raises(IncompleteRunError):
-        await verified(client, source, output, restart=True, **options)
+    noted: list[Path] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Written, "note", lambda _, path: noted.append(path))
+        with pytest.raises(IncompleteRunError):
+            await verified(client, source, output, restart=True, **options)
+    assert not noted
     assert not note_of(output).exists()
     await verified(client, source, output, **options)
     assert verdicts_of(table(output)) == ["verdict", D, U, A, K]

@@ -105,6 +105,21 @@ def test_the_lock_is_made_first(folder: Path) -> None:
         assert [path.name for path in folder.iterdir()] == [LOCK]
 
 
+def test_the_lock_is_on_the_disk_before_any_other_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, synced = os.fsync, list[tuple[int, bool]]()
+
+    def note(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append((os.fstat(descriptor).st_ino, (folder / LOCK).exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    with Journal(folder):
+        inodes = folder.parent.stat().st_ino, folder.stat().st_ino
+    assert synced == [(inodes[0], False), (inodes[1], True)]
+
+
 def test_a_journal_without_its_lock_is_still_ours(folder: Path) -> None:
     with Journal(folder) as journal:
         journal.begin(split_of(2), URL, Splitting())

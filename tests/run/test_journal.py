@@ -12,7 +12,7 @@ from bulkverify import Client, IncompleteRunError, JournalError
 from bulkverify.files import flush_folder, replacing
 from bulkverify.run import folder as locking
 from bulkverify.run.folder import LOCK
-from bulkverify.run.journal import Journal
+from bulkverify.run.journal import Journal, restart_hints
 from bulkverify.run.record import UNPAID, PartRecord, PartState
 from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
@@ -238,3 +238,11 @@ def test_results_to_fetch_again_are_recorded_for_the_next_process(
             PartState.DOWNLOADED,
         ]
         assert [part.credits for part in journal.record.parts] == [2, 2, 2]
+
+
+def test_a_restart_names_the_credits_that_it_would_lose(folder: Path) -> None:
+    ways = "`restart=True`", "--restart"
+    for spent, lost in ((0, ""), (1200, ", and the 1,200 credits spent on it")):
+        assert restart_hints(folder, spent) == tuple(
+            f"To give up what was done so far{lost}, use {way}, or delete {folder}." for way in ways
+        )

@@ -146,6 +146,8 @@ def test_the_id_of_an_earlier_holder_is_overwritten(tmp_path: Path) -> None:
     lock = Lock(path)
     assert holder_of(path) == str(os.getpid())
     lock.release()
+    path.unlink()
+    assert holder_of(path) == "another"
 
 
 def test_a_lock_needs_no_room_for_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,3 +171,14 @@ def test_without_flock_a_lock_keeps_out_no_process(
     assert all(lock.held for lock in locks)
     for lock in locks:
         lock.release()
+
+
+def test_a_link_that_appears_while_a_lock_is_made_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, target = tmp_path / "lock", tmp_path / "mine"
+    target.write_text("mine")
+    monkeypatch.setattr(locking, "require_replaceable", lambda _: path.symlink_to(target))
+    with pytest.raises(OSError, match=re.escape(os.strerror(errno.ELOOP))):
+        Lock(path)
+    assert target.read_text() == "mine"

@@ -127,7 +127,11 @@ async def test_a_full_account_is_waited_out(
         if seen.part and seen.part.note:
             notes.add((seen.part.stage, seen.part.note.partition(":")[0]))
 
-    async with served(timings=Timings(verifying=400), **limits) as (sandbox, client):
+        if notes:  # until then no list ends
+            sandbox.advance(3600)
+
+    timings = Timings(preparing=0, preparing_per_address=0, verifying=400)
+    async with served(speed=0, timings=timings, **limits) as (sandbox, client):
         report = await verified(client, many, output, largest_part=2, on_progress=note)
         assert len(sandbox.ledger.uploads) == len(sandbox.ledger.starts) == 6
         assert sandbox.ledger.requests["upload"] + sandbox.ledger.requests["start"] > 12
@@ -362,8 +366,9 @@ async def test_a_list_of_one_part_raises_its_own_error(many: Path, output: Path)
             sandbox.fail(seen.part.job_id)
 
     async with served() as (sandbox, client):
-        with pytest.raises(JobFailedError):
+        with pytest.raises(JobFailedError) as info:
             await verified(client, many, output, on_progress=fail_it)
+    assert "restart" not in str(info.value)  # there is nothing to give up
     assert left_behind(output) == []  # nothing was paid, and the list is useless
 
 
@@ -375,6 +380,7 @@ async def test_the_error_names_the_first_of_many_failed_parts(
     with pytest.raises(IncompleteRunError, match=r"5 of 6 parts, with 10 .*; and 2 more") as info:
         await verified(client, many, output, largest_part=2, parts_at_once=1)
     assert len(info.value.failures) == 5
+    assert str(info.value).endswith("goes on with them, and pays for nothing twice.")
 
 
 @pytest.mark.asyncio

@@ -171,6 +171,20 @@ async def test_a_start_without_enough_credits_leaves_the_list_unchanged(
 
 
 @pytest.mark.asyncio
+async def test_a_start_that_may_be_paid_is_settled_without_a_look_at_the_credits(
+    opened: tuple[Table, Split], notes: JSONNotes
+) -> None:
+    part = opened[1].parts[0]
+    async with late(2) as sandbox:
+        await made(sandbox, notes, part, PartRun, "upload", "start")
+        notes.note(attrs.evolve(notes.record(1), state=PartState.STARTING))
+        assert sandbox.credits == 0
+        await made(sandbox, notes, part, PartRun, "start")
+        assert sandbox.ledger.credits_spent == 2
+    assert notes.record(1).state is PartState.STARTED
+
+
+@pytest.mark.asyncio
 async def test_the_noted_cost_of_a_start_never_decreases(
     opened: tuple[Table, Split], notes: JSONNotes
 ) -> None:
