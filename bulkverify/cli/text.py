@@ -80,7 +80,7 @@ def plan_lines(plan: "RunPlan") -> str:
             "quotes": stray_text(plan),
             "too short": f"{plan.short:,} (have fewer cells than columns)" if plan.short else None,
             "to be sent": f"{plural(plan.addresses, 'address', 'addresses')} in {plural(plan.parts, 'part')}",
-            "costs": f"{plural(plan.cost, 'credit')}{before}",
+            "costs": f"{plural(plan.cost, 'credit')}{before}{_uncertain(plan)}",
             "saves": plural(plan.saved, "credit"),
             "account": None if plan.balance is None else plural(plan.balance, "credit"),
             "done": None
@@ -88,6 +88,18 @@ def plan_lines(plan: "RunPlan") -> str:
             else f"an earlier command wrote the output at {done:%Y-%m-%d %H:%M} UTC",
         }
     )
+
+
+def most_credits(plan: "RunPlan") -> str:
+    """Say what a run can spend at most."""
+    most = plural(plan.cost + plan.uncertain, "credit")
+    return f"up to {most}" if plan.uncertain else most
+
+
+def _uncertain(plan: "RunPlan") -> str:
+    if not plan.uncertain:
+        return ""
+    return f"; up to {plan.uncertain:,} of these only now, because the answer to a start was lost"
 
 
 def column_facts(taken: "PlannedList", end: str = "") -> dict[str, str]:

@@ -17,7 +17,7 @@ from bulkverify.cli.options import ACCOUNT, STDIO, Account, Only, Timeout, Witho
 from bulkverify.cli.output import SHOW, Show, write
 from bulkverify.cli.reports import check_page, write_page
 from bulkverify.cli.resume import Recovery
-from bulkverify.cli.text import oddities, plan_lines, plural
+from bulkverify.cli.text import most_credits, oddities, plan_lines
 from bulkverify.errors import UsageError
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 
@@ -150,6 +150,8 @@ async def verify(
                         judge=not send_invalid,
                         deduplicate=not send_duplicates,
                         largest_part=largest_part,
+                        max_credits=max_credits,
+                        overwrite=force or piped,
                         restart=restart,
                         excel_safe=excel_safe,
                         base_url=account.base_url,
@@ -273,7 +275,7 @@ def _confirm(show: Show, line: "Follower", plan: "bulkverify.RunPlan", *, yes: b
         for oddity in oddities(plan):
             write(sys.stderr, f"Please check: {oddity}.")
         with interrupting_at_once():
-            sys.stderr.write(f"Spend {plural(plan.cost, 'credit')}? [y/N] ")
+            sys.stderr.write(f"Spend {most_credits(plan)}? [y/N] ")
             sys.stderr.flush()
             return sys.stdin.readline().strip().lower() in {"y", "yes"}
 

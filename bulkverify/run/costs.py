@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import attrs
 
+from bulkverify.errors import UsageError
 from bulkverify.lists import CellExample, Examples, Split, Table
 from bulkverify.run.models import PlannedList, RunPlan, RunProgress, Stage
 from bulkverify.run.progress import Tracker
@@ -31,6 +32,16 @@ async def priced(
         return plan if amend is None else await amend(table, plan)
 
 
+def check_cost(title: str, addresses: int, allowed: int | None, *, sent: bool) -> None:
+    """Raise `UsageError` if a list costs more credits than allowed."""
+    if allowed is not None and addresses > allowed:
+        more = "more " if sent else ""
+        raise UsageError(
+            f"{title} has {addresses:,} distinct addresses and would cost as many credits, more than "
+            f"the {allowed:,} allowed. Nothing {more}was sent."
+        )
+
+
 def plan_of(
     table: Table,
     split: Split,
@@ -38,6 +49,7 @@ def plan_of(
     *,
     cost: int | None = None,
     spent_before: int = 0,
+    uncertain: int = 0,
     balance: int | None = None,
     already_verified_at: datetime | None = None,
 ) -> RunPlan:
@@ -58,6 +70,7 @@ def plan_of(
         examples=tuple(examples),
         cost=split.addresses if cost is None else cost,
         spent_before=spent_before,
+        uncertain=uncertain,
         balance=balance,
         already_verified_at=already_verified_at,
     )

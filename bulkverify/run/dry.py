@@ -9,8 +9,8 @@ from bulkverify.errors import UsageError
 from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import ListFormat, Table
 from bulkverify.models import FlagName, Verdict, VerdictName
-from bulkverify.run.costs import priced
-from bulkverify.run.journal import journal_of, read_record
+from bulkverify.run.costs import check_cost, priced
+from bulkverify.run.journal import has_lost_record, journal_of, lost_record, read_record
 from bulkverify.run.models import RunPlan, RunProgress
 from bulkverify.run.output import Output
 from bulkverify.run.resume import ComparedList
@@ -34,6 +34,8 @@ async def plan_rest(
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,
+    max_credits: int | None = None,
+    overwrite: bool = False,
     restart: bool = False,
     excel_safe: bool = False,
     base_url: str | None = None,
@@ -42,7 +44,7 @@ async def plan_rest(
     """Say what `verify_list` with the same arguments would send and spend; `base_url` is as for `Client`.
 
     Raises:
-        InvalidListError, JournalError, UsageError, OSError: as for `verify_list`.
+        InvalidListError, JournalError, UsageError, FileExistsError, OSError: as for `verify_list`.
     """
     reader = ListReader(
         source=source,
@@ -62,7 +64,7 @@ async def plan_rest(
         path=destination,
         only=wanted_verdicts(only),
         without=unwanted_flags(without),
-        overwrite=True,
+        overwrite=overwrite,
         in_place=reader.is_at(destination),
         restart=restart,
         excel_safe=excel_safe,
@@ -71,11 +73,17 @@ async def plan_rest(
     async def amend(table: Table, plan: RunPlan) -> RunPlan:
         await output.check(table)
         if restart:
+            output.require_free(None)
+            check_cost(table.title, plan.addresses, max_credits, sent=False)
             return plan
         listed = ComparedList(
             reader=reader, splitting=splitting, base_url=checked, folder=folder, table=table
         )
-        return await _with_earlier(plan, output, listed)
+        plan = await _with_earlier(plan, output, listed)
+        if plan.already_verified_at is None:
+            sent = bool(plan.spent_before)
+            check_cost(table.title, plan.addresses, max_credits, sent=sent)
+        return plan
 
     return await priced(reader, splitting, on_progress, amend)
 
@@ -91,7 +99,12 @@ async def _with_earlier(plan: RunPlan, output: Output, listed: ComparedList) -> 
             spent_before=report.credits_spent + report.credits_spent_before,
             already_verified_at=written.written_at,
         )
+    output.require_free(record)
+    if has_lost_record(listed.folder):
+        raise lost_record(listed.folder)
     if record is None or not record.sent or record.finished:
         return plan
     await listed.require_same(await listed.open(), record)
-    return attrs.evolve(plan, cost=record.owed, spent_before=record.credits)
+    return attrs.evolve(
+        plan, cost=record.owed, spent_before=record.credits, uncertain=record.uncertain
+    )

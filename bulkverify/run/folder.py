@@ -129,6 +129,11 @@ def clear_folder(folder: Path) -> None:
     _unlink(folder / RECORD)
 
 
+def holds_results(folder: Path) -> bool:
+    """Return whether a journal has results of parts."""
+    return is_file(folder / LOCK) and any(is_results(path.name) for path in _children(folder))
+
+
 def drop_results(folder: Path) -> None:
     """Delete the results of an earlier list."""
     for path in _children(folder):

@@ -32,6 +32,7 @@ from bulkverify.run.folder import (
     RECORD,
     clear_folder,
     drop_results,
+    holds_results,
     lock_folder,
     remove_folder,
     sweep_folder,
@@ -114,6 +115,15 @@ class RunRecord:
             if record.state in UNPAID
         )
 
+    @property
+    def uncertain(self) -> int:
+        """The credits in `credits` of starts that may not have arrived, as after a lost answer."""
+        return sum(
+            part.credits
+            for part in self.parts
+            if part.state is PartState.STARTING and part.answer is None
+        )
+
 
 class Records:
     """The record of a run and the paths of its files; `record` is `None` until the list is split.
@@ -124,9 +134,16 @@ class Records:
     def __init__(self, folder: Path, record: RunRecord | None = None) -> None:
         self.folder = folder
         self.record = record
+        self.has_lost_record = False
 
     def begin(self, split: Split, base_url: str, splitting: Splitting) -> RunRecord:
-        """Record how the list was split; from now on a later call can go on."""
+        """Record how the list was split; from now on a later call can go on.
+
+        Raises:
+            JournalError: an earlier record was lost.
+        """
+        if self.has_lost_record:
+            raise lost_record(self.folder)
         drop_results(self.folder)  # they would look newer than the new record
         self.record = RunRecord(
             base_url=base_url,
@@ -208,7 +225,8 @@ class Journal(Records):
         try:
             if not restart:
                 self.record = read_record(folder)
-            if self.record is None:
+            self.has_lost_record = has_lost_record(folder) and not restart
+            if self.record is None and not self.has_lost_record:
                 clear_folder(folder)
             sweep_folder(folder)
         except BaseException:
@@ -302,6 +320,19 @@ def read_record(folder: Path) -> RunRecord | None:
         ).with_hint(*restart_hints(folder))
     record.parts = [part.taken_over() for part in record.parts]
     return record
+
+
+def has_lost_record(folder: Path) -> bool:
+    """Return whether results are here without the record, which says what was paid."""
+    return holds_results(folder) and not (folder / RECORD).exists()
+
+
+def lost_record(folder: Path) -> JournalError:
+    """Return the error for results without a record."""
+    return JournalError(
+        f"{folder / RECORD} is missing, but results of parts that were paid for are beside it. Restore it.",
+        path=str(folder),
+    ).with_hint(*restart_hints(folder))
 
 
 def restart_hints(folder: Path, credits_: int = 0) -> tuple[str, str]:

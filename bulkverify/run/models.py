@@ -153,6 +153,8 @@ class RunPlan:
     """The credits that the run would spend; earlier calls have paid the rest."""
     spent_before: int = 0
     """The credits that earlier calls have spent on the list."""
+    uncertain: int = 0
+    """The credits in `spent_before` of starts that may not have arrived; the run spends them if they did not."""
     balance: int | None = None
     """The credits that the account has, if the service was asked."""
     already_verified_at: datetime | None = None
@@ -175,7 +177,7 @@ class RunPlan:
 
 
 Confirm: TypeAlias = Callable[[RunPlan], bool | Awaitable[bool]]
-"""Called with the plan before anything is spent; `False` ends the run."""
+"""Called with the plan before anything is spent; returns whether to go on."""
 
 
 @attrs.frozen(kw_only=True)

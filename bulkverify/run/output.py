@@ -107,8 +107,7 @@ class Output:
                 *(self.path, f"{done.written_at:%Y-%m-%d %H:%M} UTC", again),
             )
             return run.report_again(done, self.path)
-        if self.path.exists() and not (self.overwrite or self._was_written_by(run.journal.record)):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
+        self.require_free(run.journal.record)
         await self.check(await run.list.open())
         return None
 
@@ -131,6 +130,11 @@ class Output:
         """Raise `UsageError` if a list does not fit into the output."""
         if self.format == "xlsx":
             await in_thread(partial(check_fits, table))
+
+    def require_free(self, record: RunRecord | None) -> None:
+        """Raise `FileExistsError` if there is a file that may not be replaced."""
+        if self.path.exists() and not (self.overwrite or self._was_written_by(record)):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
 
     def _was_written_by(self, record: RunRecord | None) -> bool:
         """Whether the existing file was written by a run that is not finished."""

@@ -96,7 +96,7 @@ class RecordedList(ComparedList):
         if record is not None and record.sent and not record.finished:
             await self.require_same(table, record)
             await self._repair(table, record)
-            if record.owed:  # the plan will be shown again
+            if record.owed or record.uncertain:  # the plan will be shown again
                 judge = record.splitting.judge
                 await in_thread(
                     partial(find_examples, table, record.split, self.examples, judge=judge)

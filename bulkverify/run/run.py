@@ -24,7 +24,7 @@ from bulkverify.lists import Joined, JoinedRow, Table, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
 from bulkverify.run.account import Account
-from bulkverify.run.costs import plan_of, planned_lists
+from bulkverify.run.costs import check_cost, plan_of, planned_lists
 from bulkverify.run.curve import Curve
 from bulkverify.run.journal import Records, RunRecord, restart_hints
 from bulkverify.run.models import (
@@ -118,13 +118,8 @@ class Run:
         record.began_at = min(record.began_at, self._began_at)  # before the list was read
         curve = Curve(record.curve, record.began_at, self.journal.save)
         self.tracker.set_parts(record.split, self.journal.results(), curve)
-        cost, allowed = record.split.addresses, self._settings.max_credits
-        if allowed is not None and cost > allowed:
-            more = "more " if record.sent else ""
-            raise UsageError(
-                f"{table.title} has {cost:,} distinct addresses and would cost as many credits, more than "
-                f"the {allowed:,} allowed. Nothing {more}was sent."
-            )
+        allowed = self._settings.max_credits
+        check_cost(table.title, record.split.addresses, allowed, sent=record.sent)
         return record
 
     async def verify(self) -> None:
@@ -146,7 +141,7 @@ class Run:
             account, self.journal, record, tracker=self.tracker, check=check, title=title
         )
         balance = await account.outages.retry(check, self._held_up)
-        if record.owed:
+        if record.owed or record.uncertain:
             await self._confirm(table, balance)
         self._fail(await verify_parts(self._parts, self.journal, self._settings.parts_at_once))
 
@@ -169,7 +164,7 @@ class Run:
         """Log the plan, and ask whether to go on.
 
         Raises:
-            UsageError: the answer is no.
+            UsageError: the answer is no, or is not a bool.
         """
         record = self.record
         plan = plan_of(
@@ -178,6 +173,7 @@ class Run:
             self.list.examples,
             cost=record.owed,
             spent_before=record.credits,
+            uncertain=record.uncertain,
             balance=balance,
         )
         for taken in plan.lists:
@@ -198,10 +194,15 @@ class Run:
         )
         if self._settings.confirm is None:
             return
-        confirmed = self._settings.confirm(plan)
-        if not (await confirmed if isawaitable(confirmed) else confirmed):
-            more = "more " if record.sent else ""
-            raise UsageError(f"The plan was not confirmed. Nothing {more}was sent or spent.")
+        answer = self._settings.confirm(plan)
+        confirmed = await answer if isawaitable(answer) else answer
+        nothing = f"Nothing {'more ' if record.sent else ''}was sent or spent."
+        if not isinstance(confirmed, bool):
+            raise UsageError(
+                f"The answer to the plan must be True or False, not {confirmed!r}. {nothing}"
+            )
+        if not confirmed:
+            raise UsageError(f"The plan was not confirmed. {nothing}")
 
     def _held_up(self, why: str) -> None:
         """Tell why nothing is sent, as a note on the first part that has no results yet."""
@@ -318,7 +319,8 @@ class Run:
 
     async def end(self) -> None:
         """Delete the journal if a later call could not go on with it."""
-        if self.journal.record is None or not self.journal.record.sent:
+        record = self.journal.record
+        if not (self.journal.has_lost_record or (record is not None and record.sent)):
             await in_thread(self.journal.remove)
 
     def report_again(self, written: Written, destination: Path) -> RunReport:

@@ -195,6 +195,7 @@ def test_a_dry_run_says_what_it_would_cost_and_needs_no_key(
         "examples": [],
         "cost": 3,
         "spent_before": 0,
+        "uncertain": 0,
         "balance": None,
         "already_verified_at": None,
     }
@@ -382,7 +383,9 @@ def test_a_dry_run_counts_what_earlier_commands_have_paid(
     assert "done        an earlier command wrote the output at 20" in outcome.out
     document = cli("verify", str(contacts), "-o", "out.csv", "--dry-run", "--json").document
     assert (document["cost"], document["spent_before"]) == (0, 3)
-    restarted = cli("verify", str(contacts), "-o", "out.csv", "--dry-run", "--restart").out
+    restarted = cli(
+        "verify", str(contacts), "-o", "out.csv", "--dry-run", "--restart", "--force"
+    ).out
     assert "costs       3 credits\n" in restarted
     assert service.sandbox.ledger.credits_spent == 3
 

@@ -51,6 +51,18 @@ async def test_a_no_ends_the_run_before_anything_is_sent(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("answer", ["no", "yes", None, 1, 0])
+async def test_an_answer_that_is_not_a_bool_is_refused(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, answer: object
+) -> None:
+    source.write_text(numbered(3))
+    with pytest.raises(UsageError, match=r"must be True or False, not .*Nothing was sent"):
+        await verified(client, source, output, confirm=lambda _: answer)
+    assert sandbox.ledger.uploads == []
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
 async def test_a_run_that_goes_on_asks_about_the_rest_and_an_end_asks_nothing(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:

@@ -530,3 +530,21 @@ async def test_a_part_that_can_not_be_read_counts_as_never_sent(
     report = await verified(client, many, output, largest_part=2)
     assert report.orphans == 0
     assert len(sandbox.ledger.uploads) == 3
+
+
+@pytest.mark.asyncio
+async def test_results_without_their_record_are_not_paid_again(
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
+) -> None:
+    await stopped(client, many, output, Stage.JOINING)
+    kept = (folder / "run.json").read_bytes()
+    (folder / "run.json").unlink()
+    with pytest.raises(JournalError, match=r"run\.json is missing, but results of parts") as caught:
+        await verified(client, many, output, **OPTIONS)
+    assert "restart" in str(caught.value)
+    assert len(list(folder.glob("*.results.csv"))) == 3
+    assert set(sandbox.ledger.paid.values()) == {1}
+    (folder / "run.json").write_bytes(kept)
+    await verified(client, many, output, **OPTIONS)
+    assert set(sandbox.ledger.paid.values()) == {1}
+    assert left_behind(output) == []
