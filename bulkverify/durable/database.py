@@ -216,8 +216,10 @@ class Database:
     # --- the runs
 
     @contextmanager
-    def claiming(self, path: str, run_id: str) -> Iterator[sa.Connection]:
+    def claiming(self, path: str, run_id: str) -> Iterator[tuple[sa.Connection, str | None]]:
         """Reserve an output for a run that is submitted within the block.
+
+        Yield the transaction and the last run that has written the output.
 
         Raises:
             UsageError: another run that has not ended writes it.
@@ -238,7 +240,7 @@ class Database:
                 )
             connection.execute(sa.delete(_OUTPUT).where(row))
             connection.execute(sa.insert(_OUTPUT).values(path=path, run_id=run_id))
-            yield connection
+            yield connection, owner
 
     def _is_unfinished(self, connection: sa.Connection, run_id: str) -> bool:
         status = self.status.c
@@ -269,19 +271,30 @@ class Database:
         return bool(found == names.CANCELLED)
 
     def outcomes(self, run_id: str) -> list[names.JSON]:
-        """Return what each part of a run came to, by its number; a part without a result has an error."""
-        found = self.client.list_workflows(parent_workflow_id=run_id, load_input=False)
+        """Return the records of a run's parts as they ended; a part that was stopped has an error."""
+        found = self.client.list_workflows(parent_workflow_id=run_id)
         by_number = {int(one.workflow_id.rpartition(".")[2]): one for one in found}
         return [
-            one.output
-            if one.status == names.DONE
-            else {
-                "number": number,
-                "error": "BulkVerifyError",
-                "message": f"The part ended as {one.status}: {type(one.error).__name__}.",
-            }
+            one.output if one.status == names.DONE else self._stopped(number, one)
             for number, one in sorted(by_number.items())
         ]
+
+    def _stopped(self, number: int, part: Any) -> names.JSON:  # noqa: ANN401 - of DBOS
+        record: names.JSON = {"number": number}
+        for step in self.client.list_workflow_steps(part.workflow_id):
+            known = step["output"] or {}
+            if "nonce" in known and part.input["args"][0]["part"]["addresses"] == 1:
+                record |= {"state": "starting", "credits": 1}  # the address may have been sent
+            elif "number" in known:
+                record = known
+        why = f"The part ended as {part.status}: {type(part.error).__name__}."
+        return {**record, "error": "BulkVerifyError", "message": why}
+
+    def split_of(self, run_id: str) -> names.JSON:
+        """Return how a run has split its list."""
+        steps = self.client.list_workflow_steps(run_id)
+        found = [one["output"] for one in steps if "split" in (one["output"] or {})]
+        return found[-1] if found else {}
 
     # --- PostgreSQL's locks, which end with the transaction
 

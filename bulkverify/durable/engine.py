@@ -180,6 +180,9 @@ class Engine:
     ) -> DurableRun:
         """Submit a list, and return its run at once. The options are those of `verify_list`.
 
+        If the last run for the same output has failed, is incomplete or was cancelled, the new one goes on
+        with it: a part that is paid for is not paid for again, unless `restart` is set.
+
         Args:
             source: the path of the list, or several as one list. All workers must be able to read it.
             output: the path of the output. All workers must be able to write it.
@@ -221,15 +224,27 @@ class Engine:
 
     def _submit(self, run_id: str, spec: RunSpec) -> None:
         document = converter.unstructure(spec)
-        with self._database.claiming(spec.output, run_id) as connection:
-            before = self._database.client.list_workflows(workflow_ids=[run_id], load_output=False)
+        client = self._database.client
+        with self._database.claiming(spec.output, run_id) as (connection, last):
+            before = client.list_workflows(workflow_ids=[run_id], load_output=False)
             if before:
-                if before[0].input["args"][0] != converter.unstructure(spec):
+                if before[0].input["args"][0] != document:
                     raise UsageError(
                         f"There is another run with the id {run_id!r}: use another id."
                     )
                 return
-            names.submit(self._database.client, connection, run_id, spec.account, document)
+            earlier = None if last is None or spec.restart else self._earlier(last)
+            names.submit(client, connection, run_id, spec.account, document, earlier)
+
+    def _earlier(self, run_id: str) -> str | None:
+        """Return the run with the parts that a new run for the same output goes on with."""
+        found = self._database.client.list_workflows(workflow_ids=[run_id])
+        if not found or (found[0].status == names.DONE and "error" not in found[0].output):
+            return None  # it is complete
+        if self._database.counts([run_id]):
+            return run_id
+        before: str | None = found[0].input["args"][1]  # it has sent nothing itself
+        return before
 
     def run(self, run_id: str) -> DurableRun:
         """Return a run that was submitted before, also by another process."""

@@ -294,33 +294,42 @@ def _bare(record: JSON) -> JSON:
 
 
 @names.workflow(names.RUN)
-async def run(given: JSON) -> JSON:
-    """Verify a list."""
+async def run(given: JSON, earlier: str | None = None) -> JSON:
+    """Verify a list; go on with what an earlier run for the same output has paid for."""
     execution = _Execution()
     run_id = execution.me.workflow_id
     execution.here.ended[run_id] = asyncio.Event()
     try:
-        return await _run(execution, run_id, converter.structure(given, RunSpec))
+        return await _run(execution, run_id, converter.structure(given, RunSpec), earlier)
     except (names.TakenError, names.CancelledError):
         raise asyncio.CancelledError from None
     finally:
         execution.here.ended.pop(run_id, None)
 
 
-async def _run(execution: _Execution, run_id: str, spec: RunSpec) -> JSON:
+async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str | None) -> JSON:
     here, account = execution.here, spec.account
 
     def step(name: str, work: Callable[[], Awaitable[JSON]]) -> Awaitable[JSON]:
         return execution.ask_again(account, partial(execution.step, name, work))
 
-    found = await step("split", partial(steps.split, here.accounts, spec, run_id))
+    before = {} if earlier is None else await names.step("earlier", partial(_look, here, earlier))
+    written = before.get("written", ())
+    found = await step("split", partial(steps.split, here.accounts, spec, run_id, written))
     if "folder" not in found:
         return found
-    owed = int(found["split"]["addresses"])
+    same = (before.get("fingerprint"), before.get("base_url")) == (
+        found["split"]["fingerprint"],
+        found["base_url"],
+    )
+    records: JSON = before["records"] if same else {}
+    owed = sum(
+        one["addresses"] for one in found["split"]["parts"] if str(one["number"]) not in records
+    )
     short = await step("credits", partial(steps.credits_, here.accounts, spec, owed))
     if "error" in short:
         return short
-    await names.step("enqueue", partial(_enqueue, here, run_id, spec, found))
+    await names.step("enqueue", partial(_enqueue, here, run_id, spec, found, records))
     await names.step("parts", partial(_wait, here, run_id), waits=True)
     outcomes = await asyncio.to_thread(here.database.outcomes, run_id)
     joined = await step(
@@ -331,7 +340,23 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec) -> JSON:
     return joined
 
 
-async def _enqueue(here: Here, run_id: str, spec: RunSpec, found: JSON) -> JSON:
+async def _look(here: Here, run_id: str) -> JSON:
+    """Look at what an earlier run has paid for."""
+
+    def look() -> JSON:
+        [found] = here.database.client.list_workflows(workflow_ids=[run_id])
+        split = here.database.split_of(run_id)
+        return {
+            "written": (found.output or {}).get("written", ()),
+            "fingerprint": split.get("split", {}).get("fingerprint"),
+            "base_url": split.get("base_url"),
+            "records": steps.carried(here.database.outcomes(run_id)),
+        }
+
+    return await asyncio.to_thread(look)
+
+
+async def _enqueue(here: Here, run_id: str, spec: RunSpec, found: JSON, records: JSON) -> JSON:
     parts = found["split"]["parts"]
     title = Path(spec.source[0]).name
     works = [
@@ -343,6 +368,7 @@ async def _enqueue(here: Here, run_id: str, spec: RunSpec, found: JSON) -> JSON:
             "title": part_title(title, one["number"], len(parts)),
             "timeout": spec.timeout,
             "part": one,
+            "record": records.get(str(one["number"])),
         }
         for one in parts
     ]

@@ -16,7 +16,7 @@ from bulkverify.errors import UsageError
 
 try:
     import dbos as _dbos
-    from dbos import _context, _error, _schemas, _sys_db, _utils
+    from dbos import _context, _error, _logger, _schemas, _sys_db, _utils
     from dbos import _dbos as _core
 except ImportError as error:
     raise ImportError(
@@ -248,6 +248,8 @@ def serializer() -> Any:
 
 def client(engine: sa.Engine) -> Any:
     """Return what submits, lists and cancels workflows; it takes none itself."""
+    if not _logger.dbos_logger.level:  # else it tells about each connection
+        _logger.dbos_logger.setLevel("ERROR")
     return _dbos.DBOSClient(
         system_database_engine=engine,
         dbos_system_schema=SCHEMA,
@@ -263,10 +265,10 @@ def submit(
     connection: sa.Connection,
     run_id: str,
     account: str,
-    spec: JSON,
+    *given: object,
 ) -> None:
-    """Enqueue a run in a transaction, unless there is one with its id."""
-    client.enqueue_in_transaction(connection, _options(RUN, RUNS, run_id, account, 1), spec)
+    """Enqueue a run in a transaction, with the arguments that are `given`."""
+    client.enqueue_in_transaction(connection, _options(RUN, RUNS, run_id, account, 1), *given)
 
 
 def enqueue_parts(client: Any, run_id: str, account: str, parts: Collection[JSON]) -> None:

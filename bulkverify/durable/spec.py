@@ -89,13 +89,12 @@ class RunSpec:
         return Output(
             path=Path(self.output),
             only=None if self.only is None else frozenset(self.only),
-            overwrite=self.overwrite,
             in_place=False,
             restart=self.restart,
             excel_safe=self.excel_safe,
             domains=self.domains,
             without=frozenset(self.without),
-            **options,
+            **{"overwrite": self.overwrite, **options},
         )
 
     def run(self, client: Client, records: Records) -> Run:

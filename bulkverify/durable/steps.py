@@ -12,7 +12,7 @@ A step runs in the event loop of the program.
 import asyncio
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -36,10 +36,10 @@ from bulkverify.run.account import Account
 from bulkverify.run.alone import LoneRun
 from bulkverify.run.folder import LOCK, RECORD
 from bulkverify.run.journal import Records, RunRecord, seal_of
-from bulkverify.run.models import IncompleteRunError, JournalError
+from bulkverify.run.models import IncompleteRunError, JournalError, RunReport
 from bulkverify.run.part import PartRun
 from bulkverify.run.parts import AnyRun, kind_of
-from bulkverify.run.record import PartRecord, PartState
+from bulkverify.run.record import UNPAID, PartRecord, PartState
 from bulkverify.service.converter import converter
 
 _UPLOADS: Final = 3
@@ -211,12 +211,13 @@ def _why(error: Exception) -> str:
 # --- the whole list
 
 
-async def split(accounts: Accounts, spec: RunSpec, run_id: str) -> JSON:
+async def split(accounts: Accounts, spec: RunSpec, run_id: str, written: Sequence[int]) -> JSON:
     """Split a list into a folder of this execution's own.
 
-    An execution that was paused goes on in its own folder, not in that of its heir.
+    An execution that was paused goes on in its own folder, not in that of its heir. An output of an
+    earlier run that is incomplete is replaced; `written` is its size and time.
     """
-    output = spec.written_as()
+    output = spec.written_as(overwrite=spec.overwrite or _is_at(spec.output, written))
     try:
         account = await accounts.get(spec.account)
         _refuse_journal(spec.folder)
@@ -225,7 +226,7 @@ async def split(accounts: Accounts, spec: RunSpec, run_id: str) -> JSON:
         make_folder(folder)
         run = spec.run(account.client, Records(folder))
         if (report := await output.earlier(run, delete=spec.delete)) is not None:
-            return {"report": as_json(attrs.evolve(report, examples=()))}
+            return {"report": _report(report)}
         record = await run.prepare()
     except FileExistsError as error:
         return {"error": type(error).__name__, "message": str(error)}
@@ -289,17 +290,40 @@ async def join(
         )
         report = await output.deliver(run, delete=spec.delete)
     except IncompleteRunError as error:
-        more = (
-            {}
-            if error.report is None
-            else {"report": as_json(attrs.evolve(error.report, examples=()))}
-        )
-        return {**told(error), **more, "failures": [as_json(one) for one in error.failures]}
+        more: JSON = {} if error.report is None else {"report": _report(error.report)}
+        if record.written is not None:
+            more["written"] = [record.written.size, record.written.mtime_ns]
+        return {
+            **told(error),
+            **more,
+            "failures": [converter.unstructure(one) for one in error.failures],
+        }
     except _MACHINE as error:
         return {"machine": _why(error)}
     except BulkVerifyError as error:
         return told(error)
-    return {"report": as_json(attrs.evolve(report, examples=()))}
+    return {"report": _report(report)}
+
+
+def carried(outcomes: Collection[JSON]) -> dict[str, JSON]:
+    """Return the records of the paid parts of an earlier run; their results are fetched again, for nothing."""
+    found = {}
+    for one in outcomes:
+        record = converter.structure(one, PartRecord)
+        if record.state not in UNPAID:
+            state = PartState.STARTING if record.job_id is None else PartState.STARTED
+            if record.state is PartState.DOWNLOADED:
+                record = attrs.evolve(record, state=state, results=None)
+            found[str(record.number)] = as_json(record)
+    return found
+
+
+def _is_at(output: str, written: Sequence[int]) -> bool:
+    try:
+        found = Path(output).lstat()
+    except OSError:
+        return False
+    return [found.st_size, found.st_mtime_ns] == list(written)
 
 
 async def clean(spec: RunSpec, run_id: str) -> JSON:
@@ -321,6 +345,12 @@ def _clean(spec: RunSpec, run_id: str) -> None:
         spec.folder.rmdir()
     except OSError:
         return  # another run uses it
+
+
+def _report(report: RunReport) -> JSON:
+    """Return a report as JSON, without the cells of its examples."""
+    found: JSON = converter.unstructure(attrs.evolve(report, examples=()))
+    return found
 
 
 def _mark_of(folder: Path) -> str:

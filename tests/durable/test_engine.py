@@ -147,6 +147,41 @@ async def test_a_part_that_fails_does_not_end_the_others(
 
 
 @pytest.mark.asyncio
+async def test_another_run_for_the_output_goes_on_with_an_incomplete_one(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    refusal = '{"success": false, "result": "No"}'
+    sandbox.inject(
+        Fault(endpoint="upload", kind=FaultKind.ANSWER, skip=1, status=400, body=refusal)
+    )
+    async with engine(sqlite, sandbox) as working:
+        first = await working.submit(source, output, account="acme", largest_part=2)
+        with pytest.raises(IncompleteRunError):
+            await first.wait()
+        assert 0 < sandbox.ledger.credits_spent < 7
+        report = await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+    require_all_verified(output, 7)
+    require_paid_once(sandbox, 7)
+    assert len(sandbox.ledger.starts) == 3
+    assert report.missing == 0
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_run_is_not_paid_for_again(
+    database: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="download", kind=FaultKind.DELAY, delay=2, times=3))
+    async with engine(database, sandbox) as working:
+        first = await working.submit(source, output, account="acme", largest_part=2)
+        while len(sandbox.ledger.starts) < 2:  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.02)
+        await first.cancel()
+        await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+    require_all_verified(output, 7)
+    require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
 async def test_a_run_waits_until_there_are_enough_credits(
     sqlite: str, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
