@@ -37,6 +37,11 @@ ADDRESS_NAMES: Final = (
 _NEVER: Final = frozenset(
     {"message-id", "message id", "messageid", "in-reply-to", "references", "jid"}
 )
+# These stand for a value that is missing.
+_NOTHING: Final = frozenset(
+    ("n/a", "na", "n.a.", "n.a", "#n/a", "n/v", "k.a.", "s/d", "nil", "no", "none", "null", "nan")
+    + ("nat", "unknown", "undefined", "missing", "empty", "tbd", "x", "0")
+)
 _SHOWN_NAMES: Final = 20
 _SHOWN_CHARACTERS: Final = 40
 _SHOWN_CELLS: Final = 3
@@ -214,11 +219,15 @@ def _addresses(
     return found, mentions
 
 
+def places_named(names: Sequence[str], wanted: str) -> list[int]:
+    """Return the places of a name, in any case if none is written so."""
+    places = [place for place, name in enumerate(names) if name == wanted]
+    return places or [place for place, name in enumerate(names) if fold(name) == fold(wanted)]
+
+
 def _wanted(title: str, names: Sequence[str], found: dict[int, dict[int, str]], wanted: str) -> int:
     """Find a column by its name, or by its place from 1."""
-    places = [place for place, name in enumerate(names) if name == wanted]
-    key = fold(wanted)
-    places = places or [place for place, name in enumerate(names) if fold(name) == key]
+    places = places_named(names, wanted)
     if not places and wanted.isdecimal() and 1 <= int(wanted) <= len(names):
         return int(wanted) - 1
     if not places:
@@ -269,8 +278,9 @@ def _likeliest(
             f"{title} has addresses in several columns, and each could be meant: {shown}. Nothing was sent."
         ).with_hint(*_by_place(places))
     for place, count in mentions.most_common():
-        filled = sum(place < len(row) and bool(row[place].strip()) for row in sample)
-        if not _only_if_named(names[place]) and (len(names) == 1 or count * 2 > filled):
+        if not only_if_named(names[place]) and (
+            len(names) == 1 or count * 2 > _filled(sample, place)
+        ):
             return place
     for place, name in enumerate(names[:_MOST_NAMES]):
         if name_meaning(name).rank is Rank.MAIN or fold(name) in ADDRESS_NAMES:
@@ -280,6 +290,16 @@ def _likeliest(
     ).with_hint(
         "Name it with `column`, or the row of the header with `header_row`.",
         "Name it with --column, or the row of the header with --header-row.",
+    )
+
+
+def _filled(sample: Sequence[Sequence[str]], place: int) -> int:
+    """Count the cells of a column that say something."""
+    return sum(
+        place < len(row)
+        and any(map(str.isalnum, row[place]))
+        and row[place].strip().lower() not in _NOTHING
+        for row in sample
     )
 
 
@@ -293,12 +313,10 @@ def _ranks(
     )
     ranks = {}
     for place, meaning in meanings.items():
-        if _only_if_named(names[place]):
+        if only_if_named(names[place]):
             continue
-        if meaning.rank is Rank.OTHER:
-            filled = sum(place < len(row) and bool(row[place].strip()) for row in sample)
-            if len(found[place]) * 2 < filled:
-                continue
+        if meaning.rank is Rank.OTHER and len(found[place]) * 2 < _filled(sample, place):
+            continue
         later = meaning.rank is Rank.MAIN and meaning.number > least
         ranks[place] = Rank.SECOND if later else meaning.rank
     return ranks
@@ -318,7 +336,7 @@ def refuse_rows_of_addresses(title: str, rows: Iterable[Iterable[str]]) -> None:
         )
 
 
-def _only_if_named(name: str) -> bool:
+def only_if_named(name: str) -> bool:
     """Whether a column, such as `created_by`, is taken only if the caller names it."""
     words = name.lower().replace("_", " ").split()
     return fold(name) in _NEVER or "by" in words

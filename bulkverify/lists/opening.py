@@ -18,6 +18,7 @@ from bulkverify.lists.lines import open_lines
 from bulkverify.lists.several import put_together
 from bulkverify.lists.spooling import Spool, copy, title_of
 from bulkverify.lists.spreadsheets import refuse_uncalculated_column, write_as_csv
+from bulkverify.lists.surveying import surveyed
 from bulkverify.lists.tables import Table
 from bulkverify.results.records import DEFAULT_ENCODING, check_encoding
 
@@ -171,7 +172,7 @@ class _Reading:
                 encoding=encoding,
                 header_row=self.header_row,
             )
-        return attrs.evolve(table, format=kind)
+        return attrs.evolve(surveyed(table, self.column), format=kind)
 
     def _open_workbook(self, path: Path, title: str, number: int) -> Table:
         spooled = source_path(self.spool, number, ".xlsx.csv")
@@ -185,6 +186,7 @@ class _Reading:
             header_row=self.header_row,
             sheet=sheet,
         )
+        table = surveyed(table, self.column)
         if self.column is None:
             refuse_uncalculated_column(table, sheet)
         return attrs.evolve(table, format="xlsx")

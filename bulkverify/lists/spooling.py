@@ -19,6 +19,7 @@ from bulkverify.lists.bounds import Columns
 from bulkverify.lists.jsonlines import ADDRESS_KEY, open_json_lines
 from bulkverify.lists.layout import create, source_path
 from bulkverify.lists.stopping import checkpoint
+from bulkverify.lists.surveying import surveyed
 from bulkverify.lists.tables import PIECE_BYTES, Table
 from bulkverify.results.records import DEFAULT_ENCODING
 
@@ -66,13 +67,14 @@ class Spool:
     def table(self, *, column: str | None = None) -> Table:
         """Close the file and make a table of it, as `open_table` does."""
         self._file.close()
-        return open_json_lines(
+        table = open_json_lines(
             self._path,
             title=_TITLE,
             column=column,
             encoding=DEFAULT_ENCODING,
             names=self._columns.names,
         )
+        return surveyed(table, column)
 
     def _dump(self, row: dict[str, object]) -> str:
         try:
