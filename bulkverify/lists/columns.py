@@ -39,12 +39,16 @@ _NEVER: Final = frozenset(
 )
 # These stand for a value that is missing.
 _NOTHING: Final = frozenset(
-    ("n/a", "na", "n.a.", "n.a", "#n/a", "n/v", "k.a.", "s/d", "nil", "no", "none", "null", "nan")
-    + ("nat", "unknown", "undefined", "missing", "empty", "tbd", "x", "0")
+    (
+        *("n/a", "na", "n.a.", "n.a", "#n/a", "n/v", "k.a.", "s/d", "nil", "no", "none", "null"),
+        *("nan", "nat", "unknown", "undefined", "missing", "empty", "tbd", "x", "0"),
+    )
 )
 _SHOWN_NAMES: Final = 20
 _SHOWN_CHARACTERS: Final = 40
-_SHOWN_CELLS: Final = 3
+SHOWN_CELLS: Final = 3
+"""How many cells a message shows."""
+
 _ADDRESS: Final = re.compile(r"[^\s@([][@\uff20][\w[]")
 
 _LONGEST_CELL: Final = 500
@@ -272,7 +276,7 @@ def _likeliest(
         places = sorted([best, *rivals])
         shown = " and ".join(
             f"{names[place][:_SHOWN_CHARACTERS]!r} (column {place + 1})"
-            for place in places[:_SHOWN_CELLS]
+            for place in places[:SHOWN_CELLS]
         )
         raise InvalidListError(
             f"{title} has addresses in several columns, and each could be meant: {shown}. Nothing was sent."
@@ -322,20 +326,6 @@ def _ranks(
     return ranks
 
 
-def refuse_rows_of_addresses(title: str, rows: Iterable[Iterable[str]]) -> None:
-    """Raise `InvalidListError` if a list with several cells on a line has nothing but addresses."""
-    filled = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    cells = [cell for row in filled for cell in row]
-    if any(len(row) > 1 for row in filled) and all(map(holds_address, cells)):
-        raise InvalidListError(
-            f"{title} has several addresses on a line: {listed(cells[:_SHOWN_CELLS])}. Write one address a line. "
-            "Nothing was sent."
-        ).with_hint(
-            'If it is a table, say so with `format="csv"`, and choose a column, such as `column="1"`.',
-            "If it is a table, say so with --format csv, and choose a column, such as --column 1.",
-        )
-
-
 def only_if_named(name: str) -> bool:
     """Whether a column, such as `created_by`, is taken only if the caller names it."""
     words = name.lower().replace("_", " ").split()
@@ -344,7 +334,7 @@ def only_if_named(name: str) -> bool:
 
 def _by_place(places: Sequence[int]) -> tuple[str, str]:
     """Return the hints that say how to choose one of several columns."""
-    numbers = [str(place + 1) for place in places[:_SHOWN_CELLS]]
+    numbers = [str(place + 1) for place in places[:SHOWN_CELLS]]
     return (
         f"""Choose with {" or ".join(f'`column="{number}"`' for number in numbers)}.""",
         f"Choose with {' or '.join(f'--column {number}' for number in numbers)}.",
@@ -353,7 +343,7 @@ def _by_place(places: Sequence[int]) -> tuple[str, str]:
 
 def first_cells(rows: Sequence[Sequence[str]]) -> str:
     """List the cells that a list begins with, for a message."""
-    cells = [cell for row in rows for cell in row if cell.strip()][:_SHOWN_CELLS]
+    cells = [cell for row in rows for cell in row if cell.strip()][:SHOWN_CELLS]
     return listed(cells) or "empty cells"
 
 

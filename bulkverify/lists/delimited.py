@@ -21,10 +21,10 @@ from bulkverify.lists.columns import (
     find_column,
     find_header,
     holds_address,
-    refuse_rows_of_addresses,
     sample_rows,
 )
 from bulkverify.lists.decoding import decoded, sample_of
+from bulkverify.lists.lines_of_addresses import refuse_lines_of_addresses
 from bulkverify.lists.naming import Rank, name_meaning
 from bulkverify.lists.quotes import ListRecords, swallowed_rows
 from bulkverify.lists.tables import Digest, FileTable, Sheet
@@ -220,8 +220,7 @@ def open_delimited(
         raise InvalidListError(f"{title} has a header and no rows: there is nothing to verify.")
     width = sheet.width if sheet else max(map(len, [header, *sample]))
     check_width(title, width)
-    if place is None and column is None and len(sample[0]) > 1:
-        refuse_rows_of_addresses(title, sample)
+    refuse_lines_of_addresses(title, header, sample, chosen=column is not None)
     if len(header) == 1 and column is None:
         _refuse_unusual_delimiter(title, header[0], sample)
     names = header or column_names(width)

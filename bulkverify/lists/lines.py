@@ -11,11 +11,11 @@ from bulkverify.lists.cells import read_cell
 from bulkverify.lists.columns import (
     SAMPLE_ROWS,
     find_column,
-    refuse_rows_of_addresses,
     sample_rows,
 )
 from bulkverify.lists.decoding import decoded, sample_of
 from bulkverify.lists.delimited import DELIMITERS
+from bulkverify.lists.lines_of_addresses import refuse_rows_of_addresses
 from bulkverify.lists.naming import Rank, name_meaning
 from bulkverify.lists.tables import Digest, FileTable
 from bulkverify.results.records import LARGEST_RECORD_CHARACTERS, last_line_end

@@ -119,7 +119,8 @@ def open_table(
             [
                 reading.open(path, title, number)
                 for number, (path, title) in enumerate(named, start=1)
-            ]
+            ],
+            column,
         )
     if header_row is not None or sheet is not None:
         raise UsageError("Only a file has a row with the names of its columns, or sheets.")

@@ -5,13 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
+from typing import Final
 
 import attrs
 
+from bulkverify.errors import UsageError
 from bulkverify.lists.bounds import GrowthLimit, check_names
+from bulkverify.lists.columns import places_named
 from bulkverify.lists.jsonlines import JsonLines
 from bulkverify.lists.tables import Digest, FileTable, Table, json_objects
 from bulkverify.results.rows import unique_names
+
+_SHOWN: Final = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -103,10 +108,12 @@ class Several(Table):
         return itemgetter(*sources)
 
 
-def put_together(tables: Sequence[Table]) -> Table:
-    """Make one table of several."""
+def put_together(tables: Sequence[Table], wanted: str | None = None) -> Table:
+    """Make one table of several; `wanted` is the column that the caller has chosen in all of them."""
     if len(tables) == 1:
         return tables[0]
+    if wanted is not None:
+        _refuse_place(tables, wanted)
     first = tables[0]
     names = list(first.names)
     known = {}
@@ -127,7 +134,8 @@ def put_together(tables: Sequence[Table]) -> Table:
                 names.append(name)
             own.append(known[key])
         places.append(tuple(own))
-    title = " + ".join(table.title for table in tables[:3]) + (" + …" if len(tables) > 3 else "")  # noqa: PLR2004
+    title = " + ".join(table.title for table in tables[:_SHOWN])
+    title += " + …" if len(tables) > _SHOWN else ""
     check_names(title, names)
     return Several(
         title=title,
@@ -141,3 +149,15 @@ def put_together(tables: Sequence[Table]) -> Table:
         places=tuple(places),
         paths=tuple(table.path for table in tables if isinstance(table, FileTable)),
     )
+
+
+def _refuse_place(tables: Sequence[Table], wanted: str) -> None:
+    """Raise `UsageError` if the column was chosen by a place, such as `3`, that means another one in each list."""
+    if len({table.names for table in tables}) > 1 and not all(
+        places_named(table.names, wanted) for table in tables
+    ):
+        taken = ", ".join(f"{one.names[one.column]!r} of {one.title}" for one in tables[:_SHOWN])
+        raise UsageError(
+            f"Column {wanted} is a place, and the lists have different columns: it would be {taken}. Give the columns of "
+            "addresses one name and choose that, or verify the lists one by one. Nothing was sent."
+        )

@@ -6,7 +6,7 @@ import pytest
 
 # ruff: noqa: RUF001 - names in many scripts
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists import columns, fingerprint, jsonlines, open_table
+from bulkverify.lists import columns, fingerprint, jsonlines, open_table, split
 from bulkverify.lists.columns import AddressColumns, find_column, find_header, holds_address
 from bulkverify.lists.naming import Rank, name_meaning
 from tests.lists.made import joined, opened, write
@@ -530,3 +530,64 @@ def test_only_tables_have_a_header(tmp_path: Path, name: str, content: str) -> N
         open_table(["a@x"], header_row=1, spool=tmp_path)
     with pytest.raises(UsageError, match="is no table"):
         open_table(write(tmp_path / name, content), header_row=1, spool=tmp_path)
+
+
+# Advice that leads to a part of the addresses
+
+LINES_OF_ADDRESSES = [
+    "To: a@x.com, b@x.com, c@x.com\n",
+    'Ana Lima <a@x.com>, "Ek, Bo" <b@x.com>, c@x.com\n',
+    'Ana <a@x.com>, "Ek, Bo" <b@x.com>\n',
+    "Ana,a@x.com,Bo,b@x.com,Cy,c@x.com\n",
+    "a@x.com,b@x.com\n",
+    "Cc: a@x.com; write to b@x.com\n",
+]
+
+
+@pytest.mark.parametrize("column", [None, "1", "2", "col1"])
+@pytest.mark.parametrize("content", LINES_OF_ADDRESSES)
+def test_a_single_line_of_addresses_is_refused_even_if_a_column_is_chosen(
+    path: Path, content: str, column: str | None
+) -> None:
+    with pytest.raises(InvalidListError, match="Write one address a line") as info:
+        opened(path, content, column=column)
+    assert "column" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Name,Ana,Bo,Cy\nEmail,a@x.com,b@x.com,c@x.com\n",
+        "Name,Ana,Bo\nCity,Rome,Oslo\nE-Mail,a@x.com,b@x.com\nManager,m@x.com,m@x.com\n",
+    ],
+)
+def test_a_table_whose_rows_are_columns_is_refused_without_a_column_to_choose(
+    path: Path, content: str
+) -> None:
+    with pytest.raises(InvalidListError, match="Write one address a line") as info:
+        opened(path, content)
+    assert "--column" not in f"{info.value.shell_hint}"
+
+
+@pytest.mark.parametrize(
+    ("content", "column"),
+    [
+        ("Email,Work Email\na@x.com,b@x.com\n", None),
+        ("Contact,Login\na@x.com,b@x.com\n", "Login"),
+        ("Ana,a@x.com\n", None),
+        ("Ana,a@x.com,@ana,see above\n", None),
+    ],
+)
+def test_a_table_of_one_row_is_a_table(path: Path, content: str, column: str | None) -> None:
+    assert split(opened(path, content, column=column), path.parent).addresses == 1
+
+
+def test_a_place_is_refused_if_it_means_another_column_in_each_list(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.csv", "name,email\nAna,a@x.com\n")
+    other = write(tmp_path / "other.csv", "Work Email,Home Email\nc@w.com,c@x.com\n")
+    with pytest.raises(UsageError, match=r"'name' of .*one.csv, 'Work Email' of .*verify the"):
+        open_table([one, other], column="1", spool=tmp_path)
+    same = write(tmp_path / "same.csv", "name,email\nBo,b@x.com\n")
+    assert open_table([one, same], column="2", spool=tmp_path).column == 1
+    named = write(tmp_path / "named.csv", "id,EMAIL\n1,b@x.com\n")
+    assert open_table([one, named], column="email", spool=tmp_path).column == 1
