@@ -6,10 +6,11 @@ from functools import lru_cache
 from typing import Final
 
 # Nearly all addresses look like this. In an address of at most 64 characters, no part can be too long.
-# Two hyphens in a row mark an encoded domain, which a pattern alone can't check.
+# Two hyphens in a row mark an encoded domain, which a pattern alone can't check. An apostrophe at the
+# beginning is mostly Excel's mark of a text, and a capital late in the last label begins another word.
 _ORDINARY: Final = re.compile(
-    r"[A-Za-z0-9_+'-]+(?:\.[A-Za-z0-9_+'-]+)*"
-    r"@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\.)+[A-Za-z]{2,}"
+    r"[A-Za-z0-9_+-][A-Za-z0-9_+'-]*(?:\.[A-Za-z0-9_+'-]+)*"
+    r"@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\.)+(?:[A-Za-z][a-z]+|[A-Z]{2,})"
 )
 _ORDINARY_CHARACTERS: Final = 64
 _LONGEST_CHARACTERS: Final = 1000  # the limit of 254 does not count quotes and escapes

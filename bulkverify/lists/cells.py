@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from html import unescape
-from itertools import pairwise
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -29,6 +28,10 @@ _INVISIBLE: Final = re.compile(
     "[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+_AFTER_DOT: Final = re.compile(rf"(?<=\.){_INVISIBLE.pattern}+")
+_ZERO_WIDTH: Final = "\u200b"
+# They choose how a letter looks; in a domain they have no meaning.
+_SELECTOR: Final = re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _FULL_WIDTH: Final = {
     **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
     ord("\ufe6b"): ord("@"),
@@ -43,7 +46,7 @@ _ENTITY: Final = re.compile(
 )
 
 # Other punctuation before an `@` may be part of the address.
-_OPENING: Final = "<([\u00a1\u00bf\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2039\u203a\u2022\u25cf\u25aa\u2013\u2014\u3008\u300a\u300c\u300e\u3010"
+_OPENING: Final = "<(['`\u00b4\u00a1\u00bf\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2039\u203a\u2022\u25cf\u25aa\u2013\u2014\u3008\u300a\u300c\u300e\u3010"
 _LEADING: Final = f'{_OPENING}",;:>)]'
 _TRAILING: Final = (
     "\"'`,;:.!?*|/\\>)]}\u201c\u201d\u201e\u201f\u2018\u2019\u00ab\u00bb\u2039\u203a"
@@ -72,8 +75,32 @@ _BETWEEN: Final = re.compile(r"[\s<>()\[\]{},;:\"`\u201c-\u201f\u00ab\u00bb\u300
 _AROUND_AT: Final = re.compile("[ \t\u00a0]*@[ \t\u00a0]*")
 _QUOTES: Final = "'\u2018\u2019"
 _NEAR: Final = f"{_QUOTES}.!?*|/\\\u2026-_~#%&=+^$"
-_DOMAIN: Final = re.compile(r"[^\W_](?:[^\W_]|-)*(?:\.(?:[^\W_]|-)+)*\.[^\W\d_]{2}")
 _WORD: Final = re.compile(r"\w")
+_COMMENTED_OUT: Final = ("#", "//", "/*", "--", "!", "%", "~")
+
+# An address is legal with these, but far more often they are glued to one: a mark or a key before it, a
+# word in another script, or a word behind it, as in `ana@example.comOslo` and `ana@example.com-old`.
+_MARKS: Final = ("*", "?", "!", "#", "^")
+_KEY: Final = re.compile(r"(?:e-?mail|mail(?:to)?|smtp|to|cc|bcc|from|address)=", re.IGNORECASE)
+_LATIN: Final = re.compile(r"[A-Za-z]")
+_NOT_LATIN: Final = re.compile(r"(?![\u1e00-\u1eff\u2c60-\u2c7f])[^\W\d_\0-\u036f]")
+_GLUED_END: Final = re.compile(r"\.(?:(?!xn--)[^.]*[-\d][^.]*|[a-z]{2,}[A-Z].*)\Z")
+
+# Parts of a text that may be an address with something before or behind it.
+_COMMENT: Final = re.compile(r"\([^()@]*\)|\[[^\[\]@]*\]|<[^<>@]*>")
+_LOCAL_ENDS: Final = (
+    re.compile(r'"(?:[^"\\]|\\.)+"\Z'),
+    re.compile(r'[^\s"(),:;<>@\[\]\\]+\Z'),
+    re.compile(r"[\w.+'-]+\Z"),
+    re.compile(r"(?<=\.\.\.)[\w+'-][\w.+'-]*\Z"),
+)
+_DOMAINS: Final = (
+    re.compile(r"\[[^\[\]\s]+\]"),
+    re.compile(r"(?:[^\W_](?:[^\W_]|-)*\.)+[^\W_]+"),
+    re.compile(r"(?:[^\W_](?:[^\W_]|-)*\.)+[^\W\d_]{2,}"),
+)
+_LONGEST_LOCAL: Final = 80
+_LONGEST_DOMAIN: Final = 256
 
 
 class CellKind(StrEnum):
@@ -191,15 +218,23 @@ def read_cell(cell: str) -> Reading:
     address = _address_in(text) if len(text) <= _MOST_CHARACTERS else None
     if address is not None:
         return Reading(address, None if address == cell else CellKind.UNWRAPPED)
-    words = _words(_AROUND_AT.sub("@", text))
-    return Reading("", CellKind.UNCLEAR if any(map(_holds_address, words)) else CellKind.INVALID)
+    return Reading("", CellKind.UNCLEAR if _holds_address(text) else CellKind.INVALID)
 
 
 def _visible(text: str) -> str:
-    text = _INVISIBLE.sub("", text).translate(_FULL_WIDTH_PUNCTUATION)
+    """Remove characters that can't be seen; one beside a whole address becomes a blank.
+
+    Otherwise `Ana` and `ana@example.com` would become an address that the list does not have. Nothing ends
+    at a dot, so `ana.` and `lima@example.com` are joined.
+    """
+    text = text.translate(_FULL_WIDTH_PUNCTUATION)
     if any(sign in text for sign in _FULL_WIDTH_AT):
         text = text.translate(_FULL_WIDTH)
-    return text.strip()
+    local, at, domain = text.partition("@")
+    text = f"{_AFTER_DOT.sub('', local)}{at}{_SELECTOR.sub(_ZERO_WIDTH, domain)}"
+    apart = _INVISIBLE.sub(" ", text).strip()
+    joined = _INVISIBLE.sub("", text).strip()
+    return apart if apart != joined and any(map(_holds_address, apart.split())) else joined
 
 
 def _address_in(text: str) -> str | None:
@@ -219,9 +254,11 @@ def _as_it_stands(text: str) -> str | None:
     """Return an address with its domain made plain, or `None` if the text is not an address."""
     if is_ordinary(text):
         return text
-    if "@" not in text or text[0] in _OPENING:
+    if "@" not in text or (text[0] in _OPENING and f"{text[0]}@" not in text):
         return None
     if ('"' not in text and _UNQUOTED_NEVER.search(text)) or not is_possible(text):
+        return None
+    if _is_glued(text):
         return None
     return text if text.isascii() else plain_domain(text)
 
@@ -259,7 +296,7 @@ def _of_link(rest: str) -> str:
 
 def _repeated(text: str) -> str | None:
     """Return the address of a text that has only this one, perhaps repeated, and punctuation."""
-    if text.endswith(_CUT_OFF):
+    if text.endswith(_CUT_OFF) or text.startswith(_COMMENTED_OUT):
         return None
     words = [word for word in _words(text) if _WORD.search(word)]
     found = [_as_it_stands(word) for word in words if "@" in word]
@@ -284,13 +321,36 @@ def _words(text: str) -> list[str]:
     return _BETWEEN.split(text)
 
 
-def _holds_address(word: str) -> bool:
-    """Whether there is an address in a word, perhaps beside others."""
-    if word.count("@") == 1:
-        word = next(piece for piece in word.split("?") if "@" in piece)
-        word = word.rstrip(_NEAR).lstrip(_QUOTES)
-        return is_ordinary(word) or is_possible(word)
-    pieces = word.split("@")
-    return any(
-        one and _WORD.match(one[-1]) and _DOMAIN.match(other) for one, other in pairwise(pieces)
+def _is_glued(address: str) -> bool:
+    """Whether it has the form of an address, but most likely has a word or a mark before or behind it."""
+    local, _, domain = address.rpartition("@")
+    if local.startswith('"') or domain.startswith("["):
+        return False
+    end = domain.rpartition(".")[2]
+    return (
+        _GLUED_END.search(domain) is not None
+        or "|" in local
+        or local.startswith(_MARKS)
+        or _KEY.match(local) is not None
+        or any(_LATIN.search(part) and _NOT_LATIN.search(part) for part in (local, end))
     )
+
+
+def _holds_address(text: str) -> bool:
+    """Whether there is an address anywhere in a text, perhaps glued to other words."""
+    text = _AROUND_AT.sub("@", text)
+    at = text.find("@")
+    while at >= 0:
+        before, after = text[max(0, at - _LONGEST_LOCAL) : at], text[at + 1 : at + _LONGEST_DOMAIN]
+        domains = {found[0] for one in _DOMAINS if (found := one.match(after))}
+        if domains:
+            before = _COMMENT.sub("", before)
+            locals_ = {found[0] for one in _LOCAL_ENDS if (found := one.search(before))}
+            if any(
+                is_possible(f"{local.lstrip(_QUOTES)}@{domain}")
+                for local in locals_
+                for domain in domains
+            ):
+                return True
+        at = text.find("@", at + 1)
+    return False

@@ -27,7 +27,15 @@ GOOD = [
     "ana.lima@example.com",
     "Ana.Lima+list@Example.co.uk",
     "o'brien@example.com",
-    "'ana@example.com",
+    "'ana'@example.com",
+    "ana'@example.com",
+    "bounce+ana=example.com@lists.example.com",
+    "r&d@example.com",
+    "ana#EXT#@example.com",
+    "-ana@example.com",
+    "ana@EXAMPLE.COM",
+    "Ana@Example.Com",
+    "ana@example.vermögensberater",
     "{ana}@example.com",
     "a/b@example.com",
     "=ana@example.com",
@@ -43,6 +51,8 @@ GOOD = [
     "o’brien@example.com",
     "用户@例子.世界",
     "👩@example.com",
+    "❤\ufe0f@example.com",
+    "ivan@почта.рф",
 ]
 
 
@@ -101,6 +111,11 @@ def test_any_good_address_can_be_wrapped(address: str, wrapped: str) -> None:
         "“a@x.com",
         "a@x.com”",
         "a@x.com'",
+        "'a@x.com",
+        "`a@x.com",
+        "´a@x.com",
+        "'a@x.com;",
+        "''a@x.com''",
         "(a@x.com)",
         "[a@x.com]",
         "{a@x.com}",
@@ -132,6 +147,8 @@ def test_any_good_address_can_be_wrapped(address: str, wrapped: str) -> None:
         "a@x.com\x7f",
         "a\uff20x.com",
         "a\ufe6bx.com",
+        "a@x.com\x01",
+        "\u200b\u200ea@\u200bx\u00ad.com\ufeff",
         "ａ＠ｘ．ｃｏｍ",
         "a@ｘ.com",
         "a@x。com",
@@ -162,6 +179,31 @@ def test_what_is_certainly_around_an_address_is_not_sent(cell: str) -> None:
         "a@x.com、b@x.com",
         "a@x.com，b@x.com",
         "a@x.comb@x.com",
+        "@a@x.com",
+        # A word or a mark is glued to one.
+        *("a@x.com|Ana", "a@x.com/Ana", "a@x.com+Ana", "a@x.com&Ana", "a@x.com*x", "a@x.com=x"),
+        *("a@x.com#x", "a@x.com$x", r"a@x.com\n", "a@x.com_x", "a@x.com2024", "a@x.com-Ana"),
+        *("a@x.comOslo", "a@x.comです", "a@x.com(x)Ana", "a@x.com..Ana", "a@[192.0.2.1]Ana"),
+        *(
+            "Ana|a@x.com",
+            "|a@x.com",
+            "*a@x.com",
+            "?a@x.com",
+            "!a@x.com",
+            "#a@x.com",
+            "メールa@x.com",
+        ),
+        *("email=a@x.com", "To=a@x.com", "Ana...a@x.com", "a(home)@x.com", "a[home]@x.com"),
+        *('Ana "a"@x.com', "Ana: a@[192.0.2.1]"),
+        # It is commented out.
+        *(
+            "# a@x.com",
+            "// a@x.com",
+            "-- a@x.com",
+            "/* a@x.com */",
+            "<!-- a@x.com -->",
+            "!! a@x.com",
+        ),
         "(a@x.com) (b@x.com)",
         "<a@x.com>, <b@x.com>",
         "Ana <a@x.com>; Bo <b@x.com>",
@@ -244,6 +286,26 @@ def test_a_cell_that_looks_empty_is_empty(cell: str) -> None:
     assert read_cell(cell) == Reading("")
 
 
+INVISIBLE = [
+    *"\u200b\u200c\u200d\u200e\u202a\u2060\ufeff\u00ad\u180e\u3164\ufe0f",
+    *"\x01\x02\x08\x0e\x1b\x7f\x80\x90\x9f",
+]
+
+
+@pytest.mark.parametrize("between", [*INVISIBLE, *"\x0b\x0c\x1c\x1f\x85\u00a0\u2003\u3000"])
+def test_a_character_that_can_not_be_seen_never_joins_two_words(between: str) -> None:
+    if between != "\ufe0f":
+        assert read_cell(f"Ana{between}ana@x.com") == Reading("", UNCLEAR)
+        assert read_cell(f"ana@x.com{between}bo@x.com") == Reading("", UNCLEAR)
+    assert read_cell(f"ana@x.com{between}Oslo") == Reading("", UNCLEAR)
+
+
+def test_it_joins_what_is_no_word() -> None:
+    assert read_cell("ana.\u2060lima@x.com") == Reading("ana.lima@x.com", UNWRAPPED)
+    assert read_cell("ana\u2060.lima@x.com") == Reading("ana.lima@x.com", UNWRAPPED)
+    assert read_cell("ana@x.com.\u200bOslo") == Reading("", UNCLEAR)
+
+
 ADDRESSES = st.from_regex(r"[a-z]{1,5}([.+_'-][a-z0-9]{1,3})?@[a-z]{2,6}\.(com|de)", fullmatch=True)
 LAYERS = st.sampled_from(
     [
@@ -304,6 +366,23 @@ def test_only_an_address_of_the_cell_is_ever_sent(cell: str) -> None:
     assert bool(reading.address) is (
         reading.kind in {None, UNWRAPPED} and bool(cell.strip("\u200b \n"))
     )
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    address=ADDRESSES,
+    before=st.text(alphabet="Ana27ん ,;:|/\\&=#*'\"()<>[]{}\u200b\x01", max_size=6),
+    after=st.text(alphabet="AN27ん .,;:|/\\&=#*'\"()<>[]{}\u200b\x01_-", max_size=6),
+)
+def test_an_address_beside_anything_else_is_sent_as_it_is_or_unclear(
+    address: str, before: str, after: str
+) -> None:
+    cell = f"{before}{address}{after}".strip()
+    reading = read_cell(cell)
+    assert reading.address in {address, ""} or (
+        reading.address.endswith(address) and reading.address in cell
+    )
+    assert reading.address or reading.kind is UNCLEAR
 
 
 # In a list
