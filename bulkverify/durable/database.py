@@ -261,6 +261,25 @@ class Database:
             )
             return {row[0]: (int(row[1]), int(row[2])) for row in rows}
 
+    def started(self, run_ids: Collection[str]) -> dict[str, int]:
+        """Return how many parts of each run were started."""
+        status, made = self.status.c, names.checkpoints(self.client).c
+        with self._engine.begin() as connection:
+            rows = connection.execute(
+                sa.select(status.parent_workflow_id, sa.func.count(sa.distinct(made.workflow_uuid)))
+                .where(status.parent_workflow_id.in_(list(run_ids)))
+                .where(made.workflow_uuid == status.workflow_uuid)
+                .where(made.function_name.in_(("start", "ask")))
+                .group_by(status.parent_workflow_id)
+            )
+            return {row[0]: int(row[1]) for row in rows}
+
+    def forget(self, run_ids: Collection[str]) -> None:
+        """Delete all that the tables hold about some runs."""
+        self.client.delete_workflows(list(run_ids), delete_children=True)
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_OUTPUT).where(_OUTPUT.c.run_id.in_(list(run_ids))))
+
     def is_cancelled(self, run_id: str) -> bool:
         """Whether a run was cancelled."""
         status = self.status.c
@@ -325,7 +344,7 @@ def _engine(database: str, size: int) -> sa.Engine:
     try:
         url = sa.make_url(database)
         kind = url.get_backend_name()
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # such as a wrong port; the message would repeat the URL
         kind = ""
     if kind == "sqlite" and url.database not in {None, "", ":memory:"}:
         engine = sa.create_engine(url, pool_size=size, max_overflow=0)

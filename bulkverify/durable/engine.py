@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import attrs
@@ -15,11 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 from tenacity.wait import wait_base
 
-from bulkverify.durable import names
+from bulkverify.durable import names, steps
 from bulkverify.durable.accounts import DEFAULT, Accounts, Keys
 from bulkverify.durable.database import Database, Worker
 from bulkverify.durable.process import Process
-from bulkverify.durable.runs import RunState, report_of, state_of
+from bulkverify.durable.runs import RunState, is_complete, report_of, state_of
 from bulkverify.durable.shares import divide
 from bulkverify.durable.spec import (
     RunSpec,
@@ -33,6 +34,7 @@ from bulkverify.limits import (
     LONGEST_LIST_ROWS,
     MOST_VERIFYING_LISTS,
     REQUESTS_PER_MINUTE,
+    RETENTION_DAYS,
 )
 from bulkverify.lists import ListFormat
 from bulkverify.models import FlagName, Verdict, VerdictName
@@ -239,8 +241,8 @@ class Engine:
     def _earlier(self, run_id: str) -> str | None:
         """Return the run with the parts that a new run for the same output goes on with."""
         found = self._database.client.list_workflows(workflow_ids=[run_id])
-        if not found or (found[0].status == names.DONE and "error" not in found[0].output):
-            return None  # it is complete
+        if not found or is_complete(found[0]):
+            return None
         if self._database.counts([run_id]):
             return run_id
         before: str | None = found[0].input["args"][1]  # it has sent nothing itself
@@ -267,8 +269,36 @@ class Engine:
             sort_desc=True,
         )
         _require({*(wanted or ())} - {one.workflow_id for one in found})
-        counts = self._database.counts([one.workflow_id for one in found])
-        return [state_of(one, *counts.get(one.workflow_id, (0, 0))) for one in found]
+        known = [one.workflow_id for one in found]
+        counts, started = self._database.counts(known), self._database.started(known)
+        return [
+            state_of(one, *counts.get(one.workflow_id, (0, 0)), started.get(one.workflow_id, 0))
+            for one in found
+        ]
+
+    async def forget(self, days: float) -> int:
+        """Delete what is known about runs that ended so many days ago, and return how many there were.
+
+        Outputs stay. A run that is not complete is kept as long as the service keeps its lists, so that
+        another run can go on with the parts that are paid for.
+        """
+        found = await self._in_thread(partial(self._forgettable, timedelta(days=days)))
+        for one in found:
+            if not is_complete(one):  # a complete run has left nothing
+                await steps.clean(
+                    converter.structure(one.input["args"][0], RunSpec), one.workflow_id
+                )
+        await self._in_thread(partial(self._database.forget, [one.workflow_id for one in found]))
+        return len(found)
+
+    def _forgettable(self, age: timedelta) -> list[Any]:
+        """Return the runs that may be forgotten, with their outcomes."""
+        now = datetime.now(UTC)
+        found = self._database.client.list_workflows(
+            name=names.RUN, completed_before=(now - age).isoformat()
+        )
+        kept = (now - timedelta(days=RETENTION_DAYS)).timestamp() * 1000
+        return [one for one in found if one.completed_at < kept or is_complete(one)]
 
     async def cancel(self, run_id: str) -> None:
         """Cancel a run: nothing new is uploaded or started, and the output is not written.

@@ -344,10 +344,12 @@ async def _look(here: Here, run_id: str) -> JSON:
     """Look at what an earlier run has paid for."""
 
     def look() -> JSON:
-        [found] = here.database.client.list_workflows(workflow_ids=[run_id])
+        known = here.database.client.list_workflows(workflow_ids=[run_id])
+        if not known:
+            return {}  # it was so long ago that it is forgotten
         split = here.database.split_of(run_id)
         return {
-            "written": (found.output or {}).get("written", ()),
+            "written": (known[0].output or {}).get("written", ()),
             "fingerprint": split.get("split", {}).get("fingerprint"),
             "base_url": split.get("base_url"),
             "records": steps.carried(here.database.outcomes(run_id)),

@@ -37,13 +37,15 @@ class RunState:
     """The number of its parts; 0 before the list is split."""
     parts_left: int
     """How many of them have not ended."""
+    parts_started: int = 0
+    """How many were started; their addresses are paid for."""
     submitted_at: datetime
     """When it was submitted."""
     message: str = ""
     """Why it failed."""
 
 
-def state_of(found: Any, parts: int, left: int) -> RunState:  # noqa: ANN401 - of DBOS
+def state_of(found: Any, parts: int, left: int, started: int) -> RunState:  # noqa: ANN401 - of DBOS
     """Describe a run that the database has."""
     spec = converter.structure(found.input["args"][0], RunSpec)
     outcome: JSON = found.output or {}
@@ -60,9 +62,15 @@ def state_of(found: Any, parts: int, left: int) -> RunState:  # noqa: ANN401 - o
         state=state,
         parts=parts,
         parts_left=left,
+        parts_started=started,
         submitted_at=datetime.fromtimestamp(found.created_at / 1000, UTC),
         message=str(outcome.get("message", "")),
     )
+
+
+def is_complete(found: Any) -> bool:  # noqa: ANN401 - of DBOS
+    """Whether a run has ended, and all of its parts have verdicts."""
+    return bool(found.status == names.DONE and "error" not in found.output)
 
 
 def report_of(found: Any) -> RunReport:  # noqa: ANN401 - of DBOS

@@ -10,7 +10,7 @@ import attrs
 
 from bulkverify import errors
 from bulkverify.client import Client
-from bulkverify.errors import BulkVerifyError, UsageError
+from bulkverify.errors import BulkVerifyError, LifecycleError, UsageError
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import ListFormat
 from bulkverify.models import Verdict
@@ -28,7 +28,7 @@ _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ADDRESS: Final = re.compile(r"[^\s'\"<>()]+@[^\s'\"<>()]+")
 
 
-class RunCancelledError(BulkVerifyError):
+class RunCancelledError(LifecycleError):
     """A durable run was cancelled."""
 
 
