@@ -98,8 +98,14 @@ def _without_comments(text: str) -> str:
 
 
 def _encoding_of(beginning: bytes, encoding: str) -> str:
-    """Return the encoding, adapted to a byte order mark at the beginning."""
+    """Return the encoding, adapted to a byte order mark at the beginning.
+
+    A file with the mark of UTF-8 is UTF-8, even if another encoding of single bytes is named: no text
+    begins with `ï»¿`.
+    """
     name = codecs.lookup(encoding).name
+    if beginning.startswith(codecs.BOM_UTF8) and not name.startswith("utf"):
+        return DEFAULT_ENCODING
     if name == "utf-8":
         encoding = name = DEFAULT_ENCODING
     if name == DEFAULT_ENCODING:

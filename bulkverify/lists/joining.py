@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import sys
 from array import array
 from collections import Counter
@@ -39,6 +40,7 @@ from bulkverify.results.rows import Meaning, unique_names
 # These begin a formula, also as full-width characters. Spreadsheets skip a tab or a line end before them.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
+_EMPTY_OBJECT: Final = re.compile(r"^\{, ", re.MULTILINE)  # our members follow without a comma
 _Row = TypeVar("_Row")
 
 
@@ -221,11 +223,9 @@ class _Rows:
                 kept = batch
                 if self._wanted is not None:
                     keep = [self._wanted[code] for code in codes]
-                    kept, codes, times, numbers = (
-                        list(compress(batch, keep)),
-                        list(compress(codes, keep)),
-                        list(compress(times, keep)),
-                        list(compress(numbers, keep)),
+                    kept = list(compress(batch, keep))
+                    codes, times, numbers = (
+                        list(compress(one, keep)) for one in (codes, times, numbers)
                     )
                 self._written += len(kept)
                 yield kept, codes, times, numbers
@@ -379,8 +379,7 @@ def _address(cell: str) -> str:
 def _cells(finding: Meaning | None) -> list[str]:
     if finding is None:
         return [""] * (len(VERDICT_COLUMNS) - 1)
-    verdict, *flags = finding
-    return [str(verdict), *("" if flag is None else "NY"[flag] for flag in flags)]
+    return [str(finding[0]), *("" if flag is None else "NY"[flag] for flag in finding[1:])]
 
 
 def _json_lines(table: Table, rows: _Rows) -> Iterator[str]:
@@ -393,7 +392,8 @@ def _json_lines(table: Table, rows: _Rows) -> Iterator[str]:
         members = encode(dict(zip(ours, values, strict=True)))[1:-1]
         ends.append(f", {members}, {encode(last)}: ")
     for batch, codes, times, _ in rows.with_verdicts(table.objects(rows.digest)):
-        yield "".join(
+        written = "".join(
             f'{text}{ends[code]}"{moment}"}}\n' if moment else f"{text}{ends[code]}null}}\n"
             for text, code, moment in zip(batch, codes, moments(times), strict=True)
         )
+        yield _EMPTY_OBJECT.sub("{", written) if "{" in batch else written

@@ -105,7 +105,7 @@ class JsonLines(FileTable):
         for lines in self._values(digest):
             yield [
                 line[:-1].rstrip()
-                if isinstance(value, dict) and value
+                if isinstance(value, dict)
                 else _encode({ADDRESS_KEY: value or ""})[:-1]
                 for value, line in lines
             ]

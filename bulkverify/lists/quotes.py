@@ -26,6 +26,8 @@ _OPEN: Final = re.compile(r' *"(?:[^"]++|"")*+\Z')
 _LONGEST_AFTER_BLANK: Final = 32_767
 """The characters of the longest cell in Excel. A stray quote after a blank hides no more text than this."""
 
+_MOST_IN_A_CELL: Final = 2
+
 
 class _Cell(Enum):
     UNCHANGED = auto()
@@ -45,8 +47,9 @@ def swallowed_rows(
         column: the place of the column of addresses.
         spaced: whether a blank before a cell can be no part of it, as in `1, "a"`.
     """
-    if width == 1:  # several addresses in a cell look the same
-        return None
+    if width == 1:  # a cell may have two addresses, but hardly more
+        lines = _LINE_END.split(record[0])
+        return 0 if len(lines) > _MOST_IN_A_CELL and all(map(_is_address, lines)) else None
     spaced = spaced or any(cell[:1] == " " for cell in record)
     for place, cell in enumerate(record):
         lines = _LINE_END.split(cell)

@@ -485,6 +485,14 @@ def test_a_service_may_encode_the_domains_that_it_was_sent(path: Path) -> None:
     assert [row.verdict == "accept-all" for row in rows] == [True, True]
 
 
+@pytest.mark.parametrize(
+    "cell", ["a@x.com\nb@x.com", "a@x.com\nb@x.com\nask Bo", "a@x.com\n\nb@x.com"]
+)
+def test_a_cell_of_a_narrow_list_may_have_two_addresses(path: Path, cell: str) -> None:
+    done = split(opened(path, f'email\n"{cell}"\nc@x.com\n'), path.parent)
+    assert (done.rows, done.unclear, done.addresses) == (2, 1, 1)
+
+
 def test_a_list_of_nothing_but_several_addresses_is_refused(path: Path) -> None:
     table = opened(path, "email\na@x.com; b@x.com\n\nc@x.com d@x.com\n")
     with pytest.raises(InvalidListError, match="no row with a single address: 2 cells") as info:

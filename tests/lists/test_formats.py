@@ -138,10 +138,10 @@ def test_json_lines_come_back_with_every_value_as_it_was(tmp_path: Path) -> None
         + behind,
         '{"email": "b@x.com", ' + behind,
         '{"email": null, "id": 12345678901234567890, "name": "B\\u00f6b \\ud83d", ' + nowhere,
-        '{"email": "", ' + nowhere,
+        "{" + nowhere,
         "",
     ]
-    assert [len(json.loads(line)) for line in text.splitlines()] == [12, 8, 10, 8]
+    assert [len(json.loads(line)) for line in text.splitlines()] == [12, 8, 10, 7]
     assert (outcome.rows, outcome.written, outcome.missing) == (4, 4, 0)
 
 

@@ -149,6 +149,8 @@ def test_rows_with_stray_quotes_are_kept_and_told(path: Path) -> None:
         ('id,email,note\n1,a@x.com, "5\n2,b@x.com,6\n3,c@x.com,7"\n', 2),
         ('name,email\r"Cy,c@x.com\rEd",e@x.com\r', 2),
         ('a,b,email\n1,"x,a@x.com\n2,y",b@x.com\n3,z,c@x.com\n', 2),
+        ('email\n"a@x.com\nb@x.com\nc@x.com"\nd@x.com\n', 2),
+        ('email\r\na@x.com\r\n"b@x.com\r\nc@x.com\r\nd@x.com"\r\n', 3),
     ],
 )
 def test_a_cell_of_lines_that_look_like_rows_is_refused(
@@ -263,10 +265,18 @@ def test_an_output_has_no_byte_order_mark_that_the_list_has_not(path: Path) -> N
     for content, options in [
         (b"email\na@x.com\n", {}),
         ("email\na@x.com\n".encode("utf-16-le"), {"encoding": "utf-16-le"}),
-        ("ï»¿email,x\na@x.com,\n".encode("cp1252"), {"encoding": "cp1252"}),
+        ("émail,email\na@x.com,\n".encode("cp1252"), {"encoding": "cp1252"}),
     ]:
         text, _ = joined(opened(path, content, **options), path.parent)
         assert not text.startswith("\ufeff")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "shift_jis", "utf-8", "ascii"])
+def test_a_list_with_the_mark_of_utf_8_is_read_as_utf_8(path: Path, encoding: str) -> None:
+    content = "name,email\nZoë,a@x.com\n"
+    table = opened(path, content.encode("utf-8-sig"), encoding=encoding)
+    assert (table.names, list(table.rows())) == (("name", "email"), [["Zoë", "a@x.com"]])
+    assert joined(table, path.parent)[0].startswith("\ufeffname,email,verdict,")
 
 
 def test_of_several_lists_the_first_decides(tmp_path: Path) -> None:
