@@ -42,8 +42,11 @@ _MARKS: Final = {
 }
 _JSON_FLAGS: Final[dict[object, str]] = {None: "", True: "Y", False: "N"}
 _SHOWN_CHARACTERS: Final = 40
+_TIME: Final = re.compile(rf"(?:{_PREFIX})*verified_at")
+_NO_ADDRESS: Final = "no address"
 
 _Key = tuple[str, ...]
+"""The cells of a row in the list's columns of verdicts, and a text that is empty if the row has no time."""
 
 
 @attrs.frozen(kw_only=True)
@@ -57,7 +60,7 @@ class RowGroup:
     rows: int
     """How many they are."""
     reasons: Mapping[str, int]
-    """How many rows are in the group for which verdict or flag."""
+    """How many rows are in the group for which verdict or flag; `no address` if nothing was sent for them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -209,7 +212,9 @@ class _Sorter:
         else:
             self._any_verdict = self._any_verdict or verdict is not None
             self._told.update(name for name, flag in flags.items() if flag is not None)
-            return self._rule.sort(verdict, [name for name in FLAGS if flags.get(name)])
+            group, why = self._rule.sort(verdict, [name for name in FLAGS if flags.get(name)])
+            never_sent = not key[-1] and flags.get("syntax_error") and why == Verdict.UNDELIVERABLE
+            return group, _NO_ADDRESS if never_sent else why
         raise InvalidListError(
             f"Row {row:,} of {self._verified.title} is wrong at its column {column!r}: {problem}."
         )
@@ -229,13 +234,11 @@ class _Csv:
         self._delimiter = ours[1] if ours else guess_delimiter(beginning)
         self.head: str = ""
         self._skipped = 0
+        self._time = 0
         places = self._find_header()
         self.columns: Sequence[str] = tuple(places)
-        self._width = 1 + max(places.values())
-        # The verdict comes twice, because `itemgetter` gives no tuple for a single place.
-        self._pick: Callable[[Sequence[str]], _Key] = itemgetter(
-            *places.values(), places["verdict"]
-        )
+        self._width = 1 + max(self._time, *places.values())
+        self._pick: Callable[[Sequence[str]], _Key] = itemgetter(*places.values(), self._time)
 
     def batches(self) -> Iterator[tuple[list[str], list[_Key]]]:
         """Give the texts of rows, and their verdicts and flags."""
@@ -247,7 +250,8 @@ class _Csv:
     def _key(self, record: list[str]) -> _Key:
         if len(record) < self._width:
             record = [*record, *[""] * (self._width - len(record))]
-        return self._pick(record)
+        *cells, time = self._pick(record)
+        return (*cells, "Y" if time else "")
 
     def _find_header(self) -> dict[str, int]:
         """Note the text above the rows, and return the places of the verdict and the flags."""
@@ -258,6 +262,7 @@ class _Csv:
                 self.head += text
                 self._skipped += 1
                 if places := _places(record):
+                    self._time = _time_place(record, places)
                     return places
                 if self._skipped > SAMPLE_ROWS:
                     raise _without_verdicts(self.title, first)
@@ -288,16 +293,20 @@ class _Json:
         if not places:
             raise _without_verdicts(title, names)
         self._keys = [names[place] for place in places.values()]
+        self._time = names[_time_place(names, places)]
         self.columns: Sequence[str] = tuple(places)
 
     def batches(self) -> Iterator[tuple[list[str], list[_Key]]]:
         """Give the lines, and their verdicts and flags."""
-        nothing = ("",) * len(self._keys)
+        nothing = ("",) * (len(self._keys) + 1)
         for values in json_values(self._path, self._encoding, self.title):
             yield (
                 [f"{line}\n" for _, line in values],
                 [
-                    tuple(_json_cell(value.get(key)) for key in self._keys)
+                    (
+                        *(_json_cell(value.get(key)) for key in self._keys),
+                        "Y" if value.get(self._time) else "",
+                    )
                     if isinstance(value, dict)
                     else nothing
                     for value, _ in values
@@ -330,6 +339,12 @@ def _places(names: Sequence[str]) -> dict[str, int]:
     services = result_places(names)
     found = [places for places in (ours, services) if "verdict" in places]
     return max(found, key=itemgetter("verdict")) if found else {}
+
+
+def _time_place(names: Sequence[str], places: Mapping[str, int]) -> int:
+    """Return the place of the time, or that of the verdict if there is none."""
+    found = [place for place, name in enumerate(names) if _TIME.fullmatch(name.strip().lower())]
+    return found[-1] if found else places["verdict"]
 
 
 def _mark_of(path: Path, encoding: str) -> tuple[bytes, str]:

@@ -11,7 +11,7 @@ email,verdict,syntax_error,common_isp,role_based,disposable,spamtrap,verified_at
 a@x.com,deliverable,N,N,N,N,N,
 b@x.com,deliverable,N,N,N,Y,N,
 c@x.com,accept-all,N,N,N,N,N,
-d@x.com,undeliverable,Y,N,N,N,N,
+d@x.com,undeliverable,Y,N,N,N,N,2026-11-26T03:00:57.075Z
 e@x.com,,,,,,,
 """
 

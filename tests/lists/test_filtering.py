@@ -39,6 +39,20 @@ def answer(verdict: str, *flags: str) -> list[str]:
     return [verdict, *("NY"[name in flags] for name in OURS[1:6]), "2026-11-26T03:00:57.075Z"]
 
 
+@pytest.mark.parametrize("format_", ["csv", "jsonl"])
+def test_rows_that_never_had_an_address_are_told_apart(tmp_path: Path, format_: str) -> None:
+    table = opened(tmp_path / "list.csv", "email,verified_at\na@x.com,1\n,2\nn/a,3\nb@x.com,\n")
+    text, _ = joined(table, tmp_path, format=format_)
+    text = text.replace("accept-all", "undeliverable")
+    _, counts = sorted_by(SPLIT, tmp_path / f"done.{format_}", text)
+    assert counts["remove"] == {"undeliverable": 2, "no address": 2}
+
+
+def test_without_times_no_row_is_said_to_have_no_address(path: Path) -> None:
+    _, counts = sorted_by(SPLIT, path, "email,verdict,syntax_error\na@x.com,undeliverable,Y\n")
+    assert counts["remove"] == {"undeliverable": 1}
+
+
 @pytest.mark.parametrize(
     ("rule", "verdict", "flags", "group", "reason"),
     [
