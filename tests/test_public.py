@@ -47,7 +47,7 @@ ORDER = {
         retrying middleware proxies sessions translation transport known money
     """,
     "results": "records rows downloads",
-    "durable": "names database shares spec runs accounts steps flows process engine",
+    "durable": "names database shares spec runs accounts steps here flows process engine",
     "waiting": "pacing waiters streams due scheduler waits",
     "report": "documents typos facts words chart page",
     "lists": """

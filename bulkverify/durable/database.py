@@ -208,6 +208,17 @@ class Database:
             )
             return [Worker(**{**row, "seconds": float(row["seconds"])}) for row in rows.mappings()]
 
+    def claimed(self, executor_id: str) -> set[str]:
+        """Return the workflows that a process has taken."""
+        status = self.status.c
+        with self._engine.begin() as connection:
+            found = connection.execute(
+                sa.select(status.workflow_uuid)
+                .where(status.executor_id == executor_id)
+                .where(status.status == names.RUNNING)
+            )
+            return {*found.scalars()}
+
     def transaction(self, work: Callable[[sa.Connection], T]) -> T:
         """Do some work in a transaction."""
         with self._engine.begin() as connection:

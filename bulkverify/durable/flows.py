@@ -12,18 +12,15 @@ The workflows run in the event loop of DBOS, their steps in that of the program.
 
 import asyncio
 import secrets
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-import attrs
+from typing import Final
 
 from bulkverify.durable import names, steps
 from bulkverify.durable.accounts import Accounts
-from bulkverify.durable.database import Database
+from bulkverify.durable.here import AWAY, Here, when_there
 from bulkverify.durable.names import JSON
 from bulkverify.durable.spec import RunCancelledError, RunSpec
 from bulkverify.errors import BulkVerifyError
@@ -32,7 +29,6 @@ from bulkverify.run.threads import in_thread
 from bulkverify.service.converter import converter
 from bulkverify.service.logs import SafeLogger
 
-T = TypeVar("T")
 Step = Callable[[Accounts, JSON, JSON], Awaitable[JSON]]
 
 _log: Final = SafeLogger(__name__)
@@ -42,64 +38,6 @@ _LAST_LOOK: Final = 5.0
 """The seconds between two looks at the parts of a run; they grow. A part that ends here is noticed at once."""
 
 _UNPAID: Final = {"pending", "uploading", "uploaded"}
-
-
-class Gate:
-    """Lets steps that may cost something reach their checkpoint, and begins none once it is closed."""
-
-    def __init__(self) -> None:
-        self._closed = False
-        self._inside = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    async def __aenter__(self) -> None:
-        if self._closed:
-            await asyncio.Event().wait()  # until the task is cancelled
-        self._inside += 1
-        self._idle.clear()
-
-    async def __aexit__(self, *_: object) -> None:
-        self._inside -= 1
-        if not self._inside:
-            self._idle.set()
-
-    async def close(self, timeout: float) -> bool:
-        """Begin no more steps, and return whether all that were under way have ended in time."""
-        self._closed = True
-        try:
-            await asyncio.wait_for(self._idle.wait(), timeout)
-        except TimeoutError:
-            return False
-        return True
-
-
-@attrs.define(eq=False)
-class Here:
-    """What the workflows need of the engine in this process."""
-
-    host: names.Host
-    database: Database
-    accounts: Accounts
-    loop: asyncio.AbstractEventLoop
-    """The event loop of the program."""
-    gate: Gate = attrs.field(factory=Gate)
-    tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
-    """The executions in this process, except those within the gate."""
-    turns: defaultdict[tuple[str, str], asyncio.Lock] = attrs.field(
-        factory=lambda: defaultdict(asyncio.Lock)
-    )
-    """One upload and one start of an account at a time: when the gate closes, none of a long queue is sent."""
-    ended: dict[str, asyncio.Event] = attrs.field(factory=dict)
-    """Set when a part of a run ends here."""
-
-    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do some work in the event loop of the program."""
-
-        async def awaited() -> T:
-            return await work()
-
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(awaited(), self.loop))
 
 
 _here: list[Here] = []  # the engine in this process, if there is one
@@ -120,6 +58,8 @@ class _Execution:
         assert self._task is not None  # noqa: S101 - a workflow is a task
         self.here.tasks.add(self._task)
         self._task.add_done_callback(self.here.tasks.discard)
+        self.here.running[self.me.workflow_id] += 1
+        self._task.add_done_callback(lambda _: self.here.running.subtract([self.me.workflow_id]))
         self.made = False
         """Whether the last step was made here, and not found in the database."""
 
@@ -150,7 +90,7 @@ class _Execution:
         nonce = secrets.token_hex(4)
 
         async def note() -> JSON:
-            ended = await asyncio.to_thread(self.here.database.is_cancelled, run_id)
+            ended = await when_there(partial(self.here.database.is_cancelled, run_id))
             return {"nonce": nonce, "cancelled": ended}
 
         found = await names.step("intent", note)
@@ -160,14 +100,12 @@ class _Execution:
         """Let another worker go on, because this machine can't; this execution ends."""
         _log.warning("account %s is left to other workers for a while: %s", account, why)
         self.here.accounts.pause(account, why)
-        while True:
-            try:
-                await asyncio.to_thread(self.here.host.give_back, self.me.workflow_id)
-            except Exception as error:  # noqa: BLE001 - of the database, which is away
-                _log.warning("the work could not be given back yet: %s", error)
-                await asyncio.sleep(1)
-            else:
-                raise asyncio.CancelledError
+        await self.begin_again()
+
+    async def begin_again(self) -> None:
+        """End this execution, so that another goes on from the last checkpoint."""
+        await when_there(partial(self.here.host.give_back, [self.me.workflow_id]))
+        raise asyncio.CancelledError
 
     async def wait_for_credits(self, account: str, owed: int) -> None:
         async def wait() -> JSON:
@@ -193,7 +131,7 @@ class _Execution:
 
     async def check(self) -> None:
         """Raise an error if this execution was taken over. Called in the program's event loop."""
-        if not await in_thread(partial(self.here.host.owns, self.me)):
+        if not await when_there(partial(self.here.host.owns, self.me), in_thread):
             raise names.TakenError(self.me.workflow_id)
 
 
@@ -278,6 +216,8 @@ async def part(work: JSON) -> JSON:
     execution = _Part(work)
     try:
         await execution.take()
+    except AWAY:  # DBOS would record it as the outcome
+        await execution.begin_again()
     except (names.TakenError, names.CancelledError):
         raise asyncio.CancelledError from None  # DBOS would wait for what the heir comes to
     finally:
@@ -301,6 +241,9 @@ async def run(given: JSON, earlier: str | None = None) -> JSON:
     execution.here.ended[run_id] = asyncio.Event()
     try:
         return await _run(execution, run_id, converter.structure(given, RunSpec), earlier)
+    except AWAY:
+        await execution.begin_again()
+        raise
     except (names.TakenError, names.CancelledError):
         raise asyncio.CancelledError from None
     finally:
@@ -331,7 +274,7 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
         return short
     await names.step("enqueue", partial(_enqueue, here, run_id, spec, found, records))
     await names.step("parts", partial(_wait, here, run_id), waits=True)
-    outcomes = await asyncio.to_thread(here.database.outcomes, run_id)
+    outcomes = await when_there(partial(here.database.outcomes, run_id))
     joined = await step(
         "join", partial(steps.join, here.accounts, spec, found, outcomes, execution.check)
     )
@@ -355,7 +298,7 @@ async def _look(here: Here, run_id: str) -> JSON:
             "records": steps.carried(here.database.outcomes(run_id)),
         }
 
-    return await asyncio.to_thread(look)
+    return await when_there(look)
 
 
 async def _enqueue(here: Here, run_id: str, spec: RunSpec, found: JSON, records: JSON) -> JSON:
@@ -374,7 +317,9 @@ async def _enqueue(here: Here, run_id: str, spec: RunSpec, found: JSON, records:
         }
         for one in parts
     ]
-    await asyncio.to_thread(names.enqueue_parts, here.database.client, run_id, spec.account, works)
+    await when_there(
+        partial(names.enqueue_parts, here.database.client, run_id, spec.account, works)
+    )
     return {}
 
 
@@ -383,13 +328,9 @@ async def _wait(here: Here, run_id: str) -> JSON:
     ended, pause = here.ended[run_id], _FIRST_LOOK
     while True:
         ended.clear()
-        try:
-            counts = await asyncio.to_thread(here.database.counts, [run_id])
-        except Exception as error:  # noqa: BLE001 - of the database, which is away
-            _log.warning("the parts of run %s can't be looked at: %s", run_id, error)
-        else:
-            if not counts.get(run_id, (0, 0))[1]:
-                return {}
+        counts = await when_there(partial(here.database.counts, [run_id]))
+        if not counts.get(run_id, (0, 0))[1]:
+            return {}
         try:
             await asyncio.wait_for(ended.wait(), pause)
             await asyncio.sleep(_FIRST_LOOK)  # its outcome is about to be recorded

@@ -222,9 +222,10 @@ class Host:
         """Give the work of dead processes to the queues again, and return how much it was."""
         return len(_dbos.DBOS._recover_pending_workflows(list(executor_ids)))
 
-    def give_back(self, workflow_id: str) -> None:
+    def give_back(self, workflow_ids: Collection[str]) -> None:
         """Give work of this process to its queue again."""
-        self._instance._sys_db.reenqueue_for_recovery(workflow_id, [self._executor_id], PARTS)
+        for workflow_id in workflow_ids:
+            self._instance._sys_db.reenqueue_for_recovery(workflow_id, [self._executor_id], PARTS)
 
     def owns(self, execution: Execution) -> bool:
         """Whether an execution still has its workflow."""

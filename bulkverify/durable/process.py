@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bulkverify.durable import flows, names
 from bulkverify.durable.accounts import Accounts
 from bulkverify.durable.database import Database
+from bulkverify.durable.here import Here
 from bulkverify.errors import UsageError
 from bulkverify.run.folder import Lock
 from bulkverify.service.logs import SafeLogger
@@ -68,6 +69,7 @@ class Process:
         self._taking = False
         self._alive = 1
         self._steady_since = 0.0
+        self._missing: set[str] = set()
         self._beating: asyncio.Task[None] | None = None
         self._lock: Lock | None = None
         self._host = names.Host(
@@ -76,7 +78,7 @@ class Process:
             serves=lambda account: self._taking and accounts.serves(account),
             most_parts=lambda: ceil(parts_at_once / max(1, self._alive)),
         )
-        self._here = flows.Here(self._host, database, accounts, asyncio.get_running_loop())
+        self._here = Here(self._host, database, accounts, asyncio.get_running_loop())
 
     async def begin(self) -> None:
         """Begin to take work.
@@ -139,6 +141,7 @@ class Process:
                 if monotonic() - shared_at >= self._lease:
                     shared_at = monotonic()
                     await self._accounts.share_again()
+                    await self._find_lost()
             except SQLAlchemyError as error:
                 self._steady_since = monotonic()
                 _log.warning("the database is away: %s", error)
@@ -155,6 +158,16 @@ class Process:
             if taken:
                 _log.warning("took over the work of dead processes: %s workflows", taken)
 
+    async def _find_lost(self) -> None:
+        """Give back work that was taken here and does not run, as after an outage of the database."""
+        running = +self._here.running
+        claimed = await self._in_thread(partial(self._database.claimed, self.id))
+        missing = claimed.difference(running)
+        if lost := missing & self._missing:  # twice: it was not just about to begin
+            _log.warning("work that does not run is given back: %s workflows", len(lost))
+            await self._in_thread(partial(self._host.give_back, lost))
+        self._missing = missing - lost
+
     async def _begin_again(self) -> None:
         """After a lost lease: others have the work of this process, so leave it, and take new work."""
         _log.warning("the lease of %s was lost: its work was taken over", self.id)
@@ -170,7 +183,7 @@ async def _there(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) 
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
 
 
-async def _cancelled(here: flows.Here) -> None:
+async def _cancelled(here: Here) -> None:
     """Cancel all executions that are not about to make a checkpoint of something that may cost."""
     tasks = list(here.tasks)
     for task in tasks:

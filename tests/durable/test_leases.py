@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from bulkverify.durable import Engine, migrate
 from bulkverify.durable.database import Database
-from bulkverify.sandbox import Sandbox
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
+from tests.run.lists import numbered
 
-from .made import engine, require_all_verified, require_paid_once
+from .made import engine, require_all_verified, require_paid_once, stopped, worker
 
 
 @pytest.fixture
@@ -70,6 +71,42 @@ async def test_a_worker_with_a_lost_lease_goes_on_under_a_new_name(
         await run.wait()
     require_all_verified(output, 7)
     require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
+async def test_an_outage_that_is_longer_than_a_lease_ends_no_work(
+    postgresql: str, server: sa.URL, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    source.write_text(numbered(24))
+    for endpoint in ("upload", "start"):
+        sandbox.inject(Fault(endpoint=endpoint, kind=FaultKind.DELAY, delay=0.1, times=None))
+    name = sa.make_url(postgresql).database
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    async with (
+        engine(postgresql, sandbox, work=False) as submitting,
+        worker(postgresql, sandbox) as working,
+    ):
+        run = await submitting.submit(source, output, account="acme", largest_part=2)
+        while len(sandbox.ledger.starts) < 2:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.02)
+        before = await submitting.workers()
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"alter database {name} with allow_connections false"))
+            connection.execute(
+                sa.text(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where datname=:name"
+                ),
+                {"name": name},
+            )
+            await asyncio.sleep(4)  # the lease is 3 seconds
+            connection.execute(sa.text(f"alter database {name} with allow_connections true"))
+        await asyncio.wait_for(run.wait(), 100)
+        after = await submitting.workers()
+        await stopped(working)
+    admin.dispose()
+    assert [one.executor_id for one in after] == [one.executor_id for one in before]
+    require_all_verified(output, 24)
+    require_paid_once(sandbox, 24)
 
 
 @pytest.mark.asyncio

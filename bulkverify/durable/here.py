@@ -1,0 +1,93 @@
+"""What the workflows share with the engine in this process."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import attrs
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from bulkverify.durable import names
+from bulkverify.durable.accounts import Accounts
+from bulkverify.durable.database import Database
+from bulkverify.service.logs import SafeLogger
+
+T = TypeVar("T")
+_log: Final = SafeLogger(__name__)
+
+AWAY: Final = (DBAPIError, PoolTimeoutError)
+"""What calls of the database raise while it is away."""
+
+
+async def when_there(
+    work: Callable[[], T], call: Callable[[Callable[[], T]], Awaitable[T]] = asyncio.to_thread
+) -> T:
+    """Call the database, and wait while it is away."""
+    while True:
+        try:
+            return await call(work)
+        except AWAY as error:
+            _log.warning("the database is away: %s", error)
+            await asyncio.sleep(1)
+
+
+class Gate:
+    """Lets steps that may cost something reach their checkpoint, and begins none once it is closed."""
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._inside = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def __aenter__(self) -> None:
+        if self._closed:
+            await asyncio.Event().wait()  # until the task is cancelled
+        self._inside += 1
+        self._idle.clear()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._idle.set()
+
+    async def close(self, timeout: float) -> bool:
+        """Begin no more steps, and return whether all that were under way have ended in time."""
+        self._closed = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+
+@attrs.define(eq=False)
+class Here:
+    """What the workflows need of the engine in this process."""
+
+    host: names.Host
+    database: Database
+    accounts: Accounts
+    loop: asyncio.AbstractEventLoop
+    """The event loop of the program."""
+    gate: Gate = attrs.field(factory=Gate)
+    tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
+    """The executions in this process, except those within the gate."""
+    running: Counter[str] = attrs.field(factory=Counter)
+    """How many executions of each workflow are in this process."""
+    turns: defaultdict[tuple[str, str], asyncio.Lock] = attrs.field(
+        factory=lambda: defaultdict(asyncio.Lock)
+    )
+    """One upload and one start of an account at a time: when the gate closes, none of a long queue is sent."""
+    ended: dict[str, asyncio.Event] = attrs.field(factory=dict)
+    """Set when a part of a run ends here."""
+
+    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do some work in the event loop of the program."""
+
+        async def awaited() -> T:
+            return await work()
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(awaited(), self.loop))
