@@ -346,11 +346,10 @@ def _holds_address(text: str) -> bool:
         if domains:
             before = _COMMENT.sub("", before)
             locals_ = {found[0] for one in _LOCAL_ENDS if (found := one.search(before))}
-            if any(
-                is_possible(f"{local.lstrip(_QUOTES)}@{domain}")
-                for local in locals_
-                for domain in domains
-            ):
+            candidates = [
+                f"{local.lstrip(_QUOTES)}@{domain}" for local in locals_ for domain in domains
+            ]
+            if any(map(is_ordinary, candidates)) or any(map(is_possible, candidates)):
                 return True
         at = text.find("@", at + 1)
     return False
