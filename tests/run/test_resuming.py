@@ -105,7 +105,8 @@ async def test_a_start_that_the_status_does_not_show_yet_is_not_paid_again(
     source: Path, output: Path
 ) -> None:
     timings = Timings(start_delay=36e5)
-    async with Sandbox(speed=1000, requests_per_minute=None, timings=timings, credits=2) as sandbox:
+    options: dict[str, Any] = {"timings": timings, "credits": 2, "retention_days": None}
+    async with Sandbox(speed=1000, requests_per_minute=None, **options) as sandbox:
         settings: dict[str, Any] = {"base_url": sandbox.url, "requests_per_minute": None}
         async with Client(sandbox.api_key, **settings) as earlier:
             with pytest.raises(StopError):
