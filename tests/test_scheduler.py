@@ -260,3 +260,16 @@ async def test_a_poll_times_out_in_time_although_an_older_task_goes_on(
         assert [at for name, at in client.polled if name == "b"] == [0, begun]
         for waiter in waiters:
             await scheduler_of(waiter.job).leave(waiter)
+
+
+async def test_a_job_that_is_abandoned_in_line_is_not_polled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_IN_FLIGHT", 1)
+    async with Slow() as client:
+        first, second = joined(client, "a"), joined(client, "b")
+        await asyncio.sleep(2)
+        leave(second)
+        await asyncio.sleep(10)
+        assert client.polled == [("a", 0)]
+        await scheduler_of(first.job).leave(first)

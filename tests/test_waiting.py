@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from contextlib import aclosing
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -1067,6 +1068,18 @@ async def test_waiting_for_all_ends_with_the_first_error() -> None:
             await wait_all([client.job(f"job{n}") for n in range(1, 6)], wait=wait_fixed(1))
         assert now() == pytest.approx(30, abs=1)
         assert_idle(client)
+
+
+async def test_the_callbacks_of_one_call_share_a_context() -> None:
+    count, counts = ContextVar("count", default=0), list[int]()
+
+    def on_progress(_: JobSnapshot) -> None:
+        count.set(count.get() + 1)
+        counts.append(count.get())
+
+    async with ScriptedClient([seen("completed")]) as client:
+        await wait_all([client.job(f"job{number}") for number in range(3)], on_progress=on_progress)
+    assert (counts, count.get()) == ([1, 2, 3], 0)
 
 
 async def test_errors_after_the_first_are_not_reported_to_the_loop() -> None:

@@ -121,7 +121,6 @@ class RecordedList(ComparedList):
                     path=str(folder),
                 ).with_hint(*restart_hints(folder, record.credits))
             record.split, record.seal = split, seal_of(split)
-            self.journal.save()
         lost = await in_thread(self.journal.lost_results)
         if lost:
             self.journal.forget_results(lost)

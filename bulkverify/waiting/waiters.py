@@ -130,9 +130,8 @@ class Waiter(asyncio.Future[JobSnapshot]):
             self.fail(_timed_out(self.job, self.target, polls, last_error))
 
     def leave(self) -> None:
-        """Stop waiting, and mark any error as retrieved, so that asyncio does not log it."""
-        if not self.cancel() and not self.cancelled():
-            self.exception()
+        """Stop waiting. This also keeps asyncio from logging an error that was not retrieved."""
+        self.cancel()
 
     def _decide(self, snapshot: JobSnapshot) -> None:
         if satisfies(snapshot.status, self.target):

@@ -479,3 +479,10 @@ def test_only_a_row_with_a_carriage_return_gets_quotes(path: Path) -> None:
     _, anna, bob, _ = text.split("\n")
     assert anna.startswith("Anna,a@x.com,")
     assert bob.startswith('"B\rob","b@x.com",')
+
+
+def test_a_byte_order_mark_in_the_first_name_stays_part_of_it(path: Path) -> None:
+    table = opened(path, "\ufeff\ufeffname,email\nAnna,a@x.com\n")
+    text, _ = joined(table, path.parent, {})
+    assert text.startswith('\ufeff"\ufeffname","email","verdict",')
+    assert text.count('"') == 2 * len(["name", "email", *OURS])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -64,8 +65,9 @@ async def again(
     **options: Any,  # noqa: ANN401
 ) -> tuple[RunReport, int]:
     """Make a call, and return the number of its requests."""
-    before = sandbox.ledger.requests.total()
+    before, began = sandbox.ledger.requests.total(), monotonic()
     report = await verified(client, source, output, **options)
+    assert 0 <= report.seconds < monotonic() - began + 0.001
     return report, sandbox.ledger.requests.total() - before
 
 

@@ -13,7 +13,9 @@ from bulkverify import (
     Client,
     IncompleteDownloadError,
     IncompleteRunError,
+    Job,
     JobFailedError,
+    JobSnapshot,
     ListLimitError,
     ProtocolError,
     RunProgress,
@@ -21,7 +23,10 @@ from bulkverify import (
     UploadUncertainError,
     UsageError,
     WaitTimeoutError,
+    wait_until,
 )
+from bulkverify.run import part as part_module
+from bulkverify.run import run as run_module
 from bulkverify.run.account import Account
 from bulkverify.run.journal import Journal
 from bulkverify.run.outages import Outages
@@ -289,6 +294,26 @@ async def test_results_that_can_not_be_read_are_fetched_again_by_the_next_call( 
 
 
 @pytest.mark.asyncio
+async def test_an_error_of_results_that_can_be_read_is_raised_at_once(
+    sandbox: Sandbox, client: Client, many: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def fail(*_: object, **__: object) -> None:
+        nonlocal calls
+        calls += 1
+        raise ProtocolError("No.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "join", fail)
+        with pytest.raises(ProtocolError, match=r"^No\.$"):
+            await verified(client, many, output)
+    assert (calls, output.exists()) == (1, False)
+    await verified(client, many, output)
+    assert sandbox.ledger.requests["download"] == 1
+
+
+@pytest.mark.asyncio
 async def test_nothing_is_written_if_every_part_fails(
     sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
 ) -> None:
@@ -319,21 +344,33 @@ async def test_rows_that_were_not_sent_are_not_missing_if_every_part_fails(
 
 
 @pytest.mark.asyncio
-async def test_a_part_that_takes_too_long_fails_alone(many: Path, output: Path) -> None:
+async def test_a_part_that_takes_too_long_fails_alone(
+    many: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[tuple[int, str]] = []
+    slow: set[str] = set()
+
+    async def hurried(job: Job, *more: Any, timeout: float, **options: Any) -> JobSnapshot:  # noqa: ANN401 - passed on
+        assert timeout == 7200
+        return await wait_until(job, *more, timeout=0.1 if job.id in slow else None, **options)
+
+    monkeypatch.setattr(part_module, "wait_until", hurried)
 
     def slow_down(seen: RunProgress) -> None:
         if seen.part and seen.stage is Stage.FAILED:
             told.append((seen.part.number, seen.part.note))
         if seen.part and seen.part.number == 2 and seen.stage is Stage.VERIFYING:
             assert seen.part.job_id is not None
+            slow.add(seen.part.job_id)
             sandbox.inject(
                 Fault(endpoint="status", kind=FaultKind.ANSWER, job_id=seen.part.job_id, times=None)
             )
 
     async with served() as (sandbox, client):
         with pytest.raises(IncompleteRunError) as info:
-            await verified(client, many, output, largest_part=4, timeout=2, on_progress=slow_down)
+            await verified(
+                client, many, output, largest_part=4, timeout=7200, on_progress=slow_down
+            )
     [failure] = info.value.failures
     assert failure.error == WaitTimeoutError.__name__
     assert told == [(2, failure.message)]

@@ -5,6 +5,7 @@ import csv
 import json
 from io import StringIO
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import attrs
@@ -68,7 +69,9 @@ async def test_an_untidy_list_comes_back_row_for_row(
         Sandbox(speed=1000, requests_per_minute=None, vendor=vendor) as sandbox,
         Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
     ):
+        began = monotonic()
         report = await verified(client, source, output, column="contact")
+        assert 0 < report.seconds < monotonic() - began + 0.001
         ledger = sandbox.ledger
         assert set(ledger.paid.values()) == {1}
         assert set(ledger.paid) == {
@@ -122,6 +125,11 @@ async def test_an_untidy_list_comes_back_row_for_row(
         ),
         destination=str(output),
         examples=(CellExample(row=7, kind=CellKind.INVALID, cell="not an address"),),
+        began_at=report.began_at,
+        ended_at=report.ended_at,
+        service=client.base_url,
+        findings=report.findings,
+        curve=report.curve,
     )
     assert report.seconds > report.durations.verifying > 0
     assert report.requests >= 6
