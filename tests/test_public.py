@@ -51,7 +51,7 @@ ORDER = {
     "waiting": "pacing waiters streams due scheduler waits",
     "report": "documents typos facts words chart page",
     "lists": """
-        stopping tables layout distinct addresses cells bounds naming columns lines_of_addresses surveying
+        stopping tables layout distinct addresses cells bounds naming columns headers lines_of_addresses surveying
         decoding quotes delimited lines jsonlines several frames spooling packages values texts sheets workbooks
         spreadsheets opening splitting matching verdicts workbook_output tallies joining filtering
     """,

@@ -1,4 +1,4 @@
-"""Finds the header of a list, the names of its columns, and the column of addresses."""
+"""Finds the column of addresses, by the names of the columns and their cells."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import attrs
 
 from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists.naming import Rank, name_meaning, says_address
+from bulkverify.lists.naming import Rank, name_meaning
 
 SAMPLE_ROWS: Final = 100
 """How many rows are read to detect the format of a list."""
@@ -49,8 +49,6 @@ _SHOWN_CHARACTERS: Final = 40
 SHOWN_CELLS: Final = 3
 """How many cells a message shows."""
 
-_ADDRESS: Final = re.compile(r"[^\s@([][@\uff20][\w[]")
-
 _LONGEST_CELL: Final = 500
 # An address alone, or with a name, brackets, `mailto:` or a remark around it.
 _ALONE: Final = re.compile(
@@ -65,8 +63,8 @@ _BETWEEN: Final = re.compile(r"[,;|\n]|:::|\s/\s|/(?=[^/]*@)")
 _CLEARLY: Final = 4
 _CLEARLY_IF_FULL: Final = 2
 _SPARSE: Final = 10
-_HIGHEST_HEADER: Final = 30
-_MOST_NAMES: Final = 5000
+MOST_NAMES: Final = 5000
+"""How many names of a header are examined."""
 
 
 @attrs.frozen(kw_only=True)
@@ -110,75 +108,6 @@ def holds_address(cell: str) -> bool:
         found = [piece for piece in pieces if piece.strip()]
         if len(found) > 1 and all(map(_ALONE.fullmatch, found)):
             return True
-    return False
-
-
-def find_header(rows: Sequence[Sequence[str]], wanted: str | None) -> int | None:
-    """Find the row with the names of the columns among the first rows; `None` if there is none.
-
-    It is the first row, if that has no address. A later row is the header if it has the wanted name, if
-    it has a name that means e-mail above the addresses, or if it follows only titles.
-    """
-    first = _first_address(rows)
-    if wanted is not None:
-        for index, row in enumerate(rows[: (first or 0) + 1]):
-            if fold(wanted) in map(fold, row):
-                return index
-    if first == 0:
-        return _below_lone_address(rows) or (0 if _has_example(rows) else None)
-    above = rows[: min(first or len(rows), _HIGHEST_HEADER)]
-    below = rows[first:] if first is not None else ()
-    places = {
-        place
-        for row in below
-        for place, cell in enumerate(row)
-        if "@" in cell and holds_address(cell)
-    }
-    for rank in (Rank.MAIN, Rank.ONE_OF, Rank.SECOND):
-        for index, row in enumerate(above):
-            named = places or (range(min(len(row), _MOST_NAMES)) if rank is Rank.MAIN else ())
-            if any(place < len(row) and name_meaning(row[place]).rank == rank for place in named):
-                return _lowest_header(above, index, places)
-    widths = Counter(sum(map(bool, row)) for row in below)
-    place = 0
-    if widths and widths.most_common(1)[0][0] > 1:
-        place = next((index for index, row in enumerate(above) if sum(map(bool, row)) > 1), 0)
-    return None if any(map(_ADDRESS.search, rows[place])) else place
-
-
-def _below_lone_address(rows: Sequence[Sequence[str]]) -> int | None:
-    """Return the row of a header below rows of one cell each, such as a contact address."""
-    for index, row in enumerate(rows[:_HIGHEST_HEADER]):
-        if sum(map(bool, row)) > 1:
-            named = any(name_meaning(cell).rank is Rank.MAIN for cell in row)
-            return index if index and named and not any(map(_ADDRESS.search, row)) else None
-    return None
-
-
-def _lowest_header(above: Sequence[Sequence[str]], index: int, places: set[int]) -> int:
-    """Return the last row of a header, such as a row with `Address` below one with `Email`."""
-    for lower in range(index + 1, len(above)):
-        row = above[lower]
-        if any(place < len(row) and says_address(row[place]) for place in places):
-            index = lower
-    return index
-
-
-def _first_address(rows: Sequence[Sequence[str]]) -> int | None:
-    """Return the first row with an address, else the first with a text that mentions one."""
-    for is_one in (holds_address, _ADDRESS.search):
-        for index, row in enumerate(rows):
-            if any(map(is_one, row)):
-                return index
-    return None
-
-
-def _has_example(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row has a name with an example in it, such as `Email (a@b.com)`."""
-    for place, cell in enumerate(rows[0]):
-        if "@" in cell and name_meaning(cell).rank is not Rank.OTHER:
-            below = [row[place] for row in rows[1:] if place < len(row) and row[place]]
-            return any(name_meaning(other).rank is Rank.OTHER for other in below)
     return False
 
 
@@ -286,7 +215,7 @@ def _likeliest(
             len(names) == 1 or count * 2 > _filled(sample, place)
         ):
             return place
-    for place, name in enumerate(names[:_MOST_NAMES]):
+    for place, name in enumerate(names[:MOST_NAMES]):
         if name_meaning(name).rank is Rank.MAIN or fold(name) in ADDRESS_NAMES:
             return place
     raise InvalidListError(
@@ -299,12 +228,12 @@ def _likeliest(
 
 def _filled(sample: Sequence[Sequence[str]], place: int) -> int:
     """Count the cells of a column that say something."""
-    return sum(
-        place < len(row)
-        and any(map(str.isalnum, row[place]))
-        and row[place].strip().lower() not in _NOTHING
-        for row in sample
-    )
+    return sum(place < len(row) and not says_nothing(row[place]) for row in sample)
+
+
+def says_nothing(cell: str) -> bool:
+    """Whether a cell is blank, or stands for a missing value, such as n/a."""
+    return not any(map(str.isalnum, cell)) or cell.strip().lower() in _NOTHING
 
 
 def _ranks(

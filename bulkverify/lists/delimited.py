@@ -4,7 +4,7 @@ import csv
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from itertools import chain
 from pathlib import Path
@@ -19,11 +19,12 @@ from bulkverify.lists.columns import (
     add_rows_with_addresses,
     column_names,
     find_column,
-    find_header,
     holds_address,
+    listed,
     sample_rows,
 )
 from bulkverify.lists.decoding import decoded, sample_of
+from bulkverify.lists.headers import doubtful_header, find_header
 from bulkverify.lists.lines_of_addresses import refuse_lines_of_addresses
 from bulkverify.lists.naming import Rank, name_meaning
 from bulkverify.lists.quotes import ListRecords, swallowed_rows
@@ -203,12 +204,12 @@ def open_delimited(
     del sample[:skipped]
     if not sample:
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
+    numbers = _row_numbers(sheet, beginning=beginning, delimiter=delimiter, declared=skipped)
     if header_row is None:
         place = find_header(sample, column)
+        _refuse_doubtful_header(title, sample, doubtful_header(sample, place, column), numbers)
     else:
-        place = _named_row(
-            title, header_row, sheet, beginning=beginning, delimiter=delimiter, declared=skipped
-        )
+        place = _named_row(title, header_row, numbers)
     header: tuple[str, ...] = ()
     preface = ""
     if place is not None:
@@ -260,24 +261,42 @@ def _refuse_unusual_delimiter(title: str, name: str, sample: list[list[str]]) ->
             )
 
 
-def _named_row(
-    title: str, row: int, sheet: Sheet | None, *, beginning: str, delimiter: str, declared: int
-) -> int | None:
+def _row_numbers(
+    sheet: Sheet | None, *, beginning: str, delimiter: str, declared: int
+) -> Sequence[int]:
+    """Return the numbers, counting empty rows, of the first records."""
+    if sheet:
+        return sheet.numbers[:SAMPLE_ROWS]
+    records = csv.reader(StringIO(beginning, newline=""), delimiter=delimiter)
+    filled = [number for number, record in enumerate(records, start=1) if record]
+    return filled[declared:][:SAMPLE_ROWS]
+
+
+def _named_row(title: str, row: int, numbers: Sequence[int]) -> int | None:
     """Return the place of the header row among the records; `None` for row 0, which means no header."""
     if row == 0:
         return None
-    if sheet:
-        places = {number: place for place, number in enumerate(sheet.numbers[:SAMPLE_ROWS])}
-    else:
-        records = csv.reader(StringIO(beginning, newline=""), delimiter=delimiter)
-        filled = [number for number, record in enumerate(records, start=1) if record]
-        places = {number: place for place, number in enumerate(filled[declared:][:SAMPLE_ROWS])}
-    if row not in places:
+    if row not in numbers:
         raise UsageError(f"{title} has no names of columns in row {row:,}.").with_hint(
             "Count rows from 1, including empty ones; `header_row=0` is for a list without names.",
             "Count rows from 1, including empty ones; --header-row 0 is for a list without names.",
         )
-    return places[row]
+    return numbers.index(row)
+
+
+def _refuse_doubtful_header(
+    title: str, sample: list[list[str]], place: int | None, numbers: Sequence[int]
+) -> None:
+    """Refuse a list that may or may not have a header in a row."""
+    if place is not None and place < len(numbers):
+        row = numbers[place]
+        raise InvalidListError(
+            f"Row {row:,} of {title} may have the names of the columns, or be a row as those below it: "
+            f"{listed(sample[place])}. Nothing was sent."
+        ).with_hint(
+            f"If it has the names, say so with `header_row={row}`. If the list has no names, use `header_row=0`.",
+            f"If it has the names, say so with --header-row {row}. If the list has no names, use --header-row 0.",
+        )
 
 
 def _text_above(beginning: str, delimiter: str, declared: int, place: int) -> str:

@@ -1,5 +1,6 @@
 """Which column has the addresses, and which row has the names of the columns."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 # ruff: noqa: RUF001 - names in many scripts
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists import columns, fingerprint, jsonlines, open_table, split
-from bulkverify.lists.columns import AddressColumns, find_column, find_header, holds_address
+from bulkverify.lists.columns import AddressColumns, find_column, holds_address
+from bulkverify.lists.headers import find_header
 from bulkverify.lists.naming import Rank, name_meaning
 from tests.lists.made import joined, opened, write
 
@@ -245,7 +247,6 @@ def test_the_titles_of_several_lists_stand_above_the_names_in_the_output(tmp_pat
         ("E-Mail: a@x.com,Ana\nE-Mail: b@x.com,Bo\n", ("col0", "col1")),
         ("Nom,Contact\nAna,\nBo,b@x\n", ("Nom", "Contact")),
         ("e-mail^\na^@x.com\nb^@x.com\n", ("e-mail^",)),
-        ("x,\nAna,a@x\n", ("x", "")),
         ('"sep=;"\r\nName;Email\r\nAna;a@x\r\n', ("Name", "Email")),
     ],
 )
@@ -591,3 +592,63 @@ def test_a_place_is_refused_if_it_means_another_column_in_each_list(tmp_path: Pa
     assert open_table([one, same], column="2", spool=tmp_path).column == 1
     named = write(tmp_path / "named.csv", "id,EMAIL\n1,b@x.com\n")
     assert open_table([one, named], column="email", spool=tmp_path).column == 1
+
+
+# Rows that may be the header
+
+NO_HEADER = [
+    "17,n/a,2026-01-02\n18,b@x.com,2026-01-03\n19,c@x.com,2026-01-04\n",
+    "17,a@,2026-01-02\n18,b@x.com,2026-01-03\n",
+    "1,,\n2,Bo,b@x.com\n3,Cy,c@x.com\n",
+    "+47 1234,-,Rome\n+47 2345,b@x.com,Oslo\n+47 3456,c@x.com,Bern\n",
+    "Ana,ana@x,1.5\nBo,b@x.com,2.5\n",
+]
+
+
+@pytest.mark.parametrize("content", NO_HEADER)
+def test_a_first_row_without_its_address_is_a_row(path: Path, content: str) -> None:
+    table = opened(path, content)
+    assert table.names == tuple(f"col{number}" for number in range(3))
+    assert [",".join(row) for row in table.rows()] == content.splitlines()
+
+
+DOUBTFUL = [
+    # the list, the row in doubt, and its cells
+    ("Ana,,Rome\nBo,b@x.com,Oslo\n", 1, ["Ana", "", "Rome"]),
+    ("\nAna,-\nBo,\nCy,c@x.com\n", 2, ["Ana", "-"]),
+    ("17,see office,2026-01-02\n18,b@x.com,2026-01-03\n", 1, ["17", "see office", "2026-01-02"]),
+    ("Author,admin@x.com\nName,E-Mail\nAna,a@x.com\n", 2, ["Name", "E-Mail"]),
+    ("Report,Members\nAuthor,admin@x.com\n\nName,E-Mail\nAna,a@x.com\n", 4, ["Name", "E-Mail"]),
+    ("Report,Members,\nAuthor,admin@x.com,\n,,\nName,E-Mail,City\nAna,a@x.com,Rome\n", 4, ["Name", "E-Mail", "City"]),
+    ("Ana,a@x.com\nBo,b@x.com\nName,E-Mail\nCy,c@x.com\n", 3, ["Name", "E-Mail"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "row", "cells"), DOUBTFUL)
+def test_a_row_that_may_be_the_header_is_left_to_the_caller(
+    path: Path, content: str, row: int, cells: list[str]
+) -> None:
+    shown = ", ".join(map(repr, cells))
+    with pytest.raises(InvalidListError, match=rf"^Row {row} of .*: {re.escape(shown)}\.") as info:
+        opened(path, content)
+    assert f"--header-row {row}." in f"{info.value.shell_hint}"
+    assert list(opened(path, content, header_row=row).names) == cells
+    rows = [line for line in content.splitlines() if line]
+    assert len(list(opened(path, content, header_row=0).rows())) == len(rows)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Name,2024,2025,Contact\nAna,12,7,a@x.com\nBo,9,11,b@x.com\n",
+        "Name,E-Mail,Nr\nAna,a@x.com,1\nName,E-Mail,Nr\nBo,b@x.com,2\n",
+        "Who,Reach,\nAna,a@x.com,\n",
+    ],
+)
+def test_a_header_with_a_name_for_the_addresses_is_certain(path: Path, content: str) -> None:
+    assert ",".join(opened(path, content).names) == content.splitlines()[0]
+
+
+def test_a_header_in_doubt_is_certain_once_its_column_is_named(path: Path) -> None:
+    content = "2026,x\n2025,a@x.com\n"
+    assert opened(path, content, column="x").names == ("2026", "x")

@@ -88,7 +88,7 @@ def test_the_line_ends_are_detected(path: Path, content: str, newline: str) -> N
         ("email,Backup  Mail\na@x,b@x\n", " backup mail ", 1),
         ("email,Backup\na@x,b@x\n", "BACKUP\t", 1),
         ("x,X\na@x,b@x\n", "X", 1),
-        ("a@x,b@x\n", "col1", 1),
+        ("a@x,b@x\nc@x,d@x\n", "col1", 1),
         ("email,none\na@x,c\n", "none", 1),
         ("owner@corp.example,Name\na@x,Anna\n", "Owner@corp.example", 0),
     ],
