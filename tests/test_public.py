@@ -52,7 +52,7 @@ ORDER = {
     "report": "documents typos facts words chart page",
     "lists": """
         stopping tables layout distinct addresses cells bounds naming columns headers lines_of_addresses surveying
-        decoding quotes delimited lines jsonlines several frames spooling packages values texts sheets workbooks
+        decoding quotes delimited detecting lines jsonlines several frames spooling packages values texts sheets workbooks
         spreadsheets opening splitting matching verdicts workbook_output tallies joining filtering
     """,
     "run": """

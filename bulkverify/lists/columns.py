@@ -69,10 +69,14 @@ MOST_NAMES: Final = 5000
 
 @attrs.frozen(kw_only=True)
 class AddressColumns:
-    """The place of the address column, and of the `others` that also have addresses."""
+    """The place of the address column, and of the `others` that also have addresses.
+
+    Rows with an address there may have one in the columns `beside` it; all, if the caller has chosen.
+    """
 
     column: int
     others: tuple[int, ...] = ()
+    beside: tuple[int, ...] = ()
 
 
 def sample_rows(rows: Iterable[Row], count: int) -> list[Row]:
@@ -132,8 +136,12 @@ def find_column(
         column = _wanted(title, names, found, wanted)
     else:
         column = _likeliest(title, names, sample, found, mentions)
+    others = tuple(place for place in sorted(found) if place != column)
+    both = (place for place in others if found[place].keys() & found.get(column, {}).keys())
     return AddressColumns(
-        column=column, others=tuple(place for place in sorted(found) if place != column)
+        column=column,
+        others=others,
+        beside=tuple(both if wanted is None else range(len(names))),
     )
 
 

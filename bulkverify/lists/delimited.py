@@ -1,45 +1,34 @@
-"""CSV and TSV files, including irregular ones."""
+"""Reads CSV and TSV files, including irregular ones."""
 
-import csv
 import re
-import shlex
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from io import StringIO
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from bulkverify.errors import InvalidListError, UsageError
-from bulkverify.lists.bounds import GrowthLimit, check_width
+from bulkverify.errors import InvalidListError
+from bulkverify.lists.bounds import GrowthLimit
+from bulkverify.lists.cells import read_cell
 from bulkverify.lists.columns import (
-    SAMPLE_ROWS,
-    add_rows_with_addresses,
-    column_names,
-    find_column,
     holds_address,
-    listed,
-    sample_rows,
+    says_nothing,
 )
-from bulkverify.lists.decoding import decoded, sample_of
-from bulkverify.lists.headers import doubtful_header, find_header
-from bulkverify.lists.lines_of_addresses import refuse_lines_of_addresses
+from bulkverify.lists.decoding import decoded
 from bulkverify.lists.naming import Rank, name_meaning
 from bulkverify.lists.quotes import ListRecords, swallowed_rows
-from bulkverify.lists.tables import Digest, FileTable, Sheet
+from bulkverify.lists.tables import Digest, FileTable
 from bulkverify.results.records import RecordError
 
 DELIMITERS: Final = ",;\t|"
 """The delimiters that are tried if the caller names none."""
 
+_FURTHEST: Final = 3
+"""So many columns further right, the address of a row with stray delimiters is looked for."""
+
 _DELIMITER: Final = re.compile(f"[{DELIMITERS}]")
-_UNUSUAL: Final = "^~:=#!&*/"
-
-_SHOWN_CHARACTERS: Final = 100
-
-_DECLARED: Final = re.compile(r"(\"?)sep=([^\"\r\n])\1\r?\n", re.IGNORECASE)  # for Excel
+SHOWN_CHARACTERS: Final = 100
+"""How much of a text a message shows."""
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +95,8 @@ class Delimited(FileTable):
                     skip -= skipped
                 before += count
                 if portion:
+                    if written_as_text:
+                        self._refuse_shifted_rows(portion, text, before - len(portion))
                     yield portion
 
     def _fit(self, records: list[list[str]], skip: int, text: ListRecords, before: int) -> int:
@@ -131,10 +122,51 @@ class Delimited(FileTable):
             one_cell = len(record) == 1 < width and self.sheet is None
             if one_cell and index >= skip and _DELIMITER.search(record[0]):
                 self._refuse_other_delimiter(record[0], text, before + index)
-            short += len(record) < width and index >= skip
+            if len(record) < width and index >= skip:
+                short += 1
+                if self.sheet is None:
+                    self._refuse_shifted_row(record, range(len(record)), text, before + index)
             # A new row, because the old one may still be in use.
             records[index] = [*record[:width], *[""] * (width - len(record))]
         return short
+
+    def _refuse_shifted_rows(
+        self, records: list[list[str]], text: ListRecords, before: int
+    ) -> None:
+        """Refuse rows whose address stands further right, because a cell before it has a delimiter."""
+        column = self.column
+        nearby = range(column + 1, min(column + 1 + _FURTHEST, len(self.names)))
+        without = [
+            index for index, row in enumerate(records) if "@" not in row[column] and row[column]
+        ]
+        for index in without if nearby else ():
+            if not says_nothing(records[index][column]):
+                self._refuse_shifted_row(records[index], nearby, text, before + index)
+
+    def _refuse_shifted_row(
+        self, record: list[str], places: range, text: ListRecords, index: int
+    ) -> None:
+        """Refuse a row without an address in its column, but with one where no other row has one."""
+        if self.column < len(record) and "@" in record[self.column]:
+            return
+        for place in places:
+            if (
+                place != self.column
+                and "@" in record[place]
+                and place not in self.beside
+                and name_meaning(self.names[place]).rank is Rank.OTHER
+                and read_cell(record[place].strip()).address
+            ):
+                cell = record[self.column] if self.column < len(record) else ""
+                raise InvalidListError(
+                    f"Line {text.line_of(index):,} of {self.title} has its address in the column {self.names[place]!r}, where "
+                    f"{self.names[self.column]!r} has {cell[:SHOWN_CHARACTERS]!r}: "
+                    f"{self.delimiter.join(record)[:SHOWN_CHARACTERS]!r}. Quote cells that hold {self.delimiter!r}. "
+                    "Nothing was sent."
+                ).with_hint(
+                    "If the row is right, name the column of addresses with `column`.",
+                    "If the row is right, name the column of addresses with --column.",
+                )
 
     def _refuse_swallowed_rows(
         self, records: list[list[str]], skip: int, text: ListRecords
@@ -151,7 +183,7 @@ class Delimited(FileTable):
                 line = text.line_of(index) + "".join(record[:place]).count("\n")
                 raise InvalidListError(
                     f"Line {line:,} of {self.title} opens a quote that closes on a later line, and the text between "
-                    f"looks like rows: {record[place][:_SHOWN_CHARACTERS]!r}. Remove the quote, or close it. "
+                    f"looks like rows: {record[place][:SHOWN_CHARACTERS]!r}. Remove the quote, or close it. "
                     "Nothing was sent."
                 )
 
@@ -162,7 +194,7 @@ class Delimited(FileTable):
             raise InvalidListError(
                 f"Line {line:,} of {self.title} opens a quote that does not close before the next cell, and the row has "
                 f"{len(record):,} cells where the list has {len(self.names):,} columns: "
-                f"{self.delimiter.join(record)[:_SHOWN_CHARACTERS]!r}. Remove the quote, or close it. Nothing was sent."
+                f"{self.delimiter.join(record)[:SHOWN_CHARACTERS]!r}. Remove the quote, or close it. Nothing was sent."
             )
 
     def _refuse_other_delimiter(self, cell: str, text: ListRecords, index: int) -> None:
@@ -172,171 +204,8 @@ class Delimited(FileTable):
             if len(pieces) > 1 and sum(map(holds_address, pieces)) == 1 and cell.count("@") == 1:
                 raise InvalidListError(
                     f"Line {text.line_of(index):,} of {self.title} has {delimiter!r} between its cells where the list "
-                    f"has {self.delimiter!r}: {cell[:_SHOWN_CHARACTERS]!r}. Write all rows with one delimiter. Nothing was sent."
+                    f"has {self.delimiter!r}: {cell[:SHOWN_CHARACTERS]!r}. Write all rows with one delimiter. Nothing was sent."
                 )
-
-
-def open_delimited(
-    path: Path,
-    *,
-    title: str,
-    column: str | None,
-    delimiter: str | None,
-    encoding: str,
-    header_row: int | None = None,
-    sheet: Sheet | None = None,
-) -> Delimited:
-    """Detect how to read a file of records, which may be the copy of a `sheet`, from its beginning."""
-    if delimiter is not None and (
-        len(delimiter) != 1 or delimiter in '"\r\n\0' or "\ud800" <= delimiter <= "\udfff"
-    ):
-        raise UsageError(
-            f"A delimiter is one character that is neither a quote nor a line end, not {delimiter!r}."
-        )
-    beginning, encoding = sample_of(path, encoding, title)
-    declared = None if sheet else _DECLARED.match(beginning)
-    delimiter = delimiter or (str(declared[2]) if declared else guess_delimiter(beginning))
-    records = chain.from_iterable(text_records(path, encoding, title, ListRecords(delimiter)))
-    sample = sample_rows(records, SAMPLE_ROWS + 2)
-    if column is None:
-        add_rows_with_addresses(sample, records)
-    skipped = 1 if declared else 0
-    del sample[:skipped]
-    if not sample:
-        raise InvalidListError(f"{title} is empty: a list needs at least one address.")
-    numbers = _row_numbers(sheet, beginning=beginning, delimiter=delimiter, declared=skipped)
-    if header_row is None:
-        place = find_header(sample, column)
-        _refuse_doubtful_header(title, sample, doubtful_header(sample, place, column), numbers)
-    else:
-        place = _named_row(title, header_row, numbers)
-    header: tuple[str, ...] = ()
-    preface = ""
-    if place is not None:
-        preface = _text_above(beginning, delimiter, skipped, place)
-        header = tuple(sample[place])
-        del sample[: place + 1]
-        skipped += place + 1
-    if not sample:
-        raise InvalidListError(f"{title} has a header and no rows: there is nothing to verify.")
-    width = sheet.width if sheet else max(map(len, [header, *sample]))
-    check_width(title, width)
-    refuse_lines_of_addresses(title, header, sample, chosen=column is not None)
-    if len(header) == 1 and column is None:
-        _refuse_unusual_delimiter(title, header[0], sample)
-    names = header or column_names(width)
-    if sheet:  # cells beside the names have a column without a name
-        names += ("",) * (width - len(names))
-    columns = find_column(title, names, sample, column)
-    return Delimited(
-        title=title,
-        names=names,
-        column=columns.column,
-        others=columns.others,
-        preface=preface,
-        delimiter=delimiter,
-        newline="\r\n" if "\r\n" in beginning and sheet is None else "\n",
-        path=path,
-        encoding=encoding,
-        skipped=skipped,
-        sheet=sheet,
-    )
-
-
-def _refuse_unusual_delimiter(title: str, name: str, sample: list[list[str]]) -> None:
-    """Refuse a list of one column whose name and cells have the same sign between words."""
-    cells = [row[0] for row in sample if row]
-    for sign in _UNUSUAL:
-        pieces = [cell.split(sign) for cell in cells]
-        if (
-            sign in name.strip(sign)
-            and len({len(one) for one in [name.split(sign), *pieces]}) == 1
-            and all(any(map(holds_address, one)) for one in pieces)
-        ):
-            raise InvalidListError(
-                f"{title} seems to have {sign!r} between its cells: {cells[0][:_SHOWN_CHARACTERS]!r}. Nothing was sent."
-            ).with_hint(
-                f"Name it with `delimiter={sign!r}`.",
-                f"Name it with --delimiter {shlex.quote(sign)}.",
-            )
-
-
-def _row_numbers(
-    sheet: Sheet | None, *, beginning: str, delimiter: str, declared: int
-) -> Sequence[int]:
-    """Return the numbers, counting empty rows, of the first records."""
-    if sheet:
-        return sheet.numbers[:SAMPLE_ROWS]
-    records = csv.reader(StringIO(beginning, newline=""), delimiter=delimiter)
-    filled = [number for number, record in enumerate(records, start=1) if record]
-    return filled[declared:][:SAMPLE_ROWS]
-
-
-def _named_row(title: str, row: int, numbers: Sequence[int]) -> int | None:
-    """Return the place of the header row among the records; `None` for row 0, which means no header."""
-    if row == 0:
-        return None
-    if row not in numbers:
-        raise UsageError(f"{title} has no names of columns in row {row:,}.").with_hint(
-            "Count rows from 1, including empty ones; `header_row=0` is for a list without names.",
-            "Count rows from 1, including empty ones; --header-row 0 is for a list without names.",
-        )
-    return numbers.index(row)
-
-
-def _refuse_doubtful_header(
-    title: str, sample: list[list[str]], place: int | None, numbers: Sequence[int]
-) -> None:
-    """Refuse a list that may or may not have a header in a row."""
-    if place is not None and place < len(numbers):
-        row = numbers[place]
-        raise InvalidListError(
-            f"Row {row:,} of {title} may have the names of the columns, or be a row as those below it: "
-            f"{listed(sample[place])}. Nothing was sent."
-        ).with_hint(
-            f"If it has the names, say so with `header_row={row}`. If the list has no names, use `header_row=0`.",
-            f"If it has the names, say so with --header-row {row}. If the list has no names, use --header-row 0.",
-        )
-
-
-def _text_above(beginning: str, delimiter: str, declared: int, place: int) -> str:
-    """Return the text above a header, without the line that declares a delimiter (`sep=;`)."""
-    if not place:
-        return ""
-    records = csv.reader(StringIO(beginning, newline=""), delimiter=delimiter)
-    ends = [0]
-    starts = []
-    for record in records:
-        if record:
-            starts.append(ends[-1])
-        ends.append(records.line_num)
-    lines = list(StringIO(beginning, newline=""))
-    return "".join(lines[declared : starts[declared + place]])
-
-
-def guess_delimiter(sample: str) -> str:
-    """Return the delimiter that cuts the sample into the most even rows, or a comma."""
-
-    def evenness(delimiter: str) -> tuple[int, int]:
-        try:
-            reader = csv.reader(
-                StringIO(sample, newline=""), delimiter=delimiter, skipinitialspace=True
-            )
-            records = list(reader)
-        except csv.Error:
-            return 0, 0
-        rows = list(filter(None, records))[:SAMPLE_ROWS]
-        widths = [len(row) for row in rows]
-        if not widths:
-            return 0, 0
-        width = widths[0]
-        if width == 1:  # perhaps a title above the table
-            width, count = Counter(widths).most_common(1)[0]
-            if width == 1 or count * 2 < len(rows) or name_meaning(rows[0][0]).rank is Rank.MAIN:
-                return 0, 0
-        return widths.count(width), width
-
-    return max(DELIMITERS, key=evenness)
 
 
 def text_records(
@@ -356,7 +225,7 @@ def text_records(
     else:
         if not text.unfinished:
             return
-        beginning = text.rest.partition("\n")[0][:_SHOWN_CHARACTERS]
+        beginning = text.rest.partition("\n")[0][:SHOWN_CHARACTERS]
         problem = (
             f"a quote is opened and never closed: {beginning!r}. Remove the quote, or close it"
         )

@@ -18,7 +18,8 @@ import attrs
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists.columns import SAMPLE_ROWS, listed
 from bulkverify.lists.decoding import sample_of
-from bulkverify.lists.delimited import guess_delimiter, text_records
+from bulkverify.lists.delimited import text_records
+from bulkverify.lists.detecting import guess_delimiter
 from bulkverify.lists.jsonlines import json_values
 from bulkverify.lists.layout import source_path
 from bulkverify.lists.opening import format_of

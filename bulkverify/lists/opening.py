@@ -10,7 +10,7 @@ import attrs
 
 from bulkverify.errors import UsageError
 from bulkverify.lists.decoding import sample_of
-from bulkverify.lists.delimited import open_delimited
+from bulkverify.lists.detecting import open_delimited
 from bulkverify.lists.frames import Frame, frame_rows
 from bulkverify.lists.jsonlines import open_json_lines
 from bulkverify.lists.layout import create, source_path

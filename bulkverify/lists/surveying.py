@@ -38,10 +38,11 @@ def surveyed(table: TableT, wanted: str | None) -> TableT:
     if len(candidates) < 2:  # noqa: PLR2004 - no other column could be meant
         return table
     survey = _Survey(candidates)
-    for batch in table.batches():
+    everywhere = tuple(range(len(table.names)))  # so that no address is unexpected
+    for batch in attrs.evolve(table, beside=everywhere).batches():
         survey.add(batch)
     found = find_column(table.title, table.names, survey.sample(), wanted)
-    return attrs.evolve(table, column=found.column, others=found.others)
+    return attrs.evolve(table, column=found.column, others=found.others, beside=found.beside)
 
 
 def _candidates(table: Table, wanted: str | None) -> Iterator[int]:

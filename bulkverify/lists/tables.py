@@ -69,7 +69,8 @@ class Table(ABC):
     """A list that can be read more than once, always with the same rows.
 
     `title` is its name in messages, `names` are its columns, and `column` is the place of the address
-    column. The columns at the places `others` have addresses, too. `encoding` is that of its text,
+    column. The columns at the places `others` have addresses, too; those `beside` it have them in rows with
+    an address. `encoding` is that of its text,
     `format` is as in `ListFormat`, and `sheet` is that of a workbook. CSV outputs use `delimiter` and `newline`, and begin with `preface`:
     the text above the header, such as a title.
     """
@@ -81,6 +82,7 @@ class Table(ABC):
     delimiter: str = ","
     newline: str = "\n"
     others: tuple[int, ...] = ()
+    beside: tuple[int, ...] = ()
     preface: str = ""
     format: str = "rows"
     sheet: Sheet | None = None
