@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,22 @@ settings.register_profile("bulkverify", deadline=None)
 settings.load_profile("bulkverify")
 
 Payload = Callable[[str], Any]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many blocks of the documentation were run."""
+    counts: Counter[str] = Counter()
+    pages = 0
+    for report in terminalreporter.getreports("passed"):
+        found = dict(getattr(report, "user_properties", ()))
+        blocks = {key: int(str(count)) for key, count in found.items() if key.startswith("blocks ")}
+        counts.update(blocks)
+        pages += "page" in found
+    if pages:
+        kinds = ", ".join(f"{count} {key.removeprefix('blocks ')}" for key, count in counts.items())
+        terminalreporter.write_line(
+            f"documentation: {counts.total()} blocks of {pages} pages ({kinds})"
+        )
 
 
 @pytest.fixture
