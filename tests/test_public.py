@@ -30,6 +30,7 @@ LAYERS = (
     ("run",),
     ("report", "durable"),
     ("cli",),
+    ("__main__",),
 )
 
 # Packages beside the layers, with what each may import; USERS has the packages that may import them.

@@ -1,7 +1,7 @@
 """The commands, and the text of `--help`.
 
 A command is imported when it is called. Its help text is here; the help for its options is in its
-docstring.
+docstring. The options that many commands share are explained once, in the help of the whole.
 """
 
 from typing import Final
@@ -12,20 +12,28 @@ from bulkverify._version import __version__
 from bulkverify.cli.exits import table
 
 _EPILOGUE: Final = f"""\
-Examples:
-  bulkverify verify contacts.csv -o verified.csv --sandbox
-  bulkverify verify contacts.csv more.xlsx --dry-run
-  bulkverify verify contacts.csv -o verified.csv --max-credits 5000
-  export-contacts | bulkverify verify - -o - --only deliverable | import-contacts
-  bulkverify filter verified.csv --split --without disposable,role-based
-  bulkverify verify contacts.csv -o verified.csv --report report.html
-  job=$(bulkverify upload contacts.csv) && bulkverify wait "$job" --until ready
-  bulkverify start "$job" && bulkverify wait "$job" --timeout 6h
-  bulkverify download "$job" -o good.csv --only deliverable,accept-all
+Options of all commands that need them:
+  --base-url URL           The service. By default BULKVERIFY_BASE_URL, or else
+                           Bouncify.
+  --api-key-file PATH      A file with the API key; - is stdin. By default
+                           BULKVERIFY_API_KEY, or else a prompt. The key is not
+                           an option, because other users can see arguments.
+  --allow-http             Allow an http:// URL of another machine. The key is
+                           then sent unencrypted, also to a proxy.
+  --requests-per-minute N  The service's limit for each endpoint; 0 for no
+                           limit. [default: 120]
+  --json                   One JSON document on stdout, also for errors, and
+                           nothing on stderr.
+  --quiet -q               No progress, summaries or hints; data and errors are
+                           still shown.
+  --verbose -v             Log to stderr what happens; -vv logs more, and shows
+                           tracebacks.
 
-The API key comes from BULKVERIFY_API_KEY, from --api-key-file PATH (- is
-stdin), or from a prompt. It is not an option, because other users can see the
-arguments of a process.
+Where to begin:
+  bulkverify verify contacts.csv -o verified.csv --sandbox
+  bulkverify verify contacts.csv --dry-run
+  bulkverify verify contacts.csv -o verified.csv --max-credits 5000
+Examples of a command: bulkverify COMMAND --help
 
 Exit codes:
 {table()}
@@ -56,6 +64,7 @@ _UPLOAD: Final = "Upload a list as it is, and print the id of its job. This is f
 _START: Final = "Start the verification of a list. This spends one credit for each address."
 _WAIT: Final = "Wait until a job reaches a status, and print it."
 _CHECK: Final = "Verify one address, and print the answer. This costs one credit."
+_COMPLETION: Final = "Print the script that lets a shell complete commands and options."
 _SANDBOX: Final = "Serve a sandbox of the service until Ctrl-C. It spends no credits."
 
 _COMMANDS: Final = (
@@ -63,16 +72,48 @@ _COMMANDS: Final = (
     ("filter", "filtering:filter_", _WHOLE, _FILTER),
     ("report", "reports:report", _WHOLE, _REPORT),
     ("upload", "commands:upload", _STEPS, _UPLOAD),
-    ("start", "commands:start", _STEPS, _START),
     ("status", "commands:status", _STEPS, "Print the status of a job."),
+    ("start", "commands:start", _STEPS, _START),
     ("wait", "commands:wait", _STEPS, _WAIT),
     ("download", "commands:download", _STEPS, "Download the results of a completed job."),
     ("delete", "commands:delete", _STEPS, "Delete a list and its results from the service."),
     ("credits", "commands:credits_left", _ACCOUNT, "Print the remaining credits of the account."),
     ("check", "commands:check", _ACCOUNT, _CHECK),
     ("sandbox", "sandbox:sandbox", _TRYING, _SANDBOX),
+    ("completion", "completion:completion", _TRYING, _COMPLETION),
 )
-_COMMAND_EPILOGUE: Final = "Examples, exit codes and the API key: bulkverify --help"
+"""In the order in which a user needs them."""
+
+_EXAMPLES: Final = {
+    "verify": """\
+  bulkverify verify contacts.csv more.xlsx --dry-run
+  bulkverify verify contacts.csv -o verified.csv --report report.html
+  export-contacts | bulkverify verify - -o - --only deliverable | import""",
+    "filter": "  bulkverify filter verified.csv --split --without disposable,role-based",
+    "report": "  bulkverify report run.json -o report.html",
+    "upload": "  job=$(bulkverify upload contacts.csv)",
+    "status": '  bulkverify status "$job" --watch',
+    "start": '  bulkverify start "$job"',
+    "wait": """\
+  bulkverify wait "$job" --until ready
+  bulkverify wait "$job" --timeout 6h""",
+    "download": '  bulkverify download "$job" -o good.csv --only deliverable,accept-all',
+    "delete": '  bulkverify delete "$job"',
+    "credits": "  bulkverify credits --api-key-file key.txt",
+    "check": "  bulkverify check anna@example.com",
+    "sandbox": "  bulkverify sandbox --port 8000 --speed 100",
+    "completion": """\
+  eval "$(bulkverify completion bash)"                             in ~/.bashrc
+  eval "$(bulkverify completion zsh)"                              in ~/.zshrc
+  bulkverify completion fish > ~/.config/fish/completions/bulkverify.fish""",
+}
+_SHARED: Final = {
+    "filter": "--json, --quiet, --verbose",
+    "report": "--json, --quiet, --verbose",
+    "sandbox": "--json, --quiet, --verbose",
+    "completion": "",
+}
+_OF_ALL: Final = "--base-url, --api-key-file, --json, --quiet and more"
 
 
 app: Final = App(
@@ -87,11 +128,22 @@ app: Final = App(
     ),
 )
 
-for _name, _place, _group, _help in _COMMANDS:
+
+def _epilogue(name: str) -> str:
+    """Show how a command is used, and where the options of all commands are explained."""
+    many = "s" if "\n" in _EXAMPLES[name] else ""
+    shared = _SHARED.get(name, _OF_ALL)
+    return f"Example{many}:\n{_EXAMPLES[name]}" + (
+        f"\n\nAlso {shared}: see bulkverify --help" if shared else ""
+    )
+
+
+for _number, (_name, _place, _group, _help) in enumerate(_COMMANDS):
     app.command(
         f"bulkverify.cli.{_place}",
         name=_name,
         group=_group,
         help=_help,
-        help_epilogue=_COMMAND_EPILOGUE,
+        help_epilogue=_epilogue(_name),
+        sort_key=_number,
     )

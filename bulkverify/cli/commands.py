@@ -1,5 +1,6 @@
 """The commands for a single job, an address or the account."""
 
+import sys
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +37,7 @@ async def upload(
     """
     async with account.open() as client:
         recovery.state = "If the list has arrived, it is not started and has cost nothing."
-        with show.progress() as line:
+        with show.progress(brief=True) as line:
             line.show("uploading")
             job = await client.upload(source)
     show.data({"job_id": job.id}, job.id)
@@ -68,16 +69,22 @@ async def status(
         handle = client.job(job)
         if not watching:
             snapshot = await handle.status()
-            show.data(snapshot, snapshot_lines(snapshot))
+            _show_snapshot(show, recovery, snapshot)
             return
         snapshot = JobSnapshot(job_id=job, status=JobStatus.PREPARING)
         _note(recovery, snapshot)
-        async with aclosing(bulkverify.watch(handle, timeout=timeout)) as snapshots:
-            async for snapshot in snapshots:
-                _note(recovery, snapshot)
-                show.data(snapshot, snapshot_line(snapshot))
-        if snapshot.status is not JobStatus.COMPLETED:
-            await bulkverify.wait_until(handle, timeout=timeout)  # raises the job's error
+        as_lines = show.json or not (show.on_terminal and sys.stdout.isatty())
+        with show.progress(brief=True) as line:
+            async with aclosing(bulkverify.watch(handle, timeout=timeout)) as snapshots:
+                async for snapshot in snapshots:
+                    _note(recovery, snapshot)
+                    line.show(snapshot.status, snapshot)
+                    if as_lines:
+                        show.data(snapshot, snapshot_line(snapshot))
+            if snapshot.status is not JobStatus.COMPLETED:
+                await bulkverify.wait_until(handle, timeout=timeout)  # raises the job's error
+        if not as_lines:
+            _show_snapshot(show, recovery, snapshot)
 
 
 async def start(
@@ -129,7 +136,7 @@ async def wait(
             snapshot = await bulkverify.wait_until(
                 client.job(job), until, timeout=timeout, on_progress=follow
             )
-    show.data(snapshot, snapshot_lines(snapshot))
+    _show_snapshot(show, recovery, snapshot)
 
 
 async def download(
@@ -152,7 +159,7 @@ async def download(
     """
     check_writable(output, overwrite=force)
     async with account.open() as client:
-        with show.progress() as line:
+        with show.progress(brief=True) as line:
             line.show("downloading")
             rows = await client.download(job, output, verdicts=only)
     show.acknowledge(
@@ -196,6 +203,19 @@ async def check(
     async with account.open() as client:
         answer = await client.verify(address, timeout=timeout)
     show.data(answer, address_lines(answer))
+
+
+def _show_snapshot(show: Show, recovery: Recovery, snapshot: JobSnapshot) -> None:
+    """Print a snapshot, and what to do next."""
+    show.data(snapshot, snapshot_lines(snapshot))
+    job = snapshot.job_id
+    commands = {
+        JobStatus.READY: f"{recovery.other('start', job)}    (spends a credit for each address)",
+        JobStatus.VERIFYING: recovery.other("wait", job),
+        JobStatus.COMPLETED: recovery.other("download", job, "-o", "results.csv"),
+    }
+    if snapshot.status in commands:
+        show.note(f"Go on with:\n  {commands[snapshot.status]}")
 
 
 def _note(recovery: Recovery, seen: JobSnapshot) -> None:

@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter, Token
 
 import bulkverify
 from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
+from bulkverify.cli.output import unlisted
 from bulkverify.errors import UsageError
 from bulkverify.limits import REQUESTS_PER_MINUTE
 from bulkverify.models import FlagName, Verdict, parse_verdict
@@ -21,7 +22,7 @@ from bulkverify.models import FlagName, Verdict, parse_verdict
 STDIO: Final = Path("/dev/stdio")
 """Stands for `-`, which means stdin as a list and stdout as an output. There is no such file."""
 
-_GROUP: Final = Group("Account", sort_key=10)
+_GROUP: Final = Group("Account", sort_key=10, help_formatter=unlisted)
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 

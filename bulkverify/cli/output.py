@@ -2,8 +2,9 @@
 
 import json
 import os
-import select
+import re
 import sys
+import textwrap
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
@@ -11,11 +12,20 @@ import attrs
 from cyclopts import Group, Parameter
 
 from bulkverify.cli.interrupts import interrupting_at_once
+from bulkverify.cli.streams import has_room
 
 if TYPE_CHECKING:
-    from bulkverify.cli.watching import Follower, Line
+    from bulkverify.cli.watching import Follower, Kind, Line
 
-_GROUP: Final = Group("Output", sort_key=20)
+
+def unlisted(console: object, options: object, panel: object) -> None:
+    """Print nothing: `bulkverify --help` explains the options that many commands share."""
+    del console, options, panel  # cyclopts passes them by these names
+
+
+_GROUP: Final = Group("Output", sort_key=20, help_formatter=unlisted)
+_NARROWEST: Final = 30
+_NAME_AND_FACT: Final = re.compile(r"\S[\w -]{,14}  +(?=\S)")
 _PIECE_CHARACTERS: Final = (
     400  # a writable pipe takes 4096 bytes, and an escaped character has up to 10
 )
@@ -41,21 +51,31 @@ class Show:
 
     @property
     def on_terminal(self) -> bool:
-        """Whether to show progress on stderr."""
+        """Whether to show progress as bars on stderr."""
         return (
             not (self.json or self.quiet)
             and sys.stderr.isatty()
             and os.environ.get("TERM") != "dumb"
         )
 
+    @property
+    def _kind(self) -> "Kind":
+        if self.on_terminal:
+            return "bars"
+        # The log has a line for each stage, too.
+        return "nothing" if self.json or self.quiet or self.verbose else "lines"
+
     def data(self, model: object, text: str) -> None:
         """Write the result of the command to stdout: the model as JSON, or the text."""
-        write(sys.stdout, json.dumps(as_json(model)) if self.json else text)
+        if self.json:
+            write(sys.stdout, json.dumps(as_json(model)))
+        else:
+            tell(sys.stdout, text)
 
     def note(self, text: str) -> None:
         """Write a remark to stderr."""
         if not (self.json or self.quiet):
-            write(sys.stderr, text)
+            tell(sys.stderr, text)
 
     def acknowledge(self, model: object, text: str) -> None:
         """Report the success of a command that has no result: a remark, or the model as JSON."""
@@ -64,17 +84,17 @@ class Show:
         else:
             self.note(text)
 
-    def progress(self) -> "AbstractContextManager[Line]":
-        """Follow one job while the block runs."""
+    def progress(self, *, brief: bool = False) -> "AbstractContextManager[Line]":
+        """Follow one job while the block runs; what is `brief` writes no lines where there is no terminal."""
         from bulkverify.cli.watching import progress  # noqa: PLC0415 - not for --help
 
-        return progress(on_terminal=self.on_terminal)
+        return progress("nothing" if brief and self._kind == "lines" else self._kind)
 
     def following(self) -> "AbstractContextManager[Follower]":
         """Follow a run while the block runs."""
         from bulkverify.cli.watching import following  # noqa: PLC0415 - likewise
 
-        return following(on_terminal=self.on_terminal)
+        return following(self._kind)
 
 
 SHOW: Final = Show()
@@ -85,6 +105,33 @@ def as_json(model: object) -> object:
     from bulkverify.service.converter import converter  # noqa: PLC0415 - cattrs; not for --help
 
     return converter.unstructure(model)
+
+
+def tell(stream: TextIO, text: str) -> None:
+    """Write lines for people; on a terminal, lines are broken between words.
+
+    Raises:
+        OutputClosedError, Interrupted, OSError: as `write`.
+    """
+    if stream.isatty():
+        width = os.get_terminal_size(stream.fileno()).columns
+        text = "\n".join(_fitted(line, width) for line in text.splitlines())
+    write(stream, text)
+
+
+def _fitted(line: str, width: int) -> str:
+    """Break a line between words; commands stay whole, so that they can be copied."""
+    if len(line) <= width or line.lstrip().startswith("bulkverify ") or width < _NARROWEST:
+        return line
+    table = _NAME_AND_FACT.match(line)
+    indent = table.end() if table else len(line) - len(line.lstrip())
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -108,15 +155,6 @@ def write(stream: TextIO, text: str) -> None:
     except OSError:
         give_up(stream)
         raise
-
-
-def has_room(stream: TextIO, *, milliseconds: int | None = None) -> bool:
-    """Wait until a piece of text can be written without blocking; `None` waits for ever."""
-    if not hasattr(select, "poll"):  # on Windows
-        return True
-    poll = select.poll()
-    poll.register(stream.fileno(), select.POLLOUT)
-    return bool(poll.poll(milliseconds))
 
 
 def give_up(*streams: TextIO) -> None:

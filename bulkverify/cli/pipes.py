@@ -26,7 +26,8 @@ import attrs
 
 from bulkverify.cli.interrupts import interrupting_at_once
 from bulkverify.cli.options import STDIO
-from bulkverify.cli.output import OutputClosedError, Show, give_up, has_room
+from bulkverify.cli.output import OutputClosedError, Show, give_up
+from bulkverify.cli.streams import has_room
 from bulkverify.errors import UsageError
 from bulkverify.files import flush_folder
 from bulkverify.lists import Copied, format_of

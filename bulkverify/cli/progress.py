@@ -1,189 +1,233 @@
-"""Progress on a terminal: one line for a job; for a run, one line and one for each active part.
+"""Progress on a terminal: a bar for the whole, the verdicts so far, and a bar for each active part.
 
+Between two polls the bar moves on at the rate so far, in another colour: the service has not said so yet.
 This module imports rich, so it is imported only if stderr is a terminal.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import ceil
+from textwrap import shorten
+from time import monotonic
 from typing import Final, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.table import Column
+import attrs
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
 from rich.text import Text
 
-from bulkverify.models import JobSnapshot
-from bulkverify.run.models import PartProgress, RunProgress, Stage
-from bulkverify.run.progress import Forecast
+from bulkverify.cli.palette import EARLIER, EXPECTED, HELD_UP, LEAD, MUTED, VERDICTS
+from bulkverify.cli.shown import Shown, clock
+from bulkverify.run.models import PartProgress
+from bulkverify.service.answers import printable
 
-_ACTIVE: Final = frozenset(
-    {Stage.UPLOADING, Stage.PREPARING, Stage.STARTING, Stage.VERIFYING, Stage.DOWNLOADING}
-)
-_OVER: Final = frozenset({Stage.FETCHED, Stage.FAILED})
-
-
-def clock(seconds: float | None) -> str:
-    """Write a time as h:mm:ss, or as m:ss below an hour."""
-    if seconds is None:
-        return "-:--"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+_FRAMES_A_SECOND: Final = 8
+_NARROWEST_BAR: Final = 12
+_WIDEST_BAR: Final = 60
+_WORDS_WIDTH: Final = 11
+_GAP: Final = "  "
 
 
-class Numbers(ProgressColumn):
-    """Percent, counts, rate, time passed and time left, as far as they are known.
+@attrs.frozen
+class Signs:
+    """The characters of the display: for UTF-8, or for terminals that only have ASCII."""
 
-    A task without a `forecast` shows the first two only.
-    """
+    spinner: str = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+    done: str = "━"
+    expected: str = "╍"
+    rest: str = "─"
+    dot: str = "●"
+
+
+_ASCII: Final = Signs(spinner="|/-\\", done="#", expected="=", rest="-", dot="*")
+
+
+@attrs.frozen
+class Picture:
+    """What the display shows at one moment, for any width."""
+
+    shown: Shown
+    began: float
+    now: float
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the lines, as many as fit."""
+        signs = _ASCII if options.ascii_only else Signs()
+        width = options.max_width
+        yield self._whole(signs, width)
+        legend = list(self._legend(signs, width))
+        yield from legend
+        room = max(1, options.size.height - len(legend) - 3)
+        parts = self.shown.parts
+        for part in parts[:room]:
+            yield _part(part, signs, width)
+        if len(parts) > room:
+            yield Text(f"  and {len(parts) - room} more", style=MUTED)
+
+    def _whole(self, signs: Signs, width: int) -> Text:
+        """Draw the first line; on a narrow terminal it has fewer numbers."""
+        shown, passed = self.shown, clock(self.now - self.began)
+        frame = signs.spinner[int(self.now * _FRAMES_A_SECOND) % len(signs.spinner)]
+        words = (shown.words or shown.stage).capitalize()
+        line = Text.assemble((frame, LEAD), " ", (f"{words:<{_WORDS_WIDTH}}", "bold"))
+        if shown.total is None:
+            line.append(f"{_GAP}{passed}", MUTED)
+            return line
+        expected = shown.expected(self.now)
+        for numbers in self._numbers(expected, passed):
+            room = width - line.cell_len - numbers.cell_len - 2 * len(_GAP)
+            if room >= _NARROWEST_BAR:
+                break
+        if room > 0:
+            shares = [(shown.verdicts[verdict], style) for verdict, style in VERDICTS.items()]
+            shares.append((shown.earlier, EARLIER))
+            bar = _bar(
+                signs,
+                min(room, _WIDEST_BAR),
+                shares,
+                shown.done,
+                expected - shown.done,
+                shown.total,
+            )
+            line.append_text(Text(" ")).append_text(bar)
+        return line.append_text(Text(_GAP)).append_text(numbers)
+
+    def _numbers(self, expected: float, passed: str) -> Iterator[Text]:
+        """Write percent, counts, rate, time passed and time left, then fewer and fewer of them."""
+        shown = self.shown
+        total, rate, left = shown.total or 1, shown.rate, shown.seconds_left(self.now)
+        percent = Text(f"{int(100 * expected / total):>3}%", "bold")
+        counts = Text(_counts(shown.done, total))
+        pace = Text("" if not rate else f"{rate:,.{0 if rate >= 10 else 1}f}/s", MUTED)  # noqa: PLR2004 - a digit
+        ahead = Text("" if left is None else f"{clock(ceil(left))} left")
+        time = Text(", " if ahead else "").join((Text(passed, MUTED), ahead))
+        for pieces in (
+            (percent, counts, pace, time),
+            (percent, counts, ahead),
+            (percent, ahead),
+            (percent,),
+        ):
+            yield Text(_GAP).join(piece for piece in pieces if piece)
+
+    def _legend(self, signs: Signs, width: int) -> Iterator[Text]:
+        """List the verdicts so far, in as many columns as fit."""
+        shown = self.shown
+        counts = [
+            (shown.verdicts[verdict], str(verdict), VERDICTS[verdict]) for verdict in VERDICTS
+        ]
+        counts.append((shown.earlier, "from earlier", EARLIER))
+        entries = [
+            Text.assemble((signs.dot, style), f" {count:,} {name}")
+            for count, name, style in counts
+            if count
+        ]
+        if not entries:
+            return
+        if 2 + sum(entry.cell_len + 2 for entry in entries) - 2 <= width:
+            yield Text("  ").append_text(Text(_GAP).join(entries))
+            return
+        column = max(entry.cell_len for entry in entries) + len(_GAP)
+        columns = 2 if 2 * column <= width else 1
+        for begin in range(0, len(entries), columns):
+            row = Text("  ")
+            for entry in entries[begin : begin + columns]:
+                row.append_text(entry).append(" " * (column - entry.cell_len))
+            row.rstrip()
+            yield row
+
+
+def _part(part: PartProgress, signs: Signs, width: int) -> Text:
+    """Draw the line of a part: its bar, or why it does not move."""
+    head = f"  part {part.number:,}  "
+    if part.note:
+        note = shorten(printable(part.note), max(10, width - len(head)), placeholder=" …")
+        return Text.assemble((head, MUTED), (note, HELD_UP))
+    line = Text.assemble((head, MUTED), f"{part.stage:<{_WORDS_WIDTH}}")
+    percent = f"{_GAP}{100 * part.verified // max(1, part.addresses):>3}%"
+    counts = f"{percent}{_GAP}{_counts(part.verified, part.addresses)}"
+    for numbers in (counts, percent):
+        room = width - line.cell_len - len(numbers) - 1
+        if room >= _NARROWEST_BAR:
+            break
+    if room > 0:
+        found = part.snapshot.results if part.snapshot is not None else None
+        shares = [
+            (getattr(found, verdict.name.lower(), 0), style) for verdict, style in VERDICTS.items()
+        ]
+        bar = _bar(signs, min(room, _WIDEST_BAR), shares, part.verified, 0, part.addresses)
+        line.append(" ").append_text(bar)
+    return line.append(numbers, MUTED)
+
+
+def _counts(done: int, total: int) -> str:
+    """Write both numbers, always as wide, so that bars keep their length."""
+    return f"{done:>{len(f'{total:,}')},}/{total:,}"
+
+
+def _bar(  # noqa: PLR0917 - one line of drawing
+    signs: Signs,
+    width: int,
+    shares: Sequence[tuple[int, str]],
+    done: float,
+    expected: float,
+    total: int,
+) -> Text:
+    """Draw a bar: what is done in the colours of its shares, what is expected, and the rest."""
+    cells = int(width * min(1.0, done / max(1, total)))
+    ahead = int(width * min(1.0, (done + expected) / max(1, total))) - cells
+    bar = Text()
+    known, begun, drawn = sum(count for count, _ in shares), 0, 0
+    for count, style in shares:
+        begun += count
+        end = round(cells * begun / known) if known else 0
+        bar.append(signs.done * (end - drawn), style)
+        drawn = max(drawn, end)
+    bar.append(signs.done * (cells - drawn), EARLIER)
+    bar.append(signs.expected * ahead, EXPECTED)
+    bar.append(signs.rest * (width - cells - ahead), f"dim {MUTED}")
+    return bar
+
+
+class Bars:
+    """The display on stderr, while the context is open."""
 
     def __init__(self) -> None:
-        super().__init__(Column(no_wrap=True))
-
-    def render(self, task: Task) -> Text:
-        """Write the numbers of one line."""
-        passed = clock(task.elapsed)
-        if task.total is None:
-            return Text(passed, style="progress.elapsed")
-        done, total = int(task.completed), int(task.total)
-        counts = Text.assemble(
-            (f"{int(task.percentage):>3}%", "progress.percentage"), f"  {done:,}/{total:,}"
-        )
-        forecast: Forecast | None = task.fields.get("forecast")
-        if forecast is None:
-            return counts
-        rate = forecast.rate
-        pace = "" if rate is None else f"  {rate:,.{0 if rate >= 10 else 1}f}/s"  # noqa: PLR2004 - a digit
-        left = clock(forecast.left(task.get_time(), total))
-        return Text.assemble(
-            counts,
-            f"{pace}  ",
-            (passed, "progress.elapsed"),
-            (f", {left} left", "progress.remaining"),
-        )
-
-
-class ProgressLines:
-    """Lines of progress on stderr while the context is open; `words` is rich's format of their text."""
-
-    def __init__(self, words: str) -> None:
-        self._forecast = Forecast()
-        self._progress = Progress(
-            TextColumn(words),
-            BarColumn(bar_width=None),
-            Numbers(),
-            console=Console(stderr=True),
-            expand=True,
+        self._console = Console(stderr=True, highlight=False)
+        self._began = monotonic()
+        self._shown: Shown | None = None
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._draw,
+            refresh_per_second=_FRAMES_A_SECOND,
             transient=True,
+            redirect_stdout=False,
         )
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._live.stop()
+
+    def show(self, shown: Shown) -> None:
+        """Show this from now on."""
+        self._shown = shown
 
     def say(self, text: str) -> None:
-        """Write a line above the others."""
-        self._progress.console.print(text, markup=False, highlight=False)
+        """Write a line above the display."""
+        self._console.print(text, markup=False)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hide the lines while the block runs."""
-        self._progress.stop()
+        """Hide the display while the block runs."""
+        self._live.stop()
         try:
             yield
         finally:
-            self._progress.start()
+            self._live.start()
 
-
-class Bar(ProgressLines):
-    """One line about one job."""
-
-    def __init__(self) -> None:
-        super().__init__("{task.description:<11}")
-        self._task = self._progress.add_task("", total=None, forecast=self._forecast)
-
-    def show(self, stage: str, snapshot: JobSnapshot | None = None) -> None:
-        """Show the stage, and the counts while a list is verifying."""
-        total = completed = None
-        if snapshot is not None and snapshot.verified is not None and stage == "verifying":
-            total, completed = snapshot.total, snapshot.verified
-            self._forecast.see(self._progress.get_time(), snapshot.verified)
-        task = self._progress.tasks[0]
-        if total is None and task.total is not None:
-            self._progress.remove_task(task.id)
-            started = task.start_time
-            self._task = self._progress.add_task("", total=None, forecast=self._forecast)
-            self._progress.tasks[0].start_time = started
-        self._progress.update(
-            self._task,
-            description=stage.capitalize(),
-            total=total,
-            completed=completed,
-            refresh=True,
-        )
-
-
-class Bars(ProgressLines):
-    """One line for a run, and one for each of its active parts."""
-
-    def __init__(self) -> None:
-        super().__init__("{task.description}")
-        self._line = self._progress.add_task("", total=None)
-        self._length: int | None = None
-        self._of_rows = True
-        self._parts: dict[int, TaskID] = {}
-
-    def follow(self, seen: RunProgress) -> None:
-        """Show the state of a run."""
-        if seen.part is not None and len(seen.parts) > 1:
-            self._show_part(seen.part, len(seen.parts))
-        words, total, completed = _whole(seen)
-        of_rows = seen.part is None
-        if of_rows is not self._of_rows:  # rows are counted until there are parts, then addresses
-            self._of_rows = of_rows
-            self._forecast = Forecast()
-        if total is None and self._length is not None:
-            # rich can't remove the length of a bar.
-            self._progress.remove_task(self._line)
-            self._line = self._progress.add_task("", total=None)
-        elif total is not None:
-            self._forecast.see(self._progress.get_time(), completed)
-        self._length = total
-        self._progress.update(
-            self._line,
-            description=f"{words:<11}",
-            total=total,
-            completed=completed,
-            forecast=self._forecast,
-            refresh=True,
-        )
-
-    def _show_part(self, part: PartProgress, count: int) -> None:
-        """Show a line for a part while it is active."""
-        task = self._parts.get(part.number)
-        if part.stage not in _ACTIVE and not part.note:
-            if task is not None:
-                self._progress.remove_task(self._parts.pop(part.number))
-            return
-        words = f"{part.number:>{len(str(count))}} {part.note or part.stage}"[:30].ljust(11)
-        if task is None:
-            task = self._parts[part.number] = self._progress.add_task(words, total=part.addresses)
-        self._progress.update(task, description=words, completed=part.verified)
-
-
-def _whole(seen: RunProgress) -> tuple[str, int | None, int]:
-    """Return the text of the line for a run, its total if known, and how much is done."""
-    stage = seen.stage.capitalize()
-    if seen.stage is Stage.READING:
-        return (f"Read {seen.rows_done:,}" if seen.rows_done else stage), None, 0
-    if seen.part is None:
-        return stage, seen.rows or None, seen.rows_done
-    if len(seen.parts) > 1:
-        done = sum(part.stage in _OVER for part in seen.parts)
-        return f"{done}/{len(seen.parts)} parts", seen.addresses, seen.verified
-    if seen.stage is Stage.VERIFYING and seen.verified:
-        return stage, seen.addresses, seen.verified
-    return stage, None, 0
+    def _draw(self) -> "Picture | Text":
+        if self._shown is None:
+            return Text("")
+        return Picture(self._shown, self._began, monotonic())

@@ -14,8 +14,9 @@ from bulkverify.cli.app import app
 from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.interrupts import Interrupted, Interrupts
 from bulkverify.cli.options import name_stdio
-from bulkverify.cli.output import OutputClosedError, Show, give_up, has_room, write
+from bulkverify.cli.output import OutputClosedError, Show, give_up, tell, write
 from bulkverify.cli.resume import Recovery
+from bulkverify.cli.streams import has_room
 
 
 def run(tokens: Sequence[str]) -> int:
@@ -73,8 +74,10 @@ def _report(error: BaseException, recovery: Recovery, show: Show) -> int:
     with suppress(OutputClosedError, OSError, Interrupted):
         if show.verbose > 1:
             write(sys.stderr, "".join(traceback.format_exception(error)).rstrip())
-        text = json.dumps(failure.as_json()) if show.json else failure.as_text(quiet=show.quiet)
-        write(stream, text)
+        if show.json:
+            write(stream, json.dumps(failure.as_json()))
+        else:
+            tell(stream, failure.as_text(quiet=show.quiet))
     return failure.exit
 
 

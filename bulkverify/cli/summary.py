@@ -6,10 +6,12 @@ from pathlib import Path
 import attrs
 from rich import box
 from rich.bar import Bar
-from rich.console import Console, Group
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bulkverify.cli.palette import MUTED, VERDICTS
 from bulkverify.cli.text import (
     column_facts,
     plural,
@@ -22,12 +24,7 @@ from bulkverify.models import Verdict
 from bulkverify.run.models import RunReport
 from bulkverify.service.answers import printable
 
-_COLOURS = {
-    Verdict.DELIVERABLE: "green",
-    Verdict.UNDELIVERABLE: "red",
-    Verdict.ACCEPT_ALL: "yellow",
-    Verdict.UNKNOWN: "blue",
-}
+_PLAIN = Console(no_color=True)
 
 
 def print_summary(report: RunReport, page: Path | None = None) -> None:
@@ -36,7 +33,8 @@ def print_summary(report: RunReport, page: Path | None = None) -> None:
     `page` is where the report was written as a page.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=False)
-    console.print(Group(_verdicts(report), _facts(report, page)))
+    console.print(_verdicts(report))
+    console.print(_facts(report, page, console.width), soft_wrap=True)
 
 
 def _verdicts(report: RunReport) -> Table:
@@ -49,10 +47,10 @@ def _verdicts(report: RunReport) -> Table:
     for verdict in Verdict:
         count: int = getattr(report.verdicts, verdict.name.lower())
         table.add_row(
-            Text(verdict, style=_COLOURS[verdict]),
+            Text(verdict, style=VERDICTS[verdict]),
             f"{count:,}",
             f"{count / rows:.1%}",
-            Bar(rows, 0, count, color=_COLOURS[verdict]),
+            Bar(rows, 0, count, color=VERDICTS[verdict]),
         )
     others: Counter[str] = Counter()
     for found in report.findings:
@@ -65,17 +63,26 @@ def _verdicts(report: RunReport) -> Table:
     return table
 
 
-def _facts(report: RunReport, page: Path | None) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=True)
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
-    for name, fact in _facts_by_name(report).items():
-        if fact:
-            table.add_row(name, Text(printable(fact)))
-    table.add_row("written to", Text(report.destination, style="bold"))
-    if page is not None:
-        table.add_row("report", Text(printable(str(page)), style="bold"))
-    return table
+def _facts(report: RunReport, page: Path | None, width: int) -> Text:
+    """List the facts. No line is broken within a word, so that an id or a path can be copied."""
+    facts = _facts_by_name(report) | {
+        "written to": report.destination,
+        "report": "" if page is None else str(page),
+    }
+    facts = {name: printable(fact) for name, fact in facts.items() if fact}
+    indent = max(map(len, facts)) + 3
+    lines = []
+    for name, fact in facts.items():
+        style = "bold" if name in {"written to", "report"} else ""
+        label = f" {name}".ljust(indent)
+        if cell_len(max(fact.split(), key=cell_len)) > width - indent:
+            lines += [Text(label.rstrip(), MUTED), Text(f"   {fact}", style)]
+            continue
+        text = Text(fact, style).wrap(_PLAIN, width - indent)
+        for number, line in enumerate(text):
+            line.rstrip()
+            lines.append(Text.assemble((label if not number else " " * indent, MUTED), line))
+    return Text("\n").join(lines)
 
 
 def _facts_by_name(report: RunReport) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Models as text for a terminal."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -8,9 +9,16 @@ import attrs
 from bulkverify.models import AddressVerdict, Analysis, JobSnapshot, VerdictCounts
 
 _SHOWN_COLUMNS: Final = 10
+_KINDS_OF_PARTS: Final = {
+    "downloaded": "with results",
+    "started": "being verified",
+    "starting": "being started",
+    "uploaded": "uploaded",
+}
 
 if TYPE_CHECKING:
     from bulkverify import PlannedList, RunPlan, RunReport
+    from bulkverify.run.journal import RunRecord
 
 
 def snapshot_lines(snapshot: JobSnapshot) -> str:
@@ -102,6 +110,18 @@ def _uncertain(plan: "RunPlan") -> str:
     return f"; up to {plan.uncertain:,} of these only now, because the answer to a start was lost"
 
 
+def earlier_text(record: "RunRecord") -> str:
+    """Say what an earlier command has done of a run, and what that cost."""
+    kinds = Counter(_KINDS_OF_PARTS.get(part.state, "not sent") for part in record.parts)
+    parts = ", ".join(
+        f"{kinds[kind]:,} {kind}" for kind in (*_KINDS_OF_PARTS.values(), "not sent") if kinds[kind]
+    )
+    return (
+        f"Going on with the run that began at {record.began_at:%Y-%m-%d %H:%M} UTC. Parts: {parts}. Spent: "
+        f"{record.credits:,} of {plural(record.split.addresses, 'credit')}; nothing is paid twice."
+    )
+
+
 def column_facts(taken: "PlannedList", end: str = "") -> dict[str, str]:
     """Describe the address column, and other columns with addresses."""
     others = ", ".join(map(repr, taken.others[:_SHOWN_COLUMNS]))
@@ -189,10 +209,12 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
-def counts(model: VerdictCounts | Analysis) -> str:
+def counts(model: VerdictCounts | Analysis, *, zeros: bool = True) -> str:
     """List the counts of a model with their names."""
     return ", ".join(
-        f"{count:,} {name.replace('_', '-')}" for name, count in attrs.asdict(model).items()
+        f"{count:,} {name.replace('_', '-')}"
+        for name, count in attrs.asdict(model).items()
+        if count or zeros
     )
 
 

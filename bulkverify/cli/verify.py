@@ -3,7 +3,7 @@
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
@@ -14,10 +14,10 @@ import bulkverify
 from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.interrupts import interrupting_at_once
 from bulkverify.cli.options import ACCOUNT, STDIO, Account, Only, Timeout, Without
-from bulkverify.cli.output import SHOW, Show, write
+from bulkverify.cli.output import SHOW, Show, tell
 from bulkverify.cli.reports import check_page, write_page
 from bulkverify.cli.resume import Recovery
-from bulkverify.cli.text import most_credits, oddities, plan_lines
+from bulkverify.cli.text import earlier_text, most_credits, oddities, plan_lines
 from bulkverify.errors import UsageError
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 
@@ -168,6 +168,7 @@ async def verify(
 
         async with _sandboxed(sandbox_speed) if sandbox else _hosted(account) as (client, journal):
             with show.following() as line, _summing_up_failures(show, page):
+                line.earlier = "" if sandbox or restart else _earlier(target)
 
                 def follow(seen: bulkverify.RunProgress) -> None:
                     line.follow(seen)
@@ -266,18 +267,30 @@ def _summing_up_failures(show: Show, page: Path | None) -> Iterator[None]:
 def _confirm(show: Show, line: "Follower", plan: "bulkverify.RunPlan", *, yes: bool) -> bool:
     """Show the plan on a terminal, and ask whether to go on."""
     with line.paused():
+        line.announce()
         # Until here, stderr may be a stand-in of rich, which in older versions is no terminal.
         asking = not yes and not show.json and sys.stdin.isatty() and sys.stderr.isatty()
         if show.on_terminal:
-            write(sys.stderr, plan_lines(plan))
+            tell(sys.stderr, plan_lines(plan))
         if not asking:
             return True
         for oddity in oddities(plan):
-            write(sys.stderr, f"Please check: {oddity}.")
+            tell(sys.stderr, f"Please check: {oddity}.")
         with interrupting_at_once():
             sys.stderr.write(f"Spend {most_credits(plan)}? [y/N] ")
             sys.stderr.flush()
             return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _earlier(output: Path) -> str:
+    """Say what an earlier command has done, if this one goes on with it."""
+    from bulkverify.run.journal import journal_of, read_record  # noqa: PLC0415 - imports the client
+
+    with suppress(bulkverify.JournalError, OSError, ValueError):  # the run reports it
+        record = read_record(journal_of(output))
+        if record is not None and record.sent and not record.finished:
+            return earlier_text(record)
+    return ""
 
 
 def _note(

@@ -1,23 +1,43 @@
-"""Progress of a command: lines on a terminal, and a log of each stage for `--verbose`."""
+"""Progress of a command: bars on a terminal, lines elsewhere, and a log of each stage for `--verbose`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Final
+from typing import Final, Literal, Protocol, TypeAlias
 
+from bulkverify.cli.shown import Shown, of_job, of_run
 from bulkverify.cli.text import counts
 from bulkverify.lifecycle import JobStatus
 from bulkverify.models import JobSnapshot
-from bulkverify.run.models import PartProgress, RunProgress
+from bulkverify.run.models import PartProgress, RunProgress, Stage
+from bulkverify.run.progress import Forecast
 from bulkverify.service.logs import SafeLogger
+
+Kind: TypeAlias = Literal["bars", "lines", "nothing"]
+"""How progress is shown."""
 
 _log: Final = SafeLogger(__name__)
 
 
-class Line:
-    """Follows one job: logs each new stage and all counts, and updates the bar."""
+class Display(Protocol):
+    """Shows progress on stderr."""
 
-    def __init__(self, bar: Callable[[str, JobSnapshot | None], None] | None = None) -> None:
-        self._bar = bar
+    def show(self, shown: Shown) -> object:
+        """Show this from now on."""
+
+    def say(self, text: str) -> object:
+        """Write a line."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Hide the display while the block runs."""
+        ...
+
+
+class Line:
+    """Follows one job: logs each new stage and all counts, and updates the display."""
+
+    def __init__(self, display: Display | None) -> None:
+        self._display = display
+        self._forecast = Forecast()
         self._logged = ""
 
     def show(self, stage: str, snapshot: JobSnapshot | None = None) -> None:
@@ -28,28 +48,36 @@ class Line:
             _log.info(news)
         if snapshot is not None and snapshot.verified is not None:
             _log.debug("%s of %s verified", snapshot.verified, snapshot.total)
-        if self._bar is not None:
-            self._bar(stage, snapshot)
+        if self._display is not None:
+            self._display.show(of_job(stage, snapshot, self._forecast))
 
 
 class Follower:
-    """Follows a run: logs each new stage of each part and all counts, and updates the bars."""
+    """Follows a run: logs each new stage of each part and all counts, and updates the display."""
 
-    def __init__(
-        self,
-        bars: Callable[[RunProgress], None] | None = None,
-        paused: Callable[[], AbstractContextManager[None]] = nullcontext,
-        say: Callable[[str], None] | None = None,
-    ) -> None:
-        self.paused = paused
-        """Hides the bars while the block runs, so that the user can be asked."""
-        self._bars = bars
-        self._say = say
+    def __init__(self, display: Display | None) -> None:
+        self.earlier = ""
+        """What an earlier command has done; it is said before this one goes on with it."""
+        self._display = display
         self._logged: dict[int, str] = {}
         self._analysed: set[int] = set()
 
+    def paused(self) -> AbstractContextManager[None]:
+        """Hide the display while the block runs, so that the user can be asked."""
+        return nullcontext() if self._display is None else self._display.paused()
+
+    def announce(self) -> None:
+        """Say once what an earlier command has done."""
+        text, self.earlier = self.earlier, ""
+        if text:
+            _log.info(text)
+            if self._display is not None:
+                self._display.say(text)
+
     def follow(self, seen: RunProgress) -> None:
         """Show the state of the run."""
+        if seen.stage not in {Stage.READING, Stage.DONE}:  # the list was compared with the record
+            self.announce()
         part = seen.part
         number = 0 if part is None else part.number
         news = str(seen.stage)
@@ -64,42 +92,49 @@ class Follower:
             self._show_analysis(part, part.snapshot)
         if part is not None and part.snapshot is not None and part.snapshot.verified is not None:
             _log.debug("%s of %s verified", part.snapshot.verified, part.snapshot.total)
-        if self._bars is not None:
-            self._bars(seen)
+        if self._display is not None:
+            self._display.show(of_run(seen))
 
     def _show_analysis(self, part: PartProgress, snapshot: JobSnapshot) -> None:
-        """Show the service's counts for a list before it is started."""
+        """Show what the service has noticed in a list before it is started."""
         if (
             snapshot.analysis is not None
             and snapshot.status is JobStatus.READY
             and part.number not in self._analysed
         ):
             self._analysed.add(part.number)
-            text = f"Part {part.number} before its start: {counts(snapshot.analysis)}"
+            found = counts(snapshot.analysis, zeros=False)
+            text = f"Part {part.number} before its start: {found or 'nothing was noticed'}"
             _log.info(text)
-            if self._say is not None:
-                self._say(text)
+            if self._display is not None and found:
+                self._display.say(text)
 
 
 @contextmanager
-def progress(*, on_terminal: bool) -> Iterator[Line]:
+def progress(kind: Kind) -> Iterator[Line]:
     """Follow one job while the block runs."""
-    if not on_terminal:
-        yield Line()
-        return
-    from bulkverify.cli.progress import Bar  # noqa: PLC0415 - imports rich, for terminals only
-
-    with Bar() as bar:
-        yield Line(bar.show)
+    with _display(kind) as display:
+        yield Line(display)
 
 
 @contextmanager
-def following(*, on_terminal: bool) -> Iterator[Follower]:
+def following(kind: Kind) -> Iterator[Follower]:
     """Follow a run while the block runs."""
-    if not on_terminal:
-        yield Follower()
-        return
-    from bulkverify.cli.progress import Bars  # noqa: PLC0415 - imports rich, for terminals only
+    with _display(kind) as display:
+        yield Follower(display)
 
-    with Bars() as bars:
-        yield Follower(bars.follow, bars.paused, bars.say)
+
+@contextmanager
+def _display(kind: Kind) -> Iterator[Display | None]:
+    if kind == "bars":
+        from bulkverify.cli.progress import Bars  # noqa: PLC0415 - imports rich, for terminals only
+
+        with Bars() as bars:
+            yield bars
+    elif kind == "lines":
+        from bulkverify.cli.lines import Lines  # noqa: PLC0415 - imports asyncio, not for --dry-run
+
+        with Lines() as lines:
+            yield lines
+    else:
+        yield None

@@ -1,17 +1,23 @@
 """The entry point as the installed script calls it."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import get_args
 
+import attrs
 import pytest
 
 from bulkverify import ListFormat, __version__
+from bulkverify.cli.app import app
+from bulkverify.cli.options import Account, name_stdio
+from bulkverify.cli.output import Show
 from bulkverify.cli.verify import Format
 
-from .conftest import ROOT, Shell, finish
+from .conftest import ROOT, Cli, Shell, finish
 
 CALL = "from bulkverify.cli.main import main; main()"
 
@@ -99,6 +105,85 @@ def test_help_and_completion_load_no_client(lines: list[str]) -> None:
 
 def test_a_dry_run_loads_no_client(contacts: Path) -> None:
     assert not {"aiohttp", "yarl", "cattrs"} & loaded(*called("verify", str(contacts), "--dry-run"))
+
+
+def test_the_package_is_a_command_too() -> None:
+    outcome = subprocess.run(
+        [sys.executable, "-m", "bulkverify", "--version"],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert outcome.stdout == f"{__version__}\n"
+
+
+def test_the_commands_stand_in_the_order_of_use(cli: Cli) -> None:
+    help_ = cli("--help").out
+    names = [line.split()[1] for line in help_.splitlines() if re.match(r"│ [a-z]", line)]
+    steps = ["upload", "status", "start", "wait", "download", "delete"]
+    assert names == [
+        "verify",
+        "filter",
+        "report",
+        *steps,
+        "credits",
+        "check",
+        "sandbox",
+        "completion",
+    ]
+
+
+@pytest.mark.parametrize("command", sorted(set(app) - {"--help", "-h", "--version"}))
+def test_the_help_of_a_command_has_an_example_that_is_understood(cli: Cli, command: str) -> None:
+    text = cli(command, "--help").out
+    examples = re.findall(rf"bulkverify ({command} [^|>)]*)", text.partition("Example")[2])
+    assert examples
+    for example in examples:
+        tokens = shlex.split(example.partition("  ")[0].replace('"$job"', "r1").rstrip('"'))
+        app.parse_args(name_stdio(tokens), exit_on_error=False, print_error=False)
+
+
+def test_shared_options_are_explained_once(cli: Cli) -> None:
+    whole, check = cli("--help").out, cli("check", "--help").out
+    for field in (*attrs.fields(Account), *attrs.fields(Show)):
+        option = f"  --{field.name.replace('_', '-')} "
+        assert whole.count(option) == 1
+        assert option not in check
+    assert len(check.splitlines()) <= 20
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("dow", "download"),
+        ("completion ''", "bash zsh fish"),
+        ("verify --only d", "deliverable"),
+        ("check --js", "--json"),
+    ],
+)
+def test_bash_completes_commands_options_and_values(cli: Cli, words: str, completed: str) -> None:
+    script = cli("completion", "bash").out
+    count = len(words.split())
+    calls = (
+        f"COMP_WORDS=(bulkverify {words}); COMP_CWORD={count}; _bulkverify; echo ${{COMPREPLY[*]}}"
+    )
+    done = subprocess.run(  # noqa: S603 - ours
+        ["/bin/bash", "-c", f"{script}\n{calls}"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout.split() == completed.split()
+
+
+def test_zsh_is_told_which_command_is_completed(cli: Cli) -> None:
+    script = cli("completion", "zsh").out
+    function = re.search(r"^(\w+)\(\) \{", script, re.MULTILINE)
+    assert function is not None
+    assert script.endswith(f"compdef {function[1]} bulkverify\n")
 
 
 def test_help_fits_a_terminal_of_80_columns(shell: Shell) -> None:

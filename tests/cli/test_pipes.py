@@ -13,8 +13,9 @@ import pytest
 from tests.lists.test_workbooks import package
 
 from .conftest import LIMIT, MAIN, Cli, Shell, finish, read_until
+from .screen import Terminal
 from .service import Service
-from .test_terminal import Terminal, terminal, wait_until_it_reads
+from .test_terminal import terminal, wait_until_it_reads
 
 __all__ = ["terminal"]  # a fixture
 

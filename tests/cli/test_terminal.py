@@ -1,48 +1,17 @@
-"""The output on a terminal of 80 columns."""
+"""The output on a terminal, of 80 columns unless a test says otherwise."""
 
-import fcntl
 import os
-import pty
 import re
 import signal
-import struct
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .conftest import LIMIT, Shell, finish
+from .conftest import LIMIT, Cli, Shell, finish
+from .screen import Terminal
 from .service import KEY, Service
-
-
-class Terminal:
-    """Both ends of a terminal; the process under test has the far one."""
-
-    def __init__(self) -> None:
-        self.near, self.far = pty.openpty()
-        fcntl.ioctl(self.far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.seen = ""
-
-    def read(self, until: str | None = None) -> str:
-        """Read until a text is there, or to the end."""
-        while until is None or until not in self.seen:
-            try:
-                piece = os.read(self.near, 4096)
-            except OSError:  # nobody has the far end any more
-                piece = b""
-            if not piece:
-                assert until is None, f"no {until!r} in {self.seen!r}"
-                break
-            self.seen += piece.decode()
-        return self.seen
-
-    def leave(self) -> None:
-        """Close the far end here; the process keeps its own."""
-        if self.far >= 0:
-            os.close(self.far)
-        self.far = -1
 
 
 @pytest.fixture
@@ -53,6 +22,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     yield terminal
     terminal.leave()
     os.close(terminal.near)
+
+
+def plain(seen: str) -> str:
+    """Return a text without the sequences that steer the terminal."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
 
 
 @pytest.fixture
@@ -71,12 +45,11 @@ def test_progress_is_shown_with_bar_rate_and_time_left(
     seen = terminal.read()
     assert finish(process).code == 0
     assert "Preparing" in seen
-    assert re.search(r"\d+%.*\d+/200.*\d+/s.*\d:\d\d.*, \d:\d\d left", seen)
+    assert re.search(r"\d+%.*\d+/200.*\d+/s.*\d:\d\d.*, \d:\d\d left", plain(seen))
     assert "━" in seen
     assert "rows" in seen
     assert "\x1b[3" in seen
-    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
-    assert max(len(line) for line in re.split(r"[\r\n]+", plain)) <= 80
+    assert max(len(line) for line in re.split(r"[\r\n]+", plain(seen))) <= 80
 
 
 def test_each_part_has_a_bar_of_its_own(terminal: Terminal, shell: Shell, many: Path) -> None:
@@ -85,13 +58,17 @@ def test_each_part_has_a_bar_of_its_own(terminal: Terminal, shell: Shell, many: 
     terminal.leave()
     seen = terminal.read()
     assert finish(process).code == 0
-    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
-    lines = re.split(r"[\r\n]+", plain)
+    lines = re.split(r"[\r\n]+", plain(seen))
     assert max(map(len, lines)) <= 80
-    assert any(re.match(r"0/2 parts +━+.* \d+/200 +\d.*/s .*\d:\d\d left", line) for line in lines)
+    assert any(
+        re.match(r". 0/2 parts +━+.* \d+/200 +\d.*/s .*\d:\d\d left", line) for line in lines
+    )
     for number in (1, 2):
-        assert any(re.match(rf"{number} verifying +━+ +\d+% +\d+/100 *$", line) for line in lines)
-    assert "parts          2" in plain
+        assert any(
+            re.match(rf"  part {number}  verifying +[━─]+ +\d+% +\d+/100 *$", line)
+            for line in lines
+        )
+    assert "parts          2" in plain(seen)
 
 
 def test_no_color_is_respected(
@@ -196,15 +173,17 @@ def test_a_terminal_is_asked_before_anything_is_spent(
 def test_a_terminal_is_not_asked_with_yes(
     service: Service, terminal: Terminal, shell: Shell, many: Path
 ) -> None:
+    with many.open("a") as file:
+        file.write("info@example.com\n")
     far = {"stdin": terminal.far, "stderr": terminal.far, "start_new_session": True}
     process = shell("verify", str(many), "-o", "out.csv", "--yes", **far)
     terminal.leave()
     seen = terminal.read()
     assert finish(process).code == 0
     assert "Spend" not in seen
-    assert "costs       200 credits" in seen
-    assert "Part 1 before its start: 0 common-isp, 0 role-based, " in seen
-    assert service.sandbox.ledger.credits_spent == 200
+    assert "costs       201 credits" in seen
+    assert "Part 1 before its start: 1 role-based\r\n" in seen
+    assert service.sandbox.ledger.credits_spent == 201
 
 
 @pytest.mark.usefixtures("service")
@@ -220,3 +199,69 @@ def test_ctrl_c_ends_the_question_whether_to_spend(
     terminal.read()
     assert process.wait(LIMIT) == 130
     assert not (many.parent / "out.csv.progress").exists()
+
+
+@pytest.mark.parametrize("columns", [50, 80, 120])
+def test_the_screen_in_mid_run_fits_its_width(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    verdicts = ("deliverable", "undeliverable", "accept-all", "unknown")
+    mixed = "".join(f"{verdicts[n % 4]}+{n}@example.com\n" for n in range(200))
+    (tmp_path / "mixed.csv").write_text(f"email\n{mixed}")
+    terminal = Terminal(columns)
+    options = ["--sandbox", "--sandbox-speed", "8", "--largest-part", "120"]
+    process = shell("verify", "mixed.csv", "-o", "out.csv", *options, stderr=terminal.far)
+    terminal.leave()
+    while not {"unknown", " left"} <= {
+        word for word in ("unknown", " left") for line in terminal.shown if word in line
+    }:
+        assert terminal.step()
+    whole, *others = terminal.shown
+    assert re.fullmatch(r". \d/2 parts +[━╍─]{12,} +\d+%.* \d:\d\d left", whole)
+    assert ("/200" in whole) is (columns > 50)
+    names = [re.sub(r"[^a-z-]+", " ", line).split() for line in others if "●" in line]
+    assert names == ([[*verdicts[:2]], [*verdicts[2:]]] if columns == 50 else [[*verdicts]])
+    assert any(re.match(r"  part 1  verifying +[━─]{9,} +\d+%", line) for line in others)
+    terminal.read()
+    assert finish(process).code == 0
+    os.close(terminal.near)
+    assert "written to" in "".join(terminal.shown)
+
+
+@pytest.mark.usefixtures("service")
+def test_errors_on_a_terminal_are_broken_between_words(
+    shell: Shell, terminal: Terminal, cli: Cli, contacts: Path
+) -> None:
+    job = cli("upload", str(contacts)).out.strip()
+    process = shell("download", job, "-o", "out.csv", stderr=terminal.far)
+    terminal.leave()
+    terminal.read()
+    assert finish(process).code == 3
+    error = plain(terminal.seen).partition("error: ")[2]
+    whole = cli("download", job, "-o", "out.csv").err.partition("error: ")[2]
+    assert error.split() == whole.split()
+    assert max(map(len, error.splitlines())) <= 80 < max(map(len, whole.splitlines()))
+
+
+def test_watching_looks_like_waiting(
+    service: Service, shell: Shell, terminal: Terminal, cli: Cli, contacts: Path
+) -> None:
+    job = cli("upload", str(contacts)).out.strip()
+    cli("wait", job, "--until", "ready")
+    cli("start", job)
+    ends = []
+    for command in (["wait", job], ["status", job, "--watch"]):
+        terminal = Terminal()
+        process = shell(*command, stdout=terminal.far, stderr=terminal.far)
+        terminal.leave()
+        terminal.read()
+        assert finish(process).code == 0
+        os.close(terminal.near)
+        assert "Completed" in terminal.seen
+        ends.append(terminal.shown)
+    assert ends[0] == ends[1]
+    assert ends[0][0] == f"job        {job}"
+    assert ends[0][-1] == f"  bulkverify download {job} -o results.csv"
+    assert service.sandbox.ledger.credits_spent == 5

@@ -5,8 +5,8 @@ import pytest
 from bulkverify.cli.exits import exit_of
 from bulkverify.cli.failures import describe
 from bulkverify.cli.options import parse_duration, show_duration
-from bulkverify.cli.progress import clock
 from bulkverify.cli.resume import Recovery
+from bulkverify.cli.shown import clock
 from bulkverify.cli.text import snapshot_line
 from bulkverify.errors import (
     BulkVerifyError,
@@ -90,10 +90,8 @@ def test_a_forecast_starts_anew_when_the_count_falls() -> None:
     assert forecast.rate == 1
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "-:--"), (0, "0:00"), (65.9, "1:05"), (3661, "1:01:01")]
-)
-def test_a_clock(seconds: float | None, text: str) -> None:
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (65.9, "1:05"), (3661, "1:01:01")])
+def test_a_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
