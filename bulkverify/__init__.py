@@ -206,6 +206,13 @@ _MODULES: Final = {
     "waiting.pacing": "PollState Progress wait_for_progress",
     "waiting.waits": "as_completed wait_all wait_until watch",
 }
+# Names of the packages beside it that people look for here.
+_ELSEWHERE: Final = {
+    "Engine": "durable",
+    "Fault": "sandbox",
+    "Sandbox": "sandbox",
+    "virtual_clock": "testing",
+}
 _HOMES: Final = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 if not TYPE_CHECKING:  # with `__getattr__`, type checkers would accept any name
@@ -214,6 +221,9 @@ if not TYPE_CHECKING:  # with `__getattr__`, type checkers would accept any name
         """Import a public name when it is first used: the command line needs few of them."""
         if name == "errors" or name in _MODULES:
             return import_module(f"{__name__}.{name}")
+        if name in _ELSEWHERE:  # an AttributeError would lose its text in a `from` import
+            home = f"{__name__}.{_ELSEWHERE[name]}"
+            raise ImportError(f"{name} is in {home}: from {home} import {name}")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")

@@ -200,6 +200,15 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         getattr(bulkverify, "no_such_name")  # noqa: B009 - type checkers refuse it
 
 
+@pytest.mark.parametrize("name", ["Engine", "Fault", "Sandbox", "virtual_clock"])
+def test_a_name_of_another_package_says_where_it_is(name: str) -> None:
+    with pytest.raises(ImportError, match=f"{name} is in bulkverify") as caught:
+        exec(f"from bulkverify import {name}")  # noqa: S102 - our own
+    namespace: dict[str, object] = {}
+    exec(str(caught.value).partition(": ")[2], namespace)  # noqa: S102 - the advice itself
+    assert name in namespace
+
+
 @pytest.mark.parametrize("name", ["client", "errors", "lifecycle", "lists", "models"])
 def test_the_modules_of_the_public_names_are_attributes(name: str) -> None:
     code = f"""if True:
