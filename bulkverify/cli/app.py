@@ -41,8 +41,9 @@ Exit codes:
 
 _WHOLE: Final = Group("A list in one go", sort_key=1)
 _STEPS: Final = Group("Step by step", sort_key=2)
-_ACCOUNT: Final = Group("The account", sort_key=3)
-_TRYING: Final = Group("Trying it out", sort_key=4)
+_DURABLE: Final = Group("Runs that survive their process, also on several machines", sort_key=3)
+_ACCOUNT: Final = Group("The account", sort_key=4)
+_TRYING: Final = Group("Trying it out", sort_key=5)
 
 _VERIFY: Final = """\
 Verify a list of any size, and write a copy with a verdict in every row.
@@ -63,6 +64,23 @@ _REPORT: Final = "Write the report of a run as a page that can be sent on. This 
 _UPLOAD: Final = "Upload a list as it is, and print the id of its job. This is free."
 _START: Final = "Start the verification of a list. This spends one credit for each address."
 _WAIT: Final = "Wait until a job reaches a status, and print it."
+_SUBMIT: Final = """\
+Submit a list as a run that workers make, and print its id. It spends credits once a worker takes it.
+
+If the last run for the same output is incomplete, failed or was cancelled, this one goes on with what is paid.
+"""
+_WORKER: Final = """\
+Make the runs that were submitted, until Ctrl-C or SIGTERM.
+
+The key of an account acme comes from BULKVERIFY_API_KEY__ACME, the key of the account default from \
+BULKVERIFY_API_KEY. With PostgreSQL, any number of workers share the work, and go on with the work of those that \
+die. With SQLite there is one.
+
+A worker that is told to end takes no more work, lets what may cost something reach its checkpoint, and is gone \
+within 30 seconds.
+"""
+_RUNS: Final = "Print the last runs: id, state, parts, account and output."
+_CANCEL: Final = "Cancel a run: nothing new is uploaded or started, and its output is not written."
 _CHECK: Final = "Verify one address, and print the answer. This costs one credit."
 _COMPLETION: Final = "Print the script that lets a shell complete commands and options."
 _SANDBOX: Final = "Serve a sandbox of the service until Ctrl-C. It spends no credits."
@@ -77,6 +95,11 @@ _COMMANDS: Final = (
     ("wait", "commands:wait", _STEPS, _WAIT),
     ("download", "commands:download", _STEPS, "Download the results of a completed job."),
     ("delete", "commands:delete", _STEPS, "Delete a list and its results from the service."),
+    ("submit", "durable:submit", _DURABLE, _SUBMIT),
+    ("runs", "durable:runs", _DURABLE, _RUNS),
+    ("run", "durable:run", _DURABLE, "Print what is known about a run, over all workers."),
+    ("cancel", "durable:cancel", _DURABLE, _CANCEL),
+    ("worker", "durable_worker:worker", _DURABLE, _WORKER),
     ("credits", "commands:credits_left", _ACCOUNT, "Print the remaining credits of the account."),
     ("check", "commands:check", _ACCOUNT, _CHECK),
     ("sandbox", "sandbox:sandbox", _TRYING, _SANDBOX),
@@ -99,6 +122,15 @@ _EXAMPLES: Final = {
   bulkverify wait "$job" --timeout 6h""",
     "download": '  bulkverify download "$job" -o good.csv --only deliverable,accept-all',
     "delete": '  bulkverify delete "$job"',
+    "submit": """\
+  export BULKVERIFY_DATABASE=sqlite:///runs.db
+  bulkverify submit contacts.csv -o verified.csv --account acme --id monday""",
+    "runs": "  bulkverify runs --database sqlite:///runs.db",
+    "run": "  bulkverify run monday --watch",
+    "cancel": "  bulkverify cancel monday",
+    "worker": """\
+  bulkverify worker --accounts acme,beta --keep-days 90
+  bulkverify worker --migrate""",
     "credits": "  bulkverify credits --api-key-file key.txt",
     "check": "  bulkverify check anna@example.com",
     "sandbox": "  bulkverify sandbox --port 8000 --speed 100",
@@ -110,6 +142,7 @@ _EXAMPLES: Final = {
 _SHARED: Final = {
     "filter": "--json, --quiet, --verbose",
     "report": "--json, --quiet, --verbose",
+    **dict.fromkeys(("submit", "runs", "run", "cancel", "worker"), "--json, --quiet, --verbose"),
     "sandbox": "--json, --quiet, --verbose",
     "completion": "",
 }

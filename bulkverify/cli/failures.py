@@ -1,6 +1,8 @@
 """How the command line shows errors: as text with a hint, or as a JSON document."""
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 from cyclopts import CycloptsError
@@ -19,6 +21,17 @@ from bulkverify.errors import (
     UsageError,
 )
 from bulkverify.run.models import IncompleteRunError, RunReport
+
+_PASSWORD: Final = re.compile(
+    r"(?P<before>\bpostgres[\w+]*://[^\s:/@]*:)\S*(?=@)"  # such a password may have a slash
+    r"|(?P<other>\b\w[\w+]*://[^\s:/@]*:)[^\s/]*(?=@)"
+    r"|(?P<option>[?&]\w*password=)[^&\s'\"]+"
+)
+
+
+def without_passwords(text: str) -> str:
+    """Remove the passwords of URLs from a text."""
+    return _PASSWORD.sub(lambda found: f"{found[found.lastgroup or 0]}***", text)
 
 
 @attrs.frozen(kw_only=True)
@@ -58,11 +71,11 @@ def describe(error: BaseException, recovery: Recovery) -> Failure:
     hint, resume = _advise(error, recovery, job_id)
     return Failure(
         type=type(error).__name__,
-        message=_message(error),
+        message=without_passwords(_message(error)),
         job_id=job_id,
         status=status if isinstance(status, int) else None,
         hint=hint,
-        resume=tuple(resume),
+        resume=tuple(map(without_passwords, resume)),
         exit=exit_of(error),
         report=error.report if isinstance(error, IncompleteRunError) else None,
     )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, Literal, TypeAlias, cast
 
 import attrs
 from cyclopts import Group, Parameter, Token
@@ -21,6 +21,9 @@ from bulkverify.models import FlagName, Verdict, parse_verdict
 
 STDIO: Final = Path("/dev/stdio")
 """Stands for `-`, which means stdin as a list and stdout as an output. There is no such file."""
+
+Format: TypeAlias = Literal["csv", "tsv", "txt", "jsonl", "xlsx"]
+"""The same as `ListFormat`, which is slow to import for `--help`."""
 
 _GROUP: Final = Group("Account", sort_key=10, help_formatter=unlisted)
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -46,13 +49,14 @@ class Account:
     def open(self) -> "bulkverify.Client":
         """Make the client, a context manager."""
         return bulkverify.Client(
-            self._key(),
+            self.key(),
             base_url=self.base_url,
             requests_per_minute=budget(self.requests_per_minute),
             allow_http=self.allow_http,
         )
 
-    def _key(self) -> str:
+    def key(self) -> str:
+        """Read the key."""
         if self.api_key_file is not None:
             return _read_key(self.api_key_file)
         key = os.environ.get("BULKVERIFY_API_KEY", "").strip()
@@ -99,16 +103,17 @@ def show_duration(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-def _words(tokens: Sequence[Token]) -> list[str]:
+def split_words(tokens: Sequence[Token]) -> list[str]:
+    """Read words with commas between them."""
     return [word for token in tokens for word in token.value.split(",") if word.strip()]
 
 
 def _read_verdicts(_: object, tokens: Sequence[Token]) -> list[Verdict]:
-    return [parse_verdict(word) for word in _words(tokens)]
+    return [parse_verdict(word) for word in split_words(tokens)]
 
 
 def _read_flags(_: object, tokens: Sequence[Token]) -> list[FlagName]:
-    return cast("list[FlagName]", _words(tokens))  # the SDK checks them
+    return cast("list[FlagName]", split_words(tokens))  # the SDK checks them
 
 
 Only = Annotated[list[Verdict] | None, Parameter(converter=_read_verdicts, metavar="VERDICT,...")]

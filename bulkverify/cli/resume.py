@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-_ACCOUNT_OPTIONS: Final = {"--base-url": True, "--api-key-file": True, "--allow-http": False}
+ACCOUNT_OPTIONS: Final = {"--base-url": True, "--api-key-file": True, "--allow-http": False}
 """The options that commands for the same account share, and whether a value follows."""
 
 
@@ -26,10 +26,10 @@ class Recovery:
         tokens = [token for place, token in enumerate(self.tokens) if place not in dropped]
         return shlex.join(["bulkverify", *tokens])
 
-    def other(self, *words: str) -> str:
-        """Return another command for the same account."""
-        account = (self.tokens[place] for place in _places(self.tokens, _ACCOUNT_OPTIONS))
-        return shlex.join(["bulkverify", *words, *account])
+    def other(self, *words: str, options: Mapping[str, bool] = ACCOUNT_OPTIONS) -> str:
+        """Return another command with those `options` of this one; by default for the same account."""
+        kept = (self.tokens[place] for place in _places(self.tokens, options))
+        return shlex.join(["bulkverify", *words, *kept])
 
 
 def _places(tokens: Sequence[str], options: Mapping[str, bool]) -> Iterator[int]:

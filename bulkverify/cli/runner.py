@@ -64,7 +64,7 @@ def _report(error: BaseException, recovery: Recovery, show: Show) -> int:
     """Report an error, if it can be written, and return the exit code."""
     import traceback  # noqa: PLC0415 - for errors only
 
-    from bulkverify.cli.failures import describe  # noqa: PLC0415 - likewise
+    from bulkverify.cli.failures import describe, without_passwords  # noqa: PLC0415 - likewise
 
     failure = describe(error, recovery)
     stream = sys.stdout if show.json else sys.stderr
@@ -73,7 +73,8 @@ def _report(error: BaseException, recovery: Recovery, show: Show) -> int:
         return failure.exit
     with suppress(OutputClosedError, OSError, Interrupted):
         if show.verbose > 1:
-            write(sys.stderr, "".join(traceback.format_exception(error)).rstrip())
+            trace = "".join(traceback.format_exception(error)).rstrip()
+            write(sys.stderr, without_passwords(trace))
         if show.json:
             write(stream, json.dumps(failure.as_json()))
         else:

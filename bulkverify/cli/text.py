@@ -34,7 +34,7 @@ def snapshot_lines(snapshot: JobSnapshot) -> str:
         "analysis": None if snapshot.analysis is None else counts(snapshot.analysis),
         "message": snapshot.message,
     }
-    return _table(facts)
+    return table(facts)
 
 
 def snapshot_line(snapshot: JobSnapshot) -> str:
@@ -54,7 +54,7 @@ def address_lines(answer: AddressVerdict) -> str:
         "disposable": answer.disposable,
         "spam trap": answer.spamtrap,
     }
-    return _table(
+    return table(
         {
             "address": answer.email,
             "verdict": str(answer.verdict),
@@ -76,7 +76,7 @@ def plan_lines(plan: "RunPlan") -> str:
         facts |= column_facts(one, end) | sheet_facts(one, end)
     before = f", besides {plan.spent_before:,} spent earlier" if plan.spent_before else ""
     done = plan.already_verified_at
-    return _table(
+    return table(
         facts
         | {
             "rows": f"{plan.rows:,}",
@@ -224,7 +224,8 @@ def _share(snapshot: JobSnapshot) -> str | None:
     return f"{snapshot.verified:,} of {snapshot.total:,} ({int(snapshot.progress * 100)}%)"
 
 
-def _table(facts: dict[str, str | None]) -> str:
+def table(facts: dict[str, str | None]) -> str:
+    """Write facts, one a line, without those that are empty."""
     from bulkverify.service.answers import printable  # noqa: PLC0415 - slow; not for --help
 
     width = max(map(len, facts)) + 2

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Group, Parameter
 
 import bulkverify
 from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.interrupts import interrupting_at_once
-from bulkverify.cli.options import ACCOUNT, STDIO, Account, Only, Timeout, Without
+from bulkverify.cli.options import ACCOUNT, STDIO, Account, Format, Only, Timeout, Without
 from bulkverify.cli.output import SHOW, Show, tell
 from bulkverify.cli.reports import check_page, write_page
 from bulkverify.cli.resume import Recovery
@@ -23,9 +23,6 @@ from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 
 if TYPE_CHECKING:
     from bulkverify.cli.watching import Follower
-
-Format: TypeAlias = Literal["csv", "tsv", "txt", "jsonl", "xlsx"]
-"""The same as `ListFormat`, which is slow to import for `--help`."""
 
 SANDBOX_SPEED: Final = 6.5
 """At this speed a list of 200 addresses takes about three seconds."""
@@ -61,6 +58,7 @@ async def verify(
     delimiter: Annotated[str | None, Parameter(group=_READING, metavar="CHAR")] = None,
     encoding: Annotated[str, Parameter(group=_READING)] = "utf-8-sig",
     format_: Annotated[Format | None, Parameter(name="--format", group=_READING)] = None,
+    database: Annotated[str | None, Parameter(metavar="URL")] = None,
     sandbox: Annotated[bool, Parameter(group=_TRYING)] = False,
     sandbox_speed: Annotated[float, Parameter(group=_TRYING, metavar="N")] = SANDBOX_SPEED,
     account: Account = ACCOUNT,
@@ -93,6 +91,7 @@ async def verify(
         delimiter: The character between two cells. Found automatically by default.
         encoding: The encoding of the list, such as cp1252.
         format_: The format of the list, if the file's name does not show it.
+        database: Keep the progress in an SQLite database, such as sqlite:///runs.db, as a run that the other commands for runs know.
         sandbox: Use a sandbox in this process: no key, no network, no credits.
         sandbox_speed: The sandbox's speed, as a multiple of the service's.
     """
@@ -103,10 +102,56 @@ async def verify(
 
     piped = output == STDIO
     _check(output, account, show, dry_run=dry_run, sandbox=sandbox, excel_safe=excel_safe)
+    if database is not None and (piped or STDIO in sources or dry_run or sandbox):
+        raise UsageError(
+            "--database needs files, and no sandbox or dry run: leave out -, --sandbox and --dry-run."
+        )
     if STDIO in sources and account.api_key_file == "-":
         raise UsageError("stdin can't be both the list and the API key: name a file for one.")
     wanted_verdicts(only)  # refuses wrong ones before anything is spent
     unwanted_flags(without or ())
+    if database is not None:
+        assert output is not None  # noqa: S101 - `_check` requires one
+        check_page(page, force=force, output=output)
+        # An extra, and slow to load.
+        from bulkverify.cli.durable_options import ListOptions  # noqa: PLC0415
+        from bulkverify.cli.durable_verify import verify_durably  # noqa: PLC0415
+
+        with _summing_up_failures(show, page):
+            report = await verify_durably(
+                database,
+                sources,
+                output,
+                options=ListOptions(
+                    only=only,
+                    without=without,
+                    max_credits=max_credits,
+                    force=force,
+                    excel_safe=excel_safe,
+                    restart=restart,
+                    delete=delete,
+                    send_duplicates=send_duplicates,
+                    send_invalid=send_invalid,
+                    largest_part=largest_part,
+                    timeout=timeout,
+                    column=column,
+                    header_row=header_row,
+                    sheet=sheet,
+                    delimiter=delimiter,
+                    encoding=encoding,
+                    format_=format_,
+                ),
+                domains=page is not None or show.json,
+                parts_at_once=parts_at_once,
+                confirm=partial(_confirm, show, yes=yes),
+                account=account,
+                show=show,
+                recovery=recovery,
+            )
+        _note_earlier(report, str(output), show, force=force)
+        write_page(page, report)
+        _show_report(report, show, page)
+        return
     reading = partial(
         ListReader,
         column=column,
@@ -203,12 +248,7 @@ async def verify(
                     confirm=None if sandbox else partial(_confirm, show, line, yes=yes),
                     on_progress=follow,
                 )
-        if report.already_verified_at is not None:
-            again = "--restart" if force or piped else "--restart with --force"
-            show.note(
-                f"{'The list' if piped else output} was already verified at {report.already_verified_at:%Y-%m-%d %H:%M} UTC. "
-                f"Nothing was sent or spent. {again} verifies it again."
-            )
+        _note_earlier(report, "The list" if piped else str(output), show, force=force or piped)
         if piped:
             recovery.state = "" if sandbox else KEPT
             report = await send_rows(
@@ -239,6 +279,16 @@ def _check(
     if output == STDIO and not dry_run and (show.json or excel_safe):
         raise UsageError(
             "-o - writes the rows to stdout: leave out --json and --excel-safe, or name a file."
+        )
+
+
+def _note_earlier(report: "bulkverify.RunReport", what: str, show: Show, *, force: bool) -> None:
+    """Say so if an earlier command has verified the list."""
+    if report.already_verified_at is not None:
+        again = "--restart" if force else "--restart with --force"
+        show.note(
+            f"{what} was already verified at {report.already_verified_at:%Y-%m-%d %H:%M} UTC. "
+            f"Nothing was sent or spent. {again} verifies it again."
         )
 
 

@@ -51,6 +51,7 @@ class Accounts:
         keys: where the keys are.
         base_url: the service's URL, as for `Client`.
         session: used for all requests, as for `Client`.
+        allow_http: as for `Client`.
         requests_per_minute: the limit of each account over all workers.
         wait: when to ask again, as for `wait_until`.
         share: returns how many requests a minute this process may send for an account.
@@ -62,6 +63,7 @@ class Accounts:
         *,
         base_url: str | None,
         session: aiohttp.ClientSession | None,
+        allow_http: bool = False,
         requests_per_minute: int | None = REQUESTS_PER_MINUTE,
         wait: wait_base | None = None,
         share: Callable[[str], Awaitable[int | None]],
@@ -69,6 +71,7 @@ class Accounts:
         self._keys = keys
         self._base_url = base_url
         self._session = session
+        self._allow_http = allow_http
         self._limit = requests_per_minute
         self._wait = wait
         self._share = share
@@ -134,6 +137,7 @@ class Accounts:
             await self._key(name),
             base_url=self._base_url,
             session=self._session,
+            allow_http=self._allow_http,
             requests_per_minute=self._limit,
         )
         if self._limit is not None:

@@ -94,6 +94,7 @@ class Engine:
         work: whether this process takes work; else it submits runs, lists them and waits for them.
         base_url: the service's URL, as for `Client`.
         session: a session of your own, as for `Client`.
+        allow_http: send the keys unencrypted to another machine, as for `Client`.
         requests_per_minute: the limit of each account over all workers; `None` for no limit.
         wait: when to ask about lists again, as for `wait_until`.
         lease: after so many seconds without a sign of life, the work of a process is taken over.
@@ -111,6 +112,7 @@ class Engine:
         work: bool = True,
         base_url: str | None = None,
         session: aiohttp.ClientSession | None = None,
+        allow_http: bool = False,
         requests_per_minute: int | None = REQUESTS_PER_MINUTE,
         wait: wait_base | None = None,
         lease: float = 10.0,
@@ -125,6 +127,7 @@ class Engine:
             accounts,
             base_url=base_url,
             session=session,
+            allow_http=allow_http,
             requests_per_minute=requests_per_minute,
             wait=wait,
             share=self._share,

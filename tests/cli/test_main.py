@@ -13,9 +13,8 @@ import pytest
 
 from bulkverify import ListFormat, __version__
 from bulkverify.cli.app import app
-from bulkverify.cli.options import Account, name_stdio
+from bulkverify.cli.options import Account, Format, name_stdio
 from bulkverify.cli.output import Show
-from bulkverify.cli.verify import Format
 
 from .conftest import ROOT, Cli, Shell, finish
 
@@ -89,6 +88,8 @@ def test_the_version_needs_nothing_but_itself() -> None:
         called("verify", "--help"),
         called("wait", "--help"),
         called("sandbox", "--help"),
+        called("submit", "--help"),
+        called("worker", "--help"),
         *(
             [
                 "from bulkverify.cli.app import app",
@@ -128,6 +129,7 @@ def test_the_commands_stand_in_the_order_of_use(cli: Cli) -> None:
         "filter",
         "report",
         *steps,
+        *("submit", "runs", "run", "cancel", "worker"),
         "credits",
         "check",
         "sandbox",
