@@ -3,15 +3,16 @@
 import sys
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
 import bulkverify
 from bulkverify.cli.options import ACCOUNT, Account, Only, Timeout
-from bulkverify.cli.output import SHOW, Show
+from bulkverify.cli.output import SHOW, Show, ask
 from bulkverify.cli.resume import Recovery
-from bulkverify.cli.text import address_lines, snapshot_line, snapshot_lines
+from bulkverify.cli.text import address_lines, plural, snapshot_line, snapshot_lines
+from bulkverify.errors import UsageError
 from bulkverify.files import check_writable
 from bulkverify.lifecycle import JobStatus
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_VERIFY_SECONDS
@@ -19,6 +20,9 @@ from bulkverify.models import JobSnapshot
 
 JobId = Annotated[str, Parameter(metavar="JOB")]
 Output = Annotated[Path, Parameter(alias="-o", metavar="OUT")]
+_RESULTS: Final = frozenset({"", ".csv"})
+"""The ends of a name for results, which are CSV."""
+
 FromRunner = Annotated[Recovery, Parameter(parse=False)]
 
 
@@ -153,10 +157,15 @@ async def download(
 
     Args:
         job: The id of the job.
-        output: The file to write. It appears when it is complete.
+        output: The CSV file to write. It appears when it is complete.
         only: Write only the rows with one of these verdicts, such as deliverable,accept-all.
         force: Replace the file if it exists.
     """
+    if output.suffix.lower() not in _RESULTS:
+        raise UsageError(
+            f"The results are CSV, and {output} ends in {output.suffix!r}: name a file that ends in .csv. "
+            "bulkverify filter writes its rows in other formats afterwards."
+        )
     check_writable(output, overwrite=force)
     async with account.open() as client:
         with show.progress(brief=True) as line:
@@ -168,13 +177,32 @@ async def download(
     )
 
 
-async def delete(job: JobId, /, *, account: Account = ACCOUNT, show: Show = SHOW) -> None:
+async def delete(
+    job: JobId,
+    /,
+    *,
+    yes: bool = False,
+    account: Account = ACCOUNT,
+    show: Show = SHOW,
+) -> None:
     """Delete a list and its results from the service.
 
     Args:
         job: The id of the job, which must be ready or completed.
+        yes: Do not ask before paid results are deleted. Without a terminal, the command never asks.
     """
     async with account.open() as client:
+        if not yes and show.can_ask:
+            seen = await client.status(job)
+            # The service does not say whether they were downloaded.
+            question = (
+                f"Job {job} has paid results for {plural(seen.total or 0, 'address', 'addresses')}. If you have "
+                "not downloaded them, they are lost. Delete them?"
+            )
+            if seen.status is JobStatus.COMPLETED and not ask(question):
+                raise UsageError(
+                    f"Nothing was deleted. To download the results, use bulkverify download {job} -o results.csv."
+                )
         acknowledgement = await client.delete(job)
     show.acknowledge(acknowledgement, f"Deleted {job}.")
 

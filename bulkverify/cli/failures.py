@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnusedCliTokensError
 
 from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.output import as_json
@@ -88,6 +88,8 @@ def _message(error: BaseException) -> str:
             text = "ended by SIGTERM" if exit_of(error) is Exit.TERMINATED else "interrupted"
         case BulkVerifyError():
             text = error.message
+        case UnusedCliTokensError(unused_tokens=list(unused)):
+            text = f"No option takes {', '.join(map(repr, unused))}."
         case CycloptsError():
             text = str(error)
         case FileExistsError(filename=name) if name:
@@ -118,6 +120,8 @@ def _advise(
             resume = [recovery.other("status", job_id)]
         case JobFailedError() | JobCancelledError() | JobNotFoundError() | UsageError():
             pass
+        case UnusedCliTokensError(unused_tokens=list(unused)) if recovery.tokens[0] == "verify":
+            hint, resume = "Write all lists before the options.", [recovery.lists_first(unused)]
         case CycloptsError():
             hint = "See bulkverify --help, or bulkverify COMMAND --help."
         case BulkVerifyError() | OSError() | KeyboardInterrupt():

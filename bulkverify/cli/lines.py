@@ -19,7 +19,7 @@ from bulkverify.service.answers import printable
 
 _EVERY_SECONDS: Final = 60.0
 _STEPS: Final = 10
-_NO_NEWS: Final = frozenset({"waiting", Stage.READING, Stage.QUEUED, Stage.DONE})
+_NO_NEWS: Final = frozenset({"waiting", Stage.READING, Stage.QUEUED, Stage.FETCHED, Stage.DONE})
 """These get a line only after a minute."""
 
 
@@ -97,5 +97,6 @@ def describe(shown: Shown) -> str:
         words.append(f"{shown.done:,} of {shown.total:,} ({percent}%)")
     if shown.left and shown.done != shown.total:
         words.append(f"{clock(ceil(shown.left))} left")
-    words += [f"{count:,} {verdict}" for verdict, count in shown.verdicts.items()]
+    if shown.stage in {"verifying", "completed"}:
+        words += [f"{count:,} {verdict}" for verdict, count in shown.verdicts.items()]
     return ", ".join(words)

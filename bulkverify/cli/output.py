@@ -59,6 +59,11 @@ class Show:
         )
 
     @property
+    def can_ask(self) -> bool:
+        """Whether a person is there to be asked."""
+        return not self.json and sys.stdin.isatty() and sys.stderr.isatty()
+
+    @property
     def _kind(self) -> "Kind":
         if self.on_terminal:
             return "bars"
@@ -107,7 +112,7 @@ def as_json(model: object) -> object:
     return converter.unstructure(model)
 
 
-def tell(stream: TextIO, text: str) -> None:
+def tell(stream: TextIO, text: str, *, end: str = "\n") -> None:
     """Write lines for people; on a terminal, lines are broken between words.
 
     Raises:
@@ -116,7 +121,14 @@ def tell(stream: TextIO, text: str) -> None:
     if stream.isatty():
         width = os.get_terminal_size(stream.fileno()).columns
         text = "\n".join(_fitted(line, width) for line in text.splitlines())
-    write(stream, text)
+    write(stream, text, end=end)
+
+
+def ask(question: str) -> bool:
+    """Ask a person; anything but yes is no."""
+    with interrupting_at_once():
+        tell(sys.stderr, f"{question} [y/N]", end=" ")
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _fitted(line: str, width: int) -> str:
@@ -134,7 +146,7 @@ def _fitted(line: str, width: int) -> str:
     )
 
 
-def write(stream: TextIO, text: str) -> None:
+def write(stream: TextIO, text: str, *, end: str = "\n") -> None:
     """Write lines to stdout or stderr. If the pipe is full, a signal ends the wait.
 
     Raises:
@@ -142,7 +154,7 @@ def write(stream: TextIO, text: str) -> None:
         Interrupted: a signal came before all was written.
         OSError: the write failed, as on a full disk.
     """
-    lines = f"{text}\n"
+    lines = f"{text}{end}"
     try:
         for begin in range(0, len(lines), _PIECE_CHARACTERS):
             with interrupting_at_once():

@@ -26,6 +26,15 @@ class Recovery:
         tokens = [token for place, token in enumerate(self.tokens) if place not in dropped]
         return shlex.join(["bulkverify", *tokens])
 
+    def lists_first(self, lists: Sequence[str]) -> str:
+        """Return the same command with these of its arguments before the options."""
+        command, *rest = self.tokens
+        for name in reversed(lists):
+            last = len(rest) - 1 - rest[::-1].index(name)
+            del rest[last]
+        first = next((n for n, token in enumerate(rest) if token.startswith("-")), len(rest))
+        return shlex.join(["bulkverify", command, *rest[:first], *lists, *rest[first:]])
+
     def other(self, *words: str, options: Mapping[str, bool] = ACCOUNT_OPTIONS) -> str:
         """Return another command with those `options` of this one; by default for the same account."""
         kept = (self.tokens[place] for place in _places(self.tokens, options))

@@ -12,9 +12,8 @@ from cyclopts import Group, Parameter
 
 import bulkverify
 from bulkverify.cli.commands import FromRunner
-from bulkverify.cli.interrupts import interrupting_at_once
 from bulkverify.cli.options import ACCOUNT, STDIO, Account, Format, Only, Timeout, Without
-from bulkverify.cli.output import SHOW, Show, tell
+from bulkverify.cli.output import SHOW, Show, ask, tell
 from bulkverify.cli.reports import check_page, write_page
 from bulkverify.cli.resume import Recovery
 from bulkverify.cli.text import earlier_text, most_credits, oddities, plan_lines
@@ -319,17 +318,14 @@ def _confirm(show: Show, line: "Follower", plan: "bulkverify.RunPlan", *, yes: b
     with line.paused():
         line.announce()
         # Until here, stderr may be a stand-in of rich, which in older versions is no terminal.
-        asking = not yes and not show.json and sys.stdin.isatty() and sys.stderr.isatty()
+        asking = not yes and show.can_ask
         if show.on_terminal:
             tell(sys.stderr, plan_lines(plan))
         if not asking:
             return True
         for oddity in oddities(plan):
             tell(sys.stderr, f"Please check: {oddity}.")
-        with interrupting_at_once():
-            sys.stderr.write(f"Spend {most_credits(plan)}? [y/N] ")
-            sys.stderr.flush()
-            return sys.stdin.readline().strip().lower() in {"y", "yes"}
+        return ask(f"Spend {most_credits(plan)}?")
 
 
 def _earlier(output: Path) -> str:

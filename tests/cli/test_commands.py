@@ -127,6 +127,27 @@ def test_download_replaces_a_file_only_when_told_to(done: str, cli: Cli, tmp_pat
     assert path.read_text() != "precious"
 
 
+@pytest.mark.parametrize("name", ["out.xlsx", "out.jsonl", "out.txt"])
+def test_csv_is_not_written_under_another_name(
+    service: Service, done: str, cli: Cli, name: str
+) -> None:
+    outcome = cli("download", done, "-o", name)
+    assert outcome.code == 2
+    assert f"The results are CSV, and {name} ends in" in outcome.err
+    assert not Path(name).exists()
+    assert not service.sandbox.ledger.downloads
+
+
+def test_a_status_says_which_command_comes_next(job: str, cli: Cli) -> None:
+    cli("wait", job, "--until", "ready")
+    assert f"  bulkverify start {job}    (spends" in cli("status", job).err
+    cli("start", job)
+    told = f"Go on with:\n  bulkverify download {job} -o results.csv\n"
+    assert cli("wait", job).err.endswith(told)
+    assert cli("status", job).err == told
+    assert cli("status", job, "--quiet").err == ""
+
+
 def test_credits(service: Service, cli: Cli) -> None:
     service.do(lambda: setattr(service.sandbox, "credits", 1234))
     assert cli("credits").out == "1,234 credits\n"

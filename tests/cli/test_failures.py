@@ -136,6 +136,21 @@ def test_a_traceback_is_shown_on_demand_and_without_the_key(
     assert "s3cr3t" not in err
 
 
+@pytest.mark.usefixtures("environment")
+def test_a_list_after_an_option_is_put_into_its_place(cli: Cli) -> None:
+    outcome = cli("verify", "a.csv", "-o", "b.csv", "--yes", "b.csv", "c d.csv")
+    assert outcome.code == 2
+    assert outcome.err.splitlines() == [
+        "bulkverify: error: No option takes 'b.csv', 'c d.csv'.",
+        "  Write all lists before the options.",
+        "  Go on with:",
+        "    bulkverify verify a.csv b.csv 'c d.csv' -o b.csv --yes",
+    ]
+    assert cli("status", "r1", "r2").err.startswith(
+        "bulkverify: error: No option takes 'r2'.\n  See"
+    )
+
+
 def test_quiet_errors_are_a_single_line(cli: Cli) -> None:
     assert cli("status", "--quiet").err.count("\n") == 1
 

@@ -121,6 +121,10 @@ def test_a_run_that_was_killed_goes_on_with_the_same_list(
     process.wait(LIMIT)
     assert fed(shell, LIST, "verify", "-", "-o", "-").out.count("\n") == 3
     outcome = fed(shell, MANY, "verify", "-", "-o", "-")
+    assert (
+        "Parts: 1 being verified. Spent: 3,000 of 3,000 credits; nothing is paid twice."
+        in (outcome.err.splitlines()[0])
+    )
     assert len(verdicts(outcome.out)) == 3000
     assert service.sandbox.ledger.credits_spent == 3002
     assert not service.sandbox.ledger.paid_twice

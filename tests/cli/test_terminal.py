@@ -265,3 +265,46 @@ def test_watching_looks_like_waiting(
     assert ends[0][0] == f"job        {job}"
     assert ends[0][-1] == f"  bulkverify download {job} -o results.csv"
     assert service.sandbox.ledger.credits_spent == 5
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 2), ("", 2)])
+def test_a_terminal_is_asked_before_paid_results_are_deleted(  # noqa: PLR0917 - fixtures
+    service: Service,
+    terminal: Terminal,
+    shell: Shell,
+    cli: Cli,
+    contacts: Path,
+    answer: str,
+    code: int,
+) -> None:
+    job = cli("upload", str(contacts)).out.strip()
+    cli("wait", job, "--until", "ready")
+    cli("start", job)
+    cli("wait", job)
+    far = {"stdin": terminal.far, "stderr": terminal.far, "start_new_session": True}
+    process = shell("delete", job, **far)
+    terminal.leave()
+    seen = " ".join(terminal.read("[y/N] ").split())
+    assert f"Job {job} has paid results for 5 addresses." in seen
+    os.write(terminal.near, f"{answer}\n".encode())
+    seen = terminal.read()
+    assert finish(process).code == code
+    assert service.sandbox.ledger.deletes == ([job] if code == 0 else [])
+    assert (f"bulkverify download {job}" in " ".join(seen.split())) is (code != 0)
+
+
+@pytest.mark.parametrize("options", [["--yes"], []])
+def test_nothing_is_asked_where_nothing_paid_is_deleted(  # noqa: PLR0917 - fixtures
+    service: Service, terminal: Terminal, shell: Shell, cli: Cli, contacts: Path, options: list[str]
+) -> None:
+    job = cli("upload", str(contacts)).out.strip()
+    cli("wait", job, "--until", "ready")
+    if options:
+        cli("start", job)
+        cli("wait", job)
+    far = {"stdin": terminal.far, "stderr": terminal.far, "start_new_session": True}
+    process = shell("delete", job, *options, **far)
+    terminal.leave()
+    assert "[y/N]" not in terminal.read()
+    assert finish(process).code == 0
+    assert service.sandbox.ledger.deletes == [job]
