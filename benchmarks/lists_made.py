@@ -2,7 +2,9 @@
 
 import csv
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +68,23 @@ def write_results(addresses: Path, path: Path, *, columns: int = 0) -> int:
                 flags = ("N", "NY"[count % 2], "N", "N", "N")
                 writer.writerow([*record, *(["some text"] * columns), verdict, *flags, time])
     return count
+
+
+def write_earlier(listed: Path, paths: Sequence[Path], rows: int) -> None:
+    """Write the first rows of a list in turns to outputs of an earlier month, with verdicts that may be reused."""
+    ours = "verdict,syntax_error,common_isp,role_based,disposable,spamtrap,verified_at"
+    with ExitStack() as stack:
+        lines = stack.enter_context(listed.open(encoding="utf-8", newline=""))
+        files = [
+            stack.enter_context(path.open("w", encoding="utf-8", newline="")) for path in paths
+        ]
+        header = next(lines).rstrip("\n")
+        for file in files:
+            file.write(f"{header},{ours}\n")
+        for number, line in enumerate(islice(lines, rows)):
+            time = f"2026-11-{number % 28 + 1:02}T06:{number % 60:02}:39.{number % 1000:03}Z"
+            verdict, flags = _VERDICTS[number % 3], f"N,{'NY'[number % 2]},N,N,N"
+            files[number % len(files)].write(f"{line[:-1]},{verdict},{flags},{time}\n")
 
 
 def domain_of(owner: int, domains: int) -> str:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from operator import eq
 from pathlib import Path
@@ -16,7 +17,17 @@ from pathlib import Path
 import attrs
 import cattrs
 
-from bulkverify.lists import Split, Table, join, joined_rows, open_table, part_path, split
+from bulkverify.lists import (
+    REUSABLE,
+    Reuse,
+    Split,
+    Table,
+    join,
+    joined_rows,
+    open_table,
+    part_path,
+    split,
+)
 from bulkverify.lists.distinct import Distinct
 from bulkverify.results.rows import ResultsReader
 
@@ -54,6 +65,18 @@ def splitting(folder: Path) -> None:
     """Split the list."""
     done = split(table_in(folder), folder)
     (folder / "split.json").write_text(json.dumps(attrs.asdict(done)), encoding="utf-8")
+
+
+def splitting_again(folder: Path) -> dict[str, float]:
+    """Split the list without the addresses whose verdicts are in earlier outputs."""
+    ages = dict.fromkeys(map(str, REUSABLE), 60 * 86_400.0)
+    earlier = sorted(folder.glob("earlier-*"))
+    done = split(
+        table_in(folder),
+        folder,
+        sieve=Reuse(earlier, ages, datetime(2026, 12, 1, tzinfo=UTC), folder),
+    )
+    return {"known": done.reused.addresses, "sent": done.addresses}
 
 
 def results_of(folder: Path, done: Split) -> dict[int, Path]:
@@ -195,7 +218,7 @@ NUMBERING: dict[str, Callable[[Iterable[list[str]]], object]] = {
 }
 
 
-def main() -> None:
+def main() -> None:  # noqa: C901 - a branch for each measurement
     """Measure what the arguments name."""
     what, folder, *rest = sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]
     before = peak_mb()
@@ -205,6 +228,8 @@ def main() -> None:
         copy(folder)
     elif what == "split":
         splitting(folder)
+    elif what == "reuse":
+        extra |= splitting_again(folder)
     elif what == "join":
         with_domains = "domains" in rest
         extra |= joining(folder, rest[0], domains=with_domains)

@@ -59,10 +59,12 @@ if TYPE_CHECKING:
         CellKind,
         DomainCounts,
         Domains,
+        EarlierVerdict,
         FilterReport,
         Finding,
         JoinedRow,
         ListFormat,
+        Reused,
         RowGroup,
     )
     from bulkverify.models import (
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
         VerdictCounts,
         VerdictName,
     )
+    from bulkverify.run.earlier import MaxAge, ReuseSource
     from bulkverify.run.filter import filter_list
     from bulkverify.run.models import (
         Confirm,
@@ -120,6 +123,7 @@ __all__ = [
     "DomainCounts",
     "Domains",
     "Durations",
+    "EarlierVerdict",
     "FilterReport",
     "Finding",
     "FlagName",
@@ -141,6 +145,7 @@ __all__ = [
     "LifecycleError",
     "ListFormat",
     "ListLimitError",
+    "MaxAge",
     "NotReadyError",
     "PartFailure",
     "PartProgress",
@@ -152,6 +157,8 @@ __all__ = [
     "RateLimitedError",
     "RequestTimeoutError",
     "ResultRow",
+    "ReuseSource",
+    "Reused",
     "RowGroup",
     "RunPlan",
     "RunProgress",
@@ -192,7 +199,9 @@ __all__ = [
 _MODULES: Final = {
     "client": "Client Job",
     "lifecycle": "JobStatus StatusName",
-    "lists": "CellExample CellKind DomainCounts Domains FilterReport Finding JoinedRow ListFormat RowGroup",
+    "lists": "CellExample CellKind DomainCounts Domains EarlierVerdict FilterReport Finding JoinedRow ListFormat "
+    "Reused RowGroup",
+    "run.earlier": "MaxAge ReuseSource",
     "models": "Acknowledgement AddressVerdict Analysis Credits FlagName "
     "JobSnapshot ResultRow Verdict VerdictCounts VerdictName",
     "run.models": "Confirm CurvePoint Durations IncompleteRunError JournalError PartFailure PartProgress PartReport "

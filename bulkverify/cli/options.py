@@ -5,6 +5,8 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
+from glob import glob, has_magic
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias, cast
@@ -17,7 +19,7 @@ from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
 from bulkverify.cli.output import unlisted
 from bulkverify.errors import UsageError
 from bulkverify.limits import REQUESTS_PER_MINUTE
-from bulkverify.models import FlagName, Verdict, parse_verdict
+from bulkverify.models import FlagName, Verdict, VerdictName, parse_verdict
 
 STDIO: Final = Path("/dev/stdio")
 """Stands for `-`, which means stdin as a list and stdout as an output. There is no such file."""
@@ -93,6 +95,53 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise ValueError(f"{text!r} is not a time such as 90, 90s, 15m or 6h.")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def parse_max_age(text: str) -> "timedelta | dict[Verdict | VerdictName, timedelta]":
+    """Read an age such as 30d, or one for each verdict such as deliverable=30d,undeliverable=90d.
+
+    Any other text raises `UsageError`.
+    """
+    ages: dict[Verdict | VerdictName, timedelta] = {}
+    try:
+        if "=" not in text:
+            return _parse_age(text)
+        for word in text.split(","):
+            verdict, _, age = word.partition("=")
+            ages[parse_verdict(verdict)] = _parse_age(age)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{text!r} is not an age: write --max-age 30d, or --max-age deliverable=30d,undeliverable=90d."
+        ) from None
+    return ages
+
+
+def _parse_age(text: str) -> timedelta:
+    days = text.strip().lower().removesuffix("d")
+    if days.isdecimal() and days != text.strip():
+        return timedelta(days=int(days))
+    if not text.strip()[-1:].isalpha():
+        raise ValueError(text)  # days and seconds would be mixed up
+    return timedelta(seconds=parse_duration(text))
+
+
+def matching(patterns: Sequence[Path]) -> list[Path]:
+    """Return the files that exist, and those that match a pattern such as `verified-*.csv`.
+
+    A pattern without a match raises `UsageError`.
+    """
+    found: list[Path] = []
+    for pattern in patterns:
+        if pattern == STDIO:
+            raise UsageError("Earlier verdicts can't come from stdin: name a file with --reuse.")
+        if pattern.exists() or not has_magic(str(pattern)):
+            found.append(pattern)
+            continue
+        matches = sorted(map(Path, glob(str(pattern))))  # noqa: PTH207 - the pattern has a folder, too
+        if not matches:
+            raise UsageError(f"No file matches {str(pattern)!r}: correct --reuse.")
+        found += matches
+    return found
 
 
 def show_duration(seconds: float) -> str:

@@ -76,6 +76,16 @@ def write_page(path: Path | None, found: "RunReport", *, small_domains: bool = F
         file.write(page.encode(errors="replace"))
 
 
+def note_earlier(report: "RunReport", what: str, show: Show, *, force: bool) -> None:
+    """Say so if an earlier command has verified the list."""
+    if report.already_verified_at is not None:
+        again = "--restart" if force else "--restart with --force"
+        show.note(
+            f"{what} was already verified at {report.already_verified_at:%Y-%m-%d %H:%M} UTC. "
+            f"Nothing was sent or spent. {again} verifies it again."
+        )
+
+
 def _is_ours(path: Path) -> bool:
     """Whether a file is a page of ours, which the same command may replace."""
     if not is_file(path):

@@ -15,6 +15,7 @@ from bulkverify.cli.palette import MUTED, VERDICTS
 from bulkverify.cli.text import (
     column_facts,
     plural,
+    reused_facts,
     sheet_facts,
     stray_text,
     unclear_text,
@@ -87,6 +88,7 @@ def _facts(report: RunReport, page: Path | None, width: int) -> Text:
 
 def _facts_by_name(report: RunReport) -> dict[str, str]:
     unsent = {
+        "known": report.reused.addresses,
         "repeated": report.duplicates,
         "invalid": report.invalid,
         "blank": report.blank,
@@ -110,6 +112,7 @@ def _facts_by_name(report: RunReport) -> dict[str, str]:
     return columns | {
         "rows": f"{report.rows:,} ({', '.join(parts)})",
         "short rows": f"{report.short:,}, padded with empty cells" if report.short else "",
+        **reused_facts(report.reused),
         "unclear": unclear_text(report),
         "unwrapped": unwrapped_text(report),
         "quotes": stray_text(report),

@@ -17,7 +17,7 @@ _KINDS_OF_PARTS: Final = {
 }
 
 if TYPE_CHECKING:
-    from bulkverify import PlannedList, RunPlan, RunReport
+    from bulkverify import PlannedList, Reused, RunPlan, RunReport
     from bulkverify.run.journal import RunRecord
 
 
@@ -83,6 +83,7 @@ def plan_lines(plan: "RunPlan") -> str:
             "repeated": f"{plan.duplicates:,}",
             "invalid": f"{plan.invalid:,}{_such_as(plan, 'invalid')}",
             "blank": f"{plan.blank:,}",
+            **reused_facts(plan.reused),
             "unclear": unclear_text(plan),
             "unwrapped": unwrapped_text(plan),
             "quotes": stray_text(plan),
@@ -148,6 +149,22 @@ def sheet_facts(taken: "PlannedList", end: str = "") -> dict[str, str]:
         * bool(rows),
         f"formulas{end}": f"{plural(formulas, 'formula')}, the first in {taken.uncalculated_at}, never calculated, so "
         "read as empty: open the file in Excel or LibreOffice, and save it there" * bool(formulas),
+    }
+
+
+def reused_facts(reused: "Reused") -> dict[str, str]:
+    """Say how many addresses have an earlier verdict, and which earlier verdicts are of no use."""
+    days = reused.average_age / 86_400
+    unused = {
+        "too old": reused.expired,
+        "without a time": reused.undated,
+        "with a time in the future": reused.future,
+    }
+    told = ", ".join(f"{count:,} {why}" for why, count in unused.items() if count)
+    return {
+        "known": f"{plural(reused.addresses, 'address', 'addresses')} with an earlier verdict, {days:,.1f} days old on "
+        "average; not sent" * bool(reused.addresses),
+        "not reused": f"earlier verdicts: {told}" * bool(told),
     }
 
 

@@ -12,9 +12,19 @@ from cyclopts import Group, Parameter
 
 import bulkverify
 from bulkverify.cli.commands import FromRunner
-from bulkverify.cli.options import ACCOUNT, STDIO, Account, Format, Only, Timeout, Without
+from bulkverify.cli.options import (
+    ACCOUNT,
+    STDIO,
+    Account,
+    Format,
+    Only,
+    Timeout,
+    Without,
+    matching,
+    parse_max_age,
+)
 from bulkverify.cli.output import SHOW, Show, ask, tell
-from bulkverify.cli.reports import check_page, write_page
+from bulkverify.cli.reports import check_page, note_earlier, write_page
 from bulkverify.cli.resume import Recovery
 from bulkverify.cli.text import earlier_text, most_credits, oddities, plan_lines
 from bulkverify.errors import UsageError
@@ -39,6 +49,8 @@ async def verify(
     only: Only = None,
     without: Without = None,
     page: Annotated[Path | None, Parameter(name="--report", metavar="PAGE")] = None,
+    reuse: Annotated[list[Path] | None, Parameter(consume_multiple=True, metavar="FILE")] = None,
+    max_age: Annotated[str, Parameter(metavar="AGE")] = "30d",
     max_credits: Annotated[int | None, Parameter(metavar="N")] = None,
     dry_run: bool = False,
     yes: bool = False,
@@ -72,6 +84,8 @@ async def verify(
         only: Write only the rows with one of these verdicts, such as deliverable,accept-all.
         without: Leave out the rows with one of these flags, such as disposable,role-based,spamtrap.
         page: Write a page about the list, too, for readers who did not write it, such as report.html.
+        reuse: Do not send addresses with a recent verdict in these earlier outputs or results, such as 'verified-*.csv'.
+        max_age: How old such a verdict may be, such as 30d, or deliverable=30d,undeliverable=90d.
         max_credits: Refuse to spend more credits than this.
         dry_run: Print what would be sent and what that would cost. This needs no key.
         yes: Do not ask before credits are spent. Without a terminal, the command never asks.
@@ -100,15 +114,14 @@ async def verify(
     from bulkverify.run.source import ListReader  # noqa: PLC0415
 
     piped = output == STDIO
-    _check(output, account, show, dry_run=dry_run, sandbox=sandbox, excel_safe=excel_safe)
-    if database is not None and (piped or STDIO in sources or dry_run or sandbox):
+    _check(sources, output, account, show, dry_run=dry_run, sandbox=sandbox, excel_safe=excel_safe)
+    if database is not None and (piped or STDIO in sources or dry_run or sandbox or reuse):
         raise UsageError(
-            "--database needs files, and no sandbox or dry run: leave out -, --sandbox and --dry-run."
+            "--database needs files, and no sandbox or dry run: leave out -, --sandbox, --dry-run and --reuse."
         )
-    if STDIO in sources and account.api_key_file == "-":
-        raise UsageError("stdin can't be both the list and the API key: name a file for one.")
     wanted_verdicts(only)  # refuses wrong ones before anything is spent
     unwanted_flags(without or ())
+    earlier, oldest = matching(reuse or ()), parse_max_age(max_age)
     if database is not None:
         assert output is not None  # noqa: S101 - `_check` requires one
         check_page(page, force=force, output=output)
@@ -147,7 +160,7 @@ async def verify(
                 show=show,
                 recovery=recovery,
             )
-        _note_earlier(report, str(output), show, force=force)
+        note_earlier(report, str(output), show, force=force)
         write_page(page, report)
         _show_report(report, show, page)
         return
@@ -172,6 +185,8 @@ async def verify(
                         delimiter=delimiter,
                         encoding=encoding,
                         format=format_,
+                        reuse=earlier,
+                        max_age=oldest,
                         judge=not send_invalid,
                         deduplicate=not send_duplicates,
                         largest_part=largest_part,
@@ -191,6 +206,8 @@ async def verify(
                         format=format_,
                         only=None if piped else only,
                         without=() if piped else without or (),
+                        reuse=earlier,
+                        max_age=oldest,
                         judge=not send_invalid,
                         deduplicate=not send_duplicates,
                         largest_part=largest_part,
@@ -232,6 +249,8 @@ async def verify(
                     max_credits=max_credits,
                     only=None if piped else only,  # chosen from all rows below
                     without=() if piped else without or (),
+                    reuse=earlier,
+                    max_age=oldest,
                     judge=not send_invalid,
                     deduplicate=not send_duplicates,
                     largest_part=largest_part,
@@ -247,7 +266,7 @@ async def verify(
                     confirm=None if sandbox else partial(_confirm, show, line, yes=yes),
                     on_progress=follow,
                 )
-        _note_earlier(report, "The list" if piped else str(output), show, force=force or piped)
+        note_earlier(report, "The list" if piped else str(output), show, force=force or piped)
         if piped:
             recovery.state = "" if sandbox else KEPT
             report = await send_rows(
@@ -258,6 +277,7 @@ async def verify(
 
 
 def _check(
+    sources: list[Path],
     output: Path | None,
     account: Account,
     show: Show,
@@ -267,6 +287,8 @@ def _check(
     excel_safe: bool,
 ) -> None:
     """Refuse options that don't go together."""
+    if STDIO in sources and account.api_key_file == "-":
+        raise UsageError("stdin can't be both the list and the API key: name a file for one.")
     if output is None and not dry_run:
         raise UsageError(
             "Name the file to write with --output (-o), or use --dry-run to see the cost first."
@@ -278,16 +300,6 @@ def _check(
     if output == STDIO and not dry_run and (show.json or excel_safe):
         raise UsageError(
             "-o - writes the rows to stdout: leave out --json and --excel-safe, or name a file."
-        )
-
-
-def _note_earlier(report: "bulkverify.RunReport", what: str, show: Show, *, force: bool) -> None:
-    """Say so if an earlier command has verified the list."""
-    if report.already_verified_at is not None:
-        again = "--restart" if force else "--restart with --force"
-        show.note(
-            f"{what} was already verified at {report.already_verified_at:%Y-%m-%d %H:%M} UTC. "
-            f"Nothing was sent or spent. {again} verifies it again."
         )
 
 

@@ -20,22 +20,16 @@ from bulkverify.errors import InvalidListError
 from bulkverify.lists.addresses import is_ordinary
 from bulkverify.lists.cells import CellExample, Examples, read_cell
 from bulkverify.lists.layout import rows_path
-from bulkverify.lists.matching import MISSING, NEVER
+from bulkverify.lists.matching import MISSING
+from bulkverify.lists.moments import EPOCH, NEVER, moments
 from bulkverify.lists.splitting import UNSENT, Split
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import Table
 from bulkverify.lists.tallies import Domains, Finding, count_domains, findings
-from bulkverify.lists.verdicts import (
-    EPOCH,
-    FLAGS,
-    VERDICT_COLUMNS,
-    Verdicts,
-    is_wanted,
-    moments,
-)
+from bulkverify.lists.verdicts import FLAGS, VERDICT_COLUMNS, Verdicts, cells_of, is_wanted
 from bulkverify.lists.workbook_output import rows_above, sheet_bytes, write_workbook
 from bulkverify.models import Analysis, Verdict, VerdictCounts
-from bulkverify.results.rows import Meaning, unique_names
+from bulkverify.results.rows import unique_names
 
 # These begin a formula, also as full-width characters. Spreadsheets skip a tab or a line end before them.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -190,7 +184,7 @@ class _Rows:
         without: Collection[str],
     ) -> None:
         self.digest = hashlib.blake2b(digest_size=16)
-        self._verdicts = Verdicts(split.addresses)
+        self._verdicts = Verdicts(split.addresses, split.reused.addresses)
         self._verdicts.take(split, folder, results)
         self.findings = self._verdicts.findings
         self._table = table
@@ -304,7 +298,7 @@ def _csv(table: Table, rows: _Rows, delimiter: str, *, excel_safe: bool) -> Iter
         yield table.preface
     # Quotes keep a byte order mark in a name from being read as that of the file.
     yield csv_text([names], delimiter, table.newline, quoted=names[0].startswith("\ufeff"))
-    cells = [_cells(finding) for finding in rows.findings]
+    cells = [cells_of(finding) for finding in rows.findings]
     ends = ["".join(f"{delimiter}{cell}" for cell in [*own, ""]) for own in cells]
     # Our cells never hold a delimiter other than these, but unknown verdicts may.
     plain = not (
@@ -331,7 +325,7 @@ def _csv(table: Table, rows: _Rows, delimiter: str, *, excel_safe: bool) -> Iter
 def _cells_of(table: Table, rows: _Rows) -> Iterator[list[list[str]]]:
     """Give the rows as cells, many at a time, the names of the columns first."""
     yield [*rows_above(table), [*table.names, *verdict_names(table.names)]]
-    cells = [_cells(finding) for finding in rows.findings]
+    cells = [cells_of(finding) for finding in rows.findings]
     for found, codes, times, _ in rows.with_verdicts(table.batches(rows.digest)):
         yield [
             [*row, *cells[code], moment]
@@ -374,12 +368,6 @@ def harmless(cells: Sequence[str]) -> list[str]:
 
 def _address(cell: str) -> str:
     return cell if is_ordinary(cell) else (cell and read_cell(cell).address) or cell
-
-
-def _cells(finding: Meaning | None) -> list[str]:
-    if finding is None:
-        return [""] * (len(VERDICT_COLUMNS) - 1)
-    return [str(finding[0]), *("" if flag is None else "NY"[flag] for flag in finding[1:])]
 
 
 def _json_lines(table: Table, rows: _Rows) -> Iterator[str]:

@@ -7,8 +7,20 @@ from typing import BinaryIO, Final
 
 from bulkverify.files import require_replaceable
 
+BLANK: Final = 0
+INVALID: Final = 1
+FIRST_ADDRESS: Final = 2
+UNCLEAR: Final = -1
+FIRST_REUSED: Final = -2
+"""The codes of rows in `rows.bin`: no address, an invalid one, the first address that is sent, an unclear
+cell, or the first address with an earlier verdict. The codes of other addresses that are sent count up from
+that of the first, and those of others with an earlier verdict count down."""
+
 _RESULTS: Final = re.compile(r"part-[0-9]{4,}\.results\.csv")
-_LIST: Final = re.compile(rf"rows\.bin|part-[0-9]{{4,}}\.csv|{_RESULTS.pattern}")
+_REUSED: Final = re.compile(r"reused\.csv")
+_LIST: Final = re.compile(
+    rf"rows\.bin|{_REUSED.pattern}|listed\.(?:bin|jsonl)|part-[0-9]{{4,}}\.csv|{_RESULTS.pattern}"
+)
 _SOURCE: Final = re.compile(r"source-[0-9]+(\..*)?", re.DOTALL)
 
 
@@ -27,6 +39,16 @@ def rows_path(folder: Path) -> Path:
     return folder / "rows.bin"
 
 
+def reused_path(folder: Path) -> Path:
+    """Return the path of the addresses with an earlier verdict, written like results."""
+    return folder / "reused.csv"
+
+
+def listed_paths(folder: Path) -> tuple[Path, Path]:
+    """Return the paths of the codes and the addresses of a list, until the earlier verdicts are known."""
+    return folder / "listed.bin", folder / "listed.jsonl"
+
+
 def source_path(folder: Path, number: int, suffix: str) -> Path:
     """Return the path of the copy of a source that can't be read as it is."""
     return folder / f"source-{number}{suffix}"
@@ -35,6 +57,11 @@ def source_path(folder: Path, number: int, suffix: str) -> Path:
 def is_results(name: str) -> bool:
     """Whether a file of this name holds the results of a part."""
     return _RESULTS.fullmatch(name) is not None
+
+
+def is_reused(name: str) -> bool:
+    """Whether a file of this name holds the earlier verdicts that a run reuses."""
+    return _REUSED.fullmatch(name) is not None
 
 
 def is_of_list(name: str) -> bool:

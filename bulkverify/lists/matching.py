@@ -24,12 +24,10 @@ import attrs
 
 from bulkverify.lists.addresses import address_key
 from bulkverify.lists.distinct import Distinct
+from bulkverify.lists.moments import NEVER
 
 MISSING: Final = 0
 """The code of an address without a row."""
-
-NEVER: Final = -(2**63)
-"""The time of a verdict without a time."""
 
 _AT_ONCE: Final = 1000
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from heapq import nlargest
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,8 @@ from typing import Any, Final
 import attrs
 
 from bulkverify.lists.addresses import address_key
-from bulkverify.lists.layout import part_path, rows_path
-from bulkverify.lists.splitting import FIRST_ADDRESS, Split
+from bulkverify.lists.layout import FIRST_ADDRESS, FIRST_REUSED, part_path, reused_path, rows_path
+from bulkverify.lists.splitting import Split
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.verdicts import FLAGS, Verdicts
 from bulkverify.models import Verdict
@@ -51,7 +51,7 @@ class Finding:
     rows: int
     """The rows of the list."""
     addresses: int
-    """The distinct addresses that were sent; 0 for rows that were not sent."""
+    """The distinct addresses that were sent or had an earlier verdict; 0 for rows without an address."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +63,7 @@ class DomainCounts:
     rows: int
     """The rows of the list."""
     addresses: int
-    """The distinct addresses that were sent."""
+    """The distinct addresses that were sent or had an earlier verdict."""
     deliverable: int
     """The rows with `Verdict.DELIVERABLE`."""
     undeliverable: int
@@ -123,19 +123,23 @@ def count_domains(
     free_at = 1 + FLAGS.index("common_isp")
     slots = [_slot(one and one[0]) for one in verdicts.findings]
     free = [one is not None and bool(one[free_at]) for one in verdicts.findings]
-    place = FIRST_ADDRESS
-    for part in split.parts:
-        for batch in _batches(part_path(folder, part.number)):
+    paths = [part_path(folder, part.number) for part in split.parts]
+    if split.reused.addresses:
+        paths.append(reused_path(folder))
+    places = chain(
+        range(FIRST_ADDRESS, FIRST_ADDRESS + split.addresses),
+        range(FIRST_REUSED, FIRST_REUSED - split.reused.addresses, -1),
+    )
+    for path in paths:
+        for batch in _batches(path):
             checkpoint()
-            codes = verdicts.codes[place : place + len(batch)]
-            counts = [1] * len(batch) if weights is None else weights[place : place + len(batch)]
-            for address, code, count in zip(batch, codes, counts, strict=True):
+            for address, place in zip(batch, places, strict=False):
+                code = verdicts.codes[place]
                 entry = counter.entry_of(address[address.rfind("@") + 1 :], address)
                 entry[_ADDRESSES] += 1
-                entry[slots[code]] += count
+                entry[slots[code]] += 1 if weights is None else weights[place]
                 if free[code]:
                     entry[_FREE] = 1
-            place += len(batch)
     return counter.domains()
 
 
@@ -209,7 +213,7 @@ def _slot(verdict: Verdict | str | None) -> int:
 
 def _rows_of_addresses(split: Split, folder: Path) -> "array[int]":
     """Return how many rows have each address, by the code in `rows.bin`."""
-    counts = array("I", [0]) * (split.addresses + FIRST_ADDRESS + 1)
+    counts = array("I", [0]) * (split.addresses + split.reused.addresses + FIRST_ADDRESS + 1)
     with rows_path(folder).open("rb") as file:
         while data := file.read(4 * _AT_ONCE):
             checkpoint()
@@ -225,5 +229,5 @@ def _batches(part: Path) -> Iterator[list[str]]:
     with part.open(encoding="utf-8", newline="") as file:
         records = csv.reader(file)
         next(records)
-        while batch := [address for [address] in islice(records, _AT_ONCE)]:
+        while batch := [record[0] for record in islice(records, _AT_ONCE)]:
             yield batch

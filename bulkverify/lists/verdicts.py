@@ -2,18 +2,26 @@
 
 import csv
 from array import array
-from collections.abc import Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from itertools import chain, compress
 from pathlib import Path
 from typing import Final
 
 from bulkverify.errors import ProtocolError
-from bulkverify.lists.layout import part_path
-from bulkverify.lists.matching import NEVER, Match, Matching
-from bulkverify.lists.splitting import BLANK, FIRST_ADDRESS, INVALID, UNCLEAR, Part, Split
+from bulkverify.lists.layout import (
+    BLANK,
+    FIRST_ADDRESS,
+    FIRST_REUSED,
+    INVALID,
+    UNCLEAR,
+    part_path,
+    reused_path,
+)
+from bulkverify.lists.matching import Match, Matching
+from bulkverify.lists.moments import NEVER, milliseconds
+from bulkverify.lists.parts import Part
+from bulkverify.lists.splitting import Split
 from bulkverify.lists.tables import file_pieces
 from bulkverify.models import Verdict
 from bulkverify.results.rows import Meaning, ResultsReader
@@ -27,12 +35,8 @@ VERDICT_COLUMNS: Final = ("verdict", *FLAGS, "verified_at")
 NO_VERDICT: Final = 1
 """The code of an unclear row, which has no verdict; `MISSING` is that of an address without a result."""
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-
 _MOST_FINDINGS: Final = 16_384
 _MOST_KNOWN: Final = 8192
-_MILLISECONDS: Final = tuple(f".{rest:03}Z" for rest in range(1000))
 
 
 class Verdicts:
@@ -43,8 +47,9 @@ class Verdicts:
     code of its own.
     """
 
-    def __init__(self, addresses: int) -> None:
-        size = addresses + FIRST_ADDRESS + 1  # the last place is that of `UNCLEAR`, which is -1
+    def __init__(self, addresses: int, reused: int = 0) -> None:
+        # The last place is that of `UNCLEAR`, which is -1, and those with earlier verdicts stand before it.
+        size = addresses + FIRST_ADDRESS + reused + 1
         self.findings: list[Meaning | None] = [None, None]
         self.codes: array[int] = array("H", bytes(2)) * size
         self.times: array[int] = array("q", [NEVER]) * size
@@ -54,7 +59,12 @@ class Verdicts:
         self.codes[UNCLEAR] = NO_VERDICT
 
     def take(self, split: Split, folder: Path, results: Mapping[int, Path]) -> None:
-        """Add the results of parts, by the number of the part."""
+        """Add the earlier verdicts and the results of parts, by the number of the part."""
+        if split.reused.addresses:
+            with closing(self._read(reused_path(folder))) as found:
+                for place, (_, code, time) in enumerate(found):
+                    self.codes[FIRST_REUSED - place] = code
+                    self.times[FIRST_REUSED - place] = time
         first = FIRST_ADDRESS
         for part in split.parts:
             if part.number in results:
@@ -95,11 +105,7 @@ class Verdicts:
                 code, same = known(id(meaning), (0, None))
                 if same is not meaning:
                     code = self._code(meaning)
-                yield (
-                    address,
-                    code,
-                    NEVER if moment is None else (moment - EPOCH) // _MILLISECOND,
-                )
+                yield address, code, NEVER if moment is None else milliseconds(moment)
 
     def _code(self, meaning: Meaning) -> int:
         if meaning in self.findings:
@@ -129,6 +135,13 @@ def is_wanted(
     return (only is None or verdict in only) and not any(flag in without for flag in raised)
 
 
+def cells_of(finding: Meaning | None) -> list[str]:
+    """Write a verdict and its flags as cells."""
+    if finding is None:
+        return [""] * (len(VERDICT_COLUMNS) - 1)
+    return [str(finding[0]), *("" if flag is None else "NY"[flag] for flag in finding[1:])]
+
+
 def compare(part: Part, listed: Path, results: Path) -> Match:
     """Return how the results of a part fit the addresses that were sent."""
     return Verdicts(part.addresses).take_part(FIRST_ADDRESS, listed, results)
@@ -140,22 +153,3 @@ def _addresses(part: Path) -> Generator[str]:
         next(records)
         for record in records:
             yield record[0]
-
-
-def moments(times: Iterable[int]) -> list[str]:
-    """Write times as the service does; a missing time is empty."""
-    texts: list[str] = []
-    add = texts.append
-    known = _second
-    for time in times:
-        if time == NEVER:
-            add("")
-        else:
-            second, rest = divmod(time, 1000)
-            add(known(second) + _MILLISECONDS[rest])
-    return texts
-
-
-@lru_cache(maxsize=65536)  # many addresses are verified in one second
-def _second(second: int) -> str:
-    return (EPOCH + timedelta(seconds=second)).isoformat()[:19]

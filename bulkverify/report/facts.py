@@ -180,9 +180,14 @@ class Facts:
         return self.tally(lambda one: one.verdict is Verdict.UNDELIVERABLE or one.spamtrap)
 
     @cached_property
+    def distinct(self) -> int:
+        """The distinct addresses: those that were sent, and those with an earlier verdict."""
+        return self.report.addresses + self.report.reused.addresses
+
+    @cached_property
     def total(self) -> int:
-        """All that was sent: addresses, or the rows that hold one."""
-        return self.report.addresses if self.is_detailed else self.sent_rows
+        """All that has an address: distinct addresses, or the rows that hold one."""
+        return self.distinct if self.is_detailed else self.sent_rows
 
     @cached_property
     def units(self) -> str:

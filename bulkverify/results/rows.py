@@ -316,9 +316,9 @@ def _fold(name: str) -> str:
 
 
 def result_places(header: Sequence[str]) -> dict[str, int]:
-    """Return the places of the service's columns: `verdict`, and the flags by their names in `ResultRow`."""
+    """Return the places of the service's columns by their names in `ResultRow`."""
     last = {_fold(name): index for index, name in enumerate(header)}
-    names = {_VERDICT: "verdict", **_FLAGS}
+    names = {_VERDICT: "verdict", **_FLAGS, _VERIFIED_AT: "verified_at"}
     return {name: last[folded] for folded, name in names.items() if folded in last}
 
 

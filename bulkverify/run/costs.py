@@ -1,7 +1,8 @@
 """What a list would cost, and how it was read."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeAlias
 
 import attrs
@@ -20,14 +21,20 @@ async def priced(
     splitting: Splitting,
     on_progress: Callable[[RunProgress], object] | None,
     amend: Amend | None = None,
+    reused: Path | None = None,
 ) -> RunPlan:
-    """Read a list and say what it would cost; `amend` may change the plan while the list is open."""
-    tracker = Tracker(on_progress)
+    """Read a list and say what it would cost; `amend` may change the plan while the list is open.
+
+    If an earlier call has chosen the verdicts to reuse, `reused` is the file that it wrote.
+    """
+    tracker, began_at = Tracker(on_progress), datetime.now(UTC)
     tracker.tell(Stage.READING)
     async with temporary_folder() as folder:
         table = await reader.open(folder)
         examples = Examples()
-        split = await reader.split(table, folder, splitting, tracker, examples)
+        split = await reader.split(
+            table, folder, splitting, tracker, examples, began_at=began_at, reused=reused
+        )
         plan = plan_of(table, split, examples)
         return plan if amend is None else await amend(table, plan)
 
@@ -68,6 +75,7 @@ def plan_of(
         stray=split.stray,
         stray_at=split.stray_at,
         examples=tuple(examples),
+        reused=split.reused,
         cost=split.addresses if cost is None else cost,
         spent_before=spent_before,
         uncertain=uncertain,

@@ -1,21 +1,31 @@
 """The plan of a call, less what earlier calls have paid. Nothing is changed."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from bulkverify.errors import UsageError
 from bulkverify.limits import LONGEST_LIST_ROWS
-from bulkverify.lists import ListFormat, Table
+from bulkverify.lists import ListFormat, Table, has_reused
+from bulkverify.lists.layout import reused_path
 from bulkverify.models import FlagName, Verdict, VerdictName
 from bulkverify.run.costs import check_cost, priced
+from bulkverify.run.earlier import (
+    DEFAULT_MAX_AGE,
+    MaxAge,
+    ReuseSource,
+    given_sources,
+    seconds_by_verdict,
+)
 from bulkverify.run.journal import has_lost_record, journal_of, lost_record, read_record
 from bulkverify.run.models import RunPlan, RunProgress
 from bulkverify.run.output import Output
 from bulkverify.run.resume import ComparedList
 from bulkverify.run.selection import unwanted_flags, wanted_verdicts
 from bulkverify.run.source import ListReader, RunSource, Splitting
+from bulkverify.run.threads import in_thread
 from bulkverify.service.key import check_base_url
 
 
@@ -31,6 +41,8 @@ async def plan_rest(
     format: ListFormat | None = None,  # noqa: A002 - the usual name
     only: Collection[Verdict | VerdictName] | None = None,
     without: Collection[FlagName] = (),
+    reuse: Collection[ReuseSource] = (),
+    max_age: MaxAge = DEFAULT_MAX_AGE,
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,
@@ -54,8 +66,14 @@ async def plan_rest(
         delimiter=delimiter,
         encoding=encoding,
         format=format,
+        reuse=given_sources(reuse),
     )
-    splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
+    splitting = Splitting(
+        judge=judge,
+        deduplicate=deduplicate,
+        largest_rows=largest_part,
+        max_ages=seconds_by_verdict(max_age) if reader.reuse else None,
+    )
     checked = check_base_url(base_url, allow_http=True)
     if isinstance(checked, UsageError):
         raise checked
@@ -85,7 +103,19 @@ async def plan_rest(
             check_cost(table.title, plan.addresses, max_credits, sent=sent)
         return plan
 
-    return await priced(reader, splitting, on_progress, amend)
+    return await priced(
+        *(reader, splitting, on_progress, amend), await _reused(folder, splitting, restart=restart)
+    )
+
+
+async def _reused(folder: Path, splitting: Splitting, *, restart: bool) -> Path | None:
+    """Return the earlier verdicts that a run to be continued has chosen."""
+    record = None if restart else read_record(folder)
+    if record is None or not record.sent or record.finished:
+        return None
+    same = record.splitting.max_ages == splitting.max_ages is not None
+    intact = same and await in_thread(partial(has_reused, folder, record.split))
+    return reused_path(folder) if intact else None
 
 
 async def _with_earlier(plan: RunPlan, output: Output, listed: ComparedList) -> RunPlan:
@@ -106,5 +136,9 @@ async def _with_earlier(plan: RunPlan, output: Output, listed: ComparedList) -> 
         return plan
     await listed.require_same(await listed.open(), record)
     return attrs.evolve(
-        plan, cost=record.owed, spent_before=record.credits, uncertain=record.uncertain
+        plan,
+        reused=record.split.reused,
+        cost=record.owed,
+        spent_before=record.credits,
+        uncertain=record.uncertain,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bulkverify.files import complete_name, flush_folder, is_file, require_replaceable
-from bulkverify.lists.layout import is_of_list, is_results, is_source
+from bulkverify.lists.layout import is_of_list, is_results, is_reused, is_source
 from bulkverify.run.models import JournalError
 from bulkverify.run.source import SPOOL
 
@@ -107,7 +107,7 @@ def sweep_folder(folder: Path) -> None:
     """Delete incomplete files that a dead process has left."""
     for path in _children(folder):
         name = complete_name(path.name)
-        if name is not None and (name == RECORD or is_results(name)):
+        if name is not None and (name == RECORD or is_results(name) or is_reused(name)):
             _unlink(path)
 
 

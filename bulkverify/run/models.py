@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 
 from bulkverify.errors import BulkVerifyError, UsageError
-from bulkverify.lists import CellExample, Domains, Finding
+from bulkverify.lists import CellExample, Domains, Finding, Reused
 from bulkverify.models import Analysis, JobSnapshot, VerdictCounts
 
 
@@ -170,10 +170,13 @@ class RunPlan:
     examples: tuple[CellExample, ...] = ()
     """The first cells that are unwrapped, unclear or invalid."""
 
+    reused: Reused = attrs.field(factory=Reused)
+    """The addresses that would not be sent, because an earlier verdict is reused."""
+
     @property
     def saved(self) -> int:
         """The additional credits that sending every row would cost."""
-        return self.duplicates + self.invalid + self.blank + self.unclear
+        return self.rows - self.addresses
 
 
 Confirm: TypeAlias = Callable[[RunPlan], bool | Awaitable[bool]]
@@ -257,7 +260,7 @@ class RunReport:
     written: int
     """The rows of the output; fewer if only some verdicts were wanted."""
     addresses: int
-    """The distinct addresses; each was sent and paid for once."""
+    """The distinct addresses that were sent; each was paid for once."""
     duplicates: int
     """The rows that repeat the address of an earlier row."""
     invalid: int
@@ -267,7 +270,7 @@ class RunReport:
     short: int
     """The rows with fewer cells than the list has columns; the output has empty cells there."""
     saved: int
-    """The credits that sending duplicates and invalid, blank and unclear rows would have cost."""
+    """The credits that sending duplicates, invalid, blank and unclear rows, and reused addresses would have cost."""
     missing: int
     """The rows without a verdict, except unclear ones: their part failed, or the service left them out."""
     verdicts: VerdictCounts
@@ -318,6 +321,8 @@ class RunReport:
     """The rows by domain; `None` unless they were asked for."""
     curve: tuple[CurvePoint, ...] = ()
     """The progress of the run over all of its calls, as at most 240 points."""
+    reused: Reused = attrs.field(factory=Reused)
+    """The addresses that were not sent, because an earlier verdict was reused."""
 
     def to_html(self, *, small_domains: bool = False) -> str:
         """Return a page for readers who did not write the list; it loads nothing and runs no script.

@@ -1,10 +1,17 @@
 """The call that says what verifying a list would send and cost. It needs no client."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import ListFormat
 from bulkverify.run.costs import priced
+from bulkverify.run.earlier import (
+    DEFAULT_MAX_AGE,
+    MaxAge,
+    ReuseSource,
+    given_sources,
+    seconds_by_verdict,
+)
 from bulkverify.run.models import RunPlan, RunProgress
 from bulkverify.run.source import ListReader, RunSource, Splitting
 
@@ -18,6 +25,8 @@ async def plan_list(
     delimiter: str | None = None,
     encoding: str = "utf-8-sig",
     format: ListFormat | None = None,  # noqa: A002 - the usual name
+    reuse: Collection[ReuseSource] = (),
+    max_age: MaxAge = DEFAULT_MAX_AGE,
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,
@@ -36,6 +45,12 @@ async def plan_list(
         delimiter=delimiter,
         encoding=encoding,
         format=format,
+        reuse=given_sources(reuse),
     )
-    splitting = Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part)
+    splitting = Splitting(
+        judge=judge,
+        deduplicate=deduplicate,
+        largest_rows=largest_part,
+        max_ages=seconds_by_verdict(max_age) if reader.reuse else None,
+    )
     return await priced(reader, splitting, on_progress)

@@ -1,11 +1,14 @@
 """The list of a run, compared with what earlier calls have recorded about it."""
 
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import attrs
 
-from bulkverify.lists import Examples, Table, find_examples, is_intact
+from bulkverify.files import is_file
+from bulkverify.lists import Examples, Split, Table, find_examples, has_reused, is_intact
+from bulkverify.lists.layout import reused_path
 from bulkverify.run.journal import Records, RunRecord, restart_hints, seal_of
 from bulkverify.run.models import JournalError, Stage
 from bulkverify.run.progress import Tracker
@@ -35,10 +38,11 @@ class ComparedList:
         If the output has replaced the list, `in_place` is its path, and only the other files are compared.
         """
         before, now = written.splitting, self.splitting
-        if (written.base_url, before.judge, before.deduplicate) != (
+        if (written.base_url, before.judge, before.deduplicate, before.max_ages) != (
             self.base_url,
             now.judge,
             now.deduplicate,
+            now.max_ages,
         ):
             return False
         if in_place is not None:
@@ -64,6 +68,14 @@ class ComparedList:
                 f"Use the same `judge` and `deduplicate`. {out[0]}",
                 f"Use the same --send-invalid and --send-duplicates. {out[1]}",
             )
+        if before.max_ages != now.max_ages:
+            raise JournalError(
+                f"{folder} was begun with other options for reusing earlier verdicts.",
+                path=str(folder),
+            ).with_hint(
+                f"Use the same `reuse` and `max_age`. {out[0]}",
+                f"Use the same --reuse and --max-age. {out[1]}",
+            )
         if await self.reader.fingerprint(table, before) != record.split.fingerprint:
             raise JournalError(
                 f"{table.title} has changed since {folder} was begun, or is read differently: the verdicts would "
@@ -79,6 +91,8 @@ class RecordedList(ComparedList):
 
     journal: Records
     tracker: Tracker
+    began_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+    """The beginning of this call."""
     examples: Examples = attrs.field(factory=Examples, init=False)
     """The first cells that are not just an address."""
 
@@ -103,7 +117,8 @@ class RecordedList(ComparedList):
                 )
             return record
         split = await self.reader.split(
-            table, self.journal.folder, splitting, self.tracker, self.examples
+            *(table, self.journal.folder, splitting, self.tracker, self.examples),
+            began_at=self.began_at,
         )
         return self.journal.begin(split, self.base_url, splitting)
 
@@ -111,7 +126,7 @@ class RecordedList(ComparedList):
         """Make damaged files again from the list, and have lost results fetched again."""
         folder = self.journal.folder
         if not record.is_sealed or not await in_thread(partial(is_intact, folder, record.split)):
-            split = await self.reader.split(table, folder, record.splitting, self.tracker)
+            split = await self._split_again(table, record)
             if (record.is_sealed and split != record.split) or len(split.parts) != len(
                 record.parts
             ):
@@ -124,3 +139,18 @@ class RecordedList(ComparedList):
         lost = await in_thread(self.journal.lost_results)
         if lost:
             self.journal.forget_results(lost)
+
+    async def _split_again(self, table: Table, record: RunRecord) -> Split:
+        """Split the list as before: by the earlier verdicts that were chosen then, unless they are lost."""
+        folder, before = self.journal.folder, record.split
+        reused: Path | None = reused_path(folder)
+        if not is_file(reused_path(folder)) or (
+            record.is_sealed and not await in_thread(partial(has_reused, folder, before))
+        ):
+            reused = None
+        split = await self.reader.split(
+            *(table, folder, record.splitting, self.tracker),
+            began_at=record.began_at,
+            reused=reused,
+        )
+        return split if reused is None else attrs.evolve(split, reused=before.reused)

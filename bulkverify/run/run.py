@@ -87,6 +87,7 @@ class Run:
     ) -> None:
         self.journal = journal
         self.tracker: Tracker = Tracker(tell)
+        self._began_at = datetime.now(UTC)
         self.list: RecordedList = RecordedList(
             reader=reader,
             splitting=settings.splitting,
@@ -94,12 +95,12 @@ class Run:
             folder=journal.folder,
             journal=journal,
             tracker=self.tracker,
+            began_at=self._began_at,
         )
         self.failures: tuple[PartFailure, ...] = ()
         self._client = client
         self._settings = settings
         self._began = monotonic()
-        self._began_at = datetime.now(UTC)
         self._requests = client.stats.requests
         self._parts: list[AnyRun] = []
         self._lists: tuple[PlannedList, ...] = ()
@@ -351,7 +352,7 @@ class Run:
             invalid=split.invalid,
             blank=split.blank,
             short=split.short,
-            saved=split.duplicates + split.invalid + split.blank + split.unclear,
+            saved=split.rows - split.addresses,
             missing=joined.missing,
             verdicts=joined.verdicts,
             flags=joined.flags,
@@ -384,6 +385,7 @@ class Run:
             findings=joined.findings,
             domains=joined.domains,
             curve=tuple(self.record.curve),
+            reused=split.reused,
         )
 
 

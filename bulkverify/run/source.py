@@ -15,6 +15,7 @@ from collections.abc import (
 )
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -29,6 +30,7 @@ from bulkverify.lists import (
     Examples,
     ListFormat,
     ListSource,
+    Reuse,
     Split,
     Spool,
     Table,
@@ -37,6 +39,7 @@ from bulkverify.lists import (
     open_table,
     split,
 )
+from bulkverify.run.earlier import Given, drained
 from bulkverify.run.models import Stage
 from bulkverify.run.progress import Tracker
 from bulkverify.run.threads import in_thread
@@ -57,6 +60,8 @@ class Splitting:
     judge: bool = True
     deduplicate: bool = True
     largest_rows: int = attrs.field(default=LONGEST_LIST_ROWS)
+    max_ages: dict[str, float] | None = None
+    """The seconds that earlier verdicts may be old, by verdict; `None` if none is reused."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse sizes that the service refuses, and parts of one address, which may fail."""
@@ -77,6 +82,8 @@ class ListReader:
     format: ListFormat | None
     header_row: int | None = None
     sheet: str | None = None
+    reuse: tuple[Given, ...] = attrs.field(default=(), repr=False)
+    """Where earlier verdicts are read, if the splitting asks for them."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse a set: its order changes with the process, so a later call could not go on."""
@@ -98,6 +105,10 @@ class ListReader:
         if not isinstance(next(iter(source), None), os.PathLike):
             return ()
         return tuple(Path(one) for one in source if isinstance(one, str | os.PathLike))
+
+    def earlier_paths(self) -> tuple[Path, ...]:
+        """Return the files with earlier verdicts."""
+        return tuple(source for source in self.reuse if isinstance(source, Path))
 
     def is_at(self, path: Path) -> bool:
         """Whether the list, or a part of it, is in the file at `path`."""
@@ -151,15 +162,37 @@ class ListReader:
         splitting: Splitting,
         tracker: Tracker,
         examples: Examples | None = None,
+        *,
+        began_at: datetime,
+        reused: Path | None = None,
     ) -> Split:
-        """Write the parts of the list into the folder."""
-        work = partial(split, table, folder, examples=examples, **attrs.asdict(splitting))
+        """Write the parts of the list into the folder.
+
+        The age of an earlier verdict is counted from `began_at`. If an earlier call has chosen them,
+        `reused` is the file that it wrote.
+        """
+        sieve = None
+        if splitting.max_ages is not None:
+            sieve = Reuse(
+                [reused] if reused else await drained(self.reuse, folder / SPOOL),
+                splitting.max_ages,
+                began_at,
+                folder / SPOOL,
+                column=self.column is not None,
+                recorded=reused is not None,
+            )
+        options = attrs.asdict(splitting, filter=_is_of_split)
+        work = partial(split, table, folder, examples=examples, sieve=sieve, **options)
         with _naming(folder):
             return await in_thread(work, lambda rows: tracker.tell(Stage.READING, rows_done=rows))
 
     async def fingerprint(self, table: Table, splitting: Splitting) -> str:
         """Return the fingerprint that `split` would return."""
         return await in_thread(partial(fingerprint, table, **attrs.asdict(splitting)))
+
+
+def _is_of_split(field: "attrs.Attribute[object]", _: object) -> bool:
+    return field.name != "max_ages"
 
 
 def is_same_file(path: Path, other: Path) -> bool:

@@ -16,6 +16,13 @@ from bulkverify.files import check_writable, require_replaceable
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import JoinedRow, ListFormat
 from bulkverify.models import FlagName, Verdict, VerdictName
+from bulkverify.run.earlier import (
+    DEFAULT_MAX_AGE,
+    MaxAge,
+    ReuseSource,
+    given_sources,
+    seconds_by_verdict,
+)
 from bulkverify.run.journal import Journal, journal_of
 from bulkverify.run.models import Confirm, RunProgress, RunReport
 from bulkverify.run.output import Output
@@ -42,6 +49,8 @@ async def verify_list(
     max_credits: int | None = None,
     only: Collection[Verdict | VerdictName] | None = None,
     without: Collection[FlagName] = (),
+    reuse: Collection[ReuseSource] = (),
+    max_age: MaxAge = DEFAULT_MAX_AGE,
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,
@@ -89,6 +98,13 @@ async def verify_list(
         only: write only the rows with one of these verdicts. For a text that is known only at run
             time: `Verdict(text)`.
         without: leave out the rows with one of these flags.
+        reuse: earlier outputs, results of the service (`.csv`, `.tsv`, `.jsonl`, `.xlsx`), or rows such as
+            `ResultRow`. An address with a deliverable, undeliverable or accept-all verdict in one of them is
+            not sent, and its rows get the latest verdict with its own time. Once something was sent, a later
+            call goes by the verdicts that the first one found.
+        max_age: how old such a verdict may be when the call begins, also by verdict:
+            `{"deliverable": timedelta(days=30), "undeliverable": timedelta(days=90)}`. Verdicts without a time,
+            or with one in the future, are not reused.
         judge: send only cells that can be addresses; the others count as undeliverable, and cost nothing.
         deduplicate: send an address once, even if several rows have it.
         largest_part: the most addresses of a part; with 2, the last part may have 3.
@@ -131,13 +147,19 @@ async def verify_list(
         delimiter=delimiter,
         encoding=encoding,
         format=format,
+        reuse=given_sources(reuse),
     )
     _keep_apart(folder, reader, path)
     # Whether the output may be replaced is decided when the journal is open.
     check_writable(path, overwrite=True)
     check_writable(note_of(path), overwrite=True)
     settings = RunSettings(
-        splitting=Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part),
+        splitting=Splitting(
+            judge=judge,
+            deduplicate=deduplicate,
+            largest_rows=largest_part,
+            max_ages=seconds_by_verdict(max_age) if reader.reuse else None,
+        ),
         parts_at_once=parts_at_once,
         max_credits=max_credits,
         timeout=timeout,
@@ -173,6 +195,8 @@ async def verify_rows(
     max_credits: int | None = None,
     only: Collection[Verdict | VerdictName] | None = None,
     without: Collection[FlagName] = (),
+    reuse: Collection[ReuseSource] = (),
+    max_age: MaxAge = DEFAULT_MAX_AGE,
     judge: bool = True,
     deduplicate: bool = True,
     largest_part: int = LONGEST_LIST_ROWS,
@@ -205,9 +229,15 @@ async def verify_rows(
         delimiter=delimiter,
         encoding=encoding,
         format=format,
+        reuse=given_sources(reuse),
     )
     settings = RunSettings(
-        splitting=Splitting(judge=judge, deduplicate=deduplicate, largest_rows=largest_part),
+        splitting=Splitting(
+            judge=judge,
+            deduplicate=deduplicate,
+            largest_rows=largest_part,
+            max_ages=seconds_by_verdict(max_age) if reader.reuse else None,
+        ),
         parts_at_once=parts_at_once,
         max_credits=max_credits,
         timeout=timeout,
@@ -261,7 +291,7 @@ def _keep_apart(folder: Path, reader: ListReader, output: Path | None = None) ->
         raise UsageError(
             f"{output} would be in {folder}, where the progress is kept until the output is complete."
         ).with_hint("Name another output or `journal`.", "Name another output.")
-    for source in reader.paths():
+    for source in (*reader.paths(), *reader.earlier_paths()):
         if _is_within(source, folder):
             raise UsageError(
                 f"{source} is in {folder}, where the progress is kept until the output is complete."

@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,7 @@ def test_a_dry_run_says_what_it_would_cost_and_needs_no_key(
         "uncertain": 0,
         "balance": None,
         "already_verified_at": None,
+        "reused": {"addresses": 0, "average_age": 0.0, "expired": 0, "undated": 0, "future": 0},
     }
     assert service.sandbox.ledger.requests.total() == 0
     assert [path.name for path in contacts.parent.iterdir()] == ["contacts.csv"]
@@ -397,3 +399,43 @@ def test_the_summary_names_the_column_and_the_others(cli: Cli, tmp_path: Path) -
     assert "also           'Secondary Email' has addresses that are not sent" in outcome.err
     [taken] = cli("verify", "list.csv", "-o", "out.csv", "--json").document["lists"]
     assert (taken["column"], taken["others"]) == ("Primary Email", ["Secondary Email"])
+
+
+def test_earlier_verdicts_are_reused_and_shown(
+    service: Service, cli: Cli, contacts: Path, tmp_path: Path
+) -> None:
+    addresses = [line.split(",")[1].strip() for line in contacts.read_text().splitlines()[1:]]
+    at = datetime.now(UTC) - timedelta(days=10)
+    rows = [f"{address},deliverable,{at.isoformat()}\n" for address in addresses if address]
+    for month in ("09", "10"):
+        (tmp_path / f"old-{month}.csv").write_text("email,verdict,verified_at\n" + "".join(rows))
+    words = ("verify", str(contacts), "-o", str(tmp_path / "out.csv"))
+    reuse = ("--reuse", str(tmp_path / "old-*.csv"))
+    outcome = cli(*words, "--dry-run", *reuse, "--max-age", "deliverable=10d,accept-all=1h")
+    assert "earlier verdicts: 8 too old" in outcome.out
+    outcome = cli(*words, "--dry-run", *reuse)
+    assert (
+        "known       3 addresses with an earlier verdict, 10.0 days old on average" in outcome.out
+    )
+    assert cli(*words, *reuse, "--json").document["reused"]["addresses"] == 3
+    assert service.sandbox.ledger.requests.total() == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--reuse", "nothing-*.csv"),
+        ("--reuse", "-"),
+        ("--max-age", "30"),
+        ("--max-age", "unknown=3d"),
+        ("--max-age", "x"),
+    ],
+)
+def test_wrong_options_for_reuse_are_refused(
+    cli: Cli, contacts: Path, words: tuple[str, ...]
+) -> None:
+    if words[0] != "--reuse":
+        words = ("--reuse", str(contacts), *words)
+    outcome = cli("verify", str(contacts), "--dry-run", *words)
+    assert outcome.code != 0
+    assert outcome.err

@@ -11,6 +11,7 @@ import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ _FOUR: Final = (
     "n,email\n1,deliverable@a.com\n2,undeliverable@a.com\n3,\n4,accept-all@a.com\n"
     "5,deliverable@A.com\n6,no address\n7,unknown@a.com\n8,accept-all@a.com\n"
 )
+_EARLIER: Final = "email,verdict,verified_at\nunknown@a.com,accept-all,2999-01-01\ndeliverable@a.com,deliverable,{now}\n"
 _ONE: Final = "n,email\n1,deliverable@a.com\n2,deliverable@a.com\n"
 
 
@@ -39,6 +41,7 @@ class Variant:
 
     Attributes:
         items: give the addresses instead of a file.
+        earlier: a file with verdicts to reuse.
         power: cut the power, too.
     """
 
@@ -47,6 +50,7 @@ class Variant:
     old_output: str | None = None
     journal: str | None = None
     items: bool = False
+    earlier: str | None = None
     power: bool = True
     options: dict[str, Any] = attrs.field(factory=dict)
 
@@ -60,6 +64,8 @@ VARIANTS: Final = {
     "single": Variant(source=_ONE, power=False),
     "delete": Variant(power=False, options={"delete": True}),
     "items": Variant(items=True, power=False),
+    "reuse": Variant(earlier=_EARLIER),
+    "all known": Variant(source=_ONE, earlier=_EARLIER, power=False),
 }
 
 
@@ -175,7 +181,7 @@ def _broken(lived: Lived, reference: Undisturbed, output: Path, books: Books) ->
         yield f"the report says {lived.spent} credits, the payments were {books.paid}"
     if books.uploads - books.starts > lived.orphans:
         yield f"{books.uploads} lists, {books.starts} starts, the report says {lived.orphans} orphans"
-    allowed = {"list.csv", output.name, f".{output.name}.done", "elsewhere"}
+    allowed = {"list.csv", output.name, f".{output.name}.done", "elsewhere", "earlier.csv"}
     left = {str(path.relative_to(output.parent)) for path in output.parent.rglob("*")} - allowed
     if left:
         yield f"files were left: {sorted(left)}"
@@ -256,6 +262,7 @@ async def _call(url: str, folder: Path, variant: Variant) -> Lived:
                 largest_part=2,
                 parts_at_once=1,
                 journal=journal,
+                reuse=[folder / "earlier.csv"] if variant.earlier else (),
                 wait=wait_fixed(0.003),
                 **variant.options,
             )
@@ -274,6 +281,9 @@ def _folder(variant: Variant) -> Iterator[Path]:
         folder.mkdir()
         (outer / "spare").mkdir()
         (folder / "list.csv").write_text(variant.source)
+        if variant.earlier is not None:
+            now = datetime.now(UTC) - timedelta(days=1)
+            (folder / "earlier.csv").write_text(variant.earlier.format(now=now.isoformat()))
         if variant.old_output is not None:
             (folder / variant.output).write_text(variant.old_output)
         if variant.journal is not None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from bulkverify.lists import Match, address_key, compare, joined_rows, part_path, split
 from bulkverify.lists.distinct import Distinct
-from bulkverify.lists.matching import MISSING, NEVER, Matching
+from bulkverify.lists.matching import MISSING, Matching
+from bulkverify.lists.moments import NEVER
 from bulkverify.lists.stopping import COUNTER, RowCount, StoppedError
 from tests.lists.made import HEADER, RESULT, addresses, opened, write_results
 

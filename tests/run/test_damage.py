@@ -343,9 +343,9 @@ async def test_a_damaged_split_that_can_not_be_reproduced_is_refused(
     (folder / "rows.bin").unlink()
     split = ListReader.split
 
-    async def otherwise(self: ListReader, *more: Any) -> Any:  # noqa: ANN401
+    async def otherwise(self: ListReader, *more: Any, **options: Any) -> Any:  # noqa: ANN401
         table, folder, _, tracker = more
-        return await split(self, table, folder, Splitting(largest_rows=3), tracker)
+        return await split(self, table, folder, Splitting(largest_rows=3), tracker, **options)
 
     monkeypatch.setattr(ListReader, "split", otherwise)
     with pytest.raises(JournalError, match=r"no longer split as before.*credits spent on it"):
@@ -364,8 +364,8 @@ async def test_a_damaged_split_with_as_many_other_parts_is_refused(
     (folder / "rows.bin").unlink()
     split = ListReader.split
 
-    async def otherwise(*more: Any) -> Any:  # noqa: ANN401
-        found = await split(*more)
+    async def otherwise(*more: Any, **options: Any) -> Any:  # noqa: ANN401
+        found = await split(*more, **options)
         return attrs.evolve(found, rows=found.rows + 1)
 
     monkeypatch.setattr(ListReader, "split", otherwise)

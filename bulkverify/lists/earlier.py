@@ -1,0 +1,96 @@
+"""Earlier verdicts that come as rows, such as those of a database."""
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final, Protocol
+
+from bulkverify.errors import UsageError
+from bulkverify.lists.layout import create
+from bulkverify.lists.spooling import write
+from bulkverify.lists.stopping import checkpoint
+from bulkverify.lists.verdicts import FLAGS
+from bulkverify.lists.verified import Key
+from bulkverify.models import Verdict
+
+_AT_ONCE: Final = 1000
+
+
+class EarlierVerdict(Protocol):
+    """A verdict of an earlier list, such as `ResultRow` or `JoinedRow`, or a row of a database.
+
+    The flags of a `ResultRow` are taken over, too, if there are any.
+    """
+
+    @property
+    def email(self) -> str:
+        """The address."""
+        ...
+
+    @property
+    def verdict(self) -> Verdict | str | None:
+        """The verdict; `unknown`, other texts and `None` are not reused."""
+        ...
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """When it was verified; without a time zone, in UTC. `None` counts for nothing."""
+        ...
+
+
+class Rows:
+    """Rows with earlier verdicts, as the cells of a file."""
+
+    def __init__(self, rows: Iterable[EarlierVerdict]) -> None:
+        self._rows = rows
+
+    def batches(self) -> Iterator[list[Key]]:
+        """Give the cells of the rows, many at a time."""
+        numbered = enumerate(self._rows, start=1)
+        while batch := [cells_of_row(row, number) for number, row in islice(numbered, _AT_ONCE)]:
+            yield batch
+
+
+class SpooledRows(Rows):
+    """Rows that come one by one, kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count = 0
+        create(path).close()
+
+    def extend(self, rows: Iterable[EarlierVerdict]) -> None:
+        """Add rows."""
+        batch = [cells_of_row(row, number) for number, row in enumerate(rows, self._count + 1)]
+        self._count += len(batch)
+        with self._path.open("ab") as file:
+            write(file, f"{json.dumps(batch)}\n".encode())
+
+    def batches(self) -> Iterator[list[Key]]:
+        """Give the cells of the rows, many at a time."""
+        with self._path.open("rb") as file:
+            yield from map(json.loads, file)
+
+
+def cells_of_row(row: EarlierVerdict, number: int) -> Key:
+    """Write a row as cells: the address, the verdict, the flags and the time.
+
+    Raises:
+        UsageError: it is no such row.
+    """
+    checkpoint()
+    try:
+        email, verdict, moment = row.email, row.verdict, row.verified_at
+        if moment is not None and moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        time = "" if moment is None else moment.astimezone(UTC).isoformat()
+    except (AttributeError, TypeError) as error:
+        raise UsageError(
+            f"Row {number:,} of the earlier verdicts can't be read: {error}. It needs email, verdict and "
+            "verified_at, as a ResultRow has them. Nothing was sent."
+        ) from None
+    flags = (getattr(row, name, None) for name in FLAGS)
+    said = ("" if flag is None else "NY"[bool(flag)] for flag in flags)
+    return (str(email), "" if verdict is None else str(verdict), *said, time)

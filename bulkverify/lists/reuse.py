@@ -1,0 +1,352 @@
+"""Takes verdicts of earlier lists for the addresses of a list, so that these are not bought again.
+
+An address counts as known in the same spelling only, as `address_key` compares it: the domain may be in
+any case, but `Anna@x.com` never gets the verdict of `anna@x.com`. Of several verdicts that are recent
+enough, the latest counts; an address whose latest verdicts have the same time and differ is not known.
+
+The earlier files are read once, after the list. Only its own addresses are looked up, so the memory
+does not grow with these files: it is 14 bytes for each distinct address of the list, besides the 25 of
+the split.
+"""
+
+import hashlib
+import json
+from array import array
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain, compress
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import attrs
+
+from bulkverify.errors import InvalidListError
+from bulkverify.files import replacing
+from bulkverify.lists.addresses import is_ordinary, keys_of
+from bulkverify.lists.cells import read_cell
+from bulkverify.lists.columns import (
+    SAMPLE_ROWS,
+    add_rows_with_addresses,
+    find_column,
+    fold,
+    sample_rows,
+)
+from bulkverify.lists.distinct import Distinct
+from bulkverify.lists.earlier import Rows
+from bulkverify.lists.layout import (
+    BLANK,
+    FIRST_ADDRESS,
+    FIRST_REUSED,
+    INVALID,
+    UNCLEAR,
+    create,
+    listed_paths,
+    reused_path,
+    source_path,
+)
+from bulkverify.lists.moments import NEVER, milliseconds, moments, read_moment
+from bulkverify.lists.parts import quoted
+from bulkverify.lists.splitting import Numbered, Reused
+from bulkverify.lists.spooling import copy, title_of
+from bulkverify.lists.stopping import checkpoint
+from bulkverify.lists.tables import Table
+from bulkverify.lists.verdicts import FLAGS, cells_of
+from bulkverify.lists.verified import Key, Verified, open_verified, read_key
+from bulkverify.models import Verdict
+from bulkverify.results.records import DEFAULT_ENCODING
+from bulkverify.results.rows import Meaning
+
+REUSABLE: Final = (Verdict.DELIVERABLE, Verdict.UNDELIVERABLE, Verdict.ACCEPT_ALL)
+"""The verdicts that may be reused; others say that the service did not know."""
+
+_FOREVER: Final = dict.fromkeys(map(str, REUSABLE), float("inf"))
+_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
+_HEADER: Final = "email,Verification Result,Syntax Error,ISP,Role,Disposable,Trap,Verified At\n"
+_MOST_TOLD: Final = 1000
+_FIRST_SOURCE: Final = 1_000_000  # the copies of the list's own sources have lower numbers
+_COLUMNS: Final = ("verdict", *FLAGS)
+_NOT_KNOWN: Final = 0
+_CONTESTED: Final = 1
+
+
+@attrs.define(eq=False)
+class Reuse:
+    """The earlier verdicts for one split; it can be used once.
+
+    Args:
+        sources: files, or rows.
+        max_ages: the seconds that a verdict may be old, by verdict; others are not reused.
+        at: the beginning of the call, from which ages are counted.
+        spool: a folder for copies of files that can't be read as they are.
+        column: whether the caller has named the address column of the list.
+        recorded: the only source is the file that an earlier split wrote; all of it counts.
+    """
+
+    sources: Sequence[Path | Rows]
+    max_ages: Mapping[str, float]
+    at: datetime
+    spool: Path
+    column: bool = False
+    recorded: bool = False
+    reused: Reused = attrs.field(factory=Reused, init=False)
+    digest: str = attrs.field(default="", init=False)
+
+    def sift(
+        self, numbered: Iterator[Numbered], distinct: Distinct, table: Table, folder: Path
+    ) -> Generator[Numbered]:
+        """Read the list, then the sources, and give the list without the addresses that are known."""
+        codes_path, texts_path = listed_paths(folder)
+        try:
+            with create(codes_path) as codes, create(texts_path) as texts:
+                seen = 0
+                for batch in numbered:
+                    codes.write(batch.codes.tobytes())
+                    text = json.dumps([len(batch.codes), batch.fresh, batch.rows])
+                    texts.write(f"{text}\n".encode())
+                    seen += len(batch.fresh)
+            every = seen > len(distinct)
+            known = (
+                _Known(_FOREVER, _END_OF_TIME, distinct)
+                if self.recorded
+                else _Known(self.max_ages, self.at, distinct)
+            )
+            for number, source in enumerate(self.sources, start=_FIRST_SOURCE):
+                self._read(source, number, table, known)
+            chosen = _Chosen(known, len(distinct))
+            with replacing(reused_path(folder)) as file, codes_path.open("rb") as codes:
+                chosen.begin(file)
+                with texts_path.open("rb") as lines:
+                    for line in lines:
+                        checkpoint()
+                        count, fresh, rows = json.loads(line)
+                        batch = Numbered(array("i"), fresh, rows)
+                        batch.codes.frombytes(codes.read(4 * count))
+                        yield chosen.every(batch) if every else chosen.once(batch)
+            self.reused, self.digest = chosen.reused(known), chosen.digest.hexdigest()
+        finally:
+            codes_path.unlink(missing_ok=True)
+            texts_path.unlink(missing_ok=True)
+
+    def _read(self, source: Path | Rows, number: int, table: Table, known: "_Known") -> None:
+        if not isinstance(source, Path):
+            known.add(source.batches(), _COLUMNS, "The earlier verdicts")
+            return
+        title, path = title_of(source), source
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path = source_path(self.spool, number, path.suffix)
+            copy(source, path)  # a pipe can be read only once
+        verified = open_verified(
+            path, title=title, encoding=DEFAULT_ENCODING, spool=self.spool, number=number
+        )
+        column = self._column_of(verified, table)
+        if column is not None:
+            said = [verified.places[name] for name in verified.columns]
+            # Without a column of times, a verdict stands there, which is none.
+            time = verified.places.get("verified_at", said[0])
+            known.add(verified.rows([column, *said, time]), verified.columns, title)
+
+    def _column_of(self, verified: Verified, table: Table) -> int | None:
+        """Find the addresses that the verdicts belong to; `None` if there are no rows."""
+        names = verified.names
+        ours = set(verified.places.values())
+        own = [place for place in range(len(names)) if place not in ours]
+        if not own:
+            raise InvalidListError(
+                f"{verified.title} has verdicts, but no column of addresses. Nothing was sent."
+            )
+        # A verdict comes last, because there must be two places.
+        rows = chain.from_iterable(verified.rows([*own, verified.places["verdict"]]))
+        sample = sample_rows(rows, SAMPLE_ROWS)
+        if not sample:
+            return None
+        add_rows_with_addresses(sample, rows)
+        named = [names[place] for place in own]
+        wanted = table.names[table.column] if self.column else None
+        if wanted is not None and fold(wanted) not in map(fold, named):
+            wanted = None
+        found = find_column(verified.title, named, sample, wanted)
+        if wanted is None:
+            for other in found.others:
+                if any(row[other] and row[other] != row[found.column] for row in sample):
+                    raise InvalidListError(
+                        f"{verified.title} has addresses in {named[found.column]!r} and in {named[other]!r}, and it is "
+                        "not certain which of them its verdicts belong to. Nothing was sent."
+                    ).with_hint(
+                        "Name the column with `column`, or leave out the other one.",
+                        "Name the column with --column, or leave out the other one.",
+                    )
+        return own[found.column]
+
+
+class _Known:
+    """The latest reusable verdict of each address of a list, by its number."""
+
+    def __init__(self, max_ages: Mapping[str, float], at: datetime, distinct: Distinct) -> None:
+        self.meanings: list[Meaning | None] = [None, None]
+        self.codes = array("H", bytes(2)) * len(distinct)
+        self.times = array("q", [NEVER]) * len(distinct)
+        self.expired = self.undated = self.future = 0
+        self.now = milliseconds(at)
+        self._distinct = distinct
+        self._ages = max_ages
+        self._oldest: list[float] = [0, 0]
+
+    def add(  # noqa: C901, PLR0912 - one loop, and calls in it would double its time
+        self, batches: Iterator[list[Key]], columns: Sequence[str], title: str
+    ) -> None:
+        """Take the address, the verdict, the flags and the time of rows."""
+        told: dict[Key, int] = {}
+        codes, times, oldest = self.codes, self.times, self._oldest
+        rows = 0
+        for batch in batches:
+            if not batch:
+                continue
+            checkpoint()
+            cells, *said, moments_ = zip(*batch, strict=True)
+            keys = list(zip(*said, strict=True))
+            found = list(map(told.get, keys))
+            if None in found:
+                for key in {*keys}.difference(told):
+                    told[key] = self._code(title, columns, key, rows + keys.index(key) + 1)
+                found = list(map(told.get, keys))
+            rows += len(batch)
+            numbers = self._numbers(list(map(str.strip, cells)))
+            for number, code, text in zip(numbers, found, moments_, strict=True):
+                if number < 0 or not code:
+                    continue
+                time = read_moment(text)
+                if time <= times[number]:
+                    if time == NEVER:
+                        self.undated += 1
+                    elif time == times[number] and self._differ(code, codes[number]):
+                        codes[number] = _CONTESTED
+                elif time < oldest[code]:
+                    self.expired += 1
+                elif time > self.now:
+                    self.future += 1
+                else:
+                    codes[number], times[number] = code, time
+            if len(told) > _MOST_TOLD:
+                told.clear()
+
+    def _numbers(self, cells: list[str]) -> list[int]:
+        """Return the number of the address in each cell, or -1 if the list does not have it."""
+        numbers = self._distinct.number(keys_of(cells), learn=False)
+        if -1 not in numbers:
+            return numbers
+        odd = [
+            place
+            for place, number in enumerate(numbers)
+            if number < 0 and (cell := cells[place]) and not is_ordinary(cell)
+        ]
+        addresses = keys_of(read_cell(cells[place]).address for place in odd)
+        for place, number in zip(odd, self._distinct.number(addresses, learn=False), strict=True):
+            numbers[place] = number
+        return numbers
+
+    def _code(self, title: str, columns: Sequence[str], key: Key, row: int) -> int:
+        """Return the code of a verdict and its flags, or 0 if it can't be reused."""
+        verdict, flags = read_key(title, columns, key, row)
+        if verdict not in REUSABLE or str(verdict) not in self._ages:
+            return _NOT_KNOWN
+        meaning = cast("Meaning", (verdict, *map(flags.get, FLAGS)))
+        if meaning not in self.meanings:
+            self.meanings.append(meaning)
+            self._oldest.append(self.now - self._ages[str(verdict)] * 1000)
+        return self.meanings.index(meaning)
+
+    def _differ(self, code: int, other: int) -> bool:
+        one, two = self.meanings[code], self.meanings[other]
+        return one is not None and two is not None and one[0] != two[0]
+
+
+class _Chosen:
+    """Tells the addresses that are known from those to send, and writes the verdicts of the known ones."""
+
+    def __init__(self, known: _Known, addresses: int) -> None:
+        self.digest = hashlib.blake2b(digest_size=16)
+        self._known = known
+        self._ends = ["", "", *(f",{','.join(cells_of(one))}," for one in known.meanings[2:])]
+        self._places = array("i", bytes(4)) * (addresses + FIRST_ADDRESS + 1)
+        self._places[BLANK], self._places[INVALID], self._places[UNCLEAR] = BLANK, INVALID, UNCLEAR
+        self._next = self._sent = FIRST_ADDRESS
+        self._reused = FIRST_REUSED
+        self._sum = 0
+
+    def begin(self, file: BinaryIO) -> None:
+        """Write the header."""
+        self._file = file
+        self._write(_HEADER)
+
+    def once(self, batch: Numbered) -> Numbered:
+        """Take out known addresses; each address is among the fresh ones once."""
+        first, count = self._next - FIRST_ADDRESS, len(batch.fresh)
+        codes = self._known.codes[first : first + count]
+        known = [code > _CONTESTED for code in codes]
+        sent = [code <= _CONTESTED for code in codes]
+        texts = list(compress(batch.fresh, known))
+        reused = iter(range(self._reused, self._reused - len(texts), -1))
+        unknown = iter(range(self._sent, self._sent + count - len(texts)))
+        places = [next(reused if one else unknown) for one in known]
+        self._places[self._next : self._next + count] = array("i", places)
+        self._next += count
+        self._sent += count - len(texts)
+        times = self._known.times[first : first + count]
+        self._note(texts, list(compress(codes, known)), list(compress(times, known)))
+        return Numbered(
+            array("i", map(self._places.__getitem__, batch.codes)),
+            list(compress(batch.fresh, sent)),
+            list(compress(batch.rows, sent)),
+        )
+
+    def every(self, batch: Numbered) -> Numbered:
+        """Take out known addresses; each row with an address has a fresh one."""
+        known = self._known.codes
+        kept: list[str] = []
+        rows: list[int] = []
+        texts: list[str] = []
+        numbers: list[int] = []
+        codes = array("i")
+        left = zip(batch.fresh, batch.rows, strict=True)
+        for code in batch.codes:
+            if code < FIRST_ADDRESS:
+                codes.append(code)
+                continue
+            text, row = next(left)
+            if known[code - FIRST_ADDRESS] > _CONTESTED:
+                if not self._places[code]:
+                    self._places[code] = self._reused - len(texts)
+                    texts.append(text)
+                    numbers.append(code - FIRST_ADDRESS)
+                codes.append(self._places[code])
+            else:
+                codes.append(self._sent)
+                self._sent += 1
+                kept.append(text)
+                rows.append(row)
+        found, times = self._known.codes, self._known.times
+        self._note(texts, [found[one] for one in numbers], [times[one] for one in numbers])
+        return Numbered(codes, kept, rows)
+
+    def reused(self, known: _Known) -> Reused:
+        """Describe what was taken out."""
+        count = FIRST_REUSED - self._reused
+        age = (known.now - self._sum / count) / 1000 if count else 0.0
+        return Reused(
+            addresses=count,
+            average_age=round(age, 3),
+            expired=known.expired,
+            undated=known.undated,
+            future=known.future,
+        )
+
+    def _note(self, texts: list[str], codes: list[int], times: list[int]) -> None:
+        self._sum += sum(times)
+        self._reused -= len(texts)
+        found = zip(quoted(texts), map(self._ends.__getitem__, codes), moments(times), strict=True)
+        self._write("".join(f"{text}{end}{moment}\n" for text, end, moment in found))
+
+    def _write(self, text: str) -> None:
+        data = text.encode(errors="replace")
+        self.digest.update(data)
+        self._file.write(data)

@@ -1,0 +1,345 @@
+"""Verdicts of earlier lists are taken for the addresses of a list, and only those that may be."""
+
+import csv
+import json
+import tracemalloc
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bulkverify import EarlierVerdict, InvalidListError, ResultRow, UsageError, Verdict
+from bulkverify.lists import Reuse, Rows, Split, address_key, join, open_table, part_path, split
+from bulkverify.lists.layout import listed_paths, reused_path
+from bulkverify.models import VerdictName
+
+from .made import HEADER, OURS, addresses, opened, write
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+MONTH = dict.fromkeys(["deliverable", "undeliverable", "accept-all"], 30 * 86_400.0)
+
+
+def days_ago(days: float) -> datetime:
+    return NOW - timedelta(days=days)
+
+
+def row(email: str, verdict: Any = "deliverable", days: float | None = 1) -> ResultRow:  # noqa: ANN401 - wrong ones, too
+    return ResultRow(
+        email=email,
+        verdict=verdict,
+        verified_at=None if days is None else days_ago(days),
+        columns={},
+        **dict.fromkeys(OURS[1:-1], False),
+    )
+
+
+def sifted(
+    folder: Path,
+    content: str,
+    *sources: Path | Iterable[EarlierVerdict],
+    ages: dict[str, float] = MONTH,
+    column: str | None = None,
+    name: str = "list.csv",
+    **options: Any,  # noqa: ANN401
+) -> tuple[Split, dict[str, tuple[str, str]]]:
+    """Split a list, and return the verdict and the time of each known address."""
+    table = opened(folder / name, content, column=column)
+    reuse = Reuse(
+        [one if isinstance(one, Path) else Rows(one) for one in sources],
+        ages,
+        NOW,
+        folder,
+        column=column is not None,
+    )
+    done = split(table, folder, sieve=reuse, **options)
+    file = BytesIO()
+    join(table, done, folder, {}, file)
+    assert not any(path.exists() for path in listed_paths(folder))
+    read = csv.DictReader(file.getvalue().decode().splitlines(), delimiter=table.delimiter)
+    address = table.names[table.column]
+    return done, {
+        one[address].strip(): (one["verdict"], one["verified_at"])
+        for one in read
+        if one["verified_at"]
+    }
+
+
+def sent(folder: Path, done: Split) -> list[str]:
+    return [one for part in done.parts for one in addresses(folder, part.number)]
+
+
+def at(days: float) -> str:
+    return days_ago(days).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def test_a_known_address_is_not_sent_and_its_rows_get_its_verdict(tmp_path: Path) -> None:
+    content = "n,email\n1,a@x.com\n2,b@x.com\n3,a@X.com\n4,c@x.com\n5,\n6,nothing\n"
+    done, known = sifted(tmp_path, content, [row("a@x.com", days=3)])
+    assert sent(tmp_path, done) == ["b@x.com", "c@x.com"]
+    assert known == {
+        "a@x.com": ("deliverable", at(3)),
+        "a@X.com": ("deliverable", at(3)),
+    }
+    assert (done.rows, done.addresses, done.duplicates, done.reused.addresses) == (6, 2, 1, 1)
+    assert done.reused.average_age == 3 * 86_400
+
+
+def test_the_latest_verdict_wins_whatever_the_order_of_the_sources(tmp_path: Path) -> None:
+    old, new = [row("a@x.com", "undeliverable", 9)], [row("a@x.com", "accept-all", 2)]
+    for sources in ((old, new), (new, old)):
+        _, known = sifted(tmp_path, "a@x.com\nb@x.com\n", *sources, name="list.txt")
+        assert known == {"a@x.com": ("accept-all", at(2))}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "days", "count"),
+    [
+        ("unknown", 1, {}),
+        ("risky", 1, {}),
+        (None, 1, {}),
+        ("deliverable", 30.01, {"expired": 1}),
+        ("deliverable", None, {"undated": 1}),
+        ("deliverable", -0.01, {"future": 1}),
+    ],
+)
+def test_other_verdicts_are_not_reused_and_it_is_said_why(
+    tmp_path: Path, verdict: str | None, days: float | None, count: dict[str, int]
+) -> None:
+    done, known = sifted(tmp_path, "email\na@x.com\n", [row("a@x.com", verdict, days)])
+    assert (known, sent(tmp_path, done)) == ({}, ["a@x.com"])
+    found = attrs.asdict(done.reused)
+    assert {name: found[name] for name in ("expired", "undated", "future")} == {
+        "expired": 0,
+        "undated": 0,
+        "future": 0,
+        **count,
+    }
+
+
+def test_an_unknown_verdict_does_not_hide_an_older_one(tmp_path: Path) -> None:
+    rows = [row("a@x.com", days=9), row("a@x.com", "unknown", 1)]
+    _, known = sifted(tmp_path, "email\na@x.com\n", rows)
+    assert known == {"a@x.com": ("deliverable", at(9))}
+
+
+def test_each_verdict_may_have_an_age_of_its_own(tmp_path: Path) -> None:
+    ages = {"deliverable": 86_400.0 * 5, "undeliverable": 86_400.0 * 90}
+    rows = [row("a@x.com", "deliverable", 9), row("b@x.com", "undeliverable", 80)]
+    rows += [row("c@x.com", "accept-all", 1)]
+    content = "email\na@x.com\nb@x.com\nc@x.com\n"
+    _, known = sifted(tmp_path, content, rows, ages=ages)
+    assert known == {"b@x.com": ("undeliverable", at(80))}
+
+
+def test_verdicts_of_one_time_that_differ_are_not_reused(tmp_path: Path) -> None:
+    rows = [row("a@x.com"), row("a@x.com", "undeliverable")]
+    done, known = sifted(tmp_path, "email\na@x.com\n", rows)
+    assert (known, done.addresses) == ({}, 1)
+    _, known = sifted(tmp_path, "email\na@x.com\n", [*rows, row("a@x.com", days=0.5)])
+    assert known == {"a@x.com": ("deliverable", at(0.5))}
+
+
+def test_an_address_that_differs_in_case_is_not_known(tmp_path: Path) -> None:
+    done, known = sifted(tmp_path, "email\nAnna@x.com\n", [row("anna@x.com")])
+    assert (known, sent(tmp_path, done)) == ({}, ["Anna@x.com"])
+
+
+def test_two_spellings_of_a_domain_are_one(tmp_path: Path) -> None:
+    rows = [row("a@xn--mller-kva.example")]
+    done, known = sifted(tmp_path, "email\na@Müller.example\nb@x.com\n", rows)
+    assert [*known] == ["a@Müller.example"]
+    assert sent(tmp_path, done) == ["b@x.com"]
+
+
+def test_text_around_an_address_does_not_matter(tmp_path: Path) -> None:
+    earlier = write(
+        tmp_path / "old.csv", f'email,verdict,verified_at\n"Anna <a@x.com>",deliverable,{at(1)}\n'
+    )
+    _, known = sifted(tmp_path, "email\n(a@x.com)\nb@x.com\n", earlier)
+    assert [*known] == ["(a@x.com)"]
+
+
+def test_without_removing_duplicates_known_rows_are_still_not_sent(tmp_path: Path) -> None:
+    content = "email\na@x.com\nb@x.com\na@x.com\nb@x.com\nnothing\n"
+    done, known = sifted(tmp_path, content, [row("a@x.com")], deduplicate=False)
+    assert [*known] == ["a@x.com"]
+    assert sent(tmp_path, done) == ["b@x.com", "b@x.com"]
+    assert (done.rows, done.addresses, done.duplicates, done.reused.addresses) == (5, 2, 1, 1)
+
+
+def test_a_list_that_is_known_whole_has_no_parts(tmp_path: Path) -> None:
+    done, known = sifted(tmp_path, "email\na@x.com\nb@x.com\n", [row("a@x.com"), row("b@x.com")])
+    assert (done.parts, len(known)) == ((), 2)
+    assert not part_path(tmp_path, 1).exists()
+
+
+FORMATS = {
+    "old.csv": ",".join(["name", "email", *OURS]) + f"\nA,a@x.com,deliverable,N,Y,,N,N,{at(1)}\n",
+    "old.tsv": "\t".join(["email", *OURS]) + f"\na@x.com\tdeliverable\tN\tY\t\tN\tN\t{at(1)}\n",
+    "semicolons.csv": ";".join(["a,b", "email", *OURS])
+    + f"\n1,2;a@x.com;deliverable;N;Y;;N;N;{at(1)}\n",
+    "titled.csv": "A title\n\n"
+    + ",".join(["email", *OURS])
+    + f"\na@x.com,deliverable,N,Y,,N,N,{at(1)}\n",
+    "results.csv": ",".join(HEADER) + f'\n"a@x.com","deliverable","N","Y","","N","N","{at(1)}"\n',
+    "old.jsonl": json.dumps(
+        {
+            "email": "a@x.com",
+            **dict(zip(OURS, ["deliverable", False, True, None, False, False, at(1)], strict=True)),
+        }
+    )
+    + "\n",
+    "renamed.csv": ",".join(["email", "verdict", *(f"bulkverify_{name}" for name in OURS)])
+    + f"\na@x.com,undeliverable,deliverable,N,Y,,N,N,{at(1)}\n",
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_earlier_files_are_read_by_the_names_of_their_columns(tmp_path: Path, name: str) -> None:
+    earlier = write(tmp_path / name, FORMATS[name])
+    _, known = sifted(tmp_path, "email\na@x.com\nb@x.com\n", earlier)
+    assert known == {"a@x.com": ("deliverable", at(1))}
+    written = reused_path(tmp_path).read_text().splitlines()[1]
+    assert written == f"a@x.com,deliverable,N,Y,,N,N,{at(1)}"
+
+
+def test_a_workbook_is_read(tmp_path: Path) -> None:
+    table = opened(tmp_path / "list.csv", "email\na@x.com\nb@x.com\n")
+    first = Reuse([Rows([row("a@x.com")])], MONTH, NOW, tmp_path)
+    done = split(table, tmp_path, sieve=first)
+    with (tmp_path / "old.xlsx").open("wb") as file:
+        join(table, done, tmp_path, {}, file, format="xlsx")
+    _, known = sifted(tmp_path, "email\na@x.com\nb@x.com\n", tmp_path / "old.xlsx")
+    assert known == {"a@x.com": ("deliverable", at(1))}
+
+
+def test_a_file_without_rows_knows_nothing(tmp_path: Path) -> None:
+    done, known = sifted(
+        tmp_path,
+        "email\na@x.com\n",
+        write(tmp_path / "old.csv", "who,verdict,verified_at\n"),
+        [],
+    )
+    assert (known, done.addresses) == ({}, 1)
+
+
+TWO = f"email,work,verdict,verified_at\na@x.com,b@x.com,deliverable,{at(1)}\n"
+
+
+def test_a_file_with_two_columns_of_addresses_is_refused(tmp_path: Path) -> None:
+    old = write(tmp_path / "old.csv", TWO)
+    with pytest.raises(InvalidListError, match=r"has addresses in .*email.* and in .*work"):
+        sifted(tmp_path, "email\nb@x.com\n", old)
+    _, known = sifted(tmp_path, "work\nb@x.com\na@x.com\n", old, column="work")
+    assert [*known] == ["b@x.com"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("email,name\na@x.com,A\n", "no column of verdicts"),
+        ("verdict\ndeliverable\n", "no column of addresses"),
+        ("email,verdict,disposable\na@x.com,deliverable,perhaps\n", "Row 1 of .*disposable"),
+        ("", "no column of verdicts|empty"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, content: str, said: str) -> None:
+    old = write(tmp_path / "old.csv", content)
+    with pytest.raises(InvalidListError, match=said):
+        sifted(tmp_path, "email\na@x.com\n", old)
+    assert not any(path.exists() for path in listed_paths(tmp_path))
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        sifted(tmp_path, "email\na@x.com\n", tmp_path / "old.csv")
+
+
+def test_rows_of_another_kind_are_refused(tmp_path: Path) -> None:
+    wrong: Any = ["a@x.com"]
+    with pytest.raises(UsageError, match="Row 1 of the earlier verdicts"):
+        sifted(tmp_path, "email\na@x.com\n", wrong)
+
+
+def test_what_was_chosen_gives_the_same_split_again(tmp_path: Path) -> None:
+    content = 'email\n"Anna, <a@x.com>"\nb@x.com\na@X.com\nc@x.com\n"d,e"@x.com\n'
+    rows = [row("a@x.com"), row("c@x.com", days=20), row('"d,e"@x.com', "accept-all", 4)]
+    done, known = sifted(tmp_path, content, rows)
+    assert len(known) == 4
+    again = Reuse([reused_path(tmp_path)], MONTH, NOW, tmp_path, recorded=True)
+    table = open_table(tmp_path / "list.csv", spool=tmp_path)
+    assert attrs.evolve(split(table, tmp_path, sieve=again), reused=done.reused) == done
+
+
+def test_the_memory_does_not_grow_with_the_earlier_files(tmp_path: Path) -> None:
+    peaks = []
+    for count in (8_000, 30_000):
+        old = tmp_path / f"old-{count}.csv"
+        lines = (f"a{number}@example.com,deliverable,{at(1)}\n" for number in range(count))
+        old.write_text("email,verdict,verified_at\n" + "".join(lines))
+        sifted(tmp_path, "email\na1@example.com\nb@x.com\n", old)
+        tracemalloc.start()
+        done, _ = sifted(tmp_path, "email\na1@example.com\nb@x.com\n", old)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert done.reused.addresses == 1
+    assert peaks[1] < peaks[0] + 300_000
+
+
+EMAILS = st.sampled_from(["a@x.com", "A@x.com", "a@X.com", "b@x.com", "a@y.com", "c@müller.de"])
+VERDICTS: st.SearchStrategy[VerdictName | str | None] = st.sampled_from(
+    ["deliverable", "undeliverable", "accept-all", "unknown", "risky", None]
+)
+EARLIER = st.builds(
+    row, EMAILS, VERDICTS, st.one_of(st.none(), st.integers(-2, 40), st.just(29.999))
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    cells=st.lists(st.one_of(EMAILS, st.sampled_from(["", "nothing", "<a@x.com>"])), min_size=1),
+    sources=st.lists(st.lists(EARLIER, max_size=6), max_size=3),
+    deduplicate=st.booleans(),
+)
+def test_each_verdict_is_the_freshest_allowed_one_or_is_bought(
+    *, cells: Sequence[str], sources: Sequence[Sequence[ResultRow]], deduplicate: bool
+) -> None:
+    cells = [*cells, "z@z.com"]
+    freshest: dict[str, list[tuple[datetime, Verdict | str]]] = {}
+    for one in (one for source in sources for one in source):
+        if one.verified_at and one.verdict in MONTH:
+            age = (NOW - one.verified_at).total_seconds()
+            if 0 <= age <= MONTH[one.verdict]:
+                freshest.setdefault(address_key(one.email), []).append(
+                    (one.verified_at, one.verdict)
+                )
+    allowed = {}
+    for key, found in freshest.items():
+        latest = max(moment for moment, _ in found)
+        said = {verdict for moment, verdict in found if moment == latest}
+        if len(said) == 1:
+            allowed[key] = said.pop(), latest
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        content = "email\n" + "".join(f'"{cell}"\n' for cell in cells)
+        done, known = sifted(folder, content, *sources, deduplicate=deduplicate)
+        bought = sent(folder, done)
+    addresses_ = [cell.strip("<>") for cell in cells if "@" in cell]
+    for address in addresses_:
+        cell = address if address in known else f"<{address}>"
+        if (expected := allowed.get(address_key(address))) is not None:
+            assert known[cell][0] == expected[0]
+            assert datetime.fromisoformat(known[cell][1]) == expected[1]
+            assert address_key(address) not in map(address_key, bought)
+        else:
+            assert cell not in known
+            assert address_key(address) in map(address_key, bought)
+    wanted = [key for key in map(address_key, addresses_) if key not in allowed]
+    assert len(bought) == (len(set(wanted)) if deduplicate else len(wanted))
