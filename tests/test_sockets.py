@@ -331,7 +331,7 @@ async def test_a_session_that_raises_for_status_changes_nothing() -> None:
         aiohttp.ClientSession(raise_for_status=True) as session,
         Client("wrong key", base_url=sandbox.url, session=session) as client,
     ):
-        with pytest.raises(Exception, match="401 Invalid API Key") as caught:
+        with pytest.raises(Exception, match="401 Invalid API key") as caught:
             await client.credits()
         assert type(caught.value).__name__ == "AuthenticationError"
 

@@ -371,7 +371,7 @@ MISFITS: list[tuple[str, Mapping[str, object], str, str]] = [
         "required field missing",
     ),
     ("verify", {"email": "a"}, "result", "required field missing"),
-    ("verify", {"result": "risky"}, "result", "'risky' does not fit"),
+    ("verify", {"result": "see page 12"}, "result", "'see page 12' does not fit"),
     ("verify", {"result": "unknown", "role": 5}, "role", "5 does not fit"),
     ("verify", {"result": "unknown", "accept_all": "x"}, "accept_all", "'x' does not fit"),
     ("credits", {}, "credits_info", "required field missing"),
