@@ -14,6 +14,10 @@ from bulkverify.results.records import DEFAULT_ENCODING, LARGEST_RECORD_CHARACTE
 _SAMPLE_BYTES: Final = 64 * 1024
 # Python leaves out a byte order mark only if the encoding has no byte order in its name.
 _ORDERED: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+_JAPANESE: Final = (b"\x1b$B", b"\x1b$@")
+_FEWEST_SIGNS: Final = 100
+"""One of so many characters of a list, at least, is a line end or other punctuation."""
+
 _AS_CSV: Final = "save it as CSV (UTF-8)"
 _EXPORT: Final = "export it as CSV (UTF-8)"
 _TEXTS: Final = tuple(
@@ -27,6 +31,11 @@ _TEXTS: Final = tuple(
         (r"BEGIN:VCARD\b", "a file of contacts (vCard)", _EXPORT),
         (r"BEGIN:VCALENDAR\b", "a calendar (iCalendar)", _EXPORT),
         (r"(?:version: *\d+\s+)?dn::? ", "LDIF", _EXPORT),
+        (
+            r"\[[^\n]*\][ \t\r]*\n\s*\[",
+            "a JSON array on each line",
+            'write each as an object, such as {"email": "a@example.com"}, and name the file .jsonl',
+        ),
         (
             r"\[\s*(?:\[\s*)?[{\"']",
             "one JSON array",
@@ -71,6 +80,7 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
         if beginning.startswith(mark):
             advice = _AS_WORKBOOK if mark == OLD_EXCEL else _AS_CSV
             raise InvalidListError(f"{title} is {kind}: {advice}. Nothing was sent.")
+    seems = _other_encoding(beginning, encoding)
     encoding = _encoding_of(beginning, encoding)
     try:
         text = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
@@ -80,10 +90,12 @@ def sample_of(path: Path, encoding: str, title: str) -> tuple[str, str]:
     for pattern, kind, advice in _TEXTS:
         if pattern.match(start):
             raise InvalidListError(f"{title} is {kind}: {advice}. Nothing was sent.")
-    if "\0" in text:
-        raise InvalidListError(
-            f"{title} is not a text file: save it as CSV (UTF-8). Nothing was sent."
+    if seems is not None:
+        raise InvalidListError(f"{title} seems to be {seems} text. Nothing was sent.").with_hint(
+            f"Name its encoding: `encoding={seems!r}`.", f"Name its encoding: --encoding {seems}."
         )
+    if "\0" in text:
+        raise _with_nul(title, 1 + text.count("\n", 0, text.index("\0")))
     if not beginning.strip(b"\xef\xbb\xbf \t\r\n"):
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
     return text, encoding
@@ -116,6 +128,34 @@ def _encoding_of(beginning: bytes, encoding: str) -> str:
     return encoding
 
 
+def _other_encoding(beginning: bytes, encoding: str) -> str | None:
+    """Return the encoding that a text seems to have, if that must be named.
+
+    In UTF-16 and UTF-32, punctuation has NUL bytes on one side. ISO-2022-JP shifts to Japanese with escapes.
+    """
+    if codecs.lookup(encoding).name not in {"utf-8", DEFAULT_ENCODING}:
+        return None
+    if any(escape in beginning for escape in _JAPANESE):
+        return "iso-2022-jp"
+    if beginning.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return None
+    for name in _ORDERED[::-1]:
+        signs = [sign.encode(name) for sign in "\n,;\t@."]
+        width = len(signs[0])
+        units = [beginning[at : at + width] for at in range(0, len(beginning), width)]
+        if sum(map(units.count, signs)) * _FEWEST_SIGNS > len(units):
+            return name
+    return None
+
+
+def _with_nul(title: str, line: int) -> InvalidListError:
+    return InvalidListError(
+        f"{title} is not a text file: line {line:,} has a NUL character. Save it as CSV (UTF-8). Nothing was sent."
+    )
+
+
 def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None) -> Iterator[str]:
     """Read a file as text, in pieces.
 
@@ -139,10 +179,7 @@ def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None)
         else:
             if "\0" in text:
                 line += text.count("\n", 0, text.index("\0"))
-                raise InvalidListError(
-                    f"{title} is not a text file: line {line:,} has a NUL character. Save it as CSV (UTF-8). "
-                    "Nothing was sent."
-                )
+                raise _with_nul(title, line)
             line += text.count("\n")
             yield text
             if len(decoder.getstate()[0]) <= LARGEST_RECORD_CHARACTERS:

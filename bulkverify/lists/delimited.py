@@ -1,5 +1,6 @@
 """Reads CSV and TSV files, including irregular ones."""
 
+import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,7 +222,10 @@ def text_records(
     except RecordError as error:
         problem, line = f"{error}", error.line
         if "field limit" in problem:
-            problem += ", most likely because a quote is opened and never closed"
+            problem = (
+                f"a cell has more than {csv.field_size_limit():,} characters. Shorten it or leave out its column; if a "
+                "quote is opened there, close it"
+            )
     else:
         if not text.unfinished:
             return

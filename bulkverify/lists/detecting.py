@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from io import StringIO
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +29,9 @@ from bulkverify.lists.naming import Rank, name_meaning
 from bulkverify.lists.quotes import ListRecords
 from bulkverify.lists.tables import Sheet
 
-_UNUSUAL: Final = "^~:=#!&*/"
+_UNUSUAL: Final = "\x01\x02\x1c\x1d\x1e\x1f^~:=#!&*/"
+_FEWEST_ROWS: Final = 2  # below titles: names and a row
+_NEVER_IN_WORDS: Final = "\x01\x02\x1c\x1d\x1e\x1f^~"
 _DECLARED: Final = re.compile(r"(\"?)sep=([^\"\r\n])\1\r?\n", re.IGNORECASE)  # for Excel
 
 
@@ -63,6 +65,7 @@ def open_delimited(
         raise InvalidListError(f"{title} is empty: a list needs at least one address.")
     numbers = _row_numbers(sheet, beginning=beginning, delimiter=delimiter, declared=skipped)
     if header_row is None:
+        _refuse_other_delimiter_above(title, sample, delimiter, numbers)
         place = find_header(sample, column)
         _refuse_doubtful_header(title, sample, doubtful_header(sample, place, column), numbers)
     else:
@@ -79,8 +82,8 @@ def open_delimited(
     width = sheet.width if sheet else max(map(len, [header, *sample]))
     check_width(title, width)
     refuse_lines_of_addresses(title, header, sample, chosen=column is not None)
-    if len(header) == 1 and column is None:
-        _refuse_unusual_delimiter(title, header[0], sample)
+    if column is None and all(len(row) == 1 for row in (*sample, header or ("",))):
+        _refuse_unread_delimiter(title, header, [row[0] for row in sample], delimiter)
     names = header or column_names(width)
     if sheet:  # cells beside the names have a column without a name
         names += ("",) * (width - len(names))
@@ -101,21 +104,50 @@ def open_delimited(
     )
 
 
-def _refuse_unusual_delimiter(title: str, name: str, sample: list[list[str]]) -> None:
-    """Refuse a list of one column whose name and cells have the same sign between words."""
-    cells = [row[0] for row in sample if row]
-    for sign in _UNUSUAL:
-        pieces = [cell.split(sign) for cell in cells]
+def _refuse_unread_delimiter(
+    title: str, header: Sequence[str], cells: list[str], delimiter: str
+) -> None:
+    """Refuse a list of one column whose cells look like rows of several."""
+    signs = (_UNUSUAL if header else _NEVER_IN_WORDS) + DELIMITERS
+    for sign in signs:
+        pieces = [_pieces(cell, sign) for cell in (*header, *cells)]
+        below = pieces[len(header) :]
         if (
-            sign in name.strip(sign)
-            and len({len(one) for one in [name.split(sign), *pieces]}) == 1
-            and all(any(map(holds_address, one)) for one in pieces)
+            len({len(one) for one in pieces}) != 1
+            or len(pieces[0]) == 1
+            or not all(any(map(holds_address, one)) for one in below)
+            or all(all(map(holds_address, one)) for one in below)
+        ):
+            continue
+        if sign == delimiter:
+            raise InvalidListError(
+                f"{title} has quotes around whole rows, so that each is one cell: {cells[0][:SHOWN_CHARACTERS]!r}. Remove "
+                "them. Nothing was sent."
+            )
+        shown = shlex.quote(sign) if sign.isprintable() else f"$'\\x{ord(sign):02x}'"
+        raise InvalidListError(
+            f"{title} seems to have {sign!r} between its cells: {cells[0][:SHOWN_CHARACTERS]!r}. Nothing was sent."
+        ).with_hint(f"Name it with `delimiter={sign!r}`.", f"Name it with --delimiter {shown}.")
+
+
+def _pieces(cell: str, sign: str) -> list[str]:
+    """Cut a cell at a sign, as a row of CSV; a sign at an end cuts nothing."""
+    return next(csv.reader([cell.strip(sign)], delimiter=sign), [""])
+
+
+def _refuse_other_delimiter_above(
+    title: str, sample: list[list[str]], delimiter: str, numbers: Sequence[int]
+) -> None:
+    """Refuse a list whose names have another delimiter between them than the rows."""
+    [name] = sample[0] if len(sample[0]) == 1 else [""]
+    for sign in DELIMITERS:
+        names = name.split(sign)
+        if any(name_meaning(one).rank < Rank.OTHER for one in names[:SAMPLE_ROWS]) and any(
+            len(row) == len(names) > 1 for row in sample[1:]
         ):
             raise InvalidListError(
-                f"{title} seems to have {sign!r} between its cells: {cells[0][:SHOWN_CHARACTERS]!r}. Nothing was sent."
-            ).with_hint(
-                f"Name it with `delimiter={sign!r}`.",
-                f"Name it with --delimiter {shlex.quote(sign)}.",
+                f"Row {numbers[0]:,} of {title} has {sign!r} between its names where the rows have {delimiter!r} between "
+                f"their cells: {name[:SHOWN_CHARACTERS]!r}. Write all rows with one delimiter. Nothing was sent."
             )
 
 
@@ -190,8 +222,21 @@ def guess_delimiter(sample: str) -> str:
         width = widths[0]
         if width == 1:  # perhaps a title above the table
             width, count = Counter(widths).most_common(1)[0]
-            if width == 1 or count * 2 < len(rows) or name_meaning(rows[0][0]).rank is Rank.MAIN:
+            if name_meaning(rows[0][0]).rank is Rank.MAIN:
                 return 0, 0
+            if width == 1 or count * 2 < len(rows):
+                return _below_titles(rows)
         return widths.count(width), width
 
     return max(DELIMITERS, key=evenness)
+
+
+def _below_titles(rows: list[list[str]]) -> tuple[int, int]:
+    """Return how many even rows follow rows of one cell, and their width; 0 if these may be addresses."""
+    titles = list(takewhile(lambda row: len(row) == 1, rows))
+    table = rows[len(titles) :]
+    if len(table) < _FEWEST_ROWS or any("@" in title for [title] in titles):
+        return 0, 0
+    width = len(table[0])
+    count = sum(len(row) == width for row in table)
+    return (count, width) if count * 2 > len(table) else (0, 0)

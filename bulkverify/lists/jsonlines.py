@@ -178,6 +178,7 @@ def open_json_lines(
         for value in sample[: 1 + SAMPLE_CHARACTERS // len(known)]
     ]
     columns_found = find_column(title, known, rows, column)
+    _refuse_nested(title, known[columns_found.column], sample)
     return JsonLines(
         title=title,
         names=known,
@@ -187,6 +188,18 @@ def open_json_lines(
         path=path,
         encoding=encoding,
     )
+
+
+def _refuse_nested(title: str, key: str, sample: Sequence[str | dict[str, object]]) -> None:
+    """Raise `InvalidListError` if the addresses are within objects under a key."""
+    for value in sample:
+        item = value.get(key) if isinstance(value, dict) else None
+        for inner, cell in item.items() if isinstance(item, dict) else ():
+            if isinstance(cell, str) and holds_address(cell):
+                raise InvalidListError(
+                    f"{title} has its addresses within objects: {inner!r} in {key!r}, such as {cell[:100]!r}. Write them "
+                    f"as values of their own, as `jq -c '. + {{email: .{key}.{inner}}}'` does. Nothing was sent."
+                )
 
 
 def _has_address(value: str | dict[str, object]) -> bool:

@@ -10,9 +10,7 @@ from bulkverify.lists.naming import Rank, name_meaning
 
 def refuse_rows_of_addresses(title: str, rows: Iterable[Iterable[str]]) -> None:
     """Raise `InvalidListError` if a list with several cells on a line has nothing but addresses."""
-    filled = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    cells = [cell for row in filled for cell in row if not _is_half(cell)]
-    if any(len(row) > 1 for row in filled) and all(map(_has_one, cells)):
+    if cells := _only_addresses(rows):
         raise _on_one_line(title, cells).with_hint(
             'If it is a table, say so with `format="csv"`, and choose a column, such as `column="1"`.',
             "If it is a table, say so with --format csv, and choose a column, such as --column 1.",
@@ -41,6 +39,15 @@ def refuse_lines_of_addresses(
             raise _on_one_line(title, found)
     if not header and not chosen and len(rows[0]) > 1:
         refuse_rows_of_addresses(title, rows)
+    if len(header) == 1 and (cells := _only_addresses(rows)):
+        raise _on_one_line(title, cells)
+
+
+def _only_addresses(rows: Iterable[Iterable[str]]) -> list[str]:
+    """Return the cells of rows that have nothing but addresses, some several; nothing for other rows."""
+    filled = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    cells = [cell for row in filled for cell in row if not _is_half(cell)]
+    return cells if any(len(row) > 1 for row in filled) and all(map(_has_one, cells)) else []
 
 
 def _on_one_line(title: str, cells: Sequence[str]) -> InvalidListError:
