@@ -131,8 +131,11 @@ def _refuse_unread_delimiter(
 
 
 def _pieces(cell: str, sign: str) -> list[str]:
-    """Cut a cell at a sign, as a row of CSV; a sign at an end cuts nothing."""
-    return next(csv.reader([cell.strip(sign)], delimiter=sign), [""])
+    """Cut a cell of one line at a sign, as a row of CSV; a sign at an end cuts nothing."""
+    try:
+        return next(csv.reader([cell.strip(sign)], delimiter=sign), [""])
+    except csv.Error:  # it has line ends
+        return [cell]
 
 
 def _refuse_other_delimiter_above(

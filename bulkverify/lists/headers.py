@@ -96,25 +96,25 @@ def doubtful_header(
         place: the row that `find_header` returned.
         wanted: the name of the address column, if the caller gave it.
     """
-    begin = 0
-    if place is not None:
-        if wanted is not None and places_named(rows[place], wanted):
-            return None
-        column = _address_column(rows, place)
-        if column is None or name_meaning(_cell(rows[place], column)).rank is not Rank.OTHER:
-            return None
-        if says_nothing(_cell(rows[place], column)) or _is_like_below(rows, place, column):
-            return place
-        begin = place + 1
+    if place is not None and wanted is not None and places_named(rows[place], wanted):
+        return None
+    column = None if place is None else _address_column(rows, place)
+    above = () if place is None else rows[place]
+    if column is not None and name_meaning(_cell(above, column)).rank is not Rank.OTHER:
+        return None
+    begin = 0 if place is None else place + 1
     for index, row in enumerate(rows[begin:_HIGHEST_HEADER], start=begin):
-        column = _address_column(rows, index)
+        lower = _address_column(rows, index)
         if (
-            column is not None
-            and name_meaning(_cell(row, column)).rank < Rank.OTHER
+            lower is not None
+            and name_meaning(_cell(row, lower)).rank < Rank.OTHER
             and not any(map(_ADDRESS.search, row))
         ):
             return index
-    return None
+    if place is None or column is None or column >= len(above):
+        return None
+    in_doubt = says_nothing(above[column]) or _is_like_below(rows, place, column)
+    return place if in_doubt else None
 
 
 def _is_row(rows: Sequence[Sequence[str]], place: int) -> bool:

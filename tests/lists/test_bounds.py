@@ -122,7 +122,7 @@ REFUSED = {
     "a row of a million cells": "./list.csv has more than the 100,000 columns",
     "a row of a million cells that are not empty": "./list.csv has more than the 100,000 columns",
     "a quote that never ends": "./list.csv can't be read as CSV at line 2: ",
-    "astral characters": "./list.csv can't be read as CSV at line 2: field larger than field limit",
+    "astral characters": "./list.csv can't be read as CSV at line 2: a cell has more than 131,072 characters",
     "objects of many keys": "./list.jsonl has 60,001 columns, and nearly all cells",
     "a new key in each object": "./list.jsonl has more than the 100,000 columns",
     "few keys in each of many columns": "./list.jsonl has 90,001 columns, and nearly all cells",

@@ -649,6 +649,12 @@ def test_a_header_with_a_name_for_the_addresses_is_certain(path: Path, content: 
     assert ",".join(opened(path, content).names) == content.splitlines()[0]
 
 
+def test_the_row_with_a_name_for_e_mail_is_asked_about_first(path: Path) -> None:
+    above = '"Account:","DE00 1"\n"From:","01.01."\n"Contact:","c@x.com"\n\n'
+    with pytest.raises(InvalidListError, match=r"^Row 5 of "):
+        opened(path, f"{above}Day,Name,E-Mail\n01.02.,Ana,a@x.com\n")
+
+
 def test_a_header_in_doubt_is_certain_once_its_column_is_named(path: Path) -> None:
     content = "2026,x\n2025,a@x.com\n"
     assert opened(path, content, column="x").names == ("2026", "x")
