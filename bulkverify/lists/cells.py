@@ -84,6 +84,7 @@ _MARKS: Final = ("*", "?", "!", "#", "^")
 _KEY: Final = re.compile(r"(?:e-?mail|mail(?:to)?|smtp|to|cc|bcc|from|address)=", re.IGNORECASE)
 _LATIN: Final = re.compile(r"[A-Za-z]")
 _NOT_LATIN: Final = re.compile(r"(?![\u1e00-\u1eff\u2c60-\u2c7f])[^\W\d_\0-\u036f]")
+_DOT: Final = re.compile("[.\u3002\uff0e\uff61]")  # all that separate the labels of a domain
 _GLUED_END: Final = re.compile(r"\.(?:(?!xn--)[^.]*[-\d][^.]*|[a-z]{2,}[A-Z].*)\Z")
 
 # Parts of a text that may be an address with something before or behind it.
@@ -326,7 +327,7 @@ def _is_glued(address: str) -> bool:
     local, _, domain = address.rpartition("@")
     if local.startswith('"') or domain.startswith("["):
         return False
-    end = domain.rpartition(".")[2]
+    end = _DOT.split(domain)[-1]
     return (
         _GLUED_END.search(domain) is not None
         or "|" in local
