@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bulkverify
 from bulkverify.cli.durable import ENDED, changes
@@ -90,13 +90,13 @@ async def _submitted(
     begun: str | None,
     sources: list[Path],
     output: Path,
-    options: dict[str, object],
+    options: dict[str, Any],
 ) -> "DurableRun":
     """Submit a run, or return the one that was begun if it is the same."""
     submit = engine.submit
     if begun is not None:
         try:
-            return await submit(sources, output, id=begun, **{**options, "restart": False})  # type: ignore[arg-type]
+            return await submit(sources, output, id=begun, **{**options, "restart": False})
         except UsageError:
             pass  # it has other options: the call below says which run is at work
-    return await submit(sources, output, **options)  # type: ignore[arg-type]
+    return await submit(sources, output, **options)

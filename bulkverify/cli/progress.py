@@ -50,7 +50,7 @@ class Picture:
     began: float
     now: float
 
-    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the lines, as many as fit."""
         signs = _ASCII if options.ascii_only else Signs()
         width = options.max_width

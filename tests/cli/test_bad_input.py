@@ -36,7 +36,7 @@ GOOD = "email\na@example.com\n"
         (
             b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
             [],
-            "list.csv is not a text file: save it as CSV (UTF-8). Nothing was sent.",
+            "list.csv is not a text file: line 3 has a NUL character. Save it as CSV (UTF-8). Nothing was sent.",
         ),
         (
             b"PK\x03\x04junk",

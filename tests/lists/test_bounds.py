@@ -168,7 +168,7 @@ def test_wide_characters_take_bounded_memory(tmp_path: Path, encoding: str) -> N
     path = tmp_path / "list.csv"
     path.write_text("email\n" + "a@b.co\n" * 60_000, encoding=encoding)
     outcome = outcome_of(path)
-    assert outcome == "read" or "is not a text file" in outcome
+    assert outcome == "read" or f"seems to be {encoding} text" in outcome
 
 
 def test_a_shift_sequence_that_never_ends_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
-from xlsxwriter import Workbook  # type: ignore[import-untyped]
+from openpyxl import Workbook
 
 from bulkverify.errors import InvalidListError, UsageError
 from bulkverify.lists import Table, open_table, split
@@ -29,10 +29,11 @@ def as_json_lines(rows: Rows, path: Path) -> Table:
 
 
 def as_workbook(rows: Rows, path: Path) -> Table:
-    with Workbook(str(path / "list.xlsx"), {"constant_memory": True}) as book:
-        sheet = book.add_worksheet()
-        for number, cells in enumerate(chain([[*rows[0]]], (row.values() for row in rows))):
-            sheet.write_row(number, 0, [cell or None for cell in cells])
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for cells in chain([[*rows[0]]], (row.values() for row in rows)):
+        sheet.append([cell or None for cell in cells])
+    book.save(path / "list.xlsx")
     return open_table(path / "list.xlsx", spool=path)
 
 
