@@ -56,7 +56,7 @@ class Follower:
     """Follows a run: logs each new stage of each part and all counts, and updates the display."""
 
     def __init__(self, display: Display | None) -> None:
-        self.earlier = ""
+        self.earlier: str = ""
         """What an earlier command has done; it is said before this one goes on with it."""
         self._display = display
         self._logged: dict[int, str] = {}

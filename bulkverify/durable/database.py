@@ -75,11 +75,11 @@ class Database:
         """
         if isinstance(database, sa.Engine):
             self._given = True
-            own = self.dbos_engine = database
+            own = others = database
         else:
             self._given = False
-            own = _engine(database, _POOL)
-            self.dbos_engine = _engine(database, _POOL_OF_DBOS)
+            own, others = _engine(database, _POOL), _engine(database, _POOL_OF_DBOS)
+        self.dbos_engine: sa.Engine = others
         self.is_sqlite: bool = own.dialect.name == "sqlite"
         self.client: Any = names.client(own)
         self._engine = names.translated(self.client)

@@ -18,10 +18,10 @@ try:
     import dbos as _dbos
     from dbos import _context, _error, _logger, _schemas, _sys_db, _utils
     from dbos import _dbos as _core
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
-        f'Durable runs need dbos>=3.4,<4 ({error}): pip install "bulkverify[durable]"'
-    ) from error
+        f'Durable runs need dbos>=3.4,<4 ({_missing}): pip install "bulkverify[durable]"'
+    ) from _missing
 
 JSON: TypeAlias = dict[str, Any]
 

@@ -60,7 +60,7 @@ class Process:
         parts_at_once: int,
         in_thread: InThread,
     ) -> None:
-        self.id = "sqlite" if database.is_sqlite else _new_id()
+        self.id: str = "sqlite" if database.is_sqlite else _new_id()
         self._database = database
         self._accounts = accounts
         self._lease = lease

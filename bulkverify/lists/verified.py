@@ -98,7 +98,9 @@ class _Csv:
         beginning, encoding = sample_of(path, encoding, title)
         self.title: str = title
         self.ends: tuple[str, ...] = tuple({".csv": None, path.suffix.lower(): None})
-        self.mark, self.codec = _mark_of(path, encoding)
+        mark, codec = _mark_of(path, encoding)
+        self.mark: bytes = mark
+        self.codec: str = codec
         self._path = path
         self._encoding = encoding
         between = _BETWEEN.search(beginning)
@@ -106,7 +108,7 @@ class _Csv:
         self.head: str = ""
         self._skipped = 0
         self.names: Sequence[str] = ()
-        self.places = self._find_header()
+        self.places: dict[str, int] = self._find_header()
         self.columns: Sequence[str] = tuple(name for name in self.places if name != "verified_at")
 
     def batches(self) -> Iterator[tuple[list[str], list[Key]]]:
@@ -169,14 +171,16 @@ class _Json:
     def __init__(self, path: Path, title: str, encoding: str) -> None:
         _, encoding = sample_of(path, encoding, title)
         self.title: str = title
-        self.mark, self.codec = _mark_of(path, encoding)
+        mark, codec = _mark_of(path, encoding)
+        self.mark: bytes = mark
+        self.codec: str = codec
         self._path = path
         self._encoding = encoding
         first = next(islice(json_values(path, encoding, title), 1), [])
         value = first[0][0] if first else ""
         names = list(value) if isinstance(value, dict) else []
         self.names: Sequence[str] = names
-        self.places = _places(names)
+        self.places: dict[str, int] = _places(names)
         if not self.places:
             raise _without_verdicts(title, names)
         self.columns: Sequence[str] = tuple(name for name in self.places if name != "verified_at")

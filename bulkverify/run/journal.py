@@ -133,8 +133,12 @@ class Records:
 
     def __init__(self, folder: Path, record: RunRecord | None = None) -> None:
         self.folder = folder
-        self.record = record
-        self.has_lost_record = False
+        self.record: RunRecord | None = record
+        self.has_lost_record: bool = False
+
+    # It is here because pyright treats an assignment in a subclass as an override.
+    def _find(self, record: RunRecord | None, *, lost: bool) -> None:
+        self.record, self.has_lost_record = record, lost
 
     def begin(self, split: Split, base_url: str, splitting: Splitting) -> RunRecord:
         """Record how the list was split; from now on a later call can go on.
@@ -223,9 +227,8 @@ class Journal(Records):
         super().__init__(folder)
         self._lock = lock_folder(folder, _is_record)
         try:
-            if not restart:
-                self.record = read_record(folder)
-            self.has_lost_record = has_lost_record(folder) and not restart
+            record = None if restart else read_record(folder)
+            self._find(record, lost=has_lost_record(folder) and not restart)
             if self.record is None and not self.has_lost_record:
                 clear_folder(folder)
             sweep_folder(folder)
