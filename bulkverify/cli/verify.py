@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Group, Parameter
 
@@ -161,35 +161,41 @@ async def verify(
                 recovery=recovery,
             )
         note_earlier(report, str(output), show, force=force)
-        write_page(page, report)
-        _show_report(report, show, page)
+        _hand_over(report, show, page)
         return
-    reading = partial(
-        ListReader,
-        column=column,
-        header_row=header_row,
-        sheet=sheet,
-        delimiter=delimiter,
-        encoding=encoding,
-        format=format_,
-    )
-    async with ends_of(sources, output, reading, kept=not sandbox, dry=dry_run) as (source, target):
+    how_to_read: dict[str, Any] = {
+        "column": column,
+        "header_row": header_row,
+        "sheet": sheet,
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "format": format_,
+    }
+    what_to_send: dict[str, Any] = how_to_read | {
+        "reuse": earlier,
+        "max_age": oldest,
+        "judge": not send_invalid,
+        "deduplicate": not send_duplicates,
+        "largest_part": largest_part,
+    }
+    # Whether a piped row is written is decided later, from all rows.
+    what_to_write: dict[str, Any] = {
+        "max_credits": max_credits,
+        "only": None if piped else only,
+        "without": () if piped else without or (),
+        "restart": restart,
+        "overwrite": force or piped,
+        "excel_safe": excel_safe,
+    }
+    async with ends_of(
+        sources, output, partial(ListReader, **how_to_read), kept=not sandbox, dry=dry_run
+    ) as (source, target):
         if dry_run:
             with show.following() as line:
                 if target is None:
                     plan = await bulkverify.plan_list(
                         source,
-                        column=column,
-                        header_row=header_row,
-                        sheet=sheet,
-                        delimiter=delimiter,
-                        encoding=encoding,
-                        format=format_,
-                        reuse=earlier,
-                        max_age=oldest,
-                        judge=not send_invalid,
-                        deduplicate=not send_duplicates,
-                        largest_part=largest_part,
+                        **what_to_send,
                         on_progress=line.follow,
                     )
                 else:
@@ -198,23 +204,8 @@ async def verify(
                     plan = await plan_rest(
                         source,
                         target,
-                        column=column,
-                        header_row=header_row,
-                        sheet=sheet,
-                        delimiter=delimiter,
-                        encoding=encoding,
-                        format=format_,
-                        only=None if piped else only,
-                        without=() if piped else without or (),
-                        reuse=earlier,
-                        max_age=oldest,
-                        judge=not send_invalid,
-                        deduplicate=not send_duplicates,
-                        largest_part=largest_part,
-                        max_credits=max_credits,
-                        overwrite=force or piped,
-                        restart=restart,
-                        excel_safe=excel_safe,
+                        **what_to_send,
+                        **what_to_write,
                         base_url=account.base_url,
                         on_progress=line.follow,
                     )
@@ -240,25 +231,10 @@ async def verify(
                     client,
                     source,
                     target,
-                    column=column,
-                    header_row=header_row,
-                    sheet=sheet,
-                    delimiter=delimiter,
-                    encoding=encoding,
-                    format=format_,
-                    max_credits=max_credits,
-                    only=None if piped else only,  # chosen from all rows below
-                    without=() if piped else without or (),
-                    reuse=earlier,
-                    max_age=oldest,
-                    judge=not send_invalid,
-                    deduplicate=not send_duplicates,
-                    largest_part=largest_part,
+                    **what_to_send,
+                    **what_to_write,
                     parts_at_once=parts_at_once,
                     journal=journal,
-                    restart=restart,
-                    overwrite=force or piped,
-                    excel_safe=excel_safe,
                     domains=page is not None or show.json,
                     delete=delete,
                     timeout=timeout,
@@ -272,8 +248,7 @@ async def verify(
             report = await send_rows(
                 report, target, only, without or (), show=show, kept=recovery.state
             )
-        write_page(page, report)
-        _show_report(report, show, page)
+        _hand_over(report, show, page)
 
 
 def _check(
@@ -301,6 +276,12 @@ def _check(
         raise UsageError(
             "-o - writes the rows to stdout: leave out --json and --excel-safe, or name a file."
         )
+
+
+def _hand_over(report: "bulkverify.RunReport", show: Show, page: Path | None) -> None:
+    """Write the page of a report, and show the report."""
+    write_page(page, report)
+    _show_report(report, show, page)
 
 
 def _show_report(report: "bulkverify.RunReport", show: Show, page: Path | None) -> None:

@@ -12,13 +12,7 @@ from bulkverify.lists import ListFormat, Table, has_reused
 from bulkverify.lists.layout import reused_path
 from bulkverify.models import FlagName, Verdict, VerdictName
 from bulkverify.run.costs import check_cost, priced
-from bulkverify.run.earlier import (
-    DEFAULT_MAX_AGE,
-    MaxAge,
-    ReuseSource,
-    given_sources,
-    seconds_by_verdict,
-)
+from bulkverify.run.earlier import DEFAULT_MAX_AGE, MaxAge, ReuseSource, given_sources
 from bulkverify.run.journal import has_lost_record, journal_of, lost_record, read_record
 from bulkverify.run.models import RunPlan, RunProgress
 from bulkverify.run.output import Output
@@ -68,11 +62,8 @@ async def plan_rest(
         format=format,
         reuse=given_sources(reuse),
     )
-    splitting = Splitting(
-        judge=judge,
-        deduplicate=deduplicate,
-        largest_rows=largest_part,
-        max_ages=seconds_by_verdict(max_age) if reader.reuse else None,
+    splitting = reader.splitting(
+        judge=judge, deduplicate=deduplicate, largest_part=largest_part, max_age=max_age
     )
     checked = check_base_url(base_url, allow_http=True)
     if isinstance(checked, UsageError):

@@ -5,15 +5,9 @@ from collections.abc import Callable, Collection
 from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import ListFormat
 from bulkverify.run.costs import priced
-from bulkverify.run.earlier import (
-    DEFAULT_MAX_AGE,
-    MaxAge,
-    ReuseSource,
-    given_sources,
-    seconds_by_verdict,
-)
+from bulkverify.run.earlier import DEFAULT_MAX_AGE, MaxAge, ReuseSource, given_sources
 from bulkverify.run.models import RunPlan, RunProgress
-from bulkverify.run.source import ListReader, RunSource, Splitting
+from bulkverify.run.source import ListReader, RunSource
 
 
 async def plan_list(
@@ -47,10 +41,7 @@ async def plan_list(
         format=format,
         reuse=given_sources(reuse),
     )
-    splitting = Splitting(
-        judge=judge,
-        deduplicate=deduplicate,
-        largest_rows=largest_part,
-        max_ages=seconds_by_verdict(max_age) if reader.reuse else None,
+    splitting = reader.splitting(
+        judge=judge, deduplicate=deduplicate, largest_part=largest_part, max_age=max_age
     )
     return await priced(reader, splitting, on_progress)

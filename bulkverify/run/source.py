@@ -39,7 +39,7 @@ from bulkverify.lists import (
     open_table,
     split,
 )
-from bulkverify.run.earlier import Given, drained
+from bulkverify.run.earlier import Given, MaxAge, drained, seconds_by_verdict
 from bulkverify.run.models import Stage
 from bulkverify.run.progress import Tracker
 from bulkverify.run.threads import in_thread
@@ -94,6 +94,17 @@ class ListReader:
                 f"The order of a {type(self.source).__name__} changes with each process, so a later call could not "
                 "go on. Nothing was sent."
             ).with_hint("Pass `sorted(...)` of it.", "Write it to a file, and name that.")
+
+    def splitting(
+        self, *, judge: bool, deduplicate: bool, largest_part: int, max_age: MaxAge
+    ) -> Splitting:
+        """Say how the list is split; an age counts only if there are earlier verdicts."""
+        return Splitting(
+            judge=judge,
+            deduplicate=deduplicate,
+            largest_rows=largest_part,
+            max_ages=seconds_by_verdict(max_age) if self.reuse else None,
+        )
 
     def paths(self) -> tuple[Path, ...]:
         """Return the files of the list, as far as they are known before it is read."""

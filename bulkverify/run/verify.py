@@ -16,19 +16,13 @@ from bulkverify.files import check_writable, require_replaceable
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import JoinedRow, ListFormat
 from bulkverify.models import FlagName, Verdict, VerdictName
-from bulkverify.run.earlier import (
-    DEFAULT_MAX_AGE,
-    MaxAge,
-    ReuseSource,
-    given_sources,
-    seconds_by_verdict,
-)
+from bulkverify.run.earlier import DEFAULT_MAX_AGE, MaxAge, ReuseSource, given_sources
 from bulkverify.run.journal import Journal, journal_of
 from bulkverify.run.models import Confirm, RunProgress, RunReport
 from bulkverify.run.output import Output
 from bulkverify.run.run import Run, RunSettings
 from bulkverify.run.selection import unwanted_flags, wanted_verdicts
-from bulkverify.run.source import ListReader, RunSource, Splitting, is_same_file, temporary_folder
+from bulkverify.run.source import ListReader, RunSource, is_same_file, temporary_folder
 from bulkverify.run.threads import in_thread
 from bulkverify.run.written import note_of
 
@@ -154,11 +148,8 @@ async def verify_list(
     check_writable(path, overwrite=True)
     check_writable(note_of(path), overwrite=True)
     settings = RunSettings(
-        splitting=Splitting(
-            judge=judge,
-            deduplicate=deduplicate,
-            largest_rows=largest_part,
-            max_ages=seconds_by_verdict(max_age) if reader.reuse else None,
+        splitting=reader.splitting(
+            judge=judge, deduplicate=deduplicate, largest_part=largest_part, max_age=max_age
         ),
         parts_at_once=parts_at_once,
         max_credits=max_credits,
@@ -232,11 +223,8 @@ async def verify_rows(
         reuse=given_sources(reuse),
     )
     settings = RunSettings(
-        splitting=Splitting(
-            judge=judge,
-            deduplicate=deduplicate,
-            largest_rows=largest_part,
-            max_ages=seconds_by_verdict(max_age) if reader.reuse else None,
+        splitting=reader.splitting(
+            judge=judge, deduplicate=deduplicate, largest_part=largest_part, max_age=max_age
         ),
         parts_at_once=parts_at_once,
         max_credits=max_credits,
