@@ -30,7 +30,7 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _SUITES: Final = {"3.13": "trixie", "3.14": "sid"}  # sid moves on, so the version is checked
 _PYTHONS: Final = ("3.11", "3.12", *_SUITES)
 _PACKAGES: Final = "python3,python3-venv,ca-certificates"
-_REQUIREMENT: Final = re.compile(r"([\w.-]+)(?:\[([\w,]+)\])?(?:>=([\w.]+))?$")
+_REQUIREMENT: Final = re.compile(r"([\w.-]+)(?:\[([\w,]+)\])?(?:[>=]=([\w.]+)(?:,<[\w.]+)?)?$")
 _CLOSING: Final = re.compile(r"(?:=+ )?(\d+ .*\bin [\d.]+s\b.*?|no tests ran.*?)(?: =+)?$")
 _CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"  # where Debian's tools look for them
 _SUITE: Final = r"""
@@ -61,13 +61,13 @@ def lowest_versions(pyproject: Mapping[str, Any]) -> dict[str, str]:
     """Return the lower bounds of all requirements of `.[dev]`, including those of the build.
 
     Raises:
-        UnusableError: a requirement is not a plain `name[extras]>=bound`.
+        UnusableError: a requirement is neither `name[extras]>=bound` (and `,<bound`) nor `name==version`.
     """
     lowest: dict[str, str] = {}
     for requirement in _requirements(pyproject):
         found = _REQUIREMENT.match(requirement)
         if found is None or found[3] is None:
-            raise UnusableError(f"not a plain lower bound: {requirement}")
+            raise UnusableError(f"no lower bound and no exact version: {requirement}")
         name, bound = found[1], found[3]
         lowest[name] = max(lowest.get(name, "0"), bound, key=_numbers)
     return lowest
