@@ -1,0 +1,1 @@
+"""Durable runs under load, kills, outages and cuts: `python -m tests.durable.load`."""
