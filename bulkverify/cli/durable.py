@@ -80,6 +80,9 @@ async def runs(*, database: RunDatabase = DATABASE, show: Show = SHOW) -> None:
         return
     if found:
         show.data(found, "\n".join(map(run_line, found)))
+    for state in found:
+        if state.state == "held":
+            show.note(f"Run {state.id} is held. {state.message}")
     for worker in workers:
         if worker.note:
             show.note(f"Worker {worker.pid} on {worker.host} waits: {worker.note}")

@@ -167,10 +167,7 @@ def usable(url: str) -> Iterator[None]:
     try:
         import bulkverify.durable  # noqa: F401, PLC0415 - slow, and an extra
     except ImportError as error:
-        raise UsageError(
-            f"Durable runs come with an extra, of which {error.name or 'dbos'} is missing: "
-            'pip install "bulkverify[durable]"'
-        ) from None
+        raise UsageError(str(error)) from None
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - likewise
 
     try:
@@ -178,10 +175,6 @@ def usable(url: str) -> Iterator[None]:
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         raise UsageError(f"The database {shown(url)} can't be used: {reason}") from None
-    except ModuleNotFoundError as error:  # the driver of a database
-        raise UsageError(
-            f'{error.name} is not installed: pip install "bulkverify[durable]"'
-        ) from None
 
 
 def shown(url: str) -> str:

@@ -20,7 +20,12 @@ def run_line(state: "RunState") -> str:
 
 def watched_line(state: "RunState") -> str:
     """Describe a run in one line that begins with the time."""
-    words = [f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", f"{state.state:<10}", _parts(state)]
+    words = [
+        f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"{state.state:<10}",
+        _parts(state),
+        state.message,
+    ]
     return "  ".join(filter(None, words)).rstrip()
 
 

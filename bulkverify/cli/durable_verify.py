@@ -75,7 +75,8 @@ async def verify_durably(
             with show.progress() as line:
                 async for state in changes(engine, run.id):
                     ended = state.parts - state.parts_left
-                    line.show(f"{ended:,} of {state.parts:,} parts" if state.parts else state.state)
+                    parts = f"{ended:,} of {state.parts:,} parts" if state.parts else state.state
+                    line.show(state.message or parts)
             return await run.wait()
 
 

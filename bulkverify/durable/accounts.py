@@ -115,9 +115,9 @@ class Accounts:
         )
 
     @property
-    def open(self) -> Collection[str]:
+    def open(self) -> Collection[Account]:
         """The accounts that are in use."""
-        return tuple(self._open)
+        return tuple(self._open.values())
 
     async def get(self, name: str) -> Account:
         """Return an account.

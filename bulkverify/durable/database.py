@@ -84,11 +84,12 @@ class Database:
         self.client: Any = names.client(own)
         self._engine = names.translated(self.client)
         self.status: sa.Table = names.statuses(self.client)
+        self.checkpoints: sa.Table = names.checkpoints(self.client)
 
     @property
-    def file(self) -> str | None:
-        """The path of an SQLite database."""
-        return self._engine.url.database if self.is_sqlite else None
+    def name(self) -> str:
+        """The name of a PostgreSQL database, or the path of SQLite's."""
+        return self._engine.url.database or ""
 
     def close(self) -> None:
         """Close all connections, unless the engine was given."""
@@ -271,19 +272,6 @@ class Database:
                 .group_by(status.parent_workflow_id)
             )
             return {row[0]: (int(row[1]), int(row[2])) for row in rows}
-
-    def started(self, run_ids: Collection[str]) -> dict[str, int]:
-        """Return how many parts of each run were started."""
-        status, made = self.status.c, names.checkpoints(self.client).c
-        with self._engine.begin() as connection:
-            rows = connection.execute(
-                sa.select(status.parent_workflow_id, sa.func.count(sa.distinct(made.workflow_uuid)))
-                .where(status.parent_workflow_id.in_(list(run_ids)))
-                .where(made.workflow_uuid == status.workflow_uuid)
-                .where(made.function_name.in_(("start", "ask")))
-                .group_by(status.parent_workflow_id)
-            )
-            return {row[0]: int(row[1]) for row in rows}
 
     def forget(self, run_ids: Collection[str]) -> None:
         """Delete all that the tables hold about some runs."""

@@ -19,8 +19,9 @@ from tenacity.wait import wait_base
 from bulkverify.durable import names, steps
 from bulkverify.durable.accounts import DEFAULT, Accounts, Keys
 from bulkverify.durable.database import Database, Worker
+from bulkverify.durable.metrics import Observed
 from bulkverify.durable.process import Process
-from bulkverify.durable.runs import RunState, is_complete, report_of, state_of
+from bulkverify.durable.runs import RunState, is_complete, report_of, states_of
 from bulkverify.durable.shares import divide
 from bulkverify.durable.spec import (
     RunSpec,
@@ -28,6 +29,7 @@ from bulkverify.durable.spec import (
     checked_id,
     checked_spec,
 )
+from bulkverify.durable.stats import EngineStats, read
 from bulkverify.errors import UsageError
 from bulkverify.limits import (
     DEFAULT_TIMEOUT,
@@ -134,6 +136,7 @@ class Engine:
         )
         self._threads = ThreadPoolExecutor(4, "bulkverify")
         self._process: Process | None = None
+        self._observed = Observed(self._database.name, self._stats)
 
     async def __aenter__(self) -> Self:
         try:
@@ -147,6 +150,7 @@ class Engine:
                     in_thread=self._in_thread,
                 )
                 await self._process.begin()
+            await self._in_thread(self._observed.begin)
         except BaseException:
             await self.close()
             raise
@@ -272,12 +276,7 @@ class Engine:
             sort_desc=True,
         )
         _require({*(wanted or ())} - {one.workflow_id for one in found})
-        known = [one.workflow_id for one in found]
-        counts, started = self._database.counts(known), self._database.started(known)
-        return [
-            state_of(one, *counts.get(one.workflow_id, (0, 0)), started.get(one.workflow_id, 0))
-            for one in found
-        ]
+        return states_of(self._database, found)
 
     async def forget(self, days: float) -> int:
         """Delete what is known about runs that ended so many days ago, and return how many there were.
@@ -338,11 +337,19 @@ class Engine:
         """Return the processes that take work; with SQLite there are no leases, and none is known."""
         return [] if self._database.is_sqlite else await self._in_thread(self._database.workers)
 
+    async def stats(self) -> EngineStats:
+        """Count runs, parts and requests. The same counts are metrics of OpenTelemetry if it is installed."""
+        return await self._in_thread(self._stats)
+
+    def _stats(self) -> EngineStats:
+        return read(self._database, self._accounts, self._process)
+
     async def close(self) -> None:
         """Stop taking work, let what may cost something reach its checkpoint, and give the rest back.
 
         It takes 30 seconds at most.
         """
+        self._observed.end()
         if self._process is not None:
             await self._process.end()
         await self._accounts.close()

@@ -22,6 +22,7 @@ from bulkverify.durable import names, steps
 from bulkverify.durable.accounts import Accounts
 from bulkverify.durable.here import AWAY, Here, when_there
 from bulkverify.durable.names import JSON
+from bulkverify.durable.runs import state_ended
 from bulkverify.durable.spec import RunCancelledError, RunSpec
 from bulkverify.errors import BulkVerifyError
 from bulkverify.run.parts import part_title
@@ -240,7 +241,7 @@ async def run(given: JSON, earlier: str | None = None) -> JSON:
     run_id = execution.me.workflow_id
     execution.here.ended[run_id] = asyncio.Event()
     try:
-        return await _run(execution, run_id, converter.structure(given, RunSpec), earlier)
+        outcome = await _run(execution, run_id, converter.structure(given, RunSpec), earlier)
     except AWAY:
         await execution.begin_again()
         raise
@@ -248,6 +249,8 @@ async def run(given: JSON, earlier: str | None = None) -> JSON:
         raise asyncio.CancelledError from None
     finally:
         execution.here.ended.pop(run_id, None)
+    execution.here.states[state_ended(outcome)] += 1
+    return outcome
 
 
 async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str | None) -> JSON:
@@ -260,6 +263,7 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
     written = before.get("written", ())
     found = await step("split", partial(steps.split, here.accounts, spec, run_id, written))
     if "folder" not in found:
+        await step("clean", partial(steps.clean, spec, run_id))
         return found
     same = (before.get("fingerprint"), before.get("base_url")) == (
         found["split"]["fingerprint"],

@@ -83,6 +83,8 @@ class Here:
     """One upload and one start of an account at a time: when the gate closes, none of a long queue is sent."""
     ended: dict[str, asyncio.Event] = attrs.field(factory=dict)
     """Set when a part of a run ends here."""
+    states: Counter[str] = attrs.field(factory=Counter)
+    """How many runs have ended here, by their state."""
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do some work in the event loop of the program."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from math import ceil
@@ -79,6 +79,13 @@ class Process:
             most_parts=lambda: ceil(parts_at_once / max(1, self._alive)),
         )
         self._here = Here(self._host, database, accounts, asyncio.get_running_loop())
+        self.takeovers = 0
+        """How many workflows of dead processes this one has given to the queues again."""
+
+    @property
+    def ended(self) -> Mapping[str, int]:
+        """How many runs have ended here, by their state."""
+        return self._here.states
 
     async def begin(self) -> None:
         """Begin to take work.
@@ -87,8 +94,8 @@ class Process:
             UsageError: another process takes work from the SQLite database, or this one uses DBOS itself.
         """
         names.check()
-        if self._database.file is not None:
-            self._lock = _locked(Path(f"{self._database.file}.lock"))
+        if self._database.is_sqlite:
+            self._lock = _locked(Path(f"{self._database.name}.lock"))
         else:  # alive before it takes any work
             await self._in_thread(self._enter)
         flows.serve(self._here)
@@ -155,6 +162,7 @@ class Process:
             taken = await self._in_thread(
                 partial(self._database.take_over, self._lease, self._host.take_over)
             )
+            self.takeovers += taken
             if taken:
                 _log.warning("took over the work of dead processes: %s workflows", taken)
 

@@ -1,11 +1,16 @@
 """What is known about runs, and what they came to."""
 
+import json
+from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import attrs
+import sqlalchemy as sa
 
 from bulkverify.durable import names
+from bulkverify.durable.database import Database
 from bulkverify.durable.spec import JSON, RunCancelledError, RunSpec, rebuilt
 from bulkverify.errors import BulkVerifyError
 from bulkverify.run.models import IncompleteRunError, PartFailure, RunReport
@@ -32,7 +37,8 @@ class RunState:
     output: str
     """The path of its output."""
     state: str
-    """`queued`, `running`, `done`, `incomplete`, `failed` or `cancelled`."""
+    """`queued`, `running`, `held`, `done`, `incomplete`, `failed` or `cancelled`. A run is `held` while it or one \
+of its parts waits for credits."""
     parts: int
     """The number of its parts; 0 before the list is split."""
     parts_left: int
@@ -42,18 +48,35 @@ class RunState:
     submitted_at: datetime
     """When it was submitted."""
     message: str = ""
-    """Why it failed."""
+    """Why it failed, or what it waits for."""
 
 
-def state_of(found: Any, parts: int, left: int, started: int) -> RunState:  # noqa: ANN401 - of DBOS
-    """Describe a run that the database has."""
+def states_of(database: Database, found: Collection[Any]) -> list[RunState]:
+    """Describe runs that the database has."""
+    ids = [one.workflow_id for one in found]
+    counts, started = database.counts(ids), _started(database, ids)
+    held = credits_awaited(database, ids)
+    return [
+        _state(
+            one,
+            *counts.get(one.workflow_id, (0, 0)),
+            started.get(one.workflow_id, 0),
+            held.get(one.workflow_id, 0),
+        )
+        for one in found
+    ]
+
+
+def _state(found: Any, parts: int, left: int, started: int, held: int) -> RunState:  # noqa: ANN401 - of DBOS
     spec = converter.structure(found.input["args"][0], RunSpec)
     outcome: JSON = found.output or {}
+    message = str(outcome.get("message", ""))
     state = _STATES.get(found.status, "failed")
     if found.status == names.DONE:
-        state = "done" if "error" not in outcome else "failed"
-        if "failures" in outcome:
-            state = "incomplete"
+        state = state_ended(outcome)
+    elif held:
+        state = "held"
+        message = f"It needs {held:,} credits, and account {spec.account} has fewer. Order credits: it then goes on by itself."
     return RunState(
         id=found.workflow_id,
         account=spec.account,
@@ -64,8 +87,54 @@ def state_of(found: Any, parts: int, left: int, started: int) -> RunState:  # no
         parts_left=left,
         parts_started=started,
         submitted_at=datetime.fromtimestamp(found.created_at / 1000, UTC),
-        message=str(outcome.get("message", "")),
+        message=message,
     )
+
+
+def _started(database: Database, run_ids: Collection[str]) -> dict[str, int]:
+    """Return how many parts of each run were started."""
+    status, made = database.status.c, database.checkpoints.c
+    started = (
+        sa.select(status.parent_workflow_id, sa.func.count(sa.distinct(made.workflow_uuid)))
+        .where(status.parent_workflow_id.in_(run_ids))
+        .where(made.workflow_uuid == status.workflow_uuid)
+        .where(made.function_name.in_(("start", "ask")))
+        .group_by(status.parent_workflow_id)
+    )
+    rows = database.transaction(lambda connection: connection.execute(started).all())
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def credits_awaited(database: Database, run_ids: Collection[str] | None = None) -> dict[str, int]:
+    """Return how many credits some runs, or all, wait for, by the last checkpoints of theirs and their parts."""
+    status, made, later = database.status.c, database.checkpoints.c, database.checkpoints.alias().c
+    held = (
+        sa.select(sa.func.coalesce(status.parent_workflow_id, status.workflow_uuid), made.output)
+        .where(status.status == names.RUNNING)
+        .where(made.workflow_uuid == status.workflow_uuid)
+        .where(made.output.like('%"held":%'))
+        .where(
+            ~sa.exists().where(
+                later.workflow_uuid == made.workflow_uuid, later.function_id > made.function_id
+            )
+        )
+    )
+    if run_ids is not None:
+        held = held.where(
+            status.workflow_uuid.in_(run_ids) | status.parent_workflow_id.in_(run_ids)
+        )
+    rows = database.transaction(lambda connection: connection.execute(held).all())
+    found: Counter[str] = Counter()
+    for run_id, output in rows:
+        found[run_id] += json.loads(output)["held"]
+    return found
+
+
+def state_ended(outcome: JSON) -> str:
+    """Return the state of a run that was not cancelled and has come to an outcome."""
+    if "failures" in outcome:
+        return "incomplete"
+    return "failed" if "error" in outcome else "done"
 
 
 def is_complete(found: Any) -> bool:  # noqa: ANN401 - of DBOS

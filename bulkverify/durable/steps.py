@@ -181,8 +181,8 @@ async def _made(
             record=noted,
         )
         await make(run)
-    except InsufficientCreditsError as error:
-        return {**_record(run, noted), "held": part.addresses, "message": told(error)["message"]}
+    except InsufficientCreditsError:
+        return {**_record(run, noted), "held": part.addresses}
     except _MACHINE as error:
         return {**_record(run, noted), "machine": _why(error)}
     except BulkVerifyError as error:
@@ -245,8 +245,8 @@ async def credits_(accounts: Accounts, spec: RunSpec, owed: int) -> JSON:
     """Check that the credits for the whole list are there."""
     try:
         await accounts.require(spec.account, owed, Path(spec.source[0]).name)
-    except InsufficientCreditsError as error:
-        return {"held": owed, "message": told(error)["message"]}
+    except InsufficientCreditsError:
+        return {"held": owed}
     except _MACHINE as error:
         return {"machine": _why(error)}
     except BulkVerifyError as error:

@@ -188,18 +188,23 @@ def test_what_is_missing_is_said(
 
 @pytest.mark.parametrize("module", ["dbos", "sqlalchemy", "psycopg"])
 def test_without_the_extra_it_says_what_to_install(module: str) -> None:
-    code = f"import sys; sys.modules[{module!r}] = None; {MAIN}"
-    done = subprocess.run(  # noqa: S603 - ours
-        [sys.executable, "-c", code, "runs", "--database", "postgresql://h/x"],
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    code = f"import sys; sys.modules[{module!r}] = None; "
+    command_, imported = (
+        subprocess.run(  # noqa: S603 - ours
+            [sys.executable, "-c", code + rest, "runs", "--database", "sqlite:///x.db"],
+            env={"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for rest in (MAIN, "import bulkverify.durable")
     )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert 'pip install "bulkverify[durable]"' in done.stderr
-    assert "Traceback" not in done.stderr
+    said = f'Durable runs need {module}: pip install "bulkverify[durable]"'
+    assert (command_.returncode, command_.stdout) == (2, "")
+    assert said in command_.stderr
+    assert "Traceback" not in command_.stderr
+    assert imported.stderr.splitlines()[-1] == f"ImportError: {said}"
 
 
 @pytest.mark.asyncio

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from dbos import DBOS
 
 from bulkverify import IncompleteRunError, InvalidListError, UsageError
-from bulkverify.durable import Engine, RunCancelledError, accounts
+from bulkverify.durable import DurableRun, Engine, RunCancelledError, RunState, accounts
+from bulkverify.run.journal import journal_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from tests.run.lists import left_behind, numbered, table
 
@@ -123,7 +124,21 @@ async def test_an_output_that_exists_is_kept(
         with pytest.raises(FileExistsError):
             await (await working.submit(source, output, account="acme")).wait()
     assert output.read_text() == "mine"
+    assert not journal_of(output).exists()
     assert not sandbox.ledger.uploads
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_finds_its_output_complete_leaves_nothing_behind(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(sqlite, sandbox) as working:
+        reports = [
+            await (await working.submit(source, output, account="acme")).wait() for _ in range(2)
+        ]
+    assert [report.credits_spent for report in reports] == [7, 0]
+    assert not journal_of(output).exists()
+    require_paid_once(sandbox, 7)
 
 
 @pytest.mark.asyncio
@@ -182,21 +197,54 @@ async def test_a_cancelled_run_is_not_paid_for_again(
 
 
 @pytest.mark.asyncio
-async def test_a_run_waits_until_there_are_enough_credits(
-    sqlite: str, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_run_is_held_until_there_are_enough_credits(
+    database: str, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accounts, "CREDITS_SECONDS", 0.1)
     async with (
         Sandbox(speed=1000, requests_per_minute=None, credits=6) as sandbox,
-        engine(sqlite, sandbox) as working,
+        engine(database, sandbox) as working,
     ):
         run = await working.submit(source, output, account="acme", largest_part=2)
+        state = await until_held(run)
+        assert "needs 7 credits, and account acme has fewer. Order credits" in state.message
         while sandbox.ledger.requests["credits"] < 4:  # noqa: ASYNC110 - of another service
             await asyncio.sleep(0.05)
         assert not sandbox.ledger.uploads
+        assert (await run.state()).state == "held"
         sandbox.credits += 1
         await run.wait()
+        state = await run.state()
+        assert (state.state, state.message) == ("done", "")
         require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
+async def test_a_run_is_held_while_its_parts_lack_credits(
+    sqlite: str, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "CREDITS_SECONDS", 0.1)
+    async with (
+        Sandbox(speed=1000, requests_per_minute=None, credits=7) as sandbox,
+        engine(sqlite, sandbox) as working,
+    ):
+        sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DELAY, delay=0.2))
+        run = await working.submit(source, output, account="acme", largest_part=4)
+        while not sandbox.ledger.requests["upload"]:  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.01)
+        sandbox.credits = 3  # another program has spent some
+        state = await until_held(run)
+        assert "needs 4 credits" in state.message
+        sandbox.credits += 4
+        await run.wait()
+        require_paid_once(sandbox, 7)
+
+
+async def until_held(run: DurableRun) -> RunState:
+    async with asyncio.timeout(20):
+        while (state := await run.state()).state != "held":  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.02)
+    return state
 
 
 @pytest.mark.asyncio
