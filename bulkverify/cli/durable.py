@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from bulkverify.cli.commands import FromRunner, Output
+from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.durable_options import (
     DATABASE,
     OPTIONS,
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from bulkverify.durable import Engine, RunState
 
 RunId = Annotated[str, Parameter(metavar="RUN")]
+Place = str | Path
+"""A path or a URL, always as text; `Path` lets a shell complete it."""
 
 _LOOK_SECONDS: Final = 0.5
 _ALIVE_SECONDS: Final = 60.0
@@ -38,10 +40,10 @@ A worker that was paused just before a start can still send this one."""
 
 
 async def submit(
-    sources: Annotated[list[Path], Parameter(name="LIST")],
+    sources: Annotated[list[Place], Parameter(name="LIST")],
     /,
     *,
-    output: Output,
+    output: Annotated[Place, Parameter(alias="-o", metavar="OUT")],
     account: Annotated[str, Parameter(metavar="NAME")] = "default",
     id_: Annotated[str | None, Parameter(name="--id", metavar="RUN")] = None,
     options: ListOptions = OPTIONS,
@@ -52,8 +54,8 @@ async def submit(
     """Submit a list as a run that workers make, and print its id. It spends credits once a worker takes it.
 
     Args:
-        sources: A CSV, TSV, TXT, JSON Lines or .xlsx file, which all workers can read. Several files are read as one list.
-        output: The file that a worker writes. It appears when it is complete.
+        sources: A CSV, TSV, TXT, JSON Lines or .xlsx file, which all workers can read, or a URL such as s3://bucket/list.csv. Several files are read as one list.
+        output: The file or object that a worker writes. It appears when it is complete.
         account: The name of the account that pays; workers know its key.
         id_: An id for the run, such as one of yours. The same command with the same id submits it once.
     """

@@ -1,7 +1,7 @@
 """Options of the commands for durable runs: the database, and how a list is verified."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -155,10 +155,11 @@ class ListOptions:
 OPTIONS: Final = ListOptions()
 
 
-def require_files(sources: list[Path]) -> None:
-    """Refuse a list that is not there, because workers would wait for it."""
+def require_files(sources: Iterable[str | Path]) -> None:
+    """Refuse a list that is not there, because workers would wait for it; of URLs only they know."""
     for path in sources:
-        path.open("rb").close()
+        if "://" not in str(path):
+            Path(path).open("rb").close()
 
 
 @contextmanager

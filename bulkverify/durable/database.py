@@ -243,7 +243,7 @@ class Database:
             if self.is_sqlite:  # a write, which begins the transaction
                 connection.execute(sa.update(_OUTPUT).where(row).values(path=path))
             owner = connection.execute(sa.select(_OUTPUT.c.run_id).where(row)).scalar()
-            if owner is not None and owner != run_id and self._is_unfinished(connection, owner):
+            if owner not in {None, run_id} and self._status(connection, owner) in names.UNFINISHED:
                 raise UsageError(
                     f"Run {owner} is at work on {path}. Wait for it to end, or name another output."
                 ).with_hint(
@@ -254,12 +254,18 @@ class Database:
             connection.execute(sa.insert(_OUTPUT).values(path=path, run_id=run_id))
             yield connection, owner
 
-    def _is_unfinished(self, connection: sa.Connection, run_id: str) -> bool:
+    def _status(self, connection: sa.Connection, run_id: str | None) -> str | None:
         status = self.status.c
-        found = connection.execute(
+        return connection.execute(
             sa.select(status.status).where(status.workflow_uuid == run_id)
         ).scalar()
-        return found in names.UNFINISHED
+
+    def unfinished(self, run_ids: Collection[str]) -> set[str]:
+        """Return the runs that have not ended."""
+        found = self.client.list_workflows(
+            workflow_ids=list(run_ids), status=list(names.UNFINISHED), load_input=False
+        )
+        return {one.workflow_id for one in found}
 
     def counts(self, run_ids: Collection[str]) -> dict[str, tuple[int, int]]:
         """Return how many parts each run has, and how many of them have not ended."""
@@ -281,12 +287,8 @@ class Database:
 
     def is_cancelled(self, run_id: str) -> bool:
         """Whether a run was cancelled."""
-        status = self.status.c
         with self._engine.begin() as connection:
-            found = connection.execute(
-                sa.select(status.status).where(status.workflow_uuid == run_id)
-            ).scalar()
-        return bool(found == names.CANCELLED)
+            return self._status(connection, run_id) == names.CANCELLED
 
     def outcomes(self, run_id: str) -> list[names.JSON]:
         """Return the records of a run's parts as they ended; a part that was stopped has an error."""

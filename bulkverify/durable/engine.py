@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 from tenacity.wait import wait_base
 
-from bulkverify.durable import names, steps
+from bulkverify.durable import names, whole
 from bulkverify.durable.accounts import DEFAULT, Accounts, Keys
 from bulkverify.durable.database import Database, Worker
 from bulkverify.durable.metrics import Observed
@@ -193,8 +193,8 @@ class Engine:
         with it: a part that is paid for is not paid for again, unless `restart` is set.
 
         Args:
-            source: the path of the list, or several as one list. All workers must be able to read it.
-            output: the path of the output. All workers must be able to write it.
+            source: the path or URL of the list, or several as one list. All workers must be able to read it.
+            output: the path or URL of the output. All workers must be able to write it.
             account: the name of the account that pays.
             id: the id of the run, up to 64 letters, digits, - and _. The same call with the same id
                 returns the same run. By default each call makes a new one.
@@ -287,7 +287,7 @@ class Engine:
         found = await self._in_thread(partial(self._forgettable, timedelta(days=days)))
         for one in found:
             if not is_complete(one):  # a complete run has left nothing
-                await steps.clean(
+                await whole.delete_files(
                     converter.structure(one.input["args"][0], RunSpec), one.workflow_id
                 )
         await self._in_thread(partial(self._database.forget, [one.workflow_id for one in found]))

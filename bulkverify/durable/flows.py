@@ -1,4 +1,4 @@
-"""The two workflows: a run, and each of its parts. What their steps do is in `steps`.
+"""The two workflows: a run, and each of its parts. What their steps do is in `whole` and `steps`.
 
     run    split -> credits -> enqueue -> wait for the parts -> join -> clean
     part   intent -> upload -> ready -> start -> results, or intent -> ask for a single address
@@ -18,8 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bulkverify.durable import names, steps
-from bulkverify.durable.accounts import Accounts
+from bulkverify.durable import names, steps, whole
 from bulkverify.durable.here import AWAY, Here, when_there
 from bulkverify.durable.names import JSON
 from bulkverify.durable.runs import state_ended
@@ -30,7 +29,7 @@ from bulkverify.run.threads import in_thread
 from bulkverify.service.converter import converter
 from bulkverify.service.logs import SafeLogger
 
-Step = Callable[[Accounts, JSON, JSON], Awaitable[JSON]]
+Step = Callable[[Here, JSON, JSON], Awaitable[JSON]]
 
 _log: Final = SafeLogger(__name__)
 
@@ -168,7 +167,7 @@ class _Part(_Execution):
         sent: set[str] = set()
 
         async def send() -> JSON:
-            found = await step(self.here.accounts, self.work, self.record)
+            found = await step(self.here, self.work, self.record)
             sent.update({found["job_id"]} if "job_id" in found else ())
             return found
 
@@ -195,7 +194,7 @@ class _Part(_Execution):
 
     async def _go_on(self, name: str, step: Step) -> None:
         async def make() -> JSON:
-            work = partial(step, self.here.accounts, self.work, _bare(self.record))
+            work = partial(step, self.here, self.work, _bare(self.record))
             if name == "start":
                 async with self.turn(self.account, name):
                     self.record = await self.step(name, work, waits=False)
@@ -207,7 +206,7 @@ class _Part(_Execution):
             await self.ask_again(self.account, make)
 
     async def _forget(self, job_id: str) -> None:
-        forget = partial(steps.forget, self.here.accounts, self.work, job_id)
+        forget = partial(steps.forget, self.here, self.work, job_id)
         await asyncio.shield(self.here.run(forget))
 
 
@@ -261,9 +260,9 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
 
     before = {} if earlier is None else await names.step("earlier", partial(_look, here, earlier))
     written = before.get("written", ())
-    found = await step("split", partial(steps.split, here.accounts, spec, run_id, written))
+    found = await step("split", partial(whole.split, here, spec, run_id, written))
     if "folder" not in found:
-        await step("clean", partial(steps.clean, spec, run_id))
+        await step("clean", partial(whole.clean, here, spec, run_id))
         return found
     same = (before.get("fingerprint"), before.get("base_url")) == (
         found["split"]["fingerprint"],
@@ -273,18 +272,20 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
     owed = sum(
         one["addresses"] for one in found["split"]["parts"] if str(one["number"]) not in records
     )
-    short = await step("credits", partial(steps.credits_, here.accounts, spec, owed))
+    short = await step("credits", partial(whole.credits_, here, spec, owed))
     if "error" in short:
         return short
     await names.step("enqueue", partial(_enqueue, here, run_id, spec, found, records))
     await names.step("parts", partial(_wait, here, run_id), waits=True)
     outcomes = await when_there(partial(here.database.outcomes, run_id))
-    joined = await step(
-        "join", partial(steps.join, here.accounts, spec, found, outcomes, execution.check)
-    )
-    if "error" not in joined:
-        await step("clean", partial(steps.clean, spec, run_id))
-    return joined
+    join = partial(whole.join, here, spec, run_id, found, outcomes, execution.check)
+    joined = await step("join", join)
+    if "error" in joined:
+        return joined
+    return {
+        **joined,
+        **await step("clean", partial(whole.clean, here, spec, run_id, joined["report"])),
+    }
 
 
 async def _look(here: Here, run_id: str) -> JSON:
@@ -299,7 +300,7 @@ async def _look(here: Here, run_id: str) -> JSON:
             "written": (known[0].output or {}).get("written", ()),
             "fingerprint": split.get("split", {}).get("fingerprint"),
             "base_url": split.get("base_url"),
-            "records": steps.carried(here.database.outcomes(run_id)),
+            "records": whole.carried(here.database.outcomes(run_id)),
         }
 
     return await when_there(look)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from bulkverify.durable import names
 from bulkverify.durable.accounts import Accounts
 from bulkverify.durable.database import Database
+from bulkverify.durable.scratch import Scratch
 from bulkverify.service.logs import SafeLogger
 
 T = TypeVar("T")
@@ -72,6 +73,7 @@ class Here:
     accounts: Accounts
     loop: asyncio.AbstractEventLoop
     """The event loop of the program."""
+    scratch: Scratch = attrs.field(factory=Scratch)
     gate: Gate = attrs.field(factory=Gate)
     tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
     """The executions in this process, except those within the gate."""
@@ -80,7 +82,8 @@ class Here:
     turns: defaultdict[tuple[str, str], asyncio.Lock] = attrs.field(
         factory=lambda: defaultdict(asyncio.Lock)
     )
-    """One upload and one start of an account at a time: when the gate closes, none of a long queue is sent."""
+    """One upload and one start of an account at a time: when the gate closes, none of a long queue is sent.
+    And one split of a list."""
     ended: dict[str, asyncio.Event] = attrs.field(factory=dict)
     """Set when a part of a run ends here."""
     states: Counter[str] = attrs.field(factory=Counter)

@@ -122,6 +122,7 @@ class Process:
                 await asyncio.wait_for(self._in_thread(self._hand_over), 5)
             await self._in_thread(self._host.destroy)
             flows.serve(None)
+        await self._in_thread(self._here.scratch.close)
         if self._lock is not None:
             self._lock.release()
 
@@ -149,6 +150,7 @@ class Process:
                     shared_at = monotonic()
                     await self._accounts.share_again()
                     await self._find_lost()
+                    await self._tidy_up()
             except SQLAlchemyError as error:
                 self._steady_since = monotonic()
                 _log.warning("the database is away: %s", error)
@@ -175,6 +177,12 @@ class Process:
             _log.warning("work that does not run is given back: %s workflows", len(lost))
             await self._in_thread(partial(self._host.give_back, lost))
         self._missing = missing - lost
+
+    async def _tidy_up(self) -> None:
+        """Delete the files of runs that have ended, wherever that was."""
+        known = self._here.scratch.runs()
+        left = await self._in_thread(partial(self._database.unfinished, known)) if known else set()
+        await self._in_thread(partial(self._here.scratch.drop, known - left))
 
     async def _begin_again(self) -> None:
         """After a lost lease: others have the work of this process, so leave it, and take new work."""

@@ -33,9 +33,9 @@ class RunState:
     account: str
     """The name of its account."""
     source: tuple[str, ...]
-    """The paths of its list."""
+    """The paths or URLs of its list."""
     output: str
-    """The path of its output."""
+    """The path or URL of its output."""
     state: str
     """`queued`, `running`, `held`, `done`, `incomplete`, `failed` or `cancelled`. A run is `held` while it or one \
 of its parts waits for credits."""

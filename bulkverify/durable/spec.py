@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,15 +11,16 @@ import attrs
 
 from bulkverify import errors
 from bulkverify.client import Client
+from bulkverify.durable.stores import checked_place, is_url
 from bulkverify.errors import BulkVerifyError, LifecycleError, UsageError
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
-from bulkverify.lists import ListFormat
+from bulkverify.lists import Copied, ListFormat
 from bulkverify.models import Verdict
 from bulkverify.run.journal import Records, journal_of
 from bulkverify.run.models import IncompleteRunError, JournalError
 from bulkverify.run.output import Output
 from bulkverify.run.run import Run, RunSettings
-from bulkverify.run.source import ListReader, Splitting
+from bulkverify.run.source import ListReader, Splitting, is_same_file
 from bulkverify.service.converter import converter
 
 JSON = dict[str, Any]
@@ -59,16 +61,14 @@ class RunSpec:
     timeout: float | None = DEFAULT_TIMEOUT
 
     @property
-    def folder(self) -> Path:
-        """The folder that has a folder for each execution of the run."""
-        return journal_of(Path(self.output))
+    def folder(self) -> Path | None:
+        """The folder beside the output, with a folder for each execution of the run."""
+        return None if is_url(self.output) else journal_of(Path(self.output))
 
-    @property
-    def reader(self) -> ListReader:
-        """What reads the list."""
-        paths = [Path(one) for one in self.source]
+    def reader(self, files: Sequence[Path | Copied]) -> ListReader:
+        """Return what reads the list from its files."""
         return ListReader(
-            source=paths[0] if len(paths) == 1 else paths,
+            source=files[0] if len(files) == 1 else files,
             column=self.column,
             header_row=self.header_row,
             sheet=self.sheet,
@@ -84,10 +84,11 @@ class RunSpec:
             judge=self.judge, deduplicate=self.deduplicate, largest_rows=self.largest_part
         )
 
-    def written_as(self, **options: Any) -> Output:  # noqa: ANN401 - fields of the output
-        """Return what writes the output."""
+    def written_as(self, path: Path, **options: Any) -> Output:  # noqa: ANN401 - fields of the output
+        """Return what writes the output to a path."""
         return Output(
-            path=Path(self.output),
+            path=path,
+            name=self.output,
             only=None if self.only is None else frozenset(self.only),
             in_place=False,
             restart=self.restart,
@@ -97,7 +98,7 @@ class RunSpec:
             **{"overwrite": self.overwrite, **options},
         )
 
-    def run(self, client: Client, records: Records) -> Run:
+    def run(self, client: Client, records: Records, files: Sequence[Path | Copied]) -> Run:
         """Return what reads, splits and joins the list."""
         settings = RunSettings(
             splitting=self.splitting,
@@ -106,7 +107,8 @@ class RunSpec:
             timeout=self.timeout,
             wait=None,
         )
-        return Run(client=client, journal=records, reader=self.reader, settings=settings, tell=None)
+        reader = self.reader(files)
+        return Run(client=client, journal=records, reader=reader, settings=settings, tell=None)
 
 
 def checked_id(run_id: str) -> str:
@@ -131,20 +133,24 @@ def checked_spec(source: object, output: str | os.PathLike[str], **options: Any)
     """Return a spec with absolute paths, so that other processes find the files.
 
     Raises:
-        UsageError: the source is not made of paths, or the output would replace it.
+        UsageError: the source is not made of paths and URLs, the output would replace it, or a URL can't
+            be used.
     """
     given: Collection[Any] = source if isinstance(source, Collection) else [source]
     if isinstance(source, str | os.PathLike):
         given = [source]
     if not given or not all(isinstance(one, str | os.PathLike) for one in given):
-        raise UsageError("A durable run needs the paths of files, which other processes can read.")
-    paths = tuple(str(Path(one).absolute()) for one in given)  # symbolic links stay
-    spec = RunSpec(source=paths, output=str(Path(output).absolute()), **options)
-    if spec.reader.is_at(Path(spec.output)):
+        raise UsageError(
+            "A durable run needs the paths or URLs of files, which other processes can read."
+        )
+    source = tuple(map(checked_place, given))
+    spec = RunSpec(source=source, output=checked_place(output, written=True), **options)
+    same = partial(is_same_file, Path(spec.output))
+    if spec.output in source or any(map(same, map(Path, source))):
         raise UsageError(
             f"{spec.output} is the list itself, and a durable run can't replace it: name another output."
         )
-    spec.written_as()
+    spec.written_as(Path(spec.output))
     _ = spec.splitting
     return spec
 

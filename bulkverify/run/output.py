@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from bulkverify.errors import UsageError
-from bulkverify.files import flush_folder, flush_to_disk, replacing
+from bulkverify.files import flush_folder, flush_to_disk, incomplete_path, replacing
 from bulkverify.lists import Joined, Split, Table, check_fits
 from bulkverify.models import Analysis, Verdict, VerdictCounts
 from bulkverify.run.journal import RunRecord
@@ -40,8 +40,9 @@ _FORMATS: Final[dict[str, OutputFormat]] = {
 class Output:
     """The options of the output; it is `in_place` if it replaces the list.
 
-    `mark` names the incomplete file; without one, only one process at a time may write. If
-    `before_rename` raises, the file that is there stays.
+    `name` stands for the path in messages and reports. `mark` names the incomplete file; without one, only
+    one process at a time may write. `before_rename` gets the path of the incomplete file, once all rows are
+    in it; if it raises, the file that is there stays.
     """
 
     path: Path
@@ -53,14 +54,19 @@ class Output:
     domains: bool = False
     without: frozenset[str] = frozenset()
     mark: str | None = None
-    before_rename: Callable[[], Awaitable[object]] | None = None
+    before_rename: Callable[[Path], Awaitable[object]] | None = None
+    name: str = attrs.field()
+
+    @name.default
+    def _named_by_path(self) -> str:
+        return str(self.path)
 
     def __attrs_post_init__(self) -> None:
         """Refuse a name that no format has, and `excel_safe` where it is of no use."""
         if self.path.suffix.lower() not in _FORMATS:
             *ends, last = filter(None, _FORMATS)
             raise UsageError(
-                f"{self.path} ends in {self.path.suffix!r}, which is none of the formats of an output: name one "
+                f"{self.name} ends in {self.path.suffix!r}, which is none of the formats of an output: name one "
                 f"that ends in {', '.join(ends)} or {last}. Nothing was sent."
             )
         if self.excel_safe and self.format in {"jsonl", "xlsx"}:
@@ -69,7 +75,7 @@ class Output:
                 if self.format == "jsonl"
                 else "a workbook of text cells, which are never formulas"
             )
-            raise UsageError(f"{self.path} would be {reason}.").with_hint(
+            raise UsageError(f"{self.name} would be {reason}.").with_hint(
                 "`excel_safe` is for CSV: leave it out, or name an output that ends in .csv.",
                 "--excel-safe is for CSV: leave it out, or name an output that ends in .csv.",
             )
@@ -104,9 +110,9 @@ class Output:
             again = "" if self.overwrite else " with `overwrite=True`"
             _log.info(
                 "%s was verified at %s, and nothing was sent or spent. `restart=True`%s verifies it again.",
-                *(self.path, f"{done.written_at:%Y-%m-%d %H:%M} UTC", again),
+                *(self.name, f"{done.written_at:%Y-%m-%d %H:%M} UTC", again),
             )
-            return run.report_again(done, self.path)
+            return run.report_again(done, self.name)
         self.require_free(run.journal.record)
         await self.check(await run.list.open())
         return None
@@ -118,11 +124,11 @@ class Output:
             IncompleteRunError: as `write`.
         """
         if run.failures and (self.in_place or not run.journal.results()):
-            report = run.report(_without_results(run.record.split), self.path)
+            report = run.report(_without_results(run.record.split), self.name)
             raise run.incomplete(report, "Nothing was written.")
         written, report = await self._write(run)
         if run.failures:
-            raise run.incomplete(report, f"{self.path} has those of the other parts.")
+            raise run.incomplete(report, f"{self.name} has those of the other parts.")
         await self._finish(run, written, delete=delete)
         return report
 
@@ -134,7 +140,7 @@ class Output:
     def require_free(self, record: RunRecord | None) -> None:
         """Raise `FileExistsError` if there is a file that may not be replaced."""
         if self.path.exists() and not (self.overwrite or self._was_written_by(record)):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.name)
 
     def _was_written_by(self, record: RunRecord | None) -> bool:
         """Whether the existing file was written by a run that is not finished."""
@@ -188,8 +194,9 @@ class Output:
             run.tracker.tell(Stage.DONE)
 
     async def _write(self, run: Run) -> tuple[Written, RunReport]:
-        mark = blake2b(os.fsencode(run.journal.folder.resolve()), digest_size=4).hexdigest()
-        with replacing(self.path, mark=self.mark or mark) as file:
+        folder = os.fsencode(run.journal.folder.resolve())
+        mark = self.mark or blake2b(folder, digest_size=4).hexdigest()
+        with replacing(self.path, mark=mark) as file:
             joined = await run.join(
                 file,
                 self.format,
@@ -199,7 +206,9 @@ class Output:
                 domains=self.domains,
             )
             await in_thread(partial(flush_to_disk, file))
-            report = run.report(joined, self.path)
+            report = run.report(joined, self.name)
+            if self.before_rename is not None:
+                await self.before_rename(incomplete_path(self.path, mark))
             found = os.fstat(file.fileno())
             written = Written(
                 size=found.st_size,
@@ -213,8 +222,6 @@ class Output:
                 beside=await run.list.reader.beside(self.path) if self.in_place else None,
                 report=attrs.evolve(report, examples=()),  # no note holds an address
             )
-            if self.before_rename is not None:
-                await self.before_rename()
             # Noted before the file gets its name, so that the next call knows the output.
             run.record.replaced = run.record.output_at(self.path)
             run.record.written = written

@@ -324,12 +324,12 @@ class Run:
         if not (self.journal.has_lost_record or (record is not None and record.sent)):
             await in_thread(self.journal.remove)
 
-    def report_again(self, written: Written, destination: Path) -> RunReport:
+    def report_again(self, written: Written, destination: str) -> RunReport:
         """Return the report of an output that an earlier call has written."""
         before = written.report
         return attrs.evolve(
             before,
-            destination=str(destination),
+            destination=destination,
             credits_spent=0,
             credits_spent_before=before.credits_spent + before.credits_spent_before,
             requests=self._client.stats.requests - self._requests,
@@ -338,12 +338,12 @@ class Run:
             already_verified_at=written.written_at,
         )
 
-    def report(self, joined: Joined, destination: Path) -> RunReport:
+    def report(self, joined: Joined, destination: str) -> RunReport:
         """Return the report of the run."""
         split, parts = self.record.split, self.record.parts
         spent = sum(part.spent for part in self._parts)
         return RunReport(
-            destination=str(destination),
+            destination=destination,
             lists=self._lists,
             rows=split.rows,
             written=joined.written,

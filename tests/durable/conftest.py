@@ -14,6 +14,8 @@ from bulkverify.durable import migrate
 from bulkverify.sandbox import Sandbox
 from tests.run.lists import numbered
 
+from .bucket import Bucket, served
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[sa.URL]:
@@ -49,6 +51,21 @@ def sqlite(tmp_path: Path) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture(scope="session")
+def stores() -> Iterator[Bucket]:
+    yield from served()
+
+
+@pytest.fixture
+def bucket(stores: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """An empty bucket, whose keys are in the environment."""
+    for name, value in stores.environment.items():
+        monkeypatch.setenv(name, value)
+    stores.make()
+    yield stores
+    stores.delete()
 
 
 @pytest_asyncio.fixture

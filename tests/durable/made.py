@@ -34,13 +34,22 @@ def engine(database: str, sandbox: Sandbox, **options: Any) -> Engine:  # noqa: 
 
 @asynccontextmanager
 async def worker(
-    database: str, sandbox: Sandbox, *words: str
+    database: str, sandbox: Sandbox, *words: str, folder: Path | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start a process that takes work; kill it at the end if it is still there."""
+    """Start a process that takes work; kill it at the end if it is still there.
+
+    Its own folder is made in `folder`.
+    """
+    if folder is not None:
+        folder.mkdir()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", str(WORKER), database, sandbox.url, *words),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            **({} if folder is None else {"TMPDIR": str(folder)}),
+        },
     )
     try:
         yield process

@@ -1,7 +1,7 @@
 """A worker in its own process: `python worker.py DATABASE URL [POINT]`.
 
 At the POINT it freezes itself once (SIGSTOP), and says so before: `before:upload`, `after:upload`,
-`after:credits`, `before:start`, `after:start` or `before:rename`.
+`after:credits`, `before:start`, `after:start`, `before:rename`, or `before:commit` of an upload to a store.
 """
 
 import asyncio
@@ -31,14 +31,16 @@ class Freeze:
         "credits": (Account, "check_credits"),
         "start": (Client, "start"),
         "rename": (names.Host, "owns"),
+        "commit": (names.Host, "owns"),
     }
 
     def __init__(self, point: str) -> None:
         self.when, where = point.split(":")
-        self.left = 2 if where == "credits" else 1  # the first check is for the whole list
+        # The first check is for the whole list, or before the upload.
+        self.left = 2 if where in {"credits", "commit"} else 1
         owner, method = self.PLACES[where]
         kept = getattr(owner, method)
-        setattr(owner, method, self.sync(kept) if where == "rename" else self.wrapped(kept))
+        setattr(owner, method, self.sync(kept) if method == "owns" else self.wrapped(kept))
 
     def freeze(self, when: str) -> None:
         if when == self.when:

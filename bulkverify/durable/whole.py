@@ -1,0 +1,249 @@
+"""The steps of a run, which has a whole list; see `steps` for what they return."""
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from functools import partial, wraps
+from hashlib import blake2b
+from pathlib import Path
+from typing import ParamSpec
+
+import attrs
+
+from bulkverify.durable import stores
+from bulkverify.durable.folders import changed, sources
+from bulkverify.durable.here import Here
+from bulkverify.durable.spec import JSON, RunSpec, as_json, rebuilt, told
+from bulkverify.durable.steps import MACHINE, why
+from bulkverify.errors import BulkVerifyError, InsufficientCreditsError, JobNotFoundError
+from bulkverify.files import complete_name, make_folder
+from bulkverify.lists import Split
+from bulkverify.run.folder import LOCK, RECORD
+from bulkverify.run.journal import Records, RunRecord, seal_of
+from bulkverify.run.models import IncompleteRunError, JournalError, RunReport
+from bulkverify.run.record import UNPAID, PartRecord, PartState
+from bulkverify.run.threads import in_thread
+from bulkverify.service.converter import converter
+
+P = ParamSpec("P")
+
+
+def _outcome(step: Callable[P, Awaitable[JSON]]) -> Callable[P, Awaitable[JSON]]:
+    """Return a step that describes its errors."""
+
+    @wraps(step)
+    async def described(*args: P.args, **options: P.kwargs) -> JSON:
+        try:
+            return await step(*args, **options)
+        except MACHINE as error:
+            return {"machine": why(error)}
+        except BulkVerifyError as error:
+            return told(error)
+
+    return described
+
+
+@_outcome
+async def split(here: Here, spec: RunSpec, run_id: str, written: Sequence[int]) -> JSON:
+    """Split a list into a folder of this execution's own.
+
+    An execution that was paused goes on in its own folder, not in that of its heir. An output of an
+    earlier run that is incomplete is replaced; `written` is its size and time.
+    """
+    account = await here.accounts.get(spec.account)
+    name = f"{run_id}.{secrets.token_hex(4)}"
+    if spec.folder is not None:
+        _refuse_journal(spec.folder)
+        make_folder(spec.folder)
+        name = str(spec.folder / name)
+    folder = here.scratch.path(name)
+    make_folder(folder)
+    path = _output_path(spec, folder)
+    if spec.folder is None:
+        await in_thread(partial(stores.mirror, spec.output, path), leave=True)
+    output = spec.written_as(path, overwrite=spec.overwrite or _is_at(path, written))
+    run = spec.run(account.client, Records(folder), await sources(spec, folder))
+    try:
+        report = await output.earlier(run, delete=spec.delete)
+    except FileExistsError as error:
+        return told(error)
+    if report is not None:
+        return {"report": _report(report)}
+    if spec.folder is None:
+        await in_thread(partial(stores.require_writable, spec.output), leave=True)
+    record = await run.prepare()
+    return {
+        "folder": name,
+        "base_url": record.base_url,
+        "split": converter.unstructure(record.split),
+    }
+
+
+@_outcome
+async def credits_(here: Here, spec: RunSpec, owed: int) -> JSON:
+    """Check that the credits for the whole list are there."""
+    try:
+        await here.accounts.require(spec.account, owed, Path(spec.source[0]).name)
+    except InsufficientCreditsError:
+        return {"held": owed}
+    return {}
+
+
+class _Joining(Records):
+    """The record of a run that was split before: its list must be the same, even if nothing was sent."""
+
+    def __init__(self, folder: Path, record: RunRecord, spec: RunSpec) -> None:
+        super().__init__(folder, record)
+        self._before = record
+        self._spec = spec
+
+    def begin(self, split: Split, *_: object) -> RunRecord:
+        """Refuse another list."""
+        if split != self._before.split:
+            raise changed(self._spec)
+        return self._before
+
+
+@_outcome
+async def join(  # noqa: PLR0917 - as they come
+    here: Here,
+    spec: RunSpec,
+    run_id: str,
+    found: JSON,
+    outcomes: Collection[JSON],
+    check: Callable[[], Awaitable[None]],
+) -> JSON:
+    """Write the output. `check` raises if this execution has lost its run; the file there then stays."""
+    failed = {one["number"]: rebuilt(one) for one in outcomes if "error" in one}
+    split_ = converter.structure(found["split"], Split)
+    records = {one["number"]: one for one in outcomes}
+    record = RunRecord(
+        base_url=found["base_url"],
+        splitting=spec.splitting,
+        split=split_,
+        seal=seal_of(split_),
+        parts=[
+            converter.structure(records.get(part.number, {"number": part.number}), PartRecord)
+            for part in split_.parts
+        ],
+    )
+    folder = here.scratch.path(found["folder"])
+    if not folder.is_dir():  # it is on another machine
+        folder = here.scratch.path(folder.name)
+        make_folder(folder)
+    path = _output_path(spec, folder)
+
+    async def before_rename(incomplete: Path) -> None:
+        await check()
+        if spec.folder is None:
+            await stores.put(incomplete, spec.output, check)
+
+    mark = f"{_mark_of(run_id)}{secrets.token_hex(2)}"
+    output = spec.written_as(path, mark=mark, before_rename=before_rename)
+    account = await here.accounts.get(spec.account)
+    run = spec.run(account.client, _Joining(folder, record, spec), await sources(spec, folder))
+    try:
+        await run.fetch_lost(
+            account,
+            {
+                number: error
+                for number, error in failed.items()
+                if isinstance(error, BulkVerifyError)
+            },
+        )
+        report = await output.deliver(run, delete=False)
+        if spec.folder is None:
+            await stores.put_note(path, spec.output, check)
+    except IncompleteRunError as error:
+        more: JSON = {} if error.report is None else {"report": _report(error.report)}
+        if record.written is not None:
+            more["written"] = [record.written.size, record.written.mtime_ns]
+        return {
+            **told(error),
+            **more,
+            "failures": [converter.unstructure(one) for one in error.failures],
+        }
+    return {"report": _report(report)}
+
+
+def carried(outcomes: Collection[JSON]) -> dict[str, JSON]:
+    """Return the records of the paid parts of an earlier run; their results are fetched again, for nothing."""
+    found = {}
+    for one in outcomes:
+        record = converter.structure(one, PartRecord)
+        if record.state not in UNPAID:
+            state = PartState.STARTING if record.job_id is None else PartState.STARTED
+            if record.state is PartState.DOWNLOADED:
+                record = attrs.evolve(record, state=state, results=None)
+            found[str(record.number)] = as_json(record)
+    return found
+
+
+def _is_at(output: Path, written: Sequence[int]) -> bool:
+    try:
+        found = output.lstat()
+    except OSError:
+        return False
+    return [found.st_size, found.st_mtime_ns] == list(written)
+
+
+def _output_path(spec: RunSpec, folder: Path) -> Path:
+    """Return the path at which the output is written; an object is put into its store from there."""
+    return Path(spec.output) if spec.folder else folder / f"output{Path(spec.output).suffix}"
+
+
+@_outcome
+async def clean(here: Here, spec: RunSpec, run_id: str, report: JSON | None = None) -> JSON:
+    """Delete the files of a run, and if asked, the lists of a `report` from the service.
+
+    It comes after the checkpoint of the output: until then, another worker may need the lists.
+    """
+    if spec.delete and report is not None and not report["missing"]:
+        account = await here.accounts.get(spec.account)
+        for part in report["parts"]:
+            with suppress(JobNotFoundError):
+                if part["job_id"] is not None:
+                    await account.client.delete(part["job_id"])
+    await delete_files(spec, run_id)
+    return {}
+
+
+async def delete_files(spec: RunSpec, run_id: str) -> None:
+    """Delete the files of a run beside its output, and incomplete outputs that killed processes have left."""
+    await asyncio.to_thread(_delete_files, spec, run_id)
+
+
+def _delete_files(spec: RunSpec, run_id: str) -> None:
+    if spec.folder is None:
+        return
+    for folder in spec.folder.glob(f"{run_id}.*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    output = Path(spec.output)
+    for path in output.parent.glob(f".{output.name}.{_mark_of(run_id)}*.part"):
+        if complete_name(path.name) == output.name:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # another run uses it
+        spec.folder.rmdir()
+
+
+def _report(report: RunReport) -> JSON:
+    """Return a report as JSON, without the cells of its examples."""
+    found: JSON = converter.unstructure(attrs.evolve(report, examples=()))
+    return found
+
+
+def _mark_of(run_id: str) -> str:
+    """Return the beginning of the marks of a run's incomplete outputs."""
+    return blake2b(run_id.encode(), digest_size=2).hexdigest()
+
+
+def _refuse_journal(folder: Path) -> None:
+    """Refuse a folder in which `verify_list` keeps its progress."""
+    if (folder / LOCK).exists() or (folder / RECORD).exists():
+        raise JournalError(
+            f"{folder} has the progress of an earlier call for this output, which is not finished. Finish it, "
+            "or name another output.",
+            path=str(folder),
+        )
