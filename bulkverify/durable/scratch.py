@@ -26,7 +26,7 @@ class Scratch:
         """Return the path of a run's folder; an absolute one stays as it is."""
         if Path(name).is_absolute():
             return Path(name)
-        if self._folder is None:
+        if self._folder is None or not self._folder.is_dir():  # it was tidied up by others
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
             self._lock = Lock(folder / _LOCK)
             self._folder = folder
@@ -34,15 +34,13 @@ class Scratch:
 
     def runs(self) -> set[str]:
         """Return the ids of the runs that have a folder."""
-        found = () if self._folder is None else self._folder.iterdir()
-        return {path.name.partition(".")[0] for path in found if path.name != _LOCK}
+        return {_run_of(path) for path in self._folders()}
 
     def drop(self, run_ids: Collection[str]) -> None:
         """Delete the folders of runs, and those of processes that have died."""
-        if self._folder is not None:
-            for path in self._folder.iterdir():
-                if path.name.partition(".")[0] in run_ids:
-                    shutil.rmtree(path, ignore_errors=True)
+        for path in self._folders():
+            if _run_of(path) in run_ids:
+                shutil.rmtree(path, ignore_errors=True)
         for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
             with suppress(OSError):  # its process is alive, or it has just gone
                 if path != self._folder and _is_ours(path):
@@ -50,11 +48,18 @@ class Scratch:
                     shutil.rmtree(path, ignore_errors=True)
                     lock.release()
 
+    def _folders(self) -> list[Path]:
+        return [] if self._folder is None else [*self._folder.glob("*.*")]
+
     def close(self) -> None:
         """Delete the folder."""
         if self._folder is not None and self._lock is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._lock.release()
+
+
+def _run_of(folder: Path) -> str:
+    return folder.name.partition(".")[0]
 
 
 def _is_ours(folder: Path) -> bool:

@@ -25,8 +25,8 @@ from bulkverify.run.written import note_of
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.DOTALL | re.IGNORECASE)
 _MERGED: Final = re.compile(r"[a-z][a-z0-9+.-]+:/[^/].*", re.DOTALL | re.IGNORECASE)
 
-_ATOMIC: Final = ("s3", "s3a", "gs", "gcs")
-"""The stores in which an object appears, or is replaced, as a whole when its upload is committed."""
+_WRITTEN: Final = frozenset({"s3", "s3a"})
+"""The stores for outputs: in them an object appears when its upload is committed, and as a whole."""
 
 _NUMBERS: Final[dict[type[Exception], int]] = {
     FileNotFoundError: errno.ENOENT,
@@ -36,7 +36,7 @@ _NUMBERS: Final[dict[type[Exception], int]] = {
 
 _PIECE_BYTES: Final = 1 << 20
 _BLOCK_BYTES: Final = 8 << 20
-"""How much of an object is in memory; S3 takes 10,000 blocks of at least 5 MB."""
+"""How much of an object is sent or read at once; S3 takes up to 10,000 blocks of an upload."""
 
 
 def is_url(place: str) -> bool:
@@ -61,9 +61,9 @@ def checked_place(place: str | os.PathLike[str], *, written: bool = False) -> st
             f"A {scheme} URL must not hold a password, a key or a query, because the database keeps it: "
             "the environment of the workers holds the keys of a store."
         )
-    if written and scheme not in _ATOMIC:
+    if written and scheme not in _WRITTEN:
         raise UsageError(
-            f"An output can't be written to {scheme}://: use a path, s3:// or gs://. Nothing was sent."
+            f"An output can't be written to {scheme}://: name a path, or an object of s3://."
         )
     bucket, _, name = text.partition("://")[2].rpartition("/")
     if not (bucket and name):
@@ -110,7 +110,7 @@ def _pieces(url: str) -> Iterator[bytes]:
 def require_writable(url: str) -> None:
     """Raise `OSError` unless an object can be written; one that is there stays as it is."""
     with _naming(url):
-        _sent(Path(os.devnull), url).discard()
+        _discard(_sent(Path(os.devnull), url))
 
 
 async def put(path: Path, url: str, check: Callable[[], Awaitable[object]]) -> None:
@@ -125,7 +125,7 @@ async def put(path: Path, url: str, check: Callable[[], Awaitable[object]]) -> N
     except BaseException:  # those of DBOS are no exceptions
         await in_thread(partial(_discard, upload), leave=True)
         raise
-    await in_thread(partial(_commit, upload, path, url))
+    await in_thread(partial(_commit, upload, path, url), leave=True)
 
 
 async def put_note(path: Path, url: str, check: Callable[[], Awaitable[object]]) -> None:

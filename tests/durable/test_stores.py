@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bulkverify import InvalidListError, UsageError
+from bulkverify import IncompleteRunError, InvalidListError, UsageError
 from bulkverify.durable import Engine, accounts
 from bulkverify.durable.scratch import Scratch
 from bulkverify.run.folder import Lock
@@ -77,6 +77,9 @@ async def test_a_run_goes_from_object_to_object(
     assert sorted(bucket.keys()) == [NOTE, "list.csv", OUT]
     assert bucket.unfinished() == 0
     assert list(scratch.iterdir()) == []
+    assert b"SECRETOFTHESTORE" not in b"".join(
+        path.read_bytes() for path in tmp_path.glob("runs.db*")
+    )
 
 
 @pytest.mark.asyncio
@@ -99,6 +102,28 @@ async def downloads(sandbox: Sandbox, count: int) -> None:
     async with asyncio.timeout(60):
         while sandbox.ledger.requests["download"] < count:  # noqa: ASYNC110 - of another service
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.asyncio
+async def test_another_run_replaces_an_object_that_is_incomplete(
+    sqlite: str, sandbox: Sandbox, bucket: Bucket, tmp_path: Path
+) -> None:
+    bucket.put("list.csv", numbered(7))
+    refusal = '{"success": false, "result": "No"}'
+    sandbox.inject(
+        Fault(endpoint="upload", kind=FaultKind.ANSWER, skip=1, status=400, body=refusal)
+    )
+    async with engine(sqlite, sandbox) as working:
+        with pytest.raises(
+            IncompleteRunError, match=r"s3://lists/verified\.csv has those"
+        ) as caught:
+            await (await submit(working, bucket)).wait()
+        assert caught.value.report is not None
+        assert len(bucket.get(OUT).splitlines()) == 8
+        assert caught.value.report.missing > 0
+        await (await submit(working, bucket)).wait()
+    require_object(bucket, tmp_path, 7)
+    require_paid_once(sandbox, 7)
 
 
 @pytest.mark.asyncio
@@ -282,7 +307,7 @@ def test_a_url_with_a_secret_is_refused_and_not_repeated(url: str, tmp_path: Pat
     ("source", "output", "said"),
     [
         ("s3://bucket/list.csv", "https://host/out.csv", "can't be written to https://"),
-        ("s3://bucket/list.csv", "memory://x/out.csv", "can't be written to memory://"),
+        ("s3://bucket/list.csv", "gs://x/out.csv", "can't be written to gs://"),
         ("s3://bucket", "out.csv", "names no object"),
         ("s3://bucket/folder/", "out.csv", "names no object"),
         ("s3://bucket/list.csv", "s3://bucket/out.pdf", r"s3://bucket/out\.pdf ends in '\.pdf'"),
