@@ -103,11 +103,15 @@ class Database:
         """Make missing tables, and refuse a database that can lose what it has committed.
 
         Raises:
-            UsageError: the tables are missing and can't be made, or commits are not synchronous.
+            UsageError: it is not there, its tables can't be made, or its commits are not synchronous.
         """
         if not self.is_sqlite:
-            with self._engine.connect() as connection:
-                setting = connection.execute(sa.text("show synchronous_commit")).scalar()
+            try:
+                with self._engine.connect() as connection:
+                    setting = connection.execute(sa.text("show synchronous_commit")).scalar()
+            except SQLAlchemyError as error:
+                url = self._engine.url.set(password=None, query={})
+                raise UsageError(f"The database {url} can't be used: {_reason(error)}.") from error
             if setting == "off":
                 raise UsageError(
                     "The database has synchronous_commit=off: after a crash it may have lost which lists "
@@ -360,8 +364,9 @@ def _engine(database: str, size: int) -> sa.Engine:
         pool_size=size,
         max_overflow=0,
         pool_pre_ping=True,
-        # A host that is cut off sends nothing, so a dead connection must be noticed here.
         connect_args={
+            "prepare_threshold": None,  # PgBouncer may give each transaction another connection
+            # A host that is cut off sends nothing, so a dead connection must be noticed here.
             "connect_timeout": 10,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
