@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from tenacity import wait_fixed
 
 from bulkverify import Client, IncompleteRunError, Job
@@ -44,6 +45,8 @@ LATER: Final = [
     "again-cancelled",
 ]
 
+PATCHES: Final = pytest.MonkeyPatch()
+
 
 class Stops:
     """Stops each run at its point, which is its id."""
@@ -54,7 +57,7 @@ class Stops:
         self.sent: dict[str, str] = {}
         """The lists on the service."""
         self.kept = names.step
-        names.step = self.step
+        PATCHES.setattr(names, "step", self.step)
         kept = Client.upload
 
         async def upload(client: Client, source: Any, **options: Any) -> Job:  # noqa: ANN401 - as it is
@@ -62,7 +65,7 @@ class Stops:
             self.sent[job.id] = Path(source).read_text()
             return job
 
-        Client.upload = upload  # type: ignore[method-assign]
+        PATCHES.setattr(Client, "upload", upload)
 
     async def step(
         self, name: str, work: Callable[[], Awaitable[Any]], *, waits: bool = False
@@ -96,7 +99,7 @@ class Stops:
 
 
 async def write(path: Path, folder: Path) -> None:
-    accounts.CREDITS_SECONDS = 3600.0
+    PATCHES.setattr(accounts, "CREDITS_SECONDS", 3600.0)
     refusal = '{"success": false, "result": "No"}'
     async with Sandbox(speed=1000, requests_per_minute=None) as sandbox:
         stops = Stops(sandbox)
