@@ -4,7 +4,6 @@ import json
 import os
 import re
 import sys
-import textwrap
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
@@ -13,6 +12,7 @@ from cyclopts import Group, Parameter
 
 from bulkverify.cli.interrupts import interrupting_at_once
 from bulkverify.cli.streams import has_room
+from bulkverify.cli.wrapping import fitted
 
 if TYPE_CHECKING:
     from bulkverify.cli.watching import Follower, Kind, Line
@@ -24,8 +24,13 @@ def unlisted(console: object, options: object, panel: object) -> None:
 
 
 _GROUP: Final = Group("Output", sort_key=20, help_formatter=unlisted)
-_NARROWEST: Final = 30
-_NAME_AND_FACT: Final = re.compile(r"\S[\w -]{,14}  +(?=\S)")
+_MARKED: Final = re.compile(
+    r"^(?:(?P<muted>[A-Za-z][A-Za-z -]{,13}\d*  +(?=\S))|(?P<held_up>Please check:)|(?P<wrong>bulkverify: error:)"
+    r"|(?P<asked>.*(?= \[y/N\])))",
+    re.MULTILINE,
+)
+_CODES: Final = {"muted": "90", "held_up": "33", "wrong": "1;31", "asked": "1"}
+"""The codes of the palette, because rich is slow to import."""
 _PIECE_CHARACTERS: Final = (
     400  # a writable pipe takes 4096 bytes, and an escaped character has up to 10
 )
@@ -113,14 +118,16 @@ def as_json(model: object) -> object:
 
 
 def tell(stream: TextIO, text: str, *, end: str = "\n") -> None:
-    """Write lines for people; on a terminal, lines are broken between words.
+    """Write lines for people; on a terminal, lines are broken between words, and some words have a colour.
 
     Raises:
         OutputClosedError, Interrupted, OSError: as `write`.
     """
     if stream.isatty():
         width = os.get_terminal_size(stream.fileno()).columns
-        text = "\n".join(_fitted(line, width) for line in text.splitlines())
+        text = "\n".join(fitted(line, width) for line in text.splitlines())
+        if not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+            text = _MARKED.sub(_coloured, text)
     write(stream, text, end=end)
 
 
@@ -131,19 +138,8 @@ def ask(question: str) -> bool:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _fitted(line: str, width: int) -> str:
-    """Break a line between words; commands stay whole, so that they can be copied."""
-    if len(line) <= width or line.lstrip().startswith("bulkverify ") or width < _NARROWEST:
-        return line
-    table = _NAME_AND_FACT.match(line)
-    indent = table.end() if table else len(line) - len(line.lstrip())
-    return textwrap.fill(
-        line,
-        width,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _coloured(marked: "re.Match[str]") -> str:
+    return f"\x1b[{_CODES[marked.lastgroup or '']}m{marked[0]}\x1b[0m"
 
 
 def write(stream: TextIO, text: str, *, end: str = "\n") -> None:

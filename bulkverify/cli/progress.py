@@ -18,6 +18,7 @@ from rich.text import Text
 
 from bulkverify.cli.palette import EARLIER, EXPECTED, HELD_UP, LEAD, MUTED, VERDICTS
 from bulkverify.cli.shown import Shown, clock
+from bulkverify.cli.wrapping import fitted
 from bulkverify.run.models import PartProgress
 from bulkverify.service.answers import printable
 
@@ -26,6 +27,8 @@ _NARROWEST_BAR: Final = 12
 _WIDEST_BAR: Final = 60
 _WORDS_WIDTH: Final = 11
 _GAP: Final = "  "
+_ALIGNED_FROM: Final = 60
+"""From this width on, all bars begin and end in the same columns."""
 
 
 @attrs.frozen
@@ -53,44 +56,52 @@ class Picture:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the lines, as many as fit."""
         signs = _ASCII if options.ascii_only else Signs()
-        width = options.max_width
-        yield self._whole(signs, width)
+        width = options.max_width - len("^C")  # its echo must not break a line, which would stay
         legend = list(self._legend(signs, width))
-        yield from legend
         room = max(1, options.size.height - len(legend) - 3)
-        parts = self.shown.parts
-        for part in parts[:room]:
-            yield _part(part, signs, width)
-        if len(parts) > room:
-            yield Text(f"  and {len(parts) - room} more", style=MUTED)
+        parts = self.shown.parts[:room]
+        indent = max((len(_head(part)) for part in parts if not part.note), default=0)
+        counts = max((len(_part_counts(part)) for part in parts), default=0)
+        whole, longest = self._whole(signs, width, indent if width >= _ALIGNED_FROM else 0)
+        yield whole
+        yield from legend
+        for part in parts:
+            yield _part(part, signs, width, indent=indent, counts=counts, longest=longest)
+        if len(self.shown.parts) > room:
+            yield Text(f"  and {len(self.shown.parts) - room} more", style=MUTED)
 
-    def _whole(self, signs: Signs, width: int) -> Text:
-        """Draw the first line; on a narrow terminal it has fewer numbers."""
+    def _whole(self, signs: Signs, width: int, indent: int) -> tuple[Text, int]:
+        """Draw the first line, and return the length of its bar; on a narrow terminal it has fewer numbers.
+
+        The bar begins where those of the parts do, whose words are indented by `indent`.
+        """
         shown, passed = self.shown, clock(self.now - self.began)
         frame = signs.spinner[int(self.now * _FRAMES_A_SECOND) % len(signs.spinner)]
         words = (shown.words or shown.stage).capitalize()
-        line = Text.assemble((frame, LEAD), " ", (f"{words:<{_WORDS_WIDTH}}", "bold"))
+        words = f"{words:<{max(indent - 2, 0) + _WORDS_WIDTH}}"
+        line = Text.assemble((frame, LEAD), " ", (words, "bold"))
         if shown.total is None:
             line.append(f"{_GAP}{passed}", MUTED)
-            return line
+            return line, _WIDEST_BAR
         expected = shown.expected(self.now)
         for numbers in self._numbers(expected, passed):
             room = width - line.cell_len - numbers.cell_len - 2 * len(_GAP)
             if room >= _NARROWEST_BAR:
                 break
-        if room > 0:
+        length = min(room, _WIDEST_BAR)
+        if length > 0:
             shares = [(shown.verdicts[verdict], style) for verdict, style in VERDICTS.items()]
             shares.append((shown.earlier, EARLIER))
             bar = _bar(
                 signs,
-                min(room, _WIDEST_BAR),
+                length,
                 shares,
                 shown.done,
                 expected - shown.done,
                 shown.total,
             )
             line.append_text(Text(" ")).append_text(bar)
-        return line.append_text(Text(_GAP)).append_text(numbers)
+        return line.append_text(Text(_GAP)).append_text(numbers), length
 
     def _numbers(self, expected: float, passed: str) -> Iterator[Text]:
         """Write percent, counts, rate, time passed and time left, then fewer and fewer of them."""
@@ -136,16 +147,25 @@ class Picture:
             yield row
 
 
-def _part(part: PartProgress, signs: Signs, width: int) -> Text:
+def _head(part: PartProgress) -> str:
+    return f"  part {part.number:,}  "
+
+
+def _part_counts(part: PartProgress) -> str:
+    return _counts(part.verified, part.addresses)
+
+
+def _part(
+    part: PartProgress, signs: Signs, width: int, *, indent: int, counts: int, longest: int
+) -> Text:
     """Draw the line of a part: its bar, or why it does not move."""
-    head = f"  part {part.number:,}  "
+    head = f"{_head(part):<{indent}}"
     if part.note:
         note = shorten(printable(part.note), max(10, width - len(head)), placeholder=" …")
         return Text.assemble((head, MUTED), (note, HELD_UP))
     line = Text.assemble((head, MUTED), f"{part.stage:<{_WORDS_WIDTH}}")
     percent = f"{_GAP}{100 * part.verified // max(1, part.addresses):>3}%"
-    counts = f"{percent}{_GAP}{_counts(part.verified, part.addresses)}"
-    for numbers in (counts, percent):
+    for numbers in (f"{percent}{_GAP}{_part_counts(part):>{counts}}", percent):
         room = width - line.cell_len - len(numbers) - 1
         if room >= _NARROWEST_BAR:
             break
@@ -154,7 +174,8 @@ def _part(part: PartProgress, signs: Signs, width: int) -> Text:
         shares = [
             (getattr(found, verdict.name.lower(), 0), style) for verdict, style in VERDICTS.items()
         ]
-        bar = _bar(signs, min(room, _WIDEST_BAR), shares, part.verified, 0, part.addresses)
+        length = min(room, longest if width >= _ALIGNED_FROM else _WIDEST_BAR)
+        bar = _bar(signs, length, shares, part.verified, 0, part.addresses)
         line.append(" ").append_text(bar)
     return line.append(numbers, MUTED)
 
@@ -216,7 +237,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """Write a line above the display."""
-        self._console.print(text, markup=False)
+        self._console.print(fitted(text, self._console.width), markup=False, soft_wrap=True)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from bulkverify.cli.text import (
     unclear_text,
     unwrapped_text,
 )
+from bulkverify.cli.wrapping import glued, unglued
 from bulkverify.models import Verdict
 from bulkverify.run.models import RunReport
 from bulkverify.service.answers import printable
@@ -79,9 +80,9 @@ def _facts(report: RunReport, page: Path | None, width: int) -> Text:
         if cell_len(max(fact.split(), key=cell_len)) > width - indent:
             lines += [Text(label.rstrip(), MUTED), Text(f"   {fact}", style)]
             continue
-        text = Text(fact, style).wrap(_PLAIN, width - indent)
-        for number, line in enumerate(text):
-            line.rstrip()
+        text = Text(glued(fact)).wrap(_PLAIN, width - indent)
+        for number, wrapped in enumerate(text):
+            line = Text(unglued(wrapped.plain.rstrip()), style)
             lines.append(Text.assemble((label if not number else " " * indent, MUTED), line))
     return Text("\n").join(lines)
 

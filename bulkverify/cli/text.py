@@ -208,9 +208,9 @@ def oddities(plan: "RunPlan") -> list[str]:
     found = {
         f"{', '.join(names)} also {'have' if len(names) > 1 else 'has'} addresses": names,
         f"{unsent:,} of {plan.rows:,} rows have no address": unsent * 4 > plan.rows,
-        f"{plan.unclear:,} rows have several addresses in a cell, or one among other words": plan.unclear,
-        f"{plan.short:,} rows have fewer cells than columns": plan.short,
-        f"{plural(plan.spent_before, 'credit')} were spent earlier": plan.spent_before,
+        f"{plural(plan.unclear, 'row has', 'rows have')} several addresses in a cell, or one among other words": plan.unclear,
+        f"{plural(plan.short, 'row has', 'rows have')} fewer cells than columns": plan.short,
+        f"{plural(plan.spent_before, 'credit was', 'credits were')} spent earlier": plan.spent_before,
     }
     return [oddity for oddity, is_one in found.items() if is_one] + list(filter(None, in_sheets))
 

@@ -89,13 +89,13 @@ class Follower:
             self._logged[number] = news
             _log.info(news)
         if part is not None and part.snapshot is not None:
-            self._show_analysis(part, part.snapshot)
+            self._show_analysis(part, part.snapshot, several=len(seen.parts) > 1)
         if part is not None and part.snapshot is not None and part.snapshot.verified is not None:
             _log.debug("%s of %s verified", part.snapshot.verified, part.snapshot.total)
         if self._display is not None:
             self._display.show(of_run(seen))
 
-    def _show_analysis(self, part: PartProgress, snapshot: JobSnapshot) -> None:
+    def _show_analysis(self, part: PartProgress, snapshot: JobSnapshot, *, several: bool) -> None:
         """Show what the service has noticed in a list before it is started."""
         if (
             snapshot.analysis is not None
@@ -104,7 +104,8 @@ class Follower:
         ):
             self._analysed.add(part.number)
             found = counts(snapshot.analysis, zeros=False)
-            text = f"Part {part.number} before its start: {found or 'nothing was noticed'}"
+            where = f"in part {part.number} before its start" if several else "before the start"
+            text = f"Noticed {where}: {found or 'nothing'}"
             _log.info(text)
             if self._display is not None and found:
                 self._display.say(text)

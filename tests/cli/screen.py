@@ -3,10 +3,16 @@
 import fcntl
 import os
 import pty
+import re
 import struct
 import termios
 
 import pyte
+
+
+def plain(seen: str) -> str:
+    """Return a text without the sequences that steer the terminal."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
 
 
 class Terminal:
@@ -35,12 +41,12 @@ class Terminal:
         return bool(piece)
 
     def read(self, until: str | None = None) -> str:
-        """Read until a text is there, or to the end."""
-        while until is None or until not in self.seen:
+        """Read until a text is there, or to the end; return the text without colours."""
+        while until is None or until not in plain(self.seen):
             if not self.step():
                 assert until is None, f"no {until!r} in {self.seen!r}"
                 break
-        return self.seen
+        return plain(self.seen)
 
     def leave(self) -> None:
         """Close the far end here; the process keeps its own."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import LIMIT, Cli, Shell, finish
-from .screen import Terminal
+from .screen import Terminal, plain
 from .service import KEY, Service
 
 
@@ -22,11 +22,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     yield terminal
     terminal.leave()
     os.close(terminal.near)
-
-
-def plain(seen: str) -> str:
-    """Return a text without the sequences that steer the terminal."""
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
 
 
 @pytest.fixture
@@ -45,11 +40,11 @@ def test_progress_is_shown_with_bar_rate_and_time_left(
     seen = terminal.read()
     assert finish(process).code == 0
     assert "Preparing" in seen
-    assert re.search(r"\d+%.*\d+/200.*\d+/s.*\d:\d\d.*, \d:\d\d left", plain(seen))
+    assert re.search(r"\d+%.*\d+/200.*\d+/s.*\d:\d\d.*, \d:\d\d left", seen)
     assert "━" in seen
     assert "rows" in seen
-    assert "\x1b[3" in seen
-    assert max(len(line) for line in re.split(r"[\r\n]+", plain(seen))) <= 80
+    assert "\x1b[3" in terminal.seen
+    assert max(len(line) for line in re.split(r"[\r\n]+", seen)) <= 80
 
 
 def test_each_part_has_a_bar_of_its_own(terminal: Terminal, shell: Shell, many: Path) -> None:
@@ -58,17 +53,16 @@ def test_each_part_has_a_bar_of_its_own(terminal: Terminal, shell: Shell, many: 
     terminal.leave()
     seen = terminal.read()
     assert finish(process).code == 0
-    lines = re.split(r"[\r\n]+", plain(seen))
+    lines = re.split(r"[\r\n]+", seen)
     assert max(map(len, lines)) <= 80
-    assert any(
-        re.match(r". 0/2 parts +━+.* \d+/200 +\d.*/s .*\d:\d\d left", line) for line in lines
-    )
-    for number in (1, 2):
-        assert any(
-            re.match(rf"  part {number}  verifying +[━─]+ +\d+% +\d+/100 *$", line)
-            for line in lines
-        )
-    assert "parts          2" in plain(seen)
+    whole = r". 0/2 parts +([━╍─]+) +\d+% +\d+/200 +\d.*/s .*\d:\d\d left"
+    parts = [rf"  part {number}  verifying +([━─]+) +\d+% +\d+/100 *$" for number in (1, 2)]
+    bars = [
+        {found.span(1) for line in lines if (found := re.match(pattern, line))}
+        for pattern in (whole, *parts)
+    ]
+    assert bars[0] & bars[1] & bars[2], "no bars have the same place"
+    assert "parts          2" in seen
 
 
 def test_no_color_is_respected(
@@ -77,10 +71,13 @@ def test_no_color_is_respected(
     monkeypatch.setenv("NO_COLOR", "1")
     options = ["--sandbox", "--sandbox-speed", "100"]
     process = shell("verify", str(many), "-o", "out.csv", *options, stderr=terminal.far)
-    terminal.leave()
-    seen = terminal.read()
+    terminal.read("written to")
     assert finish(process).code == 0
-    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", seen)
+    process = shell("verify", "missing.csv", "-o", "out.csv", "--dry-run", stderr=terminal.far)
+    terminal.leave()
+    terminal.read()
+    assert finish(process).code == 2
+    assert not re.search(r"\x1b\[[0-9;]*[39][0-7]", terminal.seen)
 
 
 def test_json_shows_no_progress(terminal: Terminal, shell: Shell, many: Path) -> None:
@@ -101,7 +98,7 @@ def test_a_dumb_terminal_gets_no_progress(
     seen = terminal.read()
     assert finish(process).code == 0
     assert "Verifying" not in seen
-    assert "\x1b" not in seen
+    assert "\x1b" not in terminal.seen
 
 
 @pytest.mark.usefixtures("service")
@@ -153,19 +150,23 @@ def test_ctrl_c_ends_the_question_for_the_key(
 def test_a_terminal_is_asked_before_anything_is_spent(
     service: Service, terminal: Terminal, shell: Shell, answer: str, code: int
 ) -> None:
-    Path("list.csv").write_text("Email,Other email\na@x.com,b@x.com\nnobody,\n")
+    Path("list.csv").write_text("Email,Other email\na@x.com,b@x.com\nnobody,\na@x.com c@x.com,\n")
     far = {"stdin": terminal.far, "stderr": terminal.far, "start_new_session": True}
     process = shell("verify", "list.csv", "-o", "out.csv", **far)
     terminal.leave()
     seen = terminal.read("Spend 1 credit? [y/N] ")
     assert "'Email', the 1st column" in seen
     assert "Please check: 'Other email' also has addresses." in seen
+    assert "Please check: 1 row has several addresses in a cell" in seen
     assert "invalid     1, such as row 2 'nobody'" in seen
     assert "account     1,000,000 credits" in seen
     assert service.sandbox.ledger.uploads == []
     os.write(terminal.near, f"{answer}\n".encode())
     seen = terminal.read()
     assert finish(process).code == code
+    for words, code_ in (("account     ", "90"), ("Please check:", "33"), ("Spend 1 credit?", "1")):
+        assert f"\x1b[{code_}m{words}\x1b[0m" in terminal.seen
+    assert ("\x1b[1;31mbulkverify: error:\x1b[0m" in terminal.seen) is (code != 0)
     assert service.sandbox.ledger.credits_spent == (code == 0)
     assert ("The plan was not confirmed" in seen) is (code != 0)
 
@@ -182,7 +183,7 @@ def test_a_terminal_is_not_asked_with_yes(
     assert finish(process).code == 0
     assert "Spend" not in seen
     assert "costs       201 credits" in seen
-    assert "Part 1 before its start: 1 role-based\r\n" in seen
+    assert "Noticed before the start: 1 role-based\r\n" in seen
     assert service.sandbox.ledger.credits_spent == 201
 
 

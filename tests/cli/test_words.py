@@ -1,5 +1,7 @@
 """The pure parts: durations, forecasts, commands to continue with, and errors."""
 
+import re
+
 import pytest
 
 from bulkverify.cli.exits import exit_of
@@ -8,6 +10,7 @@ from bulkverify.cli.options import parse_duration, show_duration
 from bulkverify.cli.resume import Recovery
 from bulkverify.cli.shown import clock
 from bulkverify.cli.text import snapshot_line
+from bulkverify.cli.wrapping import fitted
 from bulkverify.errors import (
     BulkVerifyError,
     ConnectionFailedError,
@@ -169,3 +172,14 @@ def test_a_message_is_one_line() -> None:
 def test_a_share_is_whole_only_when_it_is() -> None:
     snapshot = JobSnapshot(job_id="r1", status=JobStatus.VERIFYING, total=1000, verified=999)
     assert snapshot_line(snapshot).endswith("verifying   999 of 1,000 (99%)")
+
+
+@pytest.mark.parametrize("width", range(30, 80))
+def test_no_line_breaks_between_a_number_and_what_it_counts(width: int) -> None:
+    line = (
+        "flags  74 common-isp, 3 role-based, 5 disposable, 1 spamtrap, 3 syntax-error, and 9 rows"
+    )
+    shown = fitted(line, width)
+    assert " ".join(shown.split()) == " ".join(line.split())
+    assert not re.search(r"\d$", shown, re.MULTILINE)
+    assert max(map(len, shown.splitlines())) <= width
