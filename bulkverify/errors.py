@@ -49,6 +49,11 @@ if TYPE_CHECKING:
     from bulkverify.models import JobSnapshot
 
 
+def clause(text: object) -> str:
+    """Return a text without its full stop, so that the sentence around it can go on."""
+    return str(text).rstrip(". ")
+
+
 class BulkVerifyError(Exception):
     """The root of everything that bulkverify raises on purpose.
 

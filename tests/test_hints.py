@@ -3,11 +3,13 @@
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 import bulkverify
+from bulkverify.errors import clause
 
 ROOT = Path(bulkverify.__file__).parent
 MODULES = sorted(
@@ -77,3 +79,26 @@ def test_every_hint_has_a_form_for_the_command_line_without_python() -> None:
                 assert shell_said or "wait_until" in said, f"{path}: {said}"
             assert not PYTHON.search((shell_said or "").replace("`bulkverify ", "")), path
     assert found > 20
+
+
+# Such values are texts of others, which may end with a full stop of their own.
+FOREIGN = re.compile(r"(?:message|error|reason|why|problem|strerror)(?:\(.*\))?$")
+DOUBLED = re.compile(r"[\w'\"`)}]\.[.;,:](?=\s|$)")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_no_message_has_a_full_stop_before_another_sign(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in set(ast.walk(tree)) - docstrings(tree):
+        assert not DOUBLED.search(text_of(node) or ""), f"line {getattr(node, 'lineno', 0)}"
+        for value, after in pairwise(node.values if isinstance(node, ast.JoinedStr) else ()):
+            if isinstance(value, ast.FormattedValue) and (text_of(after) or "")[:1] in {".", ";"}:
+                said = ast.unparse(value.value)
+                assert not FOREIGN.search(said) or said.startswith("clause("), said
+
+
+def test_a_text_in_a_sentence_loses_its_full_stop() -> None:
+    assert clause(ValueError("Job not found.")) == "Job not found"
+    assert clause("no stop") == "no stop"

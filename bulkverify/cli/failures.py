@@ -19,6 +19,7 @@ from bulkverify.errors import (
     NotReadyError,
     StartUncertainError,
     UsageError,
+    clause,
 )
 from bulkverify.run.models import IncompleteRunError, RunReport
 
@@ -95,7 +96,7 @@ def _message(error: BaseException) -> str:
         case FileExistsError(filename=name) if name:
             text = f"{name} already exists."
         case OSError(strerror=str(reason), filename=name) if name:
-            text = f"{name}: {reason}."
+            text = f"{name}: {clause(reason)}."
         case OSError():
             text = error.strerror or str(error)
         case _:

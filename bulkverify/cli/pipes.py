@@ -28,7 +28,7 @@ from bulkverify.cli.interrupts import interrupting_at_once
 from bulkverify.cli.options import STDIO
 from bulkverify.cli.output import OutputClosedError, Show, give_up
 from bulkverify.cli.streams import has_room
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, clause
 from bulkverify.files import flush_folder
 from bulkverify.lists import Copied, format_of
 from bulkverify.lists.spooling import copy, title_of
@@ -103,7 +103,7 @@ async def _kept_for(reader: ListReader, *, dry: bool) -> Path:
         flush_folder(state)
     except OSError as error:
         raise UsageError(
-            f"The progress for stdout can't be kept in {own}: {error.strerror}. Name an output with -o, or "
+            f"The progress for stdout can't be kept in {own}: {clause(error.strerror)}. Name an output with -o, or "
             "another folder with XDG_STATE_HOME."
         ) from None
     await in_thread(partial(_sweep, state, own))

@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from bulkverify.durable import names
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, clause
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class Database:
             self.migrate()
         except SQLAlchemyError as error:
             raise UsageError(
-                f"The tables of durable runs are missing or old, and can't be made here: {_reason(error)}."
+                f"The tables of durable runs are missing or old, and can't be made here: {clause(_reason(error))}."
             ).with_hint(
                 "Call `await migrate(database)` once with a role that may do so.",
                 "Run `bulkverify worker --migrate` once with a role that may do so.",

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from bulkverify.durable import names
 from bulkverify.durable.database import Database
 from bulkverify.durable.spec import JSON, RunCancelledError, RunSpec, rebuilt
-from bulkverify.errors import BulkVerifyError
+from bulkverify.errors import BulkVerifyError, clause
 from bulkverify.run.models import IncompleteRunError, PartFailure, RunReport
 from bulkverify.service.converter import converter
 
@@ -147,7 +147,9 @@ def report_of(found: Any) -> RunReport:  # noqa: ANN401 - of DBOS
     if found.status == names.CANCELLED:
         raise RunCancelledError(f"Run {found.workflow_id} was cancelled.")
     if found.status != names.DONE:
-        raise BulkVerifyError(f"Run {found.workflow_id} ended as {found.status}: {found.error}.")
+        raise BulkVerifyError(
+            f"Run {found.workflow_id} ended as {found.status}: {clause(found.error)}."
+        )
     outcome: JSON = found.output
     report = outcome.get("report")
     built = None if report is None else converter.structure(report, RunReport)

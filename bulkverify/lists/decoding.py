@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from bulkverify.errors import InvalidListError
+from bulkverify.errors import InvalidListError, clause
 from bulkverify.lists.tables import Digest, file_pieces
 from bulkverify.results.records import DEFAULT_ENCODING, LARGEST_RECORD_CHARACTERS
 
@@ -186,7 +186,7 @@ def decoded(path: Path, encoding: str, title: str, digest: Digest | None = None)
                 continue
             problem = f"on line {line:,} a shift sequence never ends"  # as in UTF-7
         raise InvalidListError(
-            f"{title} is not {encoding} text: {problem}. Nothing was sent."
+            f"{title} is not {encoding} text: {clause(problem)}. Nothing was sent."
         ).with_hint(
             'Name its encoding, for example `encoding="cp1252"`.',
             "Name its encoding, for example --encoding cp1252.",

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from bulkverify.errors import InvalidListError
+from bulkverify.errors import InvalidListError, clause
 from bulkverify.lists.bounds import GrowthLimit
 from bulkverify.lists.cells import read_cell
 from bulkverify.lists.columns import (
@@ -235,5 +235,5 @@ def text_records(
         )
         line = text.line
     raise InvalidListError(
-        f"{title} can't be read as CSV at line {line:,}: {problem}. Nothing was sent."
+        f"{title} can't be read as CSV at line {line:,}: {clause(problem)}. Nothing was sent."
     )

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, clause
 from bulkverify.lists.layout import create
 from bulkverify.lists.spooling import write
 from bulkverify.lists.stopping import checkpoint
@@ -88,7 +88,7 @@ def cells_of_row(row: EarlierVerdict, number: int) -> Key:
         time = "" if moment is None else moment.astimezone(UTC).isoformat()
     except (AttributeError, TypeError) as error:
         raise UsageError(
-            f"Row {number:,} of the earlier verdicts can't be read: {error}. It needs email, verdict and "
+            f"Row {number:,} of the earlier verdicts can't be read: {clause(error)}. It needs email, verdict and "
             "verified_at, as a ResultRow has them. Nothing was sent."
         ) from None
     flags = (getattr(row, name, None) for name in FLAGS)

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 import attrs
 
-from bulkverify.errors import InvalidListError
+from bulkverify.errors import InvalidListError, clause
 from bulkverify.lists.bounds import Columns, GrowthLimit
 from bulkverify.lists.columns import (
     FURTHER_ROWS,
@@ -240,7 +240,7 @@ def json_values(
                 else:
                     problem = "it is neither an object nor an address"
             raise InvalidListError(
-                f"Line {number:,} of {title} is not valid JSON Lines: {problem}. Write an object, such as "
+                f"Line {number:,} of {title} is not valid JSON Lines: {clause(problem)}. Write an object, such as "
                 '{"email": "a@example.com"}, on each line. Nothing was sent.'
             )
         if values:

@@ -8,7 +8,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from bulkverify.errors import InvalidListError
+from bulkverify.errors import InvalidListError, clause
 from bulkverify.lists.columns import SAMPLE_ROWS, listed
 from bulkverify.lists.decoding import sample_of
 from bulkverify.lists.delimited import text_records
@@ -88,7 +88,9 @@ def read_key(
         problem = str(error)
     else:
         return verdict, flags
-    raise InvalidListError(f"Row {row:,} of {title} is wrong at its column {column!r}: {problem}.")
+    raise InvalidListError(
+        f"Row {row:,} of {title} is wrong at its column {column!r}: {clause(problem)}."
+    )
 
 
 class _Csv:

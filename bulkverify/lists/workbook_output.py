@@ -11,7 +11,7 @@ from io import StringIO
 from itertools import chain
 from typing import BinaryIO, Final
 
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, clause
 from bulkverify.lists.sheets import MOST_COLUMNS, MOST_ROWS
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import Table
@@ -132,7 +132,7 @@ def _units(text: str) -> int:
 
 def _unfit(problem: str) -> UsageError:
     return UsageError(
-        f"{problem}. Name an output that ends in .csv instead of .xlsx. Nothing was sent."
+        f"{clause(problem)}. Name an output that ends in .csv instead of .xlsx. Nothing was sent."
     )
 
 

@@ -9,7 +9,7 @@ from io import StringIO
 from itertools import chain, islice
 from typing import Final
 
-from bulkverify.errors import IncompleteDownloadError, ProtocolError, UsageError
+from bulkverify.errors import IncompleteDownloadError, ProtocolError, UsageError, clause
 
 LARGEST_RECORD_CHARACTERS: Final = 4 * 1024 * 1024
 """Longer records are refused, to bound the memory."""
@@ -293,4 +293,6 @@ def last_line_end(text: str) -> int:
 
 
 def _unreadable(error: RecordError) -> ProtocolError:
-    return ProtocolError(f"The results can't be read: {error}.").with_hint(*DOWNLOAD_INSTEAD)
+    return ProtocolError(f"The results can't be read: {clause(error)}.").with_hint(
+        *DOWNLOAD_INSTEAD
+    )

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, cast
 
 import attrs
 
-from bulkverify.errors import IncompleteDownloadError, ProtocolError
+from bulkverify.errors import IncompleteDownloadError, ProtocolError, clause
 from bulkverify.models import ResultRow, Verdict, parse_flag, parse_timestamp, read_verdict
 from bulkverify.results.records import (
     DEFAULT_ENCODING,
@@ -274,7 +274,8 @@ class RowReader:
 
     def _misfit(self, column: str, problem: str) -> ProtocolError:
         return ProtocolError(
-            f"Row {self.count} of the results is wrong at `{column}`: {problem}.", path=column
+            f"Row {self.count} of the results is wrong at `{column}`: {clause(problem)}.",
+            path=column,
         )
 
     def _choose_columns(self) -> Callable[[Sequence[str]], dict[str, str]]:

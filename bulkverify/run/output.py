@@ -70,12 +70,12 @@ class Output:
                 f"that ends in {', '.join(ends)} or {last}. Nothing was sent."
             )
         if self.excel_safe and self.format in {"jsonl", "xlsx"}:
-            reason = (
+            kind = (
                 "JSON Lines, which no spreadsheet opens"
                 if self.format == "jsonl"
                 else "a workbook of text cells, which are never formulas"
             )
-            raise UsageError(f"{self.name} would be {reason}.").with_hint(
+            raise UsageError(f"{self.name} would be {kind}.").with_hint(
                 "`excel_safe` is for CSV: leave it out, or name an output that ends in .csv.",
                 "--excel-safe is for CSV: leave it out, or name an output that ends in .csv.",
             )

@@ -14,12 +14,7 @@ import attrs
 from tenacity.wait import wait_base
 
 from bulkverify.client import Client, known_of
-from bulkverify.errors import (
-    BulkVerifyError,
-    JobNotFoundError,
-    TransportError,
-    UsageError,
-)
+from bulkverify.errors import BulkVerifyError, JobNotFoundError, TransportError, UsageError, clause
 from bulkverify.lists import Joined, JoinedRow, Table, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
@@ -277,11 +272,12 @@ class Run:
     def incomplete(self, report: RunReport | None, outcome: str) -> IncompleteRunError:
         """Make the error of a run with failed parts; `outcome` says where the other rows are."""
         told = [
-            f"part {failure.number} (rows {failure.first_row:,} to {failure.last_row:,}): {failure.error}: {failure.message}"
+            f"Part {failure.number} (rows {failure.first_row:,} to {failure.last_row:,}): {failure.error}: "
+            f"{clause(failure.message)}."
             for failure in self.failures[:_FAILURES_SHOWN]
         ]
         if len(self.failures) > _FAILURES_SHOWN:
-            told.append(f"and {len(self.failures) - _FAILURES_SHOWN} more")
+            told.append(f"And {len(self.failures) - _FAILURES_SHOWN} more.")
         lost = sum(failure.addresses for failure in self.failures)
         goes_on = "goes on with them, and pays for nothing twice."
         out = shell_out = ""
@@ -291,7 +287,7 @@ class Run:
             )
         return IncompleteRunError(
             f"{len(self.failures)} of {len(self.record.parts)} parts, with {lost:,} addresses, got no verdicts. "
-            f"{outcome} {'; '.join(told)}",
+            f"{outcome} {' '.join(told)}",
             report=report,
             failures=self.failures,
         ).with_hint(f"The same call {goes_on}{out}", f"The same command {goes_on}{shell_out}")

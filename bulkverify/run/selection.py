@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import get_args
 
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, clause
 from bulkverify.models import FlagName, Verdict, VerdictName
 
 
@@ -16,7 +16,7 @@ def wanted_verdicts(
     try:
         wanted = frozenset(map(Verdict, [only] if isinstance(only, str) else only))
     except ValueError as error:
-        raise UsageError(f"{error}; verdicts are {', '.join(Verdict)}.") from None
+        raise UsageError(f"{clause(error)}; verdicts are {', '.join(Verdict)}.") from None
     if not wanted:
         raise UsageError("No verdict is selected, so no row would be written.").with_hint(
             "Name one in `only`.", "Name one with --only."

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import attrs
 
+from bulkverify.errors import clause
 from bulkverify.sandbox.drawing import at_random
 from bulkverify.sandbox.faults import TABLE, Fault
 from bulkverify.sandbox.kinds import KINDS_IN_WORDS, FaultKind
@@ -41,7 +42,7 @@ def read_faults(path: str | os.PathLike[str]) -> list[Fault]:
     try:
         rules = tomllib.loads(Path(path).read_bytes().decode())
     except ValueError as error:
-        raise RuleError(f"{name} is not TOML: {error}.") from None
+        raise RuleError(f"{name} is not TOML: {clause(error)}.") from None
     try:
         return list(_read(rules))
     except RuleError as error:

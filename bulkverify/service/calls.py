@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import attrs
 from cattrs import transform_error
 
-from bulkverify.errors import ProtocolError, UsageError
+from bulkverify.errors import ProtocolError, UsageError, clause
 from bulkverify.limits import LATE_VERIFY_SECONDS, LONGEST_VERIFY_SECONDS, SHORTEST_VERIFY_SECONDS
 from bulkverify.models import (
     Acknowledgement,
@@ -267,7 +267,7 @@ def _verdict_names(verdicts: Iterable[Verdict | str]) -> list[str]:
     try:
         names = [parse_verdict(verdict).name.lower() for verdict in verdicts]
     except ValueError as error:
-        raise UsageError(f"{error}; the four are {', '.join(Verdict)}.") from None
+        raise UsageError(f"{clause(error)}; the four are {', '.join(Verdict)}.") from None
     if not names:
         raise UsageError("A download needs at least one verdict.").with_hint(
             "Leave `verdicts` out for all.", "Leave --only out for all."
@@ -281,7 +281,7 @@ def _to_json(value: object) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         problem = str(error)
     raise UsageError(
-        f"The rows can't be sent as JSON: {problem}. Turn such values into text first."
+        f"The rows can't be sent as JSON: {clause(problem)}. Turn such values into text first."
     )
 
 
@@ -318,7 +318,7 @@ def _locate(payload: object, path: str, problem: str, prefix: str) -> tuple[str,
 
 def _misfit(path: str, problem: str, endpoint: Endpoint, answer: Answer) -> ProtocolError:
     return ProtocolError(
-        f"The answer to the {endpoint} call has an unexpected form at `{path}`: {problem}. "
+        f"The answer to the {endpoint} call has an unexpected form at `{path}`: {clause(problem)}. "
         "Upgrade bulkverify, or report this if there is no newer version.",
         path=path,
         status=answer.status,

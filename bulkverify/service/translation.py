@@ -12,6 +12,7 @@ from bulkverify.errors import (
     RequestTimeoutError,
     TransportError,
     UnreadableAnswerError,
+    clause,
 )
 from bulkverify.service.middleware import NEVER_SENT, ConnectionLostError
 from bulkverify.service.proxies import Proxy
@@ -41,7 +42,8 @@ def translate(
     if isinstance(error, NEVER_SENT):
         reason, advice = _unreached(error, proxy)
         return ConnectionFailedError(
-            f"There was no connection for {what}: {reason}. Nothing was sent; {advice}.", sent=False
+            f"There was no connection for {what}: {clause(reason)}. Nothing was sent; {advice}.",
+            sent=False,
         )
     if isinstance(error, _TOO_LATE):
         if answering:
@@ -51,7 +53,7 @@ def translate(
         return UnreadableAnswerError(
             f"The answer to the {endpoint} call is not valid HTTP ({_reason(error)})."
         )
-    return ConnectionFailedError(f"The connection broke during {what}: {_reason(error)}.")
+    return ConnectionFailedError(f"The connection broke during {what}: {clause(_reason(error))}.")
 
 
 def _unreached(error: BaseException, proxy: Proxy | None) -> tuple[str, str]:

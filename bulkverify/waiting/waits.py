@@ -11,7 +11,7 @@ from typing import Final
 from tenacity.wait import wait_base
 
 from bulkverify.client import Job
-from bulkverify.errors import BulkVerifyError, UsageError
+from bulkverify.errors import BulkVerifyError, UsageError, clause
 from bulkverify.lifecycle import JobStatus, StatusName, parse_status
 from bulkverify.limits import DEFAULT_TIMEOUT
 from bulkverify.models import JobSnapshot
@@ -191,7 +191,7 @@ def _waiting(
     try:
         target = parse_status(status)
     except ValueError as error:
-        raise UsageError(f"{error}.") from None
+        raise UsageError(f"{clause(error)}.") from None
     plain = callable(on_progress) and not inspect.iscoroutinefunction(on_progress)
     if on_progress is not None and not plain:
         raise UsageError("`on_progress` is not awaited: pass a plain function.")

@@ -290,7 +290,7 @@ def test_failed_parts_are_reported_with_the_written_rows(
     ]
     assert "1 of 3 parts, with 2 addresses, got no verdicts. out.csv has those of" in outcome.err
     assert "The same command goes on with them" in outcome.err
-    assert "part 2 (rows 4 to 6): UploadUncertainError" in outcome.err
+    assert "Part 2 (rows 4 to 6): UploadUncertainError" in outcome.err
     assert outcome.err.endswith(f"bulkverify {' '.join(command)}\n")
 
     service.do(lambda: service.sandbox.inject(Fault(kind=FaultKind.DROP_AFTER, endpoint="upload")))

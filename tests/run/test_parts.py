@@ -414,7 +414,9 @@ async def test_the_error_names_the_first_of_many_failed_parts(
     sandbox: Sandbox, client: Client, many: Path, output: Path
 ) -> None:
     sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DROP_AFTER, skip=1, times=None))
-    with pytest.raises(IncompleteRunError, match=r"5 of 6 parts, with 10 .*; and 2 more") as info:
+    with pytest.raises(
+        IncompleteRunError, match=r"5 of 6 parts, with 10 .*\. And 2 more\."
+    ) as info:
         await verified(client, many, output, largest_part=2, parts_at_once=1)
     assert len(info.value.failures) == 5
     assert str(info.value).endswith("goes on with them, and pays for nothing twice.")
