@@ -117,8 +117,9 @@ def earlier_text(record: "RunRecord") -> str:
     parts = ", ".join(
         f"{kinds[kind]:,} {kind}" for kind in (*_KINDS_OF_PARTS.values(), "not sent") if kinds[kind]
     )
+    of_list = f" of {record.title}" if record.title else ""
     return (
-        f"Going on with the run that began at {record.began_at:%Y-%m-%d %H:%M} UTC. Parts: {parts}. Spent: "
+        f"Going on with the run{of_list} that began at {record.began_at:%Y-%m-%d %H:%M} UTC. Parts: {parts}. Spent: "
         f"{record.credits:,} of {plural(record.split.addresses, 'credit')}; nothing is paid twice."
     )
 

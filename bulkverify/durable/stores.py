@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bulkverify.errors import BulkVerifyError, InvalidListError, UsageError
+from bulkverify.errors import BulkVerifyError, InvalidListError, UsageError, clause
 from bulkverify.files import flush_folder, replacing
 from bulkverify.lists.layout import create
 from bulkverify.lists.spooling import write
@@ -204,7 +204,7 @@ def _found(url: str) -> tuple[Any, str]:
             errno.ENOSYS, f'{error}: pip install "bulkverify[durable,s3]" for s3://', url
         ) from error
     except ValueError as error:
-        raise UsageError(f"There is no store for {url}: {error}.") from error
+        raise UsageError(f"There is no store for {url}: {clause(error)}.") from error
     store.invalidate_cache()
     return store, place
 

@@ -21,7 +21,7 @@ from bulkverify.errors import BulkVerifyError, InsufficientCreditsError, JobNotF
 from bulkverify.files import complete_name, make_folder
 from bulkverify.lists import Split
 from bulkverify.run.folder import LOCK, RECORD
-from bulkverify.run.journal import Records, RunRecord, seal_of
+from bulkverify.run.journal import Records, RunRecord, seal_of, title_of
 from bulkverify.run.models import IncompleteRunError, JournalError, RunReport
 from bulkverify.run.record import UNPAID, PartRecord, PartState
 from bulkverify.run.threads import in_thread
@@ -242,8 +242,10 @@ def _mark_of(run_id: str) -> str:
 def _refuse_journal(folder: Path) -> None:
     """Refuse a folder in which `verify_list` keeps its progress."""
     if (folder / LOCK).exists() or (folder / RECORD).exists():
+        title = title_of(folder / RECORD)
+        of_list = f" with {title}" if title else ""
         raise JournalError(
-            f"{folder} has the progress of an earlier call for this output, which is not finished. Finish it, "
-            "or name another output.",
+            f"{folder} has the progress of an earlier call{of_list} for this output, which is not finished. "
+            "Finish it, or name another output.",
             path=str(folder),
         )

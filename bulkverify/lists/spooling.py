@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, Self
 
 import attrs
 
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, clause
 from bulkverify.lists.bounds import Columns
 from bulkverify.lists.jsonlines import ADDRESS_KEY, open_json_lines
 from bulkverify.lists.layout import create, source_path
@@ -23,7 +23,8 @@ from bulkverify.lists.surveying import surveyed
 from bulkverify.lists.tables import PIECE_BYTES, Table
 from bulkverify.results.records import DEFAULT_ENCODING
 
-_TITLE: Final = "The list"
+UNNAMED: Final = "The list"
+"""The title of a list that is no file."""
 _LOOK_AGAIN_MILLISECONDS: Final = 200
 
 
@@ -33,7 +34,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._path = source_path(folder, 1, ".jsonl")
         self._file = create(self._path)
-        self._columns = Columns(_TITLE)
+        self._columns = Columns(UNNAMED)
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -69,7 +70,7 @@ class Spool:
         self._file.close()
         table = open_json_lines(
             self._path,
-            title=_TITLE,
+            title=UNNAMED,
             column=column,
             encoding=DEFAULT_ENCODING,
             names=self._columns.names,
@@ -84,7 +85,7 @@ class Spool:
                 return _encode(_finite(row))
         except (ValueError, TypeError, RecursionError) as error:
             raise UsageError(
-                f"Row {self._count:,} of the list can't be written as JSON: {error}."
+                f"Row {self._count:,} of the list can't be written as JSON: {clause(error)}."
             ) from None
 
     def _write(self, lines: list[str]) -> None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from bulkverify.errors import clause
 from bulkverify.files import complete_name, flush_folder, is_file, require_replaceable
 from bulkverify.lists.layout import is_of_list, is_results, is_reused, is_source
 from bulkverify.run.models import JournalError
@@ -76,23 +77,23 @@ class Lock:
         self._descriptor = None
 
 
-def lock_folder(folder: Path, is_record: Callable[[Path], bool]) -> Lock:
+def lock_folder(folder: Path, title_of: Callable[[Path], str | None]) -> Lock:
     """Make the folder if it is missing, and lock it.
 
-    `is_record` says whether a file is the record of a run, which also shows that the folder is ours.
-    `JournalError` is raised if the folder is in use, or is not a journal.
+    `title_of` returns the title of the list in a record, or `None` if a file is no record. A record shows
+    that the folder is ours. `JournalError` is raised if the folder is in use, or is not a journal.
     """
     path = folder / LOCK
     for _ in range(_TRIES):
-        _make(folder, is_record)
+        _make(folder, title_of)
         try:
             lock = Lock(path)
         except FileNotFoundError:  # another process has just removed it
             continue
         except BlockingIOError:
             raise JournalError(
-                f"{folder} is in use: process {holder_of(path)} is at work on this run. Wait for it to "
-                "end, or name another output.",
+                f"{folder} is in use: process {holder_of(path)} is at work on "
+                f"{title_of(folder / RECORD) or 'this run'}. Wait for it to end, or name another output.",
                 path=str(folder),
             ) from None
         flush_folder(folder)
@@ -149,16 +150,16 @@ def remove_folder(folder: Path) -> None:
         folder.rmdir()
 
 
-def _make(folder: Path, is_record: Callable[[Path], bool]) -> None:
+def _make(folder: Path, title_of: Callable[[Path], str | None]) -> None:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        _require_ours(folder, is_record)
+        _require_ours(folder, title_of)
     else:
         flush_folder(folder.parent)
 
 
-def _require_ours(folder: Path, is_record: Callable[[Path], bool]) -> None:
+def _require_ours(folder: Path, title_of: Callable[[Path], str | None]) -> None:
     """Refuse a folder that was not made by a run."""
     problem = None
     try:
@@ -175,11 +176,11 @@ def _require_ours(folder: Path, is_record: Callable[[Path], bool]) -> None:
         problem = "a symbolic link that leads to itself"
     if problem is not None:
         raise JournalError(
-            f"This run would keep its progress in {folder}, but that is {problem}. Remove it, or "
+            f"This run would keep its progress in {folder}, but that is {clause(problem)}. Remove it, or "
             "name another output.",
             path=str(folder),
         )
-    if names and not is_file(folder / LOCK) and not is_record(folder / RECORD):
+    if names and not is_file(folder / LOCK) and title_of(folder / RECORD) is None:
         raise JournalError(
             f"This run would keep its progress in {folder}, but something else is in there: "
             f"{min(names)!r}. Nothing was touched. Move it, or name another output.",

@@ -57,6 +57,8 @@ class RunRecord:
     """The content of `run.json`."""
 
     version: int = VERSION
+    title: str = ""
+    """The name of the list, if it has one; earlier versions did not record it."""
     base_url: str
     splitting: Splitting
     split: Split
@@ -140,7 +142,9 @@ class Records:
     def _find(self, record: RunRecord | None, *, lost: bool) -> None:
         self.record, self.has_lost_record = record, lost
 
-    def begin(self, split: Split, base_url: str, splitting: Splitting) -> RunRecord:
+    def begin(
+        self, split: Split, base_url: str, splitting: Splitting, title: str = ""
+    ) -> RunRecord:
         """Record how the list was split; from now on a later call can go on.
 
         Raises:
@@ -150,6 +154,7 @@ class Records:
             raise lost_record(self.folder)
         drop_results(self.folder)  # they would look newer than the new record
         self.record = RunRecord(
+            title=title,
             base_url=base_url,
             splitting=splitting,
             split=split,
@@ -225,7 +230,7 @@ class Journal(Records):
         it open, or if it can't be read.
         """
         super().__init__(folder)
-        self._lock = lock_folder(folder, _is_record)
+        self._lock = lock_folder(folder, title_of)
         try:
             record = None if restart else read_record(folder)
             self._find(record, lost=has_lost_record(folder) and not restart)
@@ -272,11 +277,13 @@ def seal_of(split: Split) -> str:
     return blake2b(repr(split).encode(), digest_size=16).hexdigest()
 
 
-def _is_record(path: Path) -> bool:
+def title_of(path: Path) -> str | None:
+    """Return the title of the list in a record, or `None` if the file is no record that can be read."""
     try:
-        return is_file(path) and isinstance(_read(path), RunRecord)
+        record = _read(path) if is_file(path) else None
     except (OSError, *_UNREADABLE):
-        return False
+        return None
+    return record.title if isinstance(record, RunRecord) else None
 
 
 def _read(path: Path) -> RunRecord | int:

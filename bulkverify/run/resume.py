@@ -9,6 +9,7 @@ import attrs
 from bulkverify.files import is_file
 from bulkverify.lists import Examples, Split, Table, find_examples, has_reused, is_intact
 from bulkverify.lists.layout import reused_path
+from bulkverify.lists.spooling import UNNAMED
 from bulkverify.run.journal import Records, RunRecord, restart_hints, seal_of
 from bulkverify.run.models import JournalError, Stage
 from bulkverify.run.progress import Tracker
@@ -55,28 +56,36 @@ class ComparedList:
         """Raise `JournalError` if an earlier call recorded another list, or one that was split differently."""
         folder, before, now = self.folder, record.splitting, self.splitting
         out = restart_hints(folder, record.credits)
+        of_list = f" for {record.title}" if record.title else ""
         if record.base_url != self.base_url:
             raise JournalError(
-                f"{folder} belongs to lists at {record.base_url}, not at {self.base_url}. Use that service, "
+                f"{folder} was begun{of_list} at {record.base_url}, not at {self.base_url}. Use that service, "
                 "or name another output.",
                 path=str(folder),
             ).with_hint(*out)
         if (before.judge, before.deduplicate) != (now.judge, now.deduplicate):
             raise JournalError(
-                f"{folder} was begun with other options for choosing rows.", path=str(folder)
+                f"{folder} was begun{of_list} with other options for choosing rows.",
+                path=str(folder),
             ).with_hint(
                 f"Use the same `judge` and `deduplicate`. {out[0]}",
                 f"Use the same --send-invalid and --send-duplicates. {out[1]}",
             )
         if before.max_ages != now.max_ages:
             raise JournalError(
-                f"{folder} was begun with other options for reusing earlier verdicts.",
+                f"{folder} was begun{of_list} with other options for reusing earlier verdicts.",
                 path=str(folder),
             ).with_hint(
                 f"Use the same `reuse` and `max_age`. {out[0]}",
                 f"Use the same --reuse and --max-age. {out[1]}",
             )
         if await self.reader.fingerprint(table, before) != record.split.fingerprint:
+            if record.title and Path(record.title).name != Path(table.title).name:
+                raise JournalError(
+                    f"{folder} belongs to {record.title}, and its verdicts would not belong to the rows of this list. "
+                    f"Go on with {record.title}, or name another output.",
+                    path=str(folder),
+                ).with_hint(*out)
             raise JournalError(
                 f"{table.title} has changed since {folder} was begun, or is read differently: the verdicts would "
                 "not belong to its rows. Restore it, or name another output; an iterable must give the same rows in "
@@ -120,7 +129,8 @@ class RecordedList(ComparedList):
             *(table, self.journal.folder, splitting, self.tracker, self.examples),
             began_at=self.began_at,
         )
-        return self.journal.begin(split, self.base_url, splitting)
+        title = table.title if table.title != UNNAMED else ""
+        return self.journal.begin(split, self.base_url, splitting, title)
 
     async def _repair(self, table: Table, record: RunRecord) -> None:
         """Make damaged files again from the list, and have lost results fetched again."""

@@ -139,5 +139,5 @@ def test_a_run_in_progress_is_not_disturbed(  # noqa: PLR0917 - fixtures
     read_until(process, "preparing, job")
     outcome = cli("verify", str(contacts), "-o", "out.csv", *restart)
     assert outcome.code == 2
-    assert f"in use: process {process.pid} is at work on this run" in outcome.err
+    assert f"in use: process {process.pid} is at work on {contacts}." in outcome.err
     assert len(service.sandbox.ledger.uploads) == 1

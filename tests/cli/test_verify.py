@@ -257,6 +257,8 @@ def test_a_list_that_changed_meanwhile_is_refused_with_a_choice(
     environment(service)
     command = ["verify", str(contacts), "-o", "out.csv"]
     assert cli(*command, "--timeout", "0").code == 5
+    going_on = cli(*command, "--timeout", "0").err
+    assert f"Going on with the run of {contacts} that began at 20" in going_on
     with contacts.open("a") as file:
         file.write("Dora,deliverable+2@example.com\n")
     outcome = cli(*command)

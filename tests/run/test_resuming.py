@@ -18,6 +18,7 @@ from bulkverify import (
     JobNotFoundError,
     JournalError,
     RunProgress,
+    RunSource,
     Stage,
     verify_list,
     wait_until,
@@ -350,7 +351,7 @@ def _remember_each_state(patched: pytest.MonkeyPatch, folder: Path, kept: Path) 
 # Refused
 
 
-async def stopped(client: Client, source: Path, output: Path) -> None:
+async def stopped(client: Client, source: RunSource, output: Path) -> None:
     with pytest.raises(StopError):
         await verified(client, source, output, on_progress=stop_at(Stage.VERIFYING))
 
@@ -431,8 +432,42 @@ async def test_options_of_the_output_may_change(client: Client, source: Path, ou
 async def test_another_service_is_refused(client: Client, source: Path, output: Path) -> None:
     await stopped(client, source, output)
     async with Client("k", base_url="http://127.0.0.1:9/v1") as elsewhere:
-        with pytest.raises(JournalError, match=r"belongs to lists at http://127\.0\.0\.1"):
+        with pytest.raises(JournalError, match=rf"was begun for {source} at http://127\.0\.0\.1"):
             await verified(elsewhere, source, output)
+
+
+@pytest.mark.asyncio
+async def test_another_list_is_refused_with_the_name_of_the_list_that_was_begun(
+    client: Client, source: Path, output: Path, folder: Path
+) -> None:
+    await stopped(client, source, output)
+    other = source.with_name("april.csv")
+    other.write_text(numbered(9))
+    with pytest.raises(JournalError, match=f"{folder} belongs to {source}, and its verdicts"):
+        await verified(client, other, output)
+    record = journal_at(folder)
+    del record["title"]  # as earlier versions wrote it
+    (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(JournalError, match=f"{other} has changed since"):
+        await verified(client, other, output)
+    assert (await verified(client, source, output)).credits_spent_before
+
+
+@pytest.mark.asyncio
+async def test_a_list_under_another_name_goes_on(
+    client: Client, source: Path, output: Path
+) -> None:
+    await stopped(client, source, output)
+    renamed = source.rename(source.with_name("april.csv"))
+    assert (await verified(client, renamed, output)).credits_spent_before
+
+
+@pytest.mark.asyncio
+async def test_an_iterable_has_no_name_in_the_record(
+    client: Client, output: Path, folder: Path
+) -> None:
+    await stopped(client, ["a@example.com", "b@example.com"], output)
+    assert journal_at(folder)["title"] == ""
 
 
 @pytest.mark.asyncio
