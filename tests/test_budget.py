@@ -77,6 +77,15 @@ async def test_cancelled_turns_do_not_raise_the_limit() -> None:
     assert now() > WINDOW_SECONDS
 
 
+async def test_a_limit_that_falls_and_rises_again_forgets_no_request() -> None:
+    budget = Budget(100)
+    await departures(budget, 100)
+    budget.limit = 10
+    assert budget.take_for_poll("status") > 0
+    budget.limit = 100
+    assert min(await departures(budget, 100)) > WINDOW_SECONDS
+
+
 async def test_old_departures_are_forgotten() -> None:
     budget = Budget(2)
     for _ in range(100):

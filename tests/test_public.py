@@ -48,7 +48,10 @@ ORDER = {
         retrying middleware proxies sessions translation transport known money
     """,
     "results": "records rows downloads",
-    "durable": "names database shares stores spec runs accounts scratch here folders steps whole flows process stats metrics engine",
+    "durable": """
+        names connections database lease shares stores spec runs accounts scratch here folders steps whole flows
+        process stats metrics engine
+    """,
     "waiting": "pacing waiters streams due scheduler waits",
     "report": "documents typos facts words chart page",
     "lists": """

@@ -13,10 +13,10 @@ from typing import Any, Final, TypeVar
 
 import attrs
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from bulkverify.durable import names
+from bulkverify.durable.connections import engines
 from bulkverify.errors import UsageError, clause
 
 T = TypeVar("T")
@@ -43,9 +43,6 @@ _OUTPUT: Final = sa.Table(
 # Arbitrary numbers, the same in all processes.
 _MIGRATING: Final = 7239471
 _TAKING_OVER: Final = 7239472
-
-_POOL: Final = 5
-_POOL_OF_DBOS: Final = 12
 
 
 @attrs.frozen(kw_only=True)
@@ -75,14 +72,16 @@ class Database:
         """
         if isinstance(database, sa.Engine):
             self._given = True
-            own = others = database
+            own = others = leases = database
         else:
             self._given = False
-            own, others = _engine(database, _POOL), _engine(database, _POOL_OF_DBOS)
+            own, others, leases = engines(database)
         self.dbos_engine: sa.Engine = others
         self.is_sqlite: bool = own.dialect.name == "sqlite"
         self.client: Any = names.client(own)
         self._engine = names.translated(self.client)
+        # A lease is renewed on a connection of its own: it never waits for other work.
+        self._leases = leases.execution_options(**self._engine.get_execution_options())
         self.status: sa.Table = names.statuses(self.client)
         self.checkpoints: sa.Table = names.checkpoints(self.client)
 
@@ -95,6 +94,7 @@ class Database:
         """Close all connections, unless the engine was given."""
         if not self._given:
             self._engine.dispose()
+            self._leases.dispose()
             self.dbos_engine.dispose()
 
     # --- the tables
@@ -153,7 +153,7 @@ class Database:
 
     def enter(self, executor_id: str, host: str, pid: int) -> None:
         """Begin a lease."""
-        with self._engine.begin() as connection:
+        with self._leases.begin() as connection:
             connection.execute(
                 sa.insert(_WORKER).values(
                     executor_id=executor_id, host=host, pid=pid, began_at=NOW, beat_at=NOW
@@ -162,7 +162,7 @@ class Database:
 
     def beat(self, executor_id: str, note: str) -> bool:
         """Renew a lease; return `False` if it was lost."""
-        with self._engine.begin() as connection:
+        with self._leases.begin() as connection:
             renewed = connection.execute(
                 sa.update(_WORKER)
                 .where(_WORKER.c.executor_id == executor_id)
@@ -172,7 +172,7 @@ class Database:
 
     def leave(self, executor_id: str) -> None:
         """End a lease."""
-        with self._engine.begin() as connection:
+        with self._leases.begin() as connection:
             connection.execute(sa.delete(_WORKER).where(_WORKER.c.executor_id == executor_id))
 
     def take_over(self, lease: float, recover: Callable[[Collection[str]], int]) -> int:
@@ -343,51 +343,3 @@ def _age(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 
 def _reason(error: SQLAlchemyError) -> str:
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-
-
-def _engine(database: str, size: int) -> sa.Engine:
-    try:
-        url = sa.make_url(database)
-        kind = url.get_backend_name()
-    except (ArgumentError, ValueError):  # such as a wrong port; the message would repeat the URL
-        kind = ""
-    if kind == "sqlite" and url.database not in {None, "", ":memory:"}:
-        engine = sa.create_engine(url, pool_size=size, max_overflow=0)
-        event.listen(engine, "connect", _set_up_sqlite)
-        return engine
-    if kind != "postgresql":
-        raise UsageError(
-            "The database must be an URL such as sqlite:///runs.db or postgresql://user@host/name."
-        ).with_hint("Correct `database`.", "Correct --database or BULKVERIFY_DATABASE.")
-    engine = sa.create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        pool_size=size,
-        max_overflow=0,
-        pool_pre_ping=True,
-        connect_args={
-            "prepare_threshold": None,  # PgBouncer may give each transaction another connection
-            # A host that is cut off sends nothing, so a dead connection must be noticed here.
-            "connect_timeout": 10,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 20_000,
-            "application_name": "bulkverify",
-        },
-    )
-    event.listen(engine, "connect", _set_up_postgresql)
-    return engine
-
-
-def _set_up_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - of the driver
-    connection.isolation_level = "IMMEDIATE"
-    connection.execute("PRAGMA busy_timeout=30000")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _set_up_postgresql(connection: Any, _: object) -> None:  # noqa: ANN401 - of the driver
-    # A process that is frozen within a transaction loses its locks after a minute.
-    connection.execute("SET idle_in_transaction_session_timeout = 60000")
-    connection.commit()

@@ -1,9 +1,6 @@
 """This process as a worker: its lease, takeovers, and its shares of the request budgets."""
 
 import asyncio
-import os
-import secrets
-import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
@@ -18,6 +15,7 @@ from bulkverify.durable import flows, names
 from bulkverify.durable.accounts import Accounts
 from bulkverify.durable.database import Database
 from bulkverify.durable.here import Here
+from bulkverify.durable.lease import BEATS, Lease
 from bulkverify.errors import UsageError
 from bulkverify.run.folder import Lock
 from bulkverify.service.logs import SafeLogger
@@ -27,9 +25,6 @@ _log: Final = SafeLogger(__name__)
 
 _CLOSING_SECONDS: Final = 20.0
 """How long steps that may cost something have to reach their checkpoint."""
-
-_BEATS: Final = 4
-"""How often a lease is renewed while it lasts."""
 
 
 class InThread(Protocol):
@@ -60,17 +55,16 @@ class Process:
         parts_at_once: int,
         in_thread: InThread,
     ) -> None:
-        self.id: str = "sqlite" if database.is_sqlite else _new_id()
         self._database = database
         self._accounts = accounts
-        self._lease = lease
+        self._seconds = lease
+        self._lease = None if database.is_sqlite else self._made_lease()
         self._parts_at_once = parts_at_once
         self._in_thread = in_thread
         self._taking = False
         self._alive = 1
-        self._steady_since = 0.0
         self._missing: set[str] = set()
-        self._beating: asyncio.Task[None] | None = None
+        self._tending: asyncio.Task[None] | None = None
         self._lock: Lock | None = None
         self._host = names.Host(
             database.dbos_engine,
@@ -87,6 +81,19 @@ class Process:
         """How many runs have ended here, by their state."""
         return self._here.states
 
+    def _made_lease(self) -> Lease:
+        return Lease(
+            self._database,
+            self._seconds,
+            note=lambda: self._accounts.note,
+            lost=self._begin_again,
+        )
+
+    @property
+    def id(self) -> str:
+        """The name of this process in the database."""
+        return "sqlite" if self._lease is None else self._lease.id
+
     async def begin(self) -> None:
         """Begin to take work.
 
@@ -94,24 +101,25 @@ class Process:
             UsageError: another process takes work from the SQLite database, or this one uses DBOS itself.
         """
         names.check()
-        if self._database.is_sqlite:
+        if self._lease is None:
             self._lock = _locked(Path(f"{self._database.name}.lock"))
         else:  # alive before it takes any work
-            await self._in_thread(self._enter)
+            await self._lease.begin()
         flows.serve(self._here)
         await self._in_thread(
             partial(names.register_queues, self._database.client, self._parts_at_once)
         )
         await self._in_thread(self._host.launch)
+        self._host.rename(self.id)  # it may have changed meanwhile
         self._taking = True
-        self._beating = asyncio.create_task(self._beat(), name="bulkverify lease")
+        self._tending = asyncio.create_task(self._tend(), name="bulkverify takeovers")
 
     async def end(self) -> None:
         """Stop taking work, let what may cost something reach its checkpoint, and give the rest back."""
         self._taking = False
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait({self._beating})
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.wait({self._tending})
         if self._host.launched:
             loop = self._host.loop
             if not await _there(loop, self._here.gate.close(_CLOSING_SECONDS)):
@@ -119,54 +127,41 @@ class Process:
             await _there(loop, _cancelled(self._here))
             self._host.stop_waiting()
             with suppress(Exception):  # the database is away: the lease ends by itself
-                await asyncio.wait_for(self._in_thread(self._hand_over), 5)
+                hand_over = partial(self._host.take_over, [self.id])
+                await asyncio.wait_for(self._in_thread(hand_over), 5)
             await self._in_thread(self._host.destroy)
             flows.serve(None)
+        if self._lease is not None:  # until now, others leave its work alone
+            await self._lease.end()
         await self._in_thread(self._here.scratch.close)
         if self._lock is not None:
             self._lock.release()
 
-    def _enter(self) -> None:
-        self._database.enter(self.id, socket.gethostname(), os.getpid())
-
-    def _hand_over(self) -> None:
-        self._host.take_over([self.id])
-        if not self._database.is_sqlite:
-            self._database.leave(self.id)
-
-    async def _beat(self) -> None:
-        """Renew the lease, share the budgets and take over the work of dead processes."""
-        self._steady_since = beaten_at = monotonic()
+    async def _tend(self) -> None:
+        """Share the budgets, and take over the work of dead processes."""
         shared_at = 0.0
         while True:
-            if monotonic() - beaten_at > self._lease / 2:
-                # This process was frozen, or the database was away: all leases may look dead.
-                self._steady_since = monotonic()
-            beaten_at = monotonic()
             try:
-                if not self._database.is_sqlite:
-                    await self._renew()
-                if monotonic() - shared_at >= self._lease:
+                if self._lease is not None:
+                    self._alive = len(await self._in_thread(self._database.workers))
+                    if self._lease.is_steady:
+                        await self._take_over()
+                if monotonic() - shared_at >= self._seconds:
                     shared_at = monotonic()
                     await self._accounts.share_again()
                     await self._find_lost()
                     await self._tidy_up()
             except SQLAlchemyError as error:
-                self._steady_since = monotonic()
                 _log.warning("the database is away: %s", error)
-            await asyncio.sleep(self._lease / _BEATS)
+            await asyncio.sleep(self._seconds / BEATS)
 
-    async def _renew(self) -> None:
-        if not await self._in_thread(partial(self._database.beat, self.id, self._accounts.note)):
-            await self._begin_again()
-        self._alive = len(await self._in_thread(self._database.workers))
-        if monotonic() - self._steady_since >= self._lease:
-            taken = await self._in_thread(
-                partial(self._database.take_over, self._lease, self._host.take_over)
-            )
-            self.takeovers += taken
-            if taken:
-                _log.warning("took over the work of dead processes: %s workflows", taken)
+    async def _take_over(self) -> None:
+        taken = await self._in_thread(
+            partial(self._database.take_over, self._seconds, self._host.take_over)
+        )
+        self.takeovers += taken
+        if taken:
+            _log.warning("took over the work of dead processes: %s workflows", taken)
 
     async def _find_lost(self) -> None:
         """Give back work that was taken here and does not run, as after an outage of the database."""
@@ -184,14 +179,11 @@ class Process:
         left = await self._in_thread(partial(self._database.unfinished, known)) if known else set()
         await self._in_thread(partial(self._here.scratch.drop, known - left))
 
-    async def _begin_again(self) -> None:
-        """After a lost lease: others have the work of this process, so leave it, and take new work."""
-        _log.warning("the lease of %s was lost: its work was taken over", self.id)
-        self._steady_since = monotonic()
-        self.id = _new_id()
-        await self._in_thread(self._enter)
-        self._host.rename(self.id)
-        await _there(self._host.loop, _cancelled(self._here))
+    async def _begin_again(self, executor_id: str) -> None:
+        """Leave the work that others have now, and take new work under a new name."""
+        self._host.rename(executor_id)
+        if self._host.launched:
+            await _there(self._host.loop, _cancelled(self._here))
 
 
 async def _there(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
@@ -206,10 +198,6 @@ async def _cancelled(here: Here) -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=2)
-
-
-def _new_id() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def _locked(path: Path) -> Lock:

@@ -122,7 +122,8 @@ class Budget:
         departures, limit = lane.departures, self.limit
         if limit is None:
             return turn
-        while len(departures) > limit:
+        # By their age and not by the limit, which may fall and rise again.
+        while departures and departures[0] + WINDOW_SECONDS + _MARGIN <= now:
             departures.popleft()
         available = limit - reserve
         if available <= 0:

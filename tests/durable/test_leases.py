@@ -2,14 +2,18 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from bulkverify.durable import Engine, migrate
+from bulkverify.durable.connections import POOL
 from bulkverify.durable.database import Database
+from bulkverify.durable.lease import Lease
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from tests.run.lists import numbered
 
@@ -29,6 +33,32 @@ def test_a_lease_that_was_lost_is_not_renewed(opened: Database) -> None:
     assert [(one.executor_id, one.note) for one in opened.workers()] == [("a", "why")]
     opened.leave("a")
     assert not opened.beat("a", "")
+
+
+def test_other_work_does_not_delay_a_lease(opened: Database) -> None:
+    opened.enter("a", "host", 1)
+    with ExitStack() as others:
+        for _ in range(POOL):
+            others.enter_context(opened._engine.connect())
+        assert opened.beat("a", "")
+
+
+@pytest.mark.asyncio
+async def test_a_process_that_was_frozen_takes_over_nothing_at_first(opened: Database) -> None:
+    async def lost(_: str) -> None:
+        raise AssertionError("it was not taken over")
+
+    lease = Lease(opened, 0.4, note=str, lost=lost)
+    await lease.begin()
+    assert not lease.is_steady
+    while not lease.is_steady:  # noqa: ASYNC110 - of a clock
+        await asyncio.sleep(0.01)
+    time.sleep(0.5)  # noqa: ASYNC251 - as if it were frozen
+    assert not lease.is_steady
+    await asyncio.sleep(0.2)
+    assert not lease.is_steady
+    await lease.end()
+    assert opened.workers() == []
 
 
 @pytest.mark.asyncio

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bulkverify.durable import RunCancelledError
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from tests.run.lists import numbered
 
@@ -75,6 +76,30 @@ async def test_a_frozen_worker_that_comes_back_does_no_harm(
     require_paid_once(sandbox, 2)
     assert output.stat().st_mtime_ns == written
     assert left_on(sandbox) == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("point", ["before:upload", "after:upload", "before:start"])
+async def test_a_frozen_worker_that_comes_back_after_a_cancel_starts_nothing_new(
+    postgresql: str, sandbox: Sandbox, source: Path, output: Path, point: str
+) -> None:
+    async with engine(postgresql, sandbox, work=False) as submitting:
+        run = await submitting.submit(source, output, account="acme", largest_part=2)
+        async with worker(postgresql, sandbox, point) as frozen:
+            await said(frozen, "frozen")
+            before = len(sandbox.ledger.starts)
+            await run.cancel()
+            frozen.send_signal(signal.SIGCONT)
+            await said(frozen, "thawed")
+            with pytest.raises(RunCancelledError):
+                await run.wait()
+            while left_on(sandbox):  # noqa: ASYNC110 - of another process
+                await asyncio.sleep(0.02)
+            await stopped(frozen)
+    assert len(sandbox.ledger.starts) - before <= int(point == "before:start")
+    assert not output.exists()
+    assert left_on(sandbox) == 0
+    assert set(sandbox.ledger.paid.values()) <= {1}
 
 
 @pytest.mark.asyncio
