@@ -58,7 +58,7 @@ ORDER = {
         stopping tables layout distinct addresses cells bounds naming columns headers lines_of_addresses surveying
         decoding quotes delimited detecting lines jsonlines several frames spooling packages values texts sheets workbooks
         spreadsheets opening moments parts splitting matching verdicts workbook_output tallies joining verified
-        filtering earlier reuse
+        filtering earlier_files earlier reuse
     """,
     "run": """
         models threads curve progress earlier source costs plan written folder outages account record selection

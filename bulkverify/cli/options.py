@@ -125,11 +125,15 @@ def _parse_age(text: str) -> timedelta:
     return timedelta(seconds=parse_duration(text))
 
 
-def matching(patterns: Sequence[Path]) -> list[Path]:
+def matching(patterns: Sequence[Path] | None) -> list[Path]:
     """Return the files that exist, and those that match a pattern such as `verified-*.csv`.
 
-    A pattern without a match raises `UsageError`.
+    A pattern without a match raises `UsageError`, and so does an option without a file.
     """
+    if patterns is None:
+        return []
+    if not patterns:
+        raise UsageError("--reuse names no file.")
     found: list[Path] = []
     for pattern in patterns:
         if pattern == STDIO:
@@ -141,7 +145,7 @@ def matching(patterns: Sequence[Path]) -> list[Path]:
         if not matches:
             raise UsageError(f"No file matches {str(pattern)!r}: correct --reuse.")
         found += matches
-    return found
+    return list(dict.fromkeys(found))
 
 
 def show_duration(seconds: float) -> str:

@@ -164,7 +164,8 @@ def reused_facts(reused: "Reused") -> dict[str, str]:
     told = ", ".join(f"{count:,} {why}" for why, count in unused.items() if count)
     return {
         "known": f"{plural(reused.addresses, 'address', 'addresses')} with an earlier verdict, {days:,.1f} days old on "
-        "average; not sent" * bool(reused.addresses),
+        f"average: not sent, which saves {plural(reused.addresses, 'credit')}"
+        * bool(reused.addresses),
         "not reused": f"earlier verdicts: {told}" * bool(told),
     }
 

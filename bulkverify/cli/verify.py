@@ -115,13 +115,13 @@ async def verify(
 
     piped = output == STDIO
     _check(sources, output, account, show, dry_run=dry_run, sandbox=sandbox, excel_safe=excel_safe)
-    if database is not None and (piped or STDIO in sources or dry_run or sandbox or reuse):
-        raise UsageError(
-            "--database needs files, and no sandbox or dry run: leave out -, --sandbox, --dry-run and --reuse."
+    if database is not None:
+        _check_durable(
+            files=not piped and STDIO not in sources, tried=dry_run or sandbox, reuse=reuse
         )
     wanted_verdicts(only)  # refuses wrong ones before anything is spent
     unwanted_flags(without or ())
-    earlier, oldest = matching(reuse or ()), parse_max_age(max_age)
+    earlier, oldest = matching(reuse), parse_max_age(max_age)
     if database is not None:
         assert output is not None  # noqa: S101 - `_check` requires one
         check_page(page, force=force, output=output)
@@ -275,6 +275,18 @@ def _check(
     if output == STDIO and not dry_run and (show.json or excel_safe):
         raise UsageError(
             "-o - writes the rows to stdout: leave out --json and --excel-safe, or name a file."
+        )
+
+
+def _check_durable(*, files: bool, tried: bool, reuse: list[Path] | None) -> None:
+    """Refuse what a run in a database can't do."""
+    if not files or tried:
+        raise UsageError(
+            "--database needs files, and no sandbox or dry run: leave out -, --sandbox and --dry-run."
+        )
+    if reuse is not None:
+        raise UsageError(
+            "A run in a database can't reuse earlier verdicts: leave out --database, or --reuse to buy them all again."
         )
 
 

@@ -22,17 +22,16 @@ class Distinct:
     def __len__(self) -> int:
         return len(self._first)
 
-    def number(self, keys: list[str], *, learn: bool = True) -> list[int]:
-        """Return the number of each key; new ones get the next numbers, or -1 without `learn`."""
-        while learn and (len(self._first) + len(keys)) * 3 > len(self._table) * 2:
+    def number(self, keys: list[str]) -> list[int]:
+        """Return the number of each key; new ones get the next numbers."""
+        while (len(self._first) + len(keys)) * 3 > len(self._table) * 2:
             self._grow()
         first, second, table = self._first, self._second, self._table
         mask = len(table) - 1
         count = len(first)
         numbers: list[int] = []
         add = numbers.append
-        for key in keys:
-            one = hash(key)
+        for key, one in zip(keys, map(hash, keys), strict=True):
             place = one & mask
             while found := table[place]:
                 if first[found - 1] == one and second[found - 1] == hash(key + "\n"):
@@ -40,14 +39,26 @@ class Distinct:
                     break
                 place = (place + 1) & mask
             else:
-                if not learn:
-                    add(-1)
-                    continue
                 add(count)
                 count += 1
                 table[place] = count
                 first.append(one)
                 second.append(hash(key + "\n"))
+        return numbers
+
+    def find(self, keys: list[str]) -> list[int]:
+        """Return the number of each key, or -1 if it has none."""
+        first, second, table = self._first, self._second, self._table
+        mask = len(table) - 1
+        numbers: list[int] = []
+        add = numbers.append
+        for key, one in zip(keys, map(hash, keys), strict=True):
+            place = one & mask
+            while found := table[place]:
+                if first[found - 1] == one and second[found - 1] == hash(key + "\n"):
+                    break
+                place = (place + 1) & mask
+            add(found - 1)
         return numbers
 
     def _grow(self) -> None:

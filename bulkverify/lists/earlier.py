@@ -1,13 +1,14 @@
 """Earlier verdicts that come as rows, such as those of a database."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
 from bulkverify.errors import UsageError, clause
+from bulkverify.lists.earlier_files import Answers
 from bulkverify.lists.layout import create
 from bulkverify.lists.spooling import write
 from bulkverify.lists.stopping import checkpoint
@@ -46,11 +47,11 @@ class Rows:
     def __init__(self, rows: Iterable[EarlierVerdict]) -> None:
         self._rows = rows
 
-    def batches(self) -> Iterator[list[Key]]:
-        """Give the cells of the rows, many at a time."""
+    def batches(self) -> Iterator[Answers]:
+        """Give the answers of the rows, many at a time."""
         numbered = enumerate(self._rows, start=1)
         while batch := [cells_of_row(row, number) for number, row in islice(numbered, _AT_ONCE)]:
-            yield batch
+            yield _answers(batch)
 
 
 class SpooledRows(Rows):
@@ -68,10 +69,18 @@ class SpooledRows(Rows):
         with self._path.open("ab") as file:
             write(file, f"{json.dumps(batch)}\n".encode())
 
-    def batches(self) -> Iterator[list[Key]]:
-        """Give the cells of the rows, many at a time."""
+    def batches(self) -> Iterator[Answers]:
+        """Give the answers of the rows, many at a time."""
         with self._path.open("rb") as file:
-            yield from map(json.loads, file)
+            yield from map(_answers, map(json.loads, file))
+
+
+def _answers(rows: Sequence[Sequence[str]]) -> Answers:
+    return (
+        [row[0] for row in rows],
+        [tuple(row[1:-1]) for row in rows],
+        [row[-1] for row in rows],
+    )
 
 
 def cells_of_row(row: EarlierVerdict, number: int) -> Key:
@@ -86,7 +95,7 @@ def cells_of_row(row: EarlierVerdict, number: int) -> Key:
         if moment is not None and moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         time = "" if moment is None else moment.astimezone(UTC).isoformat()
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, OverflowError, TypeError) as error:
         raise UsageError(
             f"Row {number:,} of the earlier verdicts can't be read: {clause(error)}. It needs email, verdict and "
             "verified_at, as a ResultRow has them. Nothing was sent."

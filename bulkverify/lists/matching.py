@@ -85,8 +85,8 @@ class Matching:
             folds = [key.lower() for key in keys]
             lowered = lowered and all(address == address.lower() for address, _, _ in batch)
             numbers = zip(
-                self._keys.number(keys, learn=False),
-                self._folds.number(folds, learn=False),
+                self._keys.find(keys),
+                self._folds.find(folds),
                 batch,
                 strict=True,
             )

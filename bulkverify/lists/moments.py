@@ -22,11 +22,18 @@ def milliseconds(moment: datetime) -> int:
     return (moment - EPOCH) // _MILLISECOND
 
 
-def read_moment(text: str) -> int:
-    """Read a time in any form that `parse_timestamp` knows; an empty or another text is `NEVER`."""
-    rest = _REST_OF.get(text[19:])
-    if rest is not None and (second := _read_second(text[:19])) is not None:
-        return second + rest
+def read_moments(texts: Iterable[str]) -> list[int]:
+    """Read times in any form that `parse_timestamp` knows; an empty or another text is `NEVER`."""
+    times: list[int] = []
+    add = times.append
+    for text in texts:
+        rest = _REST_OF.get(text[19:])
+        second = None if rest is None else _read_second(text[:19])
+        add(_read_other(text) if rest is None or second is None else second + rest)
+    return times
+
+
+def _read_other(text: str) -> int:
     try:
         return milliseconds(parse_timestamp(text))
     except ValueError:

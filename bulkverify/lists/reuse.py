@@ -9,12 +9,15 @@ does not grow with these files: it is 14 bytes for each distinct address of the 
 the split.
 """
 
+import codecs
 import hashlib
 import json
 from array import array
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import chain, compress
+from datetime import UTC, datetime, timedelta
+from itertools import compress, count
+from operator import not_
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -24,15 +27,10 @@ from bulkverify.errors import InvalidListError
 from bulkverify.files import replacing
 from bulkverify.lists.addresses import is_ordinary, keys_of
 from bulkverify.lists.cells import read_cell
-from bulkverify.lists.columns import (
-    SAMPLE_ROWS,
-    add_rows_with_addresses,
-    find_column,
-    fold,
-    sample_rows,
-)
+from bulkverify.lists.decoding import decoded
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.earlier import Rows
+from bulkverify.lists.earlier_files import Answers, open_earlier
 from bulkverify.lists.layout import (
     BLANK,
     FIRST_ADDRESS,
@@ -44,14 +42,14 @@ from bulkverify.lists.layout import (
     reused_path,
     source_path,
 )
-from bulkverify.lists.moments import NEVER, milliseconds, moments, read_moment
+from bulkverify.lists.moments import NEVER, milliseconds, moments, read_moments
 from bulkverify.lists.parts import quoted
 from bulkverify.lists.splitting import Numbered, Reused
 from bulkverify.lists.spooling import copy, title_of
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import Table
 from bulkverify.lists.verdicts import FLAGS, cells_of
-from bulkverify.lists.verified import Key, Verified, open_verified, read_key
+from bulkverify.lists.verified import Key, read_key
 from bulkverify.models import Verdict
 from bulkverify.results.records import DEFAULT_ENCODING
 from bulkverify.results.rows import Meaning
@@ -59,7 +57,7 @@ from bulkverify.results.rows import Meaning
 REUSABLE: Final = (Verdict.DELIVERABLE, Verdict.UNDELIVERABLE, Verdict.ACCEPT_ALL)
 """The verdicts that may be reused; others say that the service did not know."""
 
-_FOREVER: Final = dict.fromkeys(map(str, REUSABLE), float("inf"))
+_FOREVER: Final = dict.fromkeys(map(str, REUSABLE), timedelta.max.total_seconds())
 _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 _HEADER: Final = "email,Verification Result,Syntax Error,ISP,Role,Disposable,Trap,Verified At\n"
 _MOST_TOLD: Final = 1000
@@ -100,9 +98,10 @@ class Reuse:
             with create(codes_path) as codes, create(texts_path) as texts:
                 seen = 0
                 for batch in numbered:
-                    codes.write(batch.codes.tobytes())
-                    text = json.dumps([len(batch.codes), batch.fresh, batch.rows])
+                    text = json.dumps([len(batch.codes), batch.fresh])
                     texts.write(f"{text}\n".encode())
+                    codes.write(batch.codes.tobytes())
+                    codes.write(array("q", batch.rows).tobytes())
                     seen += len(batch.fresh)
             every = seen > len(distinct)
             known = (
@@ -118,9 +117,11 @@ class Reuse:
                 with texts_path.open("rb") as lines:
                     for line in lines:
                         checkpoint()
-                        count, fresh, rows = json.loads(line)
+                        rows_read, fresh = json.loads(line)
+                        rows = array("q")
                         batch = Numbered(array("i"), fresh, rows)
-                        batch.codes.frombytes(codes.read(4 * count))
+                        batch.codes.frombytes(codes.read(4 * rows_read))
+                        rows.frombytes(codes.read(8 * len(fresh)))
                         yield chosen.every(batch) if every else chosen.once(batch)
             self.reused, self.digest = chosen.reused(known), chosen.digest.hexdigest()
         finally:
@@ -129,53 +130,32 @@ class Reuse:
 
     def _read(self, source: Path | Rows, number: int, table: Table, known: "_Known") -> None:
         if not isinstance(source, Path):
-            known.add(source.batches(), _COLUMNS, "The earlier verdicts")
+            known.add(source.batches(), _COLUMNS, "the earlier verdicts")
             return
         title, path = title_of(source), source
         if path.exists() and not path.is_file() and not path.is_dir():
             path = source_path(self.spool, number, path.suffix)
             copy(source, path)  # a pipe can be read only once
-        verified = open_verified(
-            path, title=title, encoding=DEFAULT_ENCODING, spool=self.spool, number=number
+        file = open_earlier(
+            path,
+            title=title,
+            encoding=self._encoding_of(path, table, title),
+            spool=self.spool,
+            number=number,
+            wanted=table.names[table.column] if self.column else None,
         )
-        column = self._column_of(verified, table)
-        if column is not None:
-            said = [verified.places[name] for name in verified.columns]
-            # Without a column of times, a verdict stands there, which is none.
-            time = verified.places.get("verified_at", said[0])
-            known.add(verified.rows([column, *said, time]), verified.columns, title)
+        known.add(file.batches(), file.columns, title)
 
-    def _column_of(self, verified: Verified, table: Table) -> int | None:
-        """Find the addresses that the verdicts belong to; `None` if there are no rows."""
-        names = verified.names
-        ours = set(verified.places.values())
-        own = [place for place in range(len(names)) if place not in ours]
-        if not own:
-            raise InvalidListError(
-                f"{verified.title} has verdicts, but no column of addresses. Nothing was sent."
-            )
-        # A verdict comes last, because there must be two places.
-        rows = chain.from_iterable(verified.rows([*own, verified.places["verdict"]]))
-        sample = sample_rows(rows, SAMPLE_ROWS)
-        if not sample:
-            return None
-        add_rows_with_addresses(sample, rows)
-        named = [names[place] for place in own]
-        wanted = table.names[table.column] if self.column else None
-        if wanted is not None and fold(wanted) not in map(fold, named):
-            wanted = None
-        found = find_column(verified.title, named, sample, wanted)
-        if wanted is None:
-            for other in found.others:
-                if any(row[other] and row[other] != row[found.column] for row in sample):
-                    raise InvalidListError(
-                        f"{verified.title} has addresses in {named[found.column]!r} and in {named[other]!r}, and it is "
-                        "not certain which of them its verdicts belong to. Nothing was sent."
-                    ).with_hint(
-                        "Name the column with `column`, or leave out the other one.",
-                        "Name the column with --column, or leave out the other one.",
-                    )
-        return own[found.column]
+    @staticmethod
+    def _encoding_of(path: Path, table: Table, title: str) -> str:
+        """Return UTF-8, or the encoding of the list, in which the service writes its results, if that fits better."""
+        if codecs.lookup(table.encoding).name in {"utf-8", DEFAULT_ENCODING}:
+            return DEFAULT_ENCODING
+        try:
+            deque(decoded(path, DEFAULT_ENCODING, title), maxlen=0)
+        except InvalidListError:
+            return table.encoding
+        return DEFAULT_ENCODING
 
 
 class _Known:
@@ -189,49 +169,44 @@ class _Known:
         self.now = milliseconds(at)
         self._distinct = distinct
         self._ages = max_ages
-        self._oldest: list[float] = [0, 0]
+        self._oldest = [0, 0]
 
-    def add(  # noqa: C901, PLR0912 - one loop, and calls in it would double its time
-        self, batches: Iterator[list[Key]], columns: Sequence[str], title: str
+    def add(  # noqa: C901 - one loop, and calls in it would double its time
+        self, batches: Iterator[Answers], columns: Sequence[str], title: str
     ) -> None:
-        """Take the address, the verdict, the flags and the time of rows."""
+        """Take the answers of rows."""
         told: dict[Key, int] = {}
         codes, times, oldest = self.codes, self.times, self._oldest
         rows = 0
-        for batch in batches:
-            if not batch:
-                continue
+        for addresses, keys, moments_ in batches:
             checkpoint()
-            cells, *said, moments_ = zip(*batch, strict=True)
-            keys = list(zip(*said, strict=True))
             found = list(map(told.get, keys))
             if None in found:
                 for key in {*keys}.difference(told):
                     told[key] = self._code(title, columns, key, rows + keys.index(key) + 1)
                 found = list(map(told.get, keys))
-            rows += len(batch)
-            numbers = self._numbers(list(map(str.strip, cells)))
-            for number, code, text in zip(numbers, found, moments_, strict=True):
+            rows += len(keys)
+            numbers = self._numbers(list(map(str.strip, addresses)))
+            for number, code, time in zip(numbers, found, read_moments(moments_), strict=True):
                 if number < 0 or not code:
                     continue
-                time = read_moment(text)
-                if time <= times[number]:
+                if time < oldest[code]:
                     if time == NEVER:
                         self.undated += 1
-                    elif time == times[number] and self._differ(code, codes[number]):
-                        codes[number] = _CONTESTED
-                elif time < oldest[code]:
-                    self.expired += 1
+                    else:
+                        self.expired += 1
                 elif time > self.now:
                     self.future += 1
-                else:
+                elif time > times[number]:
                     codes[number], times[number] = code, time
+                elif time == times[number] and self._differ(code, codes[number]):
+                    codes[number] = _CONTESTED
             if len(told) > _MOST_TOLD:
                 told.clear()
 
     def _numbers(self, cells: list[str]) -> list[int]:
         """Return the number of the address in each cell, or -1 if the list does not have it."""
-        numbers = self._distinct.number(keys_of(cells), learn=False)
+        numbers = self._distinct.find(keys_of(cells))
         if -1 not in numbers:
             return numbers
         odd = [
@@ -240,7 +215,7 @@ class _Known:
             if number < 0 and (cell := cells[place]) and not is_ordinary(cell)
         ]
         addresses = keys_of(read_cell(cells[place]).address for place in odd)
-        for place, number in zip(odd, self._distinct.number(addresses, learn=False), strict=True):
+        for place, number in zip(odd, self._distinct.find(addresses), strict=True):
             numbers[place] = number
         return numbers
 
@@ -252,7 +227,7 @@ class _Known:
         meaning = cast("Meaning", (verdict, *map(flags.get, FLAGS)))
         if meaning not in self.meanings:
             self.meanings.append(meaning)
-            self._oldest.append(self.now - self._ages[str(verdict)] * 1000)
+            self._oldest.append(self.now - int(self._ages[str(verdict)] * 1000))
         return self.meanings.index(meaning)
 
     def _differ(self, code: int, other: int) -> bool:
@@ -280,18 +255,17 @@ class _Chosen:
 
     def once(self, batch: Numbered) -> Numbered:
         """Take out known addresses; each address is among the fresh ones once."""
-        first, count = self._next - FIRST_ADDRESS, len(batch.fresh)
-        codes = self._known.codes[first : first + count]
-        known = [code > _CONTESTED for code in codes]
-        sent = [code <= _CONTESTED for code in codes]
+        first, size = self._next - FIRST_ADDRESS, len(batch.fresh)
+        codes = self._known.codes[first : first + size]
+        known = list(map(_CONTESTED.__lt__, codes))
+        sent = list(map(not_, known))
         texts = list(compress(batch.fresh, known))
-        reused = iter(range(self._reused, self._reused - len(texts), -1))
-        unknown = iter(range(self._sent, self._sent + count - len(texts)))
-        places = [next(reused if one else unknown) for one in known]
-        self._places[self._next : self._next + count] = array("i", places)
-        self._next += count
-        self._sent += count - len(texts)
-        times = self._known.times[first : first + count]
+        reused, unknown = count(self._reused, -1), count(self._sent)
+        places = [next(reused) if one else next(unknown) for one in known]
+        self._places[self._next : self._next + size] = array("i", places)
+        self._next += size
+        self._sent += size - len(texts)
+        times = self._known.times[first : first + size]
         self._note(texts, list(compress(codes, known)), list(compress(times, known)))
         return Numbered(
             array("i", map(self._places.__getitem__, batch.codes)),
@@ -330,10 +304,10 @@ class _Chosen:
 
     def reused(self, known: _Known) -> Reused:
         """Describe what was taken out."""
-        count = FIRST_REUSED - self._reused
-        age = (known.now - self._sum / count) / 1000 if count else 0.0
+        addresses = FIRST_REUSED - self._reused
+        age = (known.now - self._sum / addresses) / 1000 if addresses else 0.0
         return Reused(
-            addresses=count,
+            addresses=addresses,
             average_age=round(age, 3),
             expired=known.expired,
             undated=known.undated,

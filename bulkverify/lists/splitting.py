@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from array import array
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import count, islice
 from operator import itemgetter
@@ -49,7 +49,7 @@ class Reused:
     average_age: float = 0.0
     """The seconds from their verdicts to the beginning of the call, on average."""
     expired: int = 0
-    """The earlier verdicts on addresses of the list that are too old."""
+    """The earlier verdicts on addresses of the list that are too old, even if a later one is reused."""
     undated: int = 0
     """The earlier verdicts without a time, or with one that can't be read."""
     future: int = 0
@@ -109,7 +109,7 @@ class Numbered(NamedTuple):
 
     codes: "array[int]"
     fresh: list[str]
-    rows: list[int]
+    rows: Sequence[int]
 
 
 class Sieve(Protocol):

@@ -8,16 +8,26 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import attrs
+
 from bulkverify.errors import InvalidListError, clause
-from bulkverify.lists.columns import SAMPLE_ROWS, listed
+from bulkverify.lists.columns import (
+    SAMPLE_ROWS,
+    add_rows_with_addresses,
+    find_column,
+    listed,
+    sample_rows,
+)
 from bulkverify.lists.decoding import sample_of
-from bulkverify.lists.delimited import text_records
+from bulkverify.lists.delimited import Delimited, text_records
 from bulkverify.lists.detecting import guess_delimiter
-from bulkverify.lists.jsonlines import json_values
+from bulkverify.lists.jsonlines import JsonLines, json_values, open_json_lines
 from bulkverify.lists.layout import source_path
 from bulkverify.lists.opening import format_of
 from bulkverify.lists.quotes import ListRecords
 from bulkverify.lists.spreadsheets import write_as_csv
+from bulkverify.lists.surveying import surveyed
+from bulkverify.lists.tables import Sheet
 from bulkverify.lists.verdicts import FLAGS, VERDICT_COLUMNS
 from bulkverify.models import Verdict, parse_flag, read_verdict
 from bulkverify.results.records import DEFAULT_ENCODING, check_encoding
@@ -63,8 +73,8 @@ def open_verified(
         return _Json(path, title, encoding)
     if kind == "xlsx":
         spooled = source_path(spool, number, ".xlsx.csv")
-        write_as_csv(path, spooled, title)
-        path, encoding = spooled, DEFAULT_ENCODING
+        sheet = write_as_csv(path, spooled, title)
+        return _Csv(spooled, title, DEFAULT_ENCODING, sheet)
     return _Csv(path, title, encoding)
 
 
@@ -96,7 +106,7 @@ def read_key(
 class _Csv:
     """A CSV file with verdicts; `ends` are those of names for its rows."""
 
-    def __init__(self, path: Path, title: str, encoding: str) -> None:
+    def __init__(self, path: Path, title: str, encoding: str, sheet: Sheet | None = None) -> None:
         beginning, encoding = sample_of(path, encoding, title)
         self.title: str = title
         self.ends: tuple[str, ...] = tuple({".csv": None, path.suffix.lower(): None})
@@ -105,6 +115,7 @@ class _Csv:
         self.codec: str = codec
         self._path = path
         self._encoding = encoding
+        self._sheet = sheet
         between = _BETWEEN.search(beginning)
         self._delimiter = between[1] or between[2] if between else guess_delimiter(beginning)
         self.head: str = ""
@@ -124,13 +135,28 @@ class _Csv:
             yield text.texts(len(records))[skip:], keys
             skip = max(0, skip - len(records))
 
-    def rows(self, places: Sequence[int]) -> Iterator[list[Key]]:
-        """Give the cells at two or more places of each row."""
-        pick = self._picker(places)
-        skip = self._skipped
-        for records in self._records(ListRecords(self._delimiter)):
-            yield pick(records[skip:])
-            skip = max(0, skip - len(records))
+    def table(self, wanted: str | None) -> Delimited:
+        """Return its rows as a list; `wanted` and errors are as for `find_column`."""
+        width = self._sheet.width if self._sheet else 0
+        table = Delimited(
+            title=self.title,
+            names=(*self.names, *[""] * (width - len(self.names))),
+            column=0,
+            beside=tuple(range(max(width, len(self.names)))),  # so that no address is unexpected
+            delimiter=self._delimiter,
+            path=self._path,
+            encoding=self._encoding,
+            skipped=self._skipped,
+            sheet=self._sheet,
+        )
+        rows = table.rows()
+        sample = sample_rows(rows, SAMPLE_ROWS)
+        if not sample:
+            return table
+        add_rows_with_addresses(sample, rows)
+        found = find_column(self.title, table.names, sample, wanted)
+        table = attrs.evolve(table, column=found.column, others=found.others)
+        return surveyed(table, wanted)
 
     def _picker(self, places: Sequence[int]) -> Callable[[list[list[str]]], list[Key]]:
         pick: Callable[[Sequence[str]], Key] = itemgetter(*places)
@@ -153,7 +179,7 @@ class _Csv:
                 first = first or record
                 self.head += line
                 self._skipped += 1
-                if places := _places(record):
+                if places := places_of(record):
                     self.names = record
                     return places
                 if self._skipped > SAMPLE_ROWS:
@@ -182,7 +208,7 @@ class _Json:
         value = first[0][0] if first else ""
         names = list(value) if isinstance(value, dict) else []
         self.names: Sequence[str] = names
-        self.places: dict[str, int] = _places(names)
+        self.places: dict[str, int] = places_of(names)
         if not self.places:
             raise _without_verdicts(title, names)
         self.columns: Sequence[str] = tuple(name for name in self.places if name != "verified_at")
@@ -198,11 +224,12 @@ class _Json:
                 [(*key[:-1], "Y" if key[-1] else "") for key in keys],
             )
 
-    def rows(self, places: Sequence[int]) -> Iterator[list[Key]]:
-        """Give the cells at some places of each row."""
-        pick = self._picker(places)
-        for values in json_values(self._path, self._encoding, self.title):
-            yield [pick(value) for value, _ in values]
+    def table(self, wanted: str | None) -> JsonLines:
+        """Return its rows as a list; `wanted` and errors are as for `find_column`."""
+        table = open_json_lines(
+            self._path, title=self.title, column=wanted, encoding=self._encoding
+        )
+        return surveyed(table, wanted)
 
     def _picker(self, places: Sequence[int]) -> Callable[[object], Key]:
         keys = [self.names[place] for place in places]
@@ -227,7 +254,7 @@ def _json_cell(value: object) -> str:
     return _JSON_FLAGS[value] if value is None or isinstance(value, bool) else repr(value)
 
 
-def _places(names: Sequence[str]) -> dict[str, int]:
+def places_of(names: Sequence[str]) -> dict[str, int]:
     """Return the places of the verdict, the flags and the time; empty if there is no verdict.
 
     If a list had columns of our names, ours are called `bulkverify_...`. If it has the service's columns,

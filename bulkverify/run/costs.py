@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -12,6 +12,9 @@ from bulkverify.lists import CellExample, Examples, Split, Table
 from bulkverify.run.models import PlannedList, RunPlan, RunProgress, Stage
 from bulkverify.run.progress import Tracker
 from bulkverify.run.source import ListReader, Splitting, temporary_folder
+from bulkverify.service.logs import SafeLogger
+
+_log: Final = SafeLogger(__name__)
 
 Amend: TypeAlias = Callable[[Table, RunPlan], Awaitable[RunPlan]]
 
@@ -81,6 +84,26 @@ def plan_of(
         uncertain=uncertain,
         balance=balance,
         already_verified_at=already_verified_at,
+    )
+
+
+def log_plan(plan: RunPlan) -> None:
+    """Log how a list is read, and what it costs."""
+    for taken in plan.lists:
+        others = f", not of {', '.join(map(repr, taken.others))}" if taken.others else ""
+        _log.info(
+            "%s (%s): taking the addresses of column %r%s",
+            *(taken.title, taken.format, taken.column, others),
+        )
+        if taken.sheet:
+            _log.info(
+                "reading sheet %r, not %s; %s rows are hidden, and %s formulas were never calculated",
+                *(taken.sheet, list(taken.other_sheets), taken.hidden_rows, taken.uncalculated),
+            )
+    _log.info(
+        "%s rows, %s addresses to send, %s known, %s repeated, %s invalid, %s blank: %s credits of %s",
+        *(plan.rows, plan.addresses, plan.reused.addresses, plan.duplicates, plan.invalid),
+        *(plan.blank, plan.cost, plan.balance),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from bulkverify.errors import UsageError
 from bulkverify.lists import REUSABLE, EarlierVerdict, Rows, SpooledRows
 from bulkverify.lists.layout import source_path
-from bulkverify.models import Verdict, VerdictName
+from bulkverify.models import Verdict, VerdictName, parse_verdict
 from bulkverify.run.threads import in_thread
 
 ReuseSource: TypeAlias = (
@@ -26,6 +26,7 @@ DEFAULT_MAX_AGE: Final = timedelta(days=30)
 Given: TypeAlias = Path | Iterable[EarlierVerdict] | AsyncIterable[EarlierVerdict]
 
 _WRONG: Final = "Earlier verdicts come as a list of files, or of iterables of rows with verdicts."
+_CORRECT: Final = ("Correct `max_age`.", "Correct --max-age.")
 _FIRST_SPOOLED: Final = 2_000_000
 _ROWS_A_TURN: Final = 1000
 
@@ -48,19 +49,26 @@ def given_sources(reuse: Collection[ReuseSource]) -> tuple[Given, ...]:
 
 def seconds_by_verdict(max_age: MaxAge) -> dict[str, float]:
     """Return the seconds that each verdict may be old."""
-    if isinstance(max_age, timedelta):
-        ages = dict.fromkeys(map(str, REUSABLE), max_age.total_seconds())
-    else:
-        ages = {str(verdict): age.total_seconds() for verdict, age in max_age.items()}
-    for verdict, seconds in ages.items():
+    given: Mapping[Verdict | VerdictName, object] = (
+        max_age if isinstance(max_age, Mapping) else dict.fromkeys(REUSABLE, max_age)
+    )
+    ages: dict[str, float] = {}
+    for said, age in given.items():
+        try:
+            verdict = parse_verdict(said)
+        except ValueError:
+            verdict = Verdict.UNKNOWN
         if verdict not in REUSABLE:
-            raise UsageError(f"{verdict!r} can't be reused; {', '.join(REUSABLE)} can.").with_hint(
-                "Correct `max_age`.", "Correct --max-age."
+            raise UsageError(f"{said!r} can't be reused; {', '.join(REUSABLE)} can.").with_hint(
+                *_CORRECT
             )
-        if seconds <= 0:
-            raise UsageError("An earlier verdict is older than no time at all.").with_hint(
-                "Make `max_age` longer.", "Make --max-age longer."
-            )
+        if not isinstance(age, timedelta) or age <= timedelta():
+            raise UsageError(
+                f"A verdict can be reused for a time (a timedelta above 0), not for {age!r}."
+            ).with_hint(*_CORRECT)
+        ages[str(verdict)] = age.total_seconds()
+    if not ages:
+        raise UsageError("No verdict has an age, so none would be reused.").with_hint(*_CORRECT)
     return ages
 
 

@@ -15,11 +15,11 @@ from tenacity.wait import wait_base
 
 from bulkverify.client import Client, known_of
 from bulkverify.errors import BulkVerifyError, JobNotFoundError, TransportError, UsageError, clause
-from bulkverify.lists import Joined, JoinedRow, Table, join, joined_rows
+from bulkverify.lists import Joined, JoinedRow, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
 from bulkverify.run.account import Account
-from bulkverify.run.costs import check_cost, plan_of, planned_lists
+from bulkverify.run.costs import check_cost, log_plan, plan_of, planned_lists
 from bulkverify.run.curve import Curve
 from bulkverify.run.journal import Records, RunRecord, restart_hints
 from bulkverify.run.models import (
@@ -28,6 +28,7 @@ from bulkverify.run.models import (
     PartFailure,
     PartReport,
     PlannedList,
+    RunPlan,
     RunProgress,
     RunReport,
     Stage,
@@ -40,12 +41,10 @@ from bulkverify.run.resume import RecordedList
 from bulkverify.run.source import ListReader, Splitting
 from bulkverify.run.threads import in_thread
 from bulkverify.run.written import Written
-from bulkverify.service.logs import SafeLogger
 
 OutputFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "xlsx"]
 """How an output is written."""
 
-_log: Final = SafeLogger(__name__)
 _FAILURES_SHOWN: Final = 3
 
 
@@ -137,8 +136,18 @@ class Run:
             account, self.journal, record, tracker=self.tracker, check=check, title=title
         )
         balance = await account.outages.retry(check, self._held_up)
-        if record.owed or record.uncertain:
-            await self._confirm(table, balance)
+        plan = plan_of(
+            table,
+            record.split,
+            self.list.examples,
+            cost=record.owed,
+            spent_before=record.credits,
+            uncertain=record.uncertain,
+            balance=balance,
+        )
+        log_plan(plan)
+        if plan.cost or plan.uncertain:
+            await self._confirm(plan)
         self._fail(await verify_parts(self._parts, self.journal, self._settings.parts_at_once))
 
     async def fetch_lost(self, account: Account, failed: Mapping[int, BulkVerifyError]) -> None:
@@ -156,43 +165,17 @@ class Run:
         again = await verify_parts(lost, self.journal, self._settings.parts_at_once)
         self._fail({**failed, **again})
 
-    async def _confirm(self, table: Table, balance: int | None) -> None:
-        """Log the plan, and ask whether to go on.
+    async def _confirm(self, plan: RunPlan) -> None:
+        """Ask whether to go on.
 
         Raises:
             UsageError: the answer is no, or is not a bool.
         """
-        record = self.record
-        plan = plan_of(
-            table,
-            record.split,
-            self.list.examples,
-            cost=record.owed,
-            spent_before=record.credits,
-            uncertain=record.uncertain,
-            balance=balance,
-        )
-        for taken in plan.lists:
-            others = f", not of {', '.join(map(repr, taken.others))}" if taken.others else ""
-            _log.info(
-                "%s (%s): taking the addresses of column %r%s",
-                *(taken.title, taken.format, taken.column, others),
-            )
-            if taken.sheet:
-                _log.info(
-                    "reading sheet %r, not %s; %s rows are hidden, and %s formulas were never calculated",
-                    *(taken.sheet, list(taken.other_sheets), taken.hidden_rows, taken.uncalculated),
-                )
-        _log.info(
-            "%s rows, %s addresses, %s repeated, %s invalid, %s blank: %s credits of %s",
-            *(plan.rows, plan.addresses, plan.duplicates, plan.invalid, plan.blank),
-            *(plan.cost, balance),
-        )
         if self._settings.confirm is None:
             return
         answer = self._settings.confirm(plan)
         confirmed = await answer if isawaitable(answer) else answer
-        nothing = f"Nothing {'more ' if record.sent else ''}was sent or spent."
+        nothing = f"Nothing {'more ' if self.record.sent else ''}was sent or spent."
         if not isinstance(confirmed, bool):
             raise UsageError(
                 f"The answer to the plan must be True or False, not {confirmed!r}. {nothing}"

@@ -417,7 +417,8 @@ def test_earlier_verdicts_are_reused_and_shown(
     assert "earlier verdicts: 8 too old" in outcome.out
     outcome = cli(*words, "--dry-run", *reuse)
     assert (
-        "known       3 addresses with an earlier verdict, 10.0 days old on average" in outcome.out
+        "known       3 addresses with an earlier verdict, 10.0 days old on average: not sent, which saves 3 credits"
+        in outcome.out
     )
     assert cli(*words, *reuse, "--json").document["reused"]["addresses"] == 3
     assert service.sandbox.ledger.requests.total() == 0
@@ -441,3 +442,23 @@ def test_wrong_options_for_reuse_are_refused(
     outcome = cli("verify", str(contacts), "--dry-run", *words)
     assert outcome.code != 0
     assert outcome.err
+
+
+def test_a_reuse_without_a_file_is_refused(cli: Cli, contacts: Path) -> None:
+    outcome = cli("verify", str(contacts), "--dry-run", "--reuse")
+    assert outcome.code != 0
+    assert "--reuse names no file" in outcome.err
+
+
+def test_a_run_in_a_database_does_not_reuse_verdicts(
+    service: Service, cli: Cli, contacts: Path, tmp_path: Path
+) -> None:
+    out, runs = tmp_path / "out.csv", tmp_path / "runs.db"
+    words = ("--database", f"sqlite:///{runs}", "--reuse", str(contacts))
+    outcome = cli("verify", str(contacts), "-o", str(out), *words)
+    assert outcome.code != 0
+    assert (
+        "a database can't reuse earlier verdicts: leave out --database, or --reuse" in outcome.err
+    )
+    assert (out.exists(), runs.exists()) == (False, False)
+    assert service.sandbox.ledger.requests.total() == 0

@@ -213,9 +213,9 @@ def test_any_results_give_each_address_its_own_verdict(
 def test_keys_are_found_again(keys: list[str], others: list[str]) -> None:
     distinct = Distinct()
     numbers = distinct.number(keys)
-    assert distinct.number(keys, learn=False) == numbers
+    assert distinct.find(keys) == numbers
     known = dict(zip(keys, numbers, strict=True))
-    assert distinct.number(others, learn=False) == [known.get(key, -1) for key in others]
+    assert distinct.find(others) == [known.get(key, -1) for key in others]
     assert len(distinct) == len(known)
 
 
@@ -248,7 +248,7 @@ def test_keys_with_the_same_hash_are_different() -> None:
     keys: list[str] = [Colliding("a@x.com"), Colliding("b@x.com"), Colliding("a@x.com")]
     distinct = Distinct()
     assert distinct.number(keys) == [0, 1, 0]
-    assert distinct.number([*keys, Colliding("c@x.com")], learn=False) == [0, 1, 0, -1]
+    assert distinct.find([*keys, Colliding("c@x.com")]) == [0, 1, 0, -1]
 
 
 def test_the_newest_row_counts_if_no_other_spelling_was_sent(path: Path) -> None:

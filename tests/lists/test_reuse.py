@@ -189,6 +189,10 @@ FORMATS = {
     + ",".join(["email", *OURS])
     + f"\na@x.com,deliverable,N,Y,,N,N,{at(1)}\n",
     "results.csv": ",".join(HEADER) + f'\n"a@x.com","deliverable","N","Y","","N","N","{at(1)}"\n',
+    "spaced.csv": ", ".join(f'"{name}"' for name in HEADER)
+    + f'\n"a@x.com", "deliverable", "N", "Y", "", "N", "N", "{at(1)}"\n',
+    "other-order.csv": "Email,Verification Result,Verified At,Syntax Error,ISP,Disposable,Trap\n"
+    f"a@x.com,Deliverable,{at(1)},0,1,0,0\n",
     "old.jsonl": json.dumps(
         {
             "email": "a@x.com",
@@ -230,6 +234,41 @@ def test_a_file_without_rows_knows_nothing(tmp_path: Path) -> None:
     assert (known, done.addresses) == ({}, 1)
 
 
+def test_the_keys_of_all_objects_count(tmp_path: Path) -> None:
+    told = {"verdict": "deliverable", "verified_at": at(1)}
+    objects: list[dict[str, str | None]] = [
+        {"note": "no address", "verdict": None, "verified_at": None},
+        {"email": "a@x.com", **told},
+        {"E-Mail": "b@x.com", **told},
+    ]
+    old = write(tmp_path / "old.jsonl", "".join(f"{json.dumps(one)}\n" for one in objects))
+    _, known = sifted(tmp_path, "email\na@x.com\nb@x.com\nc@x.com\n", old)
+    assert [*known] == ["a@x.com", "b@x.com"]
+
+
+def test_results_of_the_service_are_read_in_the_encoding_of_the_list(tmp_path: Path) -> None:
+    listed = "email,name\na@x.com,Jürgen\n"
+    (tmp_path / "list.csv").write_text(listed, encoding="cp1252")
+    table = open_table(tmp_path / "list.csv", spool=tmp_path, encoding="cp1252")
+    for encoding in ("cp1252", "utf-8"):
+        old = tmp_path / f"{encoding}.csv"
+        content = (
+            f"email,name,Verification Result,Verified At\na@x.com,Jürgen,deliverable,{at(1)}\n"
+        )
+        old.write_text(content, encoding=encoding)
+        done = split(table, tmp_path, sieve=Reuse([old], MONTH, NOW, tmp_path))
+        assert done.reused.addresses == 1
+
+
+@pytest.mark.parametrize("days", [(1, 40), (40, 1)])
+def test_a_verdict_that_is_too_old_is_counted_in_any_order(
+    tmp_path: Path, days: tuple[float, float]
+) -> None:
+    done, known = sifted(tmp_path, "email\na@x.com\n", [row("a@x.com", days=one) for one in days])
+    assert known == {"a@x.com": ("deliverable", at(1))}
+    assert done.reused.expired == 1
+
+
 TWO = f"email,work,verdict,verified_at\na@x.com,b@x.com,deliverable,{at(1)}\n"
 
 
@@ -238,6 +277,30 @@ def test_a_file_with_two_columns_of_addresses_is_refused(tmp_path: Path) -> None
     with pytest.raises(InvalidListError, match=r"has addresses in .*email.* and in .*work"):
         sifted(tmp_path, "email\nb@x.com\n", old)
     _, known = sifted(tmp_path, "work\nb@x.com\na@x.com\n", old, column="work")
+    assert [*known] == ["b@x.com"]
+
+
+def two_columns(*rows: str) -> str:
+    return f"email,work,verdict,verified_at\n{''.join(rows)}"
+
+
+def test_all_rows_tell_whether_a_file_has_two_columns_of_addresses(tmp_path: Path) -> None:
+    first = [f",b{number}@x.com,,\n" for number in range(120)]
+    last = f"a@x.com,b@x.com,deliverable,{at(1)}\n"
+    old = write(tmp_path / "old.csv", two_columns(*first, last))
+    with pytest.raises(InvalidListError, match="it is not certain"):
+        sifted(tmp_path, "email\nb@x.com\n", old)
+
+
+def test_a_column_that_the_verdicts_do_not_belong_to_is_refused(tmp_path: Path) -> None:
+    rows = f"a@x.com,b@x.com,deliverable,{at(1)}\n", f"c@x.com,,deliverable,{at(1)}\n"
+    old = write(tmp_path / "old.csv", two_columns(*rows))
+    with pytest.raises(InvalidListError, match="its verdicts belong to the latter"):
+        sifted(tmp_path, "work\nb@x.com\n", old, column="work")
+    unsent = two_columns(rows[0], "c@x.com,,,\n", "d@x.com,none,undeliverable,\n")
+    _, known = sifted(
+        tmp_path, "work\nb@x.com\n", write(tmp_path / "sent.csv", unsent), column="work"
+    )
     assert [*known] == ["b@x.com"]
 
 
@@ -293,30 +356,69 @@ def test_the_memory_does_not_grow_with_the_earlier_files(tmp_path: Path) -> None
     assert peaks[1] < peaks[0] + 300_000
 
 
-EMAILS = st.sampled_from(["a@x.com", "A@x.com", "a@X.com", "b@x.com", "a@y.com", "c@müller.de"])
+EMAILS = st.sampled_from(["a@x.com", "A@x.com", "a@X.com", "c@müller.de"])
 VERDICTS: st.SearchStrategy[VerdictName | str | None] = st.sampled_from(
-    ["deliverable", "undeliverable", "accept-all", "unknown", "risky", None]
+    [*["deliverable", "undeliverable", "accept-all"] * 2, "unknown", "risky", None]
 )
-EARLIER = st.builds(
-    row, EMAILS, VERDICTS, st.one_of(st.none(), st.integers(-2, 40), st.just(29.999))
-)
+DAYS = st.sampled_from([*(1, 0.5, 2, 4.999, 5, 5.001, 20, 29.999, 30.001, 60, 90.001, -1), None])
+EARLIER = st.builds(row, EMAILS, VERDICTS, DAYS)
+AGES = st.dictionaries(st.sampled_from([*MONTH]), st.sampled_from([5, 30, 90]), min_size=2)
+KINDS = {
+    "ours.csv": ["email", *OURS],
+    "ours.jsonl": ["email", *OURS],
+    "results.csv": HEADER,
+    "in another order.csv": ["Verified At", "Name", "Email", "Verification Result"],
+}
+
+
+def source_of(path: Path, rows: Sequence[ResultRow]) -> Path | Sequence[ResultRow]:
+    """Write a source as a file, unless its name says that it is none."""
+    names = KINDS.get(path.name[2:])
+    if names is None or not rows:
+        return rows
+    lines = []
+    for one in rows:
+        verdict = str(one.verdict or "")
+        moment = "" if one.verified_at is None else one.verified_at.isoformat()
+        cells = dict.fromkeys(names, "N") | {"email": one.email, "Email": one.email}
+        cells |= {"verdict": verdict, "Verification Result": verdict}
+        cells |= {"verified_at": moment, "Verified At": moment}
+        lines.append({name: cells[name] for name in names})
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if path.suffix == ".jsonl":
+            file.writelines(f"{json.dumps(line)}\n" for line in lines)
+        else:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(lines)
+    return path
 
 
 @settings(deadline=None, max_examples=150)
 @given(
-    cells=st.lists(st.one_of(EMAILS, st.sampled_from(["", "nothing", "<a@x.com>"])), min_size=1),
-    sources=st.lists(st.lists(EARLIER, max_size=6), max_size=3),
+    cells=st.lists(
+        st.one_of(EMAILS, st.sampled_from(["", "nothing", "<a@x.com>", "b@x.com"])), min_size=1
+    ),
+    sources=st.lists(
+        st.tuples(st.sampled_from(["rows", *KINDS]), st.lists(EARLIER, max_size=8)), max_size=3
+    ),
+    days=AGES,
     deduplicate=st.booleans(),
 )
 def test_each_verdict_is_the_freshest_allowed_one_or_is_bought(
-    *, cells: Sequence[str], sources: Sequence[Sequence[ResultRow]], deduplicate: bool
+    *,
+    cells: Sequence[str],
+    sources: Sequence[tuple[str, Sequence[ResultRow]]],
+    days: dict[str, int],
+    deduplicate: bool,
 ) -> None:
     cells = [*cells, "z@z.com"]
+    ages = {verdict: age * 86_400.0 for verdict, age in days.items()}
     freshest: dict[str, list[tuple[datetime, Verdict | str]]] = {}
-    for one in (one for source in sources for one in source):
-        if one.verified_at and one.verdict in MONTH:
+    for one in (one for _, rows in sources for one in rows):
+        if one.verified_at and one.verdict in ages:
             age = (NOW - one.verified_at).total_seconds()
-            if 0 <= age <= MONTH[one.verdict]:
+            if 0 <= age <= ages[one.verdict]:
                 freshest.setdefault(address_key(one.email), []).append(
                     (one.verified_at, one.verdict)
                 )
@@ -329,7 +431,11 @@ def test_each_verdict_is_the_freshest_allowed_one_or_is_bought(
     with TemporaryDirectory() as name:
         folder = Path(name)
         content = "email\n" + "".join(f'"{cell}"\n' for cell in cells)
-        done, known = sifted(folder, content, *sources, deduplicate=deduplicate)
+        given_ = [
+            source_of(folder / f"{number} {kind}", rows)
+            for number, (kind, rows) in enumerate(sources)
+        ]
+        done, known = sifted(folder, content, *given_, ages=ages, deduplicate=deduplicate)
         bought = sent(folder, done)
     addresses_ = [cell.strip("<>") for cell in cells if "@" in cell]
     for address in addresses_:

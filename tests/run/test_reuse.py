@@ -14,6 +14,7 @@ from bulkverify import (
     InvalidListError,
     JoinedRow,
     JournalError,
+    RunPlan,
     RunProgress,
     Stage,
     UsageError,
@@ -149,6 +150,30 @@ async def test_a_list_that_is_known_whole_sends_nothing(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(("count", "asked"), [(6, []), (5, [1])])
+async def test_it_is_asked_only_about_credits_and_logged_how_many_are_known(  # noqa: PLR0917 - fixtures
+    client: Client,
+    many: Path,
+    output: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    count: int,
+    asked: list[int],
+) -> None:
+    caplog.set_level("INFO", logger="bulkverify")
+    old, costs = known(tmp_path / "old.csv", count), []
+
+    def confirm(plan: RunPlan) -> bool:
+        costs.append(plan.cost)
+        return True
+
+    await verified(client, many, output, reuse=[old], confirm=confirm)
+    assert costs == asked
+    assert f"6 rows, {6 - count} addresses to send, {count} known, " in caplog.text
+    assert "taking the addresses of column 'email'" in caplog.text
+
+
+@pytest.mark.asyncio
 async def test_an_output_is_asked_again_for_what_it_does_not_know(
     sandbox: Sandbox, client: Client, many: Path, output: Path
 ) -> None:
@@ -274,6 +299,13 @@ async def test_rows_are_reused_and_given(sandbox: Sandbox, client: Client, many:
 
 
 @pytest.mark.asyncio
+async def test_an_age_may_have_any_spelling_of_a_verdict(many: Path, tmp_path: Path) -> None:
+    old = known(tmp_path / "old.csv", 2, "Accept All")
+    ages: dict[Any, timedelta] = {"accept_all": timedelta(days=2)}
+    assert (await plan_list(many, reuse=[old], max_age=ages)).reused.addresses == 2
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "options",
     [
@@ -281,6 +313,10 @@ async def test_rows_are_reused_and_given(sandbox: Sandbox, client: Client, many:
         {"reuse": 3},
         {"reuse": ["old.csv"], "max_age": {"unknown": timedelta(days=1)}},
         {"reuse": ["old.csv"], "max_age": timedelta(0)},
+        {"reuse": ["old.csv"], "max_age": 30},
+        {"reuse": ["old.csv"], "max_age": {}},
+        {"reuse": ["old.csv"], "max_age": {"deliverable": 30}},
+        {"reuse": ["old.csv"], "max_age": {"good": timedelta(days=1)}},
     ],
 )
 async def test_wrong_options_are_refused(many: Path, options: dict[str, Any]) -> None:
