@@ -1,5 +1,7 @@
-"""A web service that verifies lists: `uvicorn fastapi_service:app`."""
+"""A web service that verifies lists: `BULKVERIFY_API_KEY=… uvicorn fastapi_service:app`."""
 
+import csv
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -56,6 +58,13 @@ async def start(job_id: str, request: Request) -> dict[str, bool]:
     return {"started": True}
 
 
+def line(*cells: str) -> str:
+    """Return a line of CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
 @app.get("/lists/{job_id}/rows")
 async def rows(job_id: str, request: Request) -> StreamingResponse:
     """Stream the verdicts of a completed list."""
@@ -63,8 +72,8 @@ async def rows(job_id: str, request: Request) -> StreamingResponse:
     first = await anext(found)  # a refusal comes before the answer begins
 
     async def lines() -> AsyncIterator[str]:
-        yield f"{first.email},{first.verdict}\n"
+        yield line(first.email, str(first.verdict))
         async for row in found:
-            yield f"{row.email},{row.verdict}\n"
+            yield line(row.email, str(row.verdict))
 
     return StreamingResponse(lines(), media_type="text/csv")

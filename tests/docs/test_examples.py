@@ -140,12 +140,31 @@ def test_the_worker_takes_lists_and_puts_unusable_ones_aside(
     inbox, outbox = tmp_path / "inbox", tmp_path / "outbox"
     inbox.mkdir()
     outbox.mkdir()
+    (outbox / "0.csv").write_text("the output of an earlier list\n")
+    shutil.copy(EXAMPLES / "contacts.csv", inbox / "0.csv")
     shutil.copy(EXAMPLES / "contacts.csv", inbox / "a.csv")
     (inbox / "b.csv").write_text("name\nno address here\n")
     with running(EXAMPLES / "worker.py", inbox, outbox, env=environment, cwd=tmp_path):
-        eventually(lambda: (inbox / "a.csv.done").exists() and len([*inbox.iterdir()]) == 2)
-    assert {path.name for path in inbox.iterdir()} == {"a.csv.done", "b.csv.refused"}
+        eventually(lambda: {"a.csv.done", "b.csv.refused"} <= {one.name for one in inbox.iterdir()})
+    assert {path.name for path in inbox.iterdir()} == {"0.csv", "a.csv.done", "b.csv.refused"}
+    assert (outbox / "0.csv").read_text() == "the output of an earlier list\n"
     assert (outbox / "a.csv").read_text(encoding="utf-8-sig").count(",deliverable,") == 128
+
+
+def test_a_worker_leaves_a_list_alone_that_another_one_verifies(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    inbox, outbox = tmp_path / "inbox", tmp_path / "outbox"
+    inbox.mkdir()
+    shutil.copy(EXAMPLES / "contacts.csv", inbox / "a.csv")
+    worker = EXAMPLES / "worker.py", inbox, outbox
+    with (
+        running(*worker, env=environment, cwd=tmp_path),
+        running(*worker, env=environment, cwd=tmp_path),
+    ):
+        eventually((inbox / "a.csv.done").exists)
+    assert [path.name for path in inbox.iterdir()] == ["a.csv.done"]
+    assert [path.name for path in outbox.iterdir() if path.suffix == ".csv"] == ["a.csv"]
 
 
 def test_a_celery_worker_does_the_task(environment: dict[str, str], tmp_path: Path) -> None:
