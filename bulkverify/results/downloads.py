@@ -55,7 +55,6 @@ async def stream_rows(
             pending = 0  # unless rows are missing, `finish` raises this error later
         _require(results.count + pending, total)
 
-    piece = b""
     try:
         async with aclosing(_Resumed(transport, call).pieces(check_end)) as pieces:
             async for piece in pieces:

@@ -211,7 +211,6 @@ def _close_in_child() -> None:
     """Close the descriptors in a forked child, so that the locks end with its parent."""
     for lock in _held:
         lock._forget()  # noqa: SLF001 - of this module
-    _held.clear()
 
 
 if fcntl is not None:

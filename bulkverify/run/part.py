@@ -64,8 +64,7 @@ class PartRun(PartWork):
             self.tell(Stage.FETCHED)
             return
         await self.upload()
-        if await self.see_ready():
-            await self.start()
+        await self.start()
         await self.see_completed()
         await self.fetch()
 
@@ -110,14 +109,14 @@ class PartRun(PartWork):
         self._note(PartState.STARTING, credits=max(self.cost, self.record.credits))
 
     async def start(self) -> None:
-        """Start the list, which spends the credits, unless it has been started before.
+        """Start the list once it is ready, which spends the credits, unless it has been started before.
 
         Raises:
             InsufficientCreditsError: nothing was spent.
             BulkVerifyError: as `see_ready` and `Client.start`.
         """
         with self._ending():
-            if self.cost is None and not await self._see_ready():
+            if not await self._see_ready():
                 return
             async with self.account.starting:
                 await self.account.outages.retry(

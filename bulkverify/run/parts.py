@@ -1,7 +1,7 @@
 """All parts of a list: several at a time, and a part that fails does not end the others."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import Final, TypeAlias
@@ -99,7 +99,7 @@ async def verify_parts(
             for _ in range(min(parts_at_once, len(runs))):
                 group.create_task(work(), name="bulkverify part")
     except BaseExceptionGroup as several:
-        first = next(_errors(several))
+        first = several.exceptions[0]
     else:
         return failed
     if isinstance(first, _CancelledWithinError) and first.__cause__ is not None:
@@ -165,11 +165,3 @@ def part_title(title: str, number: int, count: int) -> str:
     if not stem:
         stem, dot, suffix = title, "", ""
     return f"{stem}-{number:0{len(str(count))}}-of-{count}{dot}{suffix}"
-
-
-def _errors(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _errors(error)
-        else:
-            yield error

@@ -120,7 +120,7 @@ class Sessions:
             await asyncio.wait([asyncio.wrap_future(closing)], timeout=_CLOSING_SECONDS)
         else:  # nothing can be awaited in a loop that no longer runs
             for session in (self._kept, self._fresh):
-                if session is not None and not session.closed:
+                if session is not None:
                     connector = session.connector
                     session.detach()
                     if connector is not None:

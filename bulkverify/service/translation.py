@@ -21,7 +21,6 @@ from bulkverify.service.sessions import CONNECT_TIMEOUT
 # Documented: 407. Seen: tinyproxy answers 401 to a wrong password.
 _LOGIN: Final = (HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED)
 _NAMED_BY: Final = "HTTPS_PROXY or the session"
-_TOO_LATE: Final = (aiohttp.ServerTimeoutError, TimeoutError)
 
 
 def translate(
@@ -45,7 +44,7 @@ def translate(
             f"There was no connection for {what}: {clause(reason)}. Nothing was sent; {advice}.",
             sent=False,
         )
-    if isinstance(error, _TOO_LATE):
+    if isinstance(error, TimeoutError):  # aiohttp's own are, too
         if answering:
             return RequestTimeoutError(f"The rest of {what} did not come in time.")
         return RequestTimeoutError(f"The service did not answer {what} in time.")

@@ -106,9 +106,7 @@ class Scheduler:
 
     async def leave(self, waiter: Waiter) -> None:
         """Remove a waiter, and cancel the poll of its job if no other waiter needs it."""
-        task = self.remove(waiter)
-        if task is not None:
-            await end_all([task])
+        await end_all([self.remove(waiter)])
 
     def remove(self, waiter: Waiter) -> "asyncio.Task[None] | None":
         """Remove a waiter; return the task of a poll that is no longer needed, for `end_all`."""
@@ -133,7 +131,7 @@ class Scheduler:
 
     def _enqueue(self, stream: Stream) -> None:
         """Put a stream on the agenda if it needs a poll."""
-        if stream.due is None or stream.ready:
+        if stream.due is None:
             return
         agenda = self._agenda
         agenda.add(stream.due, stream)

@@ -130,7 +130,6 @@ class Stream:
             waiter.newer.older = waiter.older
         if waiter.older is not None:
             waiter.older.newer = waiter.newer
-        waiter.joined = False
         waiter.newer = waiter.older = None
 
     def overdue(self, now: float) -> float:
@@ -280,9 +279,8 @@ class Stream:
             self.due = None
             return
         self.due = min(now + delay, last_chance)
-        if not isinstance(outcome, JobSnapshot):
-            pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
-            self.due = max(self.due, now + pause)
+        pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
+        self.due = max(self.due, now + pause)
         if isinstance(outcome, JobNotFoundError):  # if it is missing even then, the wait ends
             self.due = min(self.due, self._known.missing_until(self.job.id))
 
@@ -308,9 +306,7 @@ class Stream:
 def _checked_delay(delay: object, policy: wait_base) -> float:
     """Return the delay in seconds, as a number from 0 to `LONGEST_DELAY`."""
     seconds = math.nan
-    if isinstance(delay, float):
-        seconds = delay
-    elif isinstance(delay, Real) and not isinstance(delay, bool):
+    if isinstance(delay, Real) and not isinstance(delay, bool):
         try:
             seconds = float(delay)
         except OverflowError:  # an int beyond all floats

@@ -126,8 +126,7 @@ class Waiter(asyncio.Future[JobSnapshot]):
 
     def time_out(self, *, polls: int, last_error: BulkVerifyError | None) -> None:
         """End the wait at its deadline."""
-        if not self.done():
-            self.fail(_timed_out(self.job, self.target, polls, last_error))
+        self.fail(_timed_out(self.job, self.target, polls, last_error))
 
     def leave(self) -> None:
         """Stop waiting. This also keeps asyncio from logging an error that was not retrieved."""

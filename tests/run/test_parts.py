@@ -1,5 +1,6 @@
 """A list of many parts: several at the same time, within the limits of the account, and some that fail."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,9 +29,9 @@ from bulkverify import (
 from bulkverify.run import part as part_module
 from bulkverify.run import run as run_module
 from bulkverify.run.account import Account
-from bulkverify.run.journal import Journal
+from bulkverify.run.journal import Journal, Records
 from bulkverify.run.outages import Outages
-from bulkverify.run.parts import part_runs
+from bulkverify.run.parts import _verify, part_runs
 from bulkverify.run.progress import Tracker
 from bulkverify.run.record import PartRecord, PartState
 from bulkverify.run.source import Splitting
@@ -394,6 +395,47 @@ async def test_an_authentication_error_stops_the_whole_run(
         await verified(client, many, output, largest_part=4)
     assert not output.exists()
     assert left_behind(output) == [folder.name]
+
+
+@pytest.mark.asyncio
+async def test_a_group_of_errors_of_a_callback_is_raised_as_it_is(
+    client: Client, many: Path, output: Path
+) -> None:
+    group = ExceptionGroup("Two.", [ValueError("one"), LookupError("two")])
+
+    def fail(seen: RunProgress) -> None:
+        if seen.part is not None:
+            raise group
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await verified(client, many, output, on_progress=fail)
+    assert caught.value is group
+
+
+@pytest.mark.asyncio
+async def test_the_cause_of_an_error_that_stops_a_run_does_not_take_its_place(
+    client: Client, many: Path, output: Path
+) -> None:
+    def fail(seen: RunProgress) -> None:
+        if seen.part is not None:
+            raise LookupError("mine") from ValueError("its cause")
+
+    with pytest.raises(LookupError, match="mine"):
+        await verified(client, many, output, on_progress=fail, largest_part=2)
+
+
+@pytest.mark.asyncio
+async def test_a_part_that_is_cancelled_ends_as_cancelled(tmp_path: Path) -> None:
+    class Slow:
+        async def run(self) -> None:
+            await asyncio.sleep(3600)
+
+    slow: Any = Slow()
+    task = asyncio.create_task(_verify(slow, Records(tmp_path)))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
 
 
 @pytest.mark.asyncio
