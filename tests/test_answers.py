@@ -349,6 +349,11 @@ def test_a_refusal_names_its_call_and_its_job_if_any() -> None:
         accepted(said, Endpoint.CREDITS)
 
 
+def test_a_message_cannot_control_a_terminal() -> None:
+    said = answer({"success": True, "message": "Done.\n\x1b[31mRed"}, 200)
+    assert accepted(said, Endpoint.STATUS)["message"] == "Done.  [31mRed"
+
+
 NOW = datetime(2024, 7, 19, 9, 8, 26, tzinfo=UTC)
 
 

@@ -294,6 +294,13 @@ async def test_a_new_caller_waits_behind_earlier_callers() -> None:
     assert order == ["in line", "new"]
 
 
+async def test_a_caller_that_has_had_its_turn_holds_no_poll_back() -> None:
+    budget = Budget(1)
+    await departures(budget, 2)  # the second stood in line
+    await asyncio.sleep(WINDOW_SECONDS + 2)
+    assert budget.take_for_poll("status") == 0
+
+
 async def test_a_poll_waits_while_the_callers_in_line_want_the_whole_budget() -> None:
     budget = Budget(2)
     budget.throttled("status", 30)

@@ -1,6 +1,7 @@
 """Records are counted as `csv` counts them, for any cells and any pieces."""
 
 import csv
+import tracemalloc
 from io import StringIO
 
 import pytest
@@ -124,6 +125,19 @@ def test_a_count_that_cannot_be_right_is_not_returned(encoding: str, rows: int) 
         data = data[len("\ufeff".encode(f"{encoding}-le")) :]
     with pytest.raises(IncompleteDownloadError, match="cut off, or is not a results file"):
         rows_in(data, 1000)
+
+
+def test_results_of_any_size_are_counted_in_little_memory() -> None:
+    counter = RowCounter()
+    counter.feed(b"email,verification_result\n")
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            counter.feed(b"a@x,deliverable\n" * 2000)
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()
+    assert counter.finish() == 200_000
 
 
 def test_a_nul_in_a_cell_does_not_suggest_utf_16() -> None:

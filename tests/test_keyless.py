@@ -291,7 +291,9 @@ async def test_an_answer_other_than_http_that_repeats_the_url_shows_no_middlewar
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("answer", [None, http(b"busy", 503)], ids=["dropped", "503"])
+@pytest.mark.parametrize(
+    "answer", [None, http(b"broken", 500), http(b"busy", 503)], ids=["dropped", "500", "503"]
+)
 async def test_no_middleware_repeats_an_upload_with_a_lost_answer(
     answer: bytes | None,
 ) -> None:

@@ -6,7 +6,8 @@ import pytest
 from tenacity import wait_fixed
 
 from bulkverify import Client, Job, JobStatus, wait_until
-from bulkverify.client import known_of
+from bulkverify.client import budget_of, known_of
+from bulkverify.sandbox import Sandbox
 from bulkverify.waiting.scheduler import scheduler_of
 from bulkverify.waiting.waiters import went_back
 from tests.scripted import JOB_ID, ScriptedClient, seen
@@ -45,6 +46,17 @@ def test_a_handle_is_found_while_it_is_in_use() -> None:
     gc.collect()
     assert gone() is None
     assert known_of(client).handle("a") is None
+
+
+@pytest.mark.asyncio
+async def test_a_poll_takes_one_turn_of_the_budget() -> None:
+    async with (
+        Sandbox(speed=2000) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.url) as client,
+    ):
+        await wait_until(await client.upload(["a@x.com"]), "ready", wait=wait_fixed(0.01))
+        assert client.stats.polls
+        assert len(budget_of(client)._lanes["status"].departures) == client.stats.polls
 
 
 @pytest.mark.asyncio

@@ -7,6 +7,7 @@ import pytest
 from tenacity import RetryCallState, wait_none
 
 from bulkverify import (
+    AccountRestrictedError,
     AlreadyStartedError,
     AuthenticationError,
     Client,
@@ -170,6 +171,7 @@ async def test_an_upload_with_an_unknown_refusal_is_uncertain_if_it_costs(
     [
         said(400, "Invalid file data"),
         said(400, "The maximum number of lists has been reached."),
+        said(400, "Verify restricted"),
         said(401, "Invalid API Key"),
         said(402, "Insufficient verification credits."),
     ],
@@ -216,6 +218,7 @@ async def test_a_single_address_that_always_runs_out_of_time_is_not_asked_for_fo
     ("known", "kind"),
     [
         (said(400, "Invalid request. Required email."), InvalidRequestError),
+        (said(400, "Verify restricted"), AccountRestrictedError),
         (said(401, "Invalid API Key"), AuthenticationError),
         (said(402, "Insufficient verification credits"), InsufficientCreditsError),
         (said(429, "Too many requests", headers={"Retry-After": "600"}), RateLimitedError),

@@ -266,6 +266,12 @@ def test_the_unknown_host_of_a_proxy_is_told_as_its_own() -> None:
     assert "no connection through the proxy proxy.example:1 for the credits call" in late
 
 
+def test_a_proxy_that_a_middleware_chose_is_told_as_a_proxy() -> None:
+    failed = aiohttp.ClientProxyConnectionError(CONNECTION, OSError(111, "Connection refused"))
+    said = str(translate(failed, endpoint="credits"))
+    assert "the proxy can't be reached: Connection refused" in said
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize("as_url", [str, URL])
 async def test_the_proxy_of_a_session_is_named(as_url: type) -> None:

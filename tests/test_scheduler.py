@@ -8,7 +8,7 @@ import attrs
 import pytest
 from tenacity import wait_fixed
 
-from bulkverify import JobSnapshot, as_completed, wait_until
+from bulkverify import JobSnapshot, WaitTimeoutError, as_completed, wait_until
 from bulkverify.lifecycle import JobStatus
 from bulkverify.service.sessions import ORDINARY_SECONDS
 from bulkverify.waiting import scheduler as module
@@ -178,6 +178,19 @@ async def test_the_number_of_polls_queued_at_once_is_limited(
         assert len(scheduler._ready) == 3
         scheduler._gather(100.0)
         assert len(scheduler._ready) == 6
+        leave(*waiters)
+
+
+async def test_a_wait_is_polled_early_enough_for_an_answer_before_its_deadline() -> None:
+    async with ScriptedClient([seen("verifying")], latency=2.0, requests_per_minute=24) as client:
+        waiters = [joined(client, f"job{number}") for number in range(100)]
+        for _ in range(10):  # the smallest share ever left for polls
+            client._transport.budget.throttled("status", None)
+            await asyncio.sleep(16)
+        for tenths in range(0, 50, 7):  # looked at with any time left
+            with pytest.raises(WaitTimeoutError) as caught:
+                await wait_until(client.job(f"new{tenths}"), timeout=10 + tenths / 10)
+            assert caught.value.polls == 1
         leave(*waiters)
 
 

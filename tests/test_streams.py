@@ -146,6 +146,13 @@ async def test_only_the_third_stale_answer_is_proof_however_far_apart_they_are()
     assert isinstance(waiter.exception(), IllegalTransitionError)
 
 
+async def test_after_the_end_no_poll_is_planned() -> None:
+    stream = Stream(ScriptedClient([]).job(JOB_ID))
+    waiter = joined(stream)
+    stream.take(seen("completed"), 0.0, 0.0)
+    assert (waiter.done(), stream.due) == (True, None)
+
+
 async def test_a_pause_that_the_service_asks_for_overrides_the_pace() -> None:
     stream = Stream(ScriptedClient([]).job(JOB_ID))
     waiter = joined(stream, pause=1)

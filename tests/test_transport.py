@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import ssl
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
-from tenacity import RetryCallState, wait_fixed, wait_none
+from tenacity import AsyncRetrying, RetryCallState, wait_fixed, wait_none
 from tenacity.wait import wait_base
 
 from bulkverify import (
@@ -28,7 +29,7 @@ from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from bulkverify.service import calls
 from bulkverify.service.answers import Answer, Endpoint
 from bulkverify.service.middleware import ConnectionLostError
-from bulkverify.service.retrying import LONGEST_RETRY_AFTER, may_repeat
+from bulkverify.service.retrying import LONGEST_RETRY_AFTER, Retrying, may_repeat
 from bulkverify.service.sessions import ORDINARY_SECONDS, READ_TIMEOUT, timeout_of
 from bulkverify.service.translation import translate
 from bulkverify.service.transport import _read_answer, _read_piece
@@ -236,6 +237,16 @@ async def test_the_log_says_why_a_request_is_sent_again(caplog: pytest.LogCaptur
 
 
 @pytest.mark.asyncio
+async def test_a_request_is_attempted_four_times() -> None:
+    async with Sandbox() as sandbox:
+        sandbox.inject(Fault(kind=FaultKind.ANSWER, endpoint="credits", times=None))
+        async with Client(sandbox.api_key, base_url=sandbox.url, backoff=wait_none()) as client:
+            with pytest.raises(ServerError):
+                await client.credits()
+        assert sandbox.ledger.requests["credits"] == 4
+
+
+@pytest.mark.asyncio
 async def test_the_pauses_grow_from_half_a_second() -> None:
     with virtual_clock() as clock:
         async with Sandbox() as sandbox, Client(sandbox.api_key, base_url=sandbox.url) as client:
@@ -243,6 +254,17 @@ async def test_the_pauses_grow_from_half_a_second() -> None:
             began = clock.now
             await client.credits()
             assert 0.5 + 1 + 2 <= clock.now - began < 0.5 + 1 + 2 + 3 * 0.5 + 0.2
+
+
+def test_a_pause_is_at_most_twenty_and_a_half_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    backoff = Retrying(4, None, lambda: None).backoff
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    for share, pauses in ((0.0, [0.5, 20]), (1.0, [1, 20.5])):
+        monkeypatch.setattr("random.random", partial(float, share))
+        found = []
+        for state.attempt_number in (1, 50):
+            found.append(backoff(state))
+        assert found == pauses
 
 
 @pytest.mark.asyncio

@@ -225,6 +225,11 @@ def test_a_list_of_blanks_is_refused(content: bytes) -> None:
         check_content(content, "x.csv")
 
 
+@pytest.mark.parametrize("content", [b"x", b"X\n", b"XX"])
+def test_a_list_of_any_text_is_not_empty(content: bytes) -> None:
+    check_content(content, "x.csv")
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize("content", [b"PK\x03\x04\0\0", "email\na@x\n".encode("utf-16")])
 async def test_a_binary_file_is_refused(tmp_path: Path, content: bytes) -> None:

@@ -1070,6 +1070,23 @@ async def test_waiting_for_all_ends_with_the_first_error() -> None:
         assert_idle(client)
 
 
+async def test_other_tasks_run_while_many_waits_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bulkverify.waiting.waits._JOINED_AT_ONCE", 5)
+    begun: list[int] = []
+
+    async with ScriptedClient([seen("completed")], latency=1) as client:
+
+        async def count() -> None:
+            while client.stats.waits < 20:
+                begun.append(client.stats.waits)
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        await wait_all([client.job(f"job{number}") for number in range(20)])
+        await counting
+    assert [number for number in begun if number] == [5, 10, 15]
+
+
 async def test_the_callbacks_of_one_call_share_a_context() -> None:
     count, counts = ContextVar("count", default=0), list[int]()
 

@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 
 from bulkverify.errors import InvalidListError
 from bulkverify.lists import (
+    CellKind,
+    Examples,
     Part,
     Split,
     address_key,
     file_digest,
+    find_examples,
     fingerprint,
     is_intact,
     layout,
@@ -44,6 +47,30 @@ def places(folder: Path) -> list[int]:
 
 def all_addresses(done: Split, folder: Path) -> list[str]:
     return [address for part in done.parts for address in addresses(folder, part.number)]
+
+
+def test_examples_of_every_kind_are_found_again_wherever_they_are(path: Path) -> None:
+    nothing = "no address\n" * 7000  # more than is read at once
+    table = opened(path, f"email\na@x.com\n{nothing}b@x.com c@x.com\n")
+    first, again = Examples(), Examples()
+    done = split(table, path.parent, examples=first)
+    find_examples(table, done, again)
+    assert list(again) == list(first)
+    assert {one.kind for one in again} == {CellKind.INVALID, CellKind.UNCLEAR}
+
+
+def test_the_numbers_of_rows_have_the_same_bytes_on_every_machine(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split(opened(path, CONTENT), path.parent)
+    here = places(path.parent)
+    other = {"little": "big", "big": "little"}[sys.byteorder]
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "byteorder", other)
+        split(opened(path, CONTENT), path.parent)
+    found = array("I", here)
+    found.byteswap()
+    assert places(path.parent) == list(found)
 
 
 def test_only_distinct_addresses_are_sent(path: Path) -> None:

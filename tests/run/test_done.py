@@ -17,12 +17,14 @@ import pytest
 
 from bulkverify import Client, IncompleteRunError, JournalError, RunProgress, RunReport, Stage
 from bulkverify.run import journal as journal_module
+from bulkverify.run.journal import Journal
 from bulkverify.run.run import Run
-from bulkverify.run.source import ListReader
+from bulkverify.run.source import ListReader, Splitting
 from bulkverify.run.written import VALID, Written, note_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
 from .lists import A, D, K, U, journal_at, left_behind, numbered, table, verdicts_of, verified
+from .test_progress import split_of
 
 MINUTE = timedelta(minutes=1)
 
@@ -386,6 +388,7 @@ async def test_an_output_that_was_changed_or_removed_is_not_recognised(
         lambda text: "\0" * len(text),
         lambda _: "[]",
         lambda _: "{}",
+        lambda _: "[" * 100_000,  # too deep for `json`
         lambda text: text.replace('"version": 1', '"version": 2'),
         lambda text: text.replace('"rows": 3', '"rows": "many"'),
     ],
@@ -591,6 +594,43 @@ async def test_a_run_that_is_under_way_is_not_forgotten_for_an_older_output(
     with pytest.raises(JournalError, match="has changed since"):
         await verified(client, source, output, overwrite=True)
     assert folder.exists()
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_has_sent_nothing_does_not_hide_an_earlier_output(
+    sandbox: Sandbox, client: Client, source: Path, output: Path, folder: Path
+) -> None:
+    await verified(client, source, output)
+    with Journal(folder) as journal:  # as if killed before the upload
+        journal.begin(split_of(2), sandbox.url, Splitting())
+    report, requests = await again(sandbox, client, source, output, overwrite=True)
+    assert (report.already_verified_at is not None, requests) == (True, 0)
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_was_about_to_be_replaced_is_still_known(
+    sandbox: Sandbox,
+    client: Client,
+    source: Path,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source.write_text(numbered(4))
+    body = '{"success": false, "result": "Invalid file data"}'
+    sandbox.inject(Fault(kind=FaultKind.ANSWER, endpoint="upload", skip=1, status=400, body=body))
+    with pytest.raises(IncompleteRunError):
+        await verified(client, source, output, largest_part=2)
+
+    def die(*_: object) -> None:
+        raise DiedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Written, "note", die)  # the last step before the output gets its name
+        with pytest.raises(DiedError):
+            await verified(client, source, output, largest_part=2)
+    await verified(client, source, output, largest_part=2)
+    assert verdicts_of(table(output)[1:]) == [D, U, A, K]
+    assert sandbox.ledger.credits_spent == 4
 
 
 @pytest.mark.asyncio

@@ -121,6 +121,16 @@ async def test_a_plan_refuses_what_the_run_would_refuse(
 
 
 @pytest.mark.asyncio
+async def test_a_folder_that_no_run_has_made_holds_no_results(
+    client: Client, source: Path, output: Path, folder: Path
+) -> None:
+    source.write_text(numbered(4))
+    folder.mkdir()
+    (folder / "part-0001.results.csv").write_text("mine")
+    assert shown(await planned(client, source, output)) == (4, 0, False)
+
+
+@pytest.mark.asyncio
 async def test_a_start_that_may_not_have_arrived_is_told_and_asked_about(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from bulkverify import Client, IncompleteRunError, JournalError
 from bulkverify.files import flush_folder, replacing
+from bulkverify.lists import Split
 from bulkverify.run import folder as locking
 from bulkverify.run.folder import LOCK
 from bulkverify.run.journal import Journal, restart_hints
 from bulkverify.run.record import UNPAID, PartRecord, PartState
 from bulkverify.run.source import Splitting
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
+from bulkverify.service.converter import converter
 
 from .lists import numbered, verified
 from .test_progress import split_of
@@ -162,7 +164,12 @@ def test_a_restart_forgets_everything(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 1}', '{"version": 1, "base_url": 5}', "\ufffd", "\0" * 9]
+    "text",
+    [
+        *("", "[]", "{}", '{"version": 1}', '{"version": 1, "base_url": 5}', "\ufffd", "\0" * 9),
+        "[" * 100_000,  # too deep for `json`
+    ],
+    ids=lambda text: text[:30],
 )
 def test_an_unreadable_record_is_refused(folder: Path, text: str) -> None:
     begun(folder)
@@ -238,6 +245,24 @@ def test_results_to_fetch_again_are_recorded_for_the_next_process(
             PartState.DOWNLOADED,
         ]
         assert [part.credits for part in journal.record.parts] == [2, 2, 2]
+
+
+def test_the_split_of_an_earlier_version_has_nothing_of_what_came_later() -> None:
+    known = (
+        "rows",
+        "addresses",
+        "duplicates",
+        "blank",
+        "invalid",
+        "parts",
+        "content",
+        "fingerprint",
+    )
+    whole = converter.unstructure(split_of(2))
+    found = converter.structure({name: whole[name] for name in known}, Split)
+    later = (found.short, found.unclear, found.unwrapped, found.stray)
+    assert (later, found.codes, found.stray_at, found.reused_digest) == ((0, 0, 0, 0), "", "", "")
+    assert attrs.astuple(found.reused) == (0, 0.0, 0, 0, 0)
 
 
 def test_a_restart_names_the_credits_that_it_would_lose(folder: Path) -> None:

@@ -173,6 +173,15 @@ def test_without_flock_a_lock_keeps_out_no_process(
         lock.release()
 
 
+def test_a_lock_needs_no_flag_that_windows_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_NOFOLLOW")
+    lock = Lock(tmp_path / "lock")
+    assert holder_of(tmp_path / "lock") == str(os.getpid())
+    lock.release()
+
+
 def test_a_link_that_appears_while_a_lock_is_made_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

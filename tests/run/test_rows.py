@@ -56,6 +56,15 @@ async def test_rows_come_in_order_with_their_columns_and_verdicts(
 
 
 @pytest.mark.asyncio
+async def test_cells_without_an_address_are_not_sent(
+    sandbox: Sandbox, client: Client, source: Path
+) -> None:
+    source.write_text(f"email\n{D}@x.com\nno address\n")
+    assert [row.verdict for row in await rows_of(client, source)] == [D, U]
+    assert sandbox.ledger.credits_spent == 1
+
+
+@pytest.mark.asyncio
 async def test_only_the_rows_of_some_verdicts_are_given(client: Client, source: Path) -> None:
     assert [row.row for row in await rows_of(client, source, only=["undeliverable"])] == [2]
 

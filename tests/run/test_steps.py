@@ -11,10 +11,18 @@ import attrs
 import pytest
 from tenacity import wait_fixed
 
-from bulkverify import Client, InsufficientCreditsError, VerifyUncertainError
+from bulkverify import (
+    Client,
+    InsufficientCreditsError,
+    JobFailedError,
+    JobSnapshot,
+    JobStatus,
+    Stage,
+    VerifyUncertainError,
+)
 from bulkverify.lists import Part, Split, Table, join, open_table, part_path, results_path, split
 from bulkverify.run.account import Account
-from bulkverify.run.alone import LoneRun
+from bulkverify.run.alone import LoneRun, spare_path
 from bulkverify.run.outages import Outages
 from bulkverify.run.part import PartRun
 from bulkverify.run.record import UNPAID, PartRecord, PartState
@@ -241,6 +249,78 @@ async def test_a_list_that_ends_unpaid_is_uploaded_again_by_the_next_process(
         assert notes.record(1).state is PartState.PENDING
         await made(sandbox, notes, part, PartRun, *STEPS)
         assert (len(sandbox.ledger.uploads), sandbox.ledger.credits_spent) == (2, 2)
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_failed_is_not_asked_for_once_another_is_uploaded(
+    opened: tuple[Table, Split], notes: JSONNotes
+) -> None:
+    part = opened[1].parts[0]
+    async with (
+        late(7) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        account = Account(client=client, timeout=60, wait=wait_fixed(0.01), outages=Outages(60))
+        run = run_of(PartRun, account, notes, part, client.credits)
+        await run.upload()
+        sandbox.fail(run.job.id)
+        with pytest.raises(JobFailedError):
+            await run.see_ready()
+        await run.upload()
+        assert await run.see_ready()
+        assert run.job.id == sandbox.ledger.uploads[1].job_id
+
+
+@pytest.mark.asyncio
+async def test_a_wait_is_told_with_its_list_before_the_first_answer(
+    opened: tuple[Table, Split], notes: JSONNotes
+) -> None:
+    part, told = opened[1].parts[0], []
+    async with (
+        late(7) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        await made(sandbox, notes, part, PartRun, "upload", "start")
+        account = Account(client=client, timeout=60, wait=wait_fixed(0.01), outages=Outages(60))
+        run = run_of(PartRun, account, notes, part, client.credits)
+        run.tell = lambda stage, **facts: told.append((stage, facts))
+        await run.see_completed()
+    assert told[0] == (Stage.VERIFYING, {"job_id": run.job.id})
+    assert told[1][1].keys() == {"snapshot"}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("total", "credits_"), [(None, 2), (1, 1)])
+async def test_a_list_that_was_started_by_hand_costs_what_the_service_counts(
+    opened: tuple[Table, Split], notes: JSONNotes, total: int | None, credits_: int
+) -> None:
+    part = opened[1].parts[0]
+    async with (
+        late(7) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        account = Account(client=client, timeout=60, wait=wait_fixed(0.01), outages=Outages(60))
+        run = run_of(PartRun, account, notes, part, client.credits)
+        await run.upload()
+        run.job.note(JobSnapshot(job_id=run.job.id, status=JobStatus.VERIFYING, total=total))
+        assert not await run.see_ready()
+    assert notes.record(1).state is PartState.STARTED
+    assert notes.record(1).credits == credits_
+
+
+@pytest.mark.asyncio
+async def test_what_a_dead_process_left_of_a_lone_address_stops_no_other(
+    source: Path, tmp_path: Path
+) -> None:
+    source.write_text(f"email\n{D}@x.com\n")
+    [part] = split(open_table(source, spool=tmp_path), tmp_path).parts
+    notes = JSONNotes(tmp_path)
+    notes.note(PartRecord(number=1))
+    spare_path(notes.results_of(1)).write_bytes(b"reserved")
+    async with late(9) as sandbox:
+        await made(sandbox, notes, part, LoneRun, "run")
+    assert notes.record(1).state is PartState.DOWNLOADED
+    assert not spare_path(notes.results_of(1)).exists()
 
 
 @pytest.mark.asyncio

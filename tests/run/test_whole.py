@@ -20,7 +20,9 @@ from bulkverify import (
     InvalidListError,
     PartReport,
     PlannedList,
+    RunProgress,
     RunReport,
+    Stage,
     UsageError,
     VerdictCounts,
     verify_list,
@@ -386,6 +388,23 @@ async def test_an_existing_output_is_kept(
         await verified(client, source, output)
     assert output.read_text() == "before"
     assert sandbox.ledger.requests.total() == 0
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_the_incomplete_output_of_a_killed_process_is_replaced(
+    client: Client, source: Path, output: Path
+) -> None:
+    incomplete: set[Path] = set()
+
+    def look(seen: RunProgress) -> None:
+        if seen.stage is Stage.JOINING:
+            incomplete.update(output.parent.glob(".*.part"))
+
+    await verified(client, source, output, on_progress=look)
+    [left] = incomplete
+    left.write_text("half")  # as if this process had been killed
+    await verified(client, source, output, overwrite=True, restart=True)
     assert left_behind(output) == []
 
 
