@@ -299,6 +299,14 @@ async def test_a_start_by_another_program_is_reported() -> None:
         assert sandbox.ledger.credits_spent == len(ADDRESSES)
 
 
+async def test_a_job_counts_as_started_from_its_start_on() -> None:
+    async with served() as (_, client):
+        job = await uploaded(client)
+        assert not known_of(client).was_started(job.id)
+        await job.start()
+        assert known_of(client).was_started(job.id)
+
+
 async def test_a_job_that_another_program_has_started_counts_as_started() -> None:
     async with served() as (sandbox, client):
         job = await uploaded(client)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from datetime import UTC, datetime
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -315,6 +316,17 @@ def test_the_delimiter_may_occur_in_our_cells(path: Path, delimiter: str) -> Non
     table = opened(path, f'"email"{delimiter}x\n"a@x.com"{delimiter}y\n', delimiter=delimiter)
     text, _ = joined(table, path.parent)
     assert records_of(text, delimiter)[1:] == [["a@x.com", "y", *CELLS]]
+
+
+def test_a_join_reads_the_numbers_of_rows_on_every_machine(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = "email\na@x.com\nb@y.com\na@x.com\n"
+    here = joined(opened(path, content), path.parent, domains=True)
+    other = {"little": "big", "big": "little"}[sys.byteorder]
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "byteorder", other)
+        assert joined(opened(path, content), path.parent, domains=True) == here
 
 
 # Changed lists and unreadable results

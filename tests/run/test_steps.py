@@ -14,6 +14,7 @@ from tenacity import wait_fixed
 from bulkverify import (
     Client,
     InsufficientCreditsError,
+    JobCancelledError,
     JobFailedError,
     JobSnapshot,
     JobStatus,
@@ -94,7 +95,7 @@ def run_of(
     account: Account,
     notes: JSONNotes,
     part: Part,
-    check: Callable[[], Awaitable[None]],
+    check: Callable[[], Awaitable[object]],
 ) -> Any:  # noqa: ANN401 - of this kind
     return kind(
         account=account,
@@ -269,6 +270,39 @@ async def test_a_list_that_failed_is_not_asked_for_once_another_is_uploaded(
         await run.upload()
         assert await run.see_ready()
         assert run.job.id == sandbox.ledger.uploads[1].job_id
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("end", "kind"), [("fail", JobFailedError), ("cancel", JobCancelledError)])
+async def test_a_list_that_ended_before_its_start_is_given_up_at_once(
+    opened: tuple[Table, Split], notes: JSONNotes, end: str, kind: type[Exception]
+) -> None:
+    part = opened[1].parts[0]
+    async with (
+        late(7) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.url, requests_per_minute=None) as client,
+    ):
+        account = Account(client=client, timeout=60, wait=wait_fixed(0.01), outages=Outages(60))
+        run = run_of(PartRun, account, notes, part, client.credits)
+        await run.upload()
+        await run.see_ready()
+        getattr(sandbox, end)(run.job.id)
+        with pytest.raises(kind):
+            await run.start()
+    assert (notes.record(1).state, notes.record(1).job_id) == (PartState.PENDING, None)
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_fails_after_its_start_names_what_may_be_spent(
+    opened: tuple[Table, Split], notes: JSONNotes
+) -> None:
+    part = opened[1].parts[0]
+    async with late(7) as sandbox:
+        await made(sandbox, notes, part, PartRun, "upload", "start")
+        sandbox.fail(sandbox.ledger.uploads[0].job_id)
+        with pytest.raises(JobFailedError, match="its 2 credits may be spent"):
+            await made(sandbox, notes, part, PartRun, "see_completed")
+    assert notes.record(1).state is PartState.STARTED
 
 
 @pytest.mark.asyncio
