@@ -66,6 +66,13 @@ STEADY = history((100, 1), (200, 101), (300, 201))
             id="far from the end",
         ),
         pytest.param(
+            300,
+            seen("verifying", 401, 1000),
+            history((100, 1), (200, 101), (300, 401)),
+            2.0 * (300 + 599 / (0.53 * 2 + 0.47 * 3) - 25) ** 0.5,
+            id="an average of 2 a second, and 3 at last",
+        ),
+        pytest.param(
             1000,
             seen("verifying", 901, 1000),
             history((100, 1), (900, 801), (1000, 901)),

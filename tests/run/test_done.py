@@ -306,6 +306,21 @@ async def test_an_output_is_recognised_with_the_older_spelling_of_a_verdict(
 
 
 @pytest.mark.asyncio
+async def test_the_note_of_an_earlier_version_left_out_nothing_and_deleted_nothing(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    await verified(client, source, output)
+    note = note_of(output)
+    later = ("without", "deleted")
+    kept = {
+        name: value for name, value in json.loads(note.read_text()).items() if name not in later
+    }
+    note.write_text(json.dumps(kept))
+    _, requests = await again(sandbox, client, source, output, delete=True)
+    assert (requests, len(sandbox.ledger.deletes)) == (1, 1)
+
+
+@pytest.mark.asyncio
 async def test_options_that_do_not_affect_the_output_may_change(
     sandbox: Sandbox, client: Client, source: Path, output: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """The journal by itself: a folder, a lock, and a record."""
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
@@ -263,6 +264,18 @@ def test_the_split_of_an_earlier_version_has_nothing_of_what_came_later() -> Non
     later = (found.short, found.unclear, found.unwrapped, found.stray)
     assert (later, found.codes, found.stray_at, found.reused_digest) == ((0, 0, 0, 0), "", "", "")
     assert attrs.astuple(found.reused) == (0, 0.0, 0, 0, 0)
+
+
+def test_the_record_of_an_earlier_version_has_nothing_of_what_came_later(folder: Path) -> None:
+    begun(folder)
+    path = folder / "run.json"
+    known = ("version", "base_url", "splitting", "split", "seal", "parts")
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps({name: whole[name] for name in known}))
+    with Journal(folder) as journal:
+        found = journal.record
+    assert found is not None
+    assert (found.written, found.replaced, found.finished, found.curve) == (None, None, False, [])
 
 
 def test_a_restart_names_the_credits_that_it_would_lose(folder: Path) -> None:

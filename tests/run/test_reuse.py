@@ -252,6 +252,20 @@ async def test_lost_verdicts_are_read_again_unless_the_earlier_file_has_changed(
 
 
 @pytest.mark.asyncio
+async def test_lost_verdicts_are_read_again_although_the_record_was_edited(
+    sandbox: Sandbox, client: Client, many: Path, output: Path, folder: Path
+) -> None:
+    options: dict[str, Any] = {"reuse": [known(many.with_name("old.csv"), 2)], "largest_part": 2}
+    with pytest.raises(StopError):
+        await verified(client, many, output, on_progress=stop_at(Stage.VERIFYING, 2), **options)
+    (folder / "reused.csv").unlink()
+    record = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(record.replace('"short": 0', '"short": 1'))
+    await verified(client, many, output, **options)
+    assert bought(sandbox) == emails(2, 3, 4, 5)
+
+
+@pytest.mark.asyncio
 async def test_a_run_is_not_continued_with_other_ages(
     sandbox: Sandbox, client: Client, many: Path, output: Path, tmp_path: Path
 ) -> None:
