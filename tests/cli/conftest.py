@@ -14,7 +14,7 @@ import pytest
 
 from bulkverify.cli.runner import run
 
-from .service import KEY, Service
+from .service import AT_ONCE, KEY, Service
 
 ROOT = Path(__file__).parents[2]
 MAIN = [sys.executable, "-W", "error", "-c", "from bulkverify.cli.main import main; main()"]
@@ -73,7 +73,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Se
 @pytest.fixture
 def service(serve: Callable[..., Service], environment: Callable[[Service], None]) -> Service:
     """A quick service, with the command line pointed at it."""
-    service = serve()
+    service = serve(timings=AT_ONCE)
     environment(service)
     return service
 

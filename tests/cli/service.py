@@ -6,11 +6,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from bulkverify.sandbox import Sandbox
+from bulkverify.sandbox import Sandbox, Timings
 
 T = TypeVar("T")
 
 KEY = "s3cr3t/key+of=mine"
+AT_ONCE = Timings(preparing=0, start_delay=0, verifying=0, verifying_per_address=0, finishing=0)
+"""Each step is over at the first poll; the second would come a second later."""
 
 
 class Service:

@@ -32,7 +32,7 @@ from sybil.document import Document
 from sybil.parsers.myst import CodeBlockParser
 
 import bulkverify
-from bulkverify.sandbox import Sandbox
+from bulkverify.sandbox import Sandbox, Timings
 
 ROOT = Path(bulkverify.__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,6 +41,9 @@ _LANGUAGES = ("python", "sh", "text", "toml", "json", "csv")
 _MARK = re.compile(r"<!-- (file|not run): (.+?) -->\s*\Z")
 _FENCE = re.compile(r"^```(.*)\n(?:.*\n)*?```$", re.MULTILINE)
 _SPEED = 400  # sandbox seconds in a second
+_AT_ONCE = Timings(  # else each wait sleeps for seconds between two polls
+    preparing=0, start_delay=0, verifying=0, verifying_per_address=0, finishing=0
+)
 
 _PIP = """\
 #!{python}
@@ -177,7 +180,9 @@ def served() -> Iterator[str]:
     urls, stops = list[str](), list[asyncio.Event]()
 
     async def serve() -> None:
-        async with Sandbox(speed=_SPEED, requests_per_minute=None, seed=1) as sandbox:
+        async with Sandbox(
+            speed=_SPEED, requests_per_minute=None, seed=1, timings=_AT_ONCE
+        ) as sandbox:
             urls.append(sandbox.url)
             stop = asyncio.Event()
             stops.append(stop)

@@ -65,10 +65,9 @@ def words_of_bars(columns: int, lines: int, texts: Iterable[str]) -> set[str]:
 def test_the_recording_in_the_readme_shows_what_the_command_prints_now(
     record: ModuleType, tmp_path: Path
 ) -> None:
-    with Service(
-        speed=0.001, seed=record.SEED, credits=5000, timings=Timings(preparing=0, start_delay=0)
-    ) as service:
-        advance = partial(service.do, partial(service.sandbox.advance, 1000))
+    slow = Timings(preparing=0, start_delay=0, verifying=1e6)
+    with Service(speed=1, seed=record.SEED, credits=5000, timings=slow) as service:
+        advance = partial(service.do, partial(service.sandbox.advance, 2e6))
         now = record.session(service.url, KEY, tmp_path, hurry=True, between=advance)
     shown = left_behind(record.COLUMNS, recorded(record))
     assert shown == left_behind(record.COLUMNS, [text for _, text in now])

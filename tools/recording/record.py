@@ -161,6 +161,7 @@ def cast(events: list[tuple[float, str]]) -> str:
         "version": 2,
         "width": COLUMNS,
         "height": LINES,
+        "idle_time_limit": 2.5,
         "command": COMMAND,
         "env": {"SHELL": "bash", "TERM": "xterm-256color"},
     }
