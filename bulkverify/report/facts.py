@@ -1,7 +1,7 @@
 """What a report says about a list: the numbers of the page, as plain values."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from functools import cached_property
 from math import sqrt
@@ -69,6 +69,16 @@ class BadDomain:
     """The undeliverable rows above the average of the list."""
     meant: str | None = None
     """The domain that was meant, for a typing error."""
+
+
+@attrs.frozen
+class Typo:
+    """A mistyped domain."""
+
+    domain: str
+    meant: str
+    rows: int
+    """Its rows without the deliverable ones, which are to be mailed."""
 
 
 @attrs.define(kw_only=True, slots=False)
@@ -263,15 +273,20 @@ class Facts:
         return dict(sorted(groups.items(), key=lambda group: -rows[group[0]]))
 
     @cached_property
-    def typos(self) -> tuple[BadDomain, ...]:
-        """The typing errors that may be named."""
-        return tuple(one for one in self.bad_domains if one.trouble is Trouble.TYPO)
+    def other_trouble(self) -> bool:
+        """Whether a domain that pulls the list down is no typing error."""
+        return any(one.trouble is not Trouble.TYPO for one in self.bad_domains)
+
+    @cached_property
+    def typos(self) -> tuple[Typo, ...]:
+        """The typing errors that may be named, the most frequent first."""
+        return tuple(sorted(_typos(self.domains), key=lambda one: (-one.rows, one.domain)))
 
     @cached_property
     def typo_rows(self) -> int:
         """The rows with a typing error, named or not."""
         every = () if self.report.domains is None else self.report.domains.counts
-        return sum(counts.rows for counts in every if meant_by(counts))
+        return sum(one.rows for one in _typos(every))
 
     @cached_property
     def named(self) -> tuple[int, int]:
@@ -355,6 +370,13 @@ def share(part: float, whole: float) -> float:
 def file_name(path: str) -> str:
     """Return the last part of a path of any system; other texts stay as they are."""
     return PurePath(path.replace("\\", "/")).name or path
+
+
+def _typos(domains: Iterable[DomainCounts]) -> Iterator[Typo]:
+    for counts in domains:
+        rows = counts.rows - counts.deliverable
+        if (meant := meant_by(counts)) and rows:
+            yield Typo(counts.domain, meant, rows)
 
 
 def _can_be_mailed(one: Finding) -> bool:

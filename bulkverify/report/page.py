@@ -54,7 +54,7 @@ def html_of(report: RunReport, *, small_domains: bool = False) -> str:
             version=__version__,
             Verdict=Verdict,
             facts=facts,
-            gauge=max(_LARGEST_GAUGE, *found.bounce) * 1.05,
+            gauge=min(1.0, max(_LARGEST_GAUGE, *found.bounce) * 1.05),
         )
     )
 

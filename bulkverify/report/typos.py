@@ -1,7 +1,7 @@
 """Domains that are a mistyped form of a well-known mail provider.
 
-A domain counts only if the verdicts agree: hardly any of its addresses takes mail, and the service does
-not count it among the providers. So real domains with a similar name, such as `mail.com`, stay alone.
+A domain counts only if the verdicts agree: most of its addresses take no mail. If the service counts it among
+the providers, hardly any may take mail. So real domains with a similar name, such as `mail.com`, stay alone.
 """
 
 from typing import Final
@@ -18,19 +18,22 @@ PROVIDERS: Final = (
 )
 """Providers whose names are long enough that one wrong key is no other well-known name."""
 
+_REAL: Final = frozenset({*PROVIDERS, "ymail.com", "mail.com", "email.com", "gmx.com"})
+"""Mail providers, with those whose names are one key off."""
+
 _NO_ENDINGS: Final = ("con", "cmo", "ocm", "vom", "xom", "cim", "comm", "coom", "cpm")
 """No top-level domain has one of these names, and `com` is meant."""
 
-_MOST_DELIVERABLE: Final = 0.2
+_MOST_DELIVERABLE: Final = 0.5
+_MOST_OF_PROVIDERS: Final = 0.2
 
 
 def meant_by(counts: DomainCounts) -> str | None:
     """Return the domain that was meant, or `None` if this is probably no typing error."""
     known = counts.deliverable + counts.undeliverable + counts.accept_all + counts.unknown
-    if counts.free or not known or counts.deliverable > known * _MOST_DELIVERABLE:
-        return None
+    most = _MOST_OF_PROVIDERS if counts.free else _MOST_DELIVERABLE
     domain = counts.domain
-    if domain in PROVIDERS:
+    if not known or counts.deliverable > known * most or domain in _REAL:
         return None
     name, _, ending = domain.rpartition(".")
     mended = f"{name}.com" if name and ending in _NO_ENDINGS else domain

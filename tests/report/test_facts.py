@@ -97,7 +97,22 @@ def test_domains_with_few_rows_are_named_only_if_asked() -> None:
     named = {one.counts.domain for one in facts().bad_domains}
     every = {one.counts.domain for one in Facts(report=ordinary(), small_domains=True).bad_domains}
     assert every - named == {"anna-schmidt.example", "hotnail.com"}
-    assert facts().typo_rows == 180
+    assert facts().typo_rows == 178
+
+
+def test_deliverable_rows_of_a_mistyped_domain_are_mailed_and_not_corrected() -> None:
+    found = Facts(report=report_with(FINDINGS, (domain("gmial.com", 4, 14), domain("a.com", 9, 0))))
+    assert [(one.domain, one.meant, one.rows) for one in found.typos] == [
+        ("gmial.com", "gmail.com", 14)
+    ]
+    assert found.typo_rows == 14
+
+
+def test_typing_errors_are_named_beside_many_worse_domains() -> None:
+    worse = (domain(f"gone-{number}.example", 0, 900) for number in range(40))
+    found = Facts(report=report_with(FINDINGS, (*worse, domain("gmial.com", 0, 9))))
+    assert "gmial.com" not in {one.counts.domain for one in found.bad_domains}
+    assert [one.domain for one in found.typos] == ["gmial.com"]
 
 
 def test_all_other_domains_have_the_remaining_rows() -> None:

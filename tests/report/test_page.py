@@ -43,10 +43,10 @@ def test_the_steps_are_in_the_order_in_which_they_help() -> None:
         "Remove 3,200 rows",
         "Hold back 1,000 addresses with accept-all",
         "Leave out 480 addresses that are unknown",
-        "Correct 180 typing errors",
+        "Correct 178 typing errors",
         "Look at 4 domains",
         "Look up 150 contacts without an address",
-        "Check 280 addresses of roles",
+        "Check 280 addresses of roles before you mail them",
         "Keep disposable addresses out",
     ]
 
@@ -55,6 +55,20 @@ def test_a_clean_list_needs_one_step_only() -> None:
     clean = report_with((finding(Verdict.DELIVERABLE, 1, 1),), ())
     assert steps_of(clean) == ["Mail 1 address"]
     assert "For the list itself" not in text_of(clean)
+
+
+def test_a_list_without_rows_has_no_steps() -> None:
+    text = text_of(report_with((), ()))
+    assert "The list has no rows." in text
+    assert "For the next mailing" not in text
+    assert "An earlier version" not in text
+
+
+def test_a_single_row_is_one_row() -> None:
+    text = text_of(report_with((finding(Verdict.UNDELIVERABLE, 1, 1),), ()))
+    assert "0 of 1 address can be mailed now" in text
+    assert "It has undeliverable under verdict" in text
+    assert not re.search(r"\b1 (rows|addresses)\b", text)
 
 
 def test_no_step_pays_for_anything_again() -> None:

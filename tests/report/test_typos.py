@@ -39,8 +39,14 @@ def test_other_domains_mean_themselves(name: str) -> None:
 
 
 def test_a_domain_whose_mailboxes_exist_is_no_typing_error() -> None:
-    assert meant_by(domain("mail.com", 15, 5)) is None
-    assert meant_by(domain("gmial.com", 0, 20, free=True)) is None
+    assert meant_by(domain("gmial.com", 11, 9)) is None
+    assert meant_by(domain("mail.com", 0, 20)) is None
+    assert meant_by(domain("yahoo.be", 5, 15, free=True)) is None
+
+
+def test_a_domain_with_some_mailboxes_may_be_a_typing_error() -> None:
+    assert meant_by(domain("gmial.com", 8, 12)) == "gmail.com"
+    assert meant_by(domain("yaho.com", 3, 17, free=True)) == "yahoo.com"
 
 
 def test_a_domain_without_a_verdict_is_no_typing_error() -> None:
