@@ -12,7 +12,7 @@ from tenacity.wait import wait_base
 
 from bulkverify.client import Client
 from bulkverify.errors import UsageError
-from bulkverify.files import check_writable
+from bulkverify.files import check_writable, require_replaceable
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import JoinedRow, ListFormat
 from bulkverify.models import FlagName, Verdict, VerdictName
@@ -131,6 +131,7 @@ async def verify_list(
         OSError: a file can't be read or written.
     """
     path = Path(destination)
+    require_replaceable(path)  # before `journal_of`: a folder such as . has no name
     folder = journal_of(path) if journal is None else Path(journal)
     reader = ListReader(
         source=source,
