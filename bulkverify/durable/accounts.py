@@ -5,6 +5,7 @@ import inspect
 import os
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from time import monotonic
 from typing import Final, TypeAlias
 
@@ -167,8 +168,10 @@ class Accounts:
             budget_of(account.client).limit = await self._share(name)
 
     async def require(self, name: str, owed: int, title: str) -> None:
-        """Raise `InsufficientCreditsError` if an account can't pay for a list."""
-        await (await self.get(name)).check_credits(owed, title=title, spent=0)
+        """Raise `InsufficientCreditsError` if an account can't pay for a list; an outage is waited out."""
+        account = await self.get(name)
+        check = partial(account.check_credits, owed, title=title, spent=0)
+        await account.outages.retry(check, lambda _: None)
 
     async def until_enough(self, name: str, owed: int) -> None:
         """Wait until an account has enough credits. It is asked once for all that wait."""

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from dbos import DBOS
+from tenacity import wait_none
 
 from bulkverify import IncompleteRunError, InvalidListError, UsageError
 from bulkverify.durable import DurableRun, Engine, RunCancelledError, RunState, accounts
+from bulkverify.run import outages
 from bulkverify.run.journal import journal_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
+from bulkverify.service import retrying
 from tests.run.lists import left_behind, numbered, table
 
 from .made import engine, left_on, require_all_verified, require_paid_once, said, worker
@@ -194,6 +197,24 @@ async def test_a_cancelled_run_is_not_paid_for_again(
         await (await working.submit(source, output, account="acme", largest_part=2)).wait()
     require_all_verified(output, 7)
     require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
+async def test_a_run_waits_while_the_service_does_not_tell_the_credits(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outages, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retrying, "_BACKOFF", wait_none())
+    for skip in (0, 1):  # before the parts are sent, and before they are started
+        fault = Fault(
+            endpoint="credits", kind=FaultKind.ANSWER, status=503, skip=skip, times=20, body="{}"
+        )
+        sandbox.inject(fault)
+    async with engine(sqlite, sandbox) as working:
+        await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+    require_all_verified(output, 7)
+    require_paid_once(sandbox, 7)
+    assert sandbox.ledger.requests["credits"] > 40
 
 
 @pytest.mark.asyncio
