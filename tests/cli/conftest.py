@@ -84,7 +84,7 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
 
     def call(*tokens: str) -> Outcome:
         capfd.readouterr()
-        code = run(tokens)
+        code = run([*tokens])
         return Outcome(code, *capfd.readouterr())
 
     return call
