@@ -10,6 +10,7 @@ import pytest
 from tenacity import wait_none
 from yarl import URL
 
+import bulkverify
 from bulkverify import (
     AuthenticationError,
     BulkVerifyError,
@@ -24,6 +25,7 @@ from bulkverify.service.translation import translate
 from tests.test_transport import KEY as CONNECTION
 from tests.wire import Arrived, http, wire
 
+PACKAGE = str(Path(bulkverify.__file__).parent)
 KEY = "s3cr3t-key-of-mine"
 HERE = "0.0.0.0"  # noqa: S104 - leads to this machine, but is no loopback address
 PASSWORD = "p4ss/w@rd"
@@ -101,7 +103,7 @@ def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(
         Client(KEY, base_url="https://api.example")
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert "p4ss" not in str(caught.value)
-    frames = [frame for frame in shown.stack if "/bulkverify/" in frame.filename]
+    frames = [frame for frame in shown.stack if frame.filename.startswith(PACKAGE)]
     assert frames
     assert "p4ss" not in str([frame.locals for frame in frames])
 
@@ -184,7 +186,7 @@ async def test_the_refusal_of_a_proxy_is_told_as_its_own(
     assert f"the proxy {address} {REFUSALS[status]}" in str(caught.value)
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     told = f"{caught.value!r}{caught.value.hint}{vars(caught.value)}{caplog.text}"
-    frames = [frame for frame in shown.stack if "/bulkverify/" in frame.filename]
+    frames = [frame for frame in shown.stack if frame.filename.startswith(PACKAGE)]
     assert frames
     for secret in ("p4ss", TOKEN, KEY):
         assert secret not in told + str([frame.locals for frame in frames])
