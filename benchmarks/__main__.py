@@ -1,8 +1,9 @@
 """`python -m benchmarks`: what waiting costs the machine, compared with other libraries.
 
 Options: `--runs 5`, `--quick` (a tenth of everything, to try it out), `--only aiohttp` (one peer; can be
-repeated), and the tables to print: `memory`, `polls`, `start`, `import`, `commands`; by default all.
-All tables take half an hour, or twice that on a busy machine.
+repeated), and the tables to print: `memory`, `polls`, `start`, `import`, `commands`, `durable`; by default
+all but the last. All tables take half an hour, or twice that on a busy machine; `durable` takes ten minutes
+more, and needs the extra `dev`.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.commands import BARE_INTERPRETER, CASES
+from benchmarks.durable import durable
 from benchmarks.peers import PEERS
 from benchmarks.polls import IN_FLIGHT, POLLS_A_JOB
 from benchmarks.runs import Spread, rounds, spread, table
@@ -189,7 +191,9 @@ _TABLES: Final[dict[str, tuple[str, Callable[[int, int], str], int]]] = {
     "start": ("Start of many waits", start, 100_000),
     "import": ("Import", imports, 20),
     "commands": ("Start of a command", commands, 10),
+    "durable": ("Durable runs", durable, 2000),
 }
+_BY_DEFAULT: Final = [name for name in _TABLES if name != "durable"]  # the others need no database
 
 
 def _version(distribution: str) -> str:
@@ -230,7 +234,7 @@ def main() -> None:
         f"Medians of {options.runs} runs, each in a fresh process, all cases in turns; "
         "± is half the distance between the lowest and the highest run."
     )
-    for name in options.tables or _TABLES:
+    for name in options.tables or _BY_DEFAULT:
         title, measure, size = _TABLES[name]
         _print(f"## {title}")
         _print(measure(options.runs, size // 10 if options.quick else size))

@@ -62,6 +62,8 @@ class _Execution:
         self._task.add_done_callback(lambda _: self.here.running.subtract([self.me.workflow_id]))
         self.made = False
         """Whether the last step was made here, and not found in the database."""
+        self.ended = asyncio.Event()
+        """Set when a part of this run ends here."""
 
     async def step(
         self, name: str, work: Callable[[], Awaitable[JSON]], *, waits: bool = True
@@ -221,8 +223,7 @@ async def part(work: JSON) -> JSON:
     except (names.TakenError, names.CancelledError):
         raise asyncio.CancelledError from None  # DBOS would wait for what the heir comes to
     finally:
-        ended = execution.here.ended.get(work["run"])
-        if ended is not None:
+        for ended in execution.here.ended.get(work["run"], ()):
             ended.set()
     return execution.record
 
@@ -238,7 +239,7 @@ async def run(given: JSON, earlier: str | None = None) -> JSON:
     """Verify a list; go on with what an earlier run for the same output has paid for."""
     execution = _Execution()
     run_id = execution.me.workflow_id
-    execution.here.ended[run_id] = asyncio.Event()
+    execution.here.ended[run_id].add(execution.ended)
     try:
         outcome = await _run(execution, run_id, converter.structure(given, RunSpec), earlier)
     except AWAY:
@@ -247,7 +248,9 @@ async def run(given: JSON, earlier: str | None = None) -> JSON:
     except (names.TakenError, names.CancelledError):
         raise asyncio.CancelledError from None
     finally:
-        execution.here.ended.pop(run_id, None)
+        execution.here.ended[run_id].remove(execution.ended)
+        if not execution.here.ended[run_id]:
+            del execution.here.ended[run_id]
     execution.here.states[state_ended(outcome)] += 1
     return outcome
 
@@ -276,7 +279,7 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
     if "error" in short:
         return short
     await names.step("enqueue", partial(_enqueue, here, run_id, spec, found, records))
-    await names.step("parts", partial(_wait, here, run_id), waits=True)
+    await names.step("parts", partial(_wait, execution, run_id), waits=True)
     outcomes = await when_there(partial(here.database.outcomes, run_id))
     join = partial(whole.join, here, spec, run_id, found, outcomes, execution.check)
     joined = await step("join", join)
@@ -328,9 +331,9 @@ async def _enqueue(here: Here, run_id: str, spec: RunSpec, found: JSON, records:
     return {}
 
 
-async def _wait(here: Here, run_id: str) -> JSON:
+async def _wait(execution: _Execution, run_id: str) -> JSON:
     """Wait until all parts of a run have ended."""
-    ended, pause = here.ended[run_id], _FIRST_LOOK
+    here, ended, pause = execution.here, execution.ended, _FIRST_LOOK
     while True:
         ended.clear()
         counts = await when_there(partial(here.database.counts, [run_id]))

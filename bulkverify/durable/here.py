@@ -84,8 +84,8 @@ class Here:
     )
     """One upload and one start of an account at a time: when the gate closes, none of a long queue is sent.
     And one split of a list."""
-    ended: dict[str, asyncio.Event] = attrs.field(factory=dict)
-    """Set when a part of a run ends here."""
+    ended: defaultdict[str, set[asyncio.Event]] = attrs.field(factory=lambda: defaultdict(set))
+    """Set when a part of a run ends here; each execution of the run has one, as there may be two for a while."""
     states: Counter[str] = attrs.field(factory=Counter)
     """How many runs have ended here, by their state."""
 

@@ -1,6 +1,7 @@
 """This process as a worker: its lease, takeovers, and its shares of the request budgets."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
@@ -25,6 +26,10 @@ _log: Final = SafeLogger(__name__)
 
 _CLOSING_SECONDS: Final = 20.0
 """How long steps that may cost something have to reach their checkpoint."""
+
+
+_MISSED: Final = 4
+"""How many times in a row taken work is not found at work before it is given back."""
 
 
 class InThread(Protocol):
@@ -63,7 +68,7 @@ class Process:
         self._in_thread = in_thread
         self._taking = False
         self._alive = 1
-        self._missing: set[str] = set()
+        self._missing: Counter[str] = Counter()
         self._tending: asyncio.Task[None] | None = None
         self._lock: Lock | None = None
         self._host = names.Host(
@@ -167,11 +172,13 @@ class Process:
         """Give back work that was taken here and does not run, as after an outage of the database."""
         running = +self._here.running
         claimed = await self._in_thread(partial(self._database.claimed, self.id))
-        missing = claimed.difference(running)
-        if lost := missing & self._missing:  # twice: it was not just about to begin
+        self._missing = Counter(
+            {one: self._missing[one] + 1 for one in claimed.difference(running)}
+        )
+        # On a busy machine, work that was just taken takes a while to begin.
+        if lost := [one for one, times in self._missing.items() if times >= _MISSED]:
             _log.warning("work that does not run is given back: %s workflows", len(lost))
             await self._in_thread(partial(self._host.give_back, lost))
-        self._missing = missing - lost
 
     async def _tidy_up(self) -> None:
         """Delete the files of runs that have ended, wherever that was."""

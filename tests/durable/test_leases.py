@@ -104,6 +104,22 @@ async def test_a_worker_with_a_lost_lease_goes_on_under_a_new_name(
 
 
 @pytest.mark.asyncio
+async def test_a_run_ends_that_its_own_process_takes_a_second_time(
+    postgresql: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="credits", kind=FaultKind.DELAY, delay=1.0))
+    async with engine(postgresql, sandbox) as working:
+        run = await working.submit(source, output, account="acme", largest_part=2)
+        while not sandbox.ledger.requests["credits"]:  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.02)
+        assert working._process is not None
+        await asyncio.to_thread(working._process._host.give_back, [run.id])
+        await run.wait()
+    require_all_verified(output, 7)
+    require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
 async def test_an_outage_that_is_longer_than_a_lease_ends_no_work(
     postgresql: str, server: sa.URL, sandbox: Sandbox, source: Path, output: Path
 ) -> None:
