@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -136,16 +136,19 @@ class Delimited(FileTable):
     ) -> None:
         """Refuse rows whose address stands further right, because a cell before it has a delimiter."""
         column = self.column
-        nearby = range(column + 1, min(column + 1 + _FURTHEST, len(self.names)))
+        right = range(column + 1, min(column + 1 + _FURTHEST, len(self.names)))
+        nearby = [place for place in right if place not in self.beside]
+        if not nearby:
+            return
         without = [
             index for index, row in enumerate(records) if "@" not in row[column] and row[column]
         ]
-        for index in without if nearby else ():
+        for index in without:
             if not says_nothing(records[index][column]):
                 self._refuse_shifted_row(records[index], nearby, text, before + index)
 
     def _refuse_shifted_row(
-        self, record: list[str], places: range, text: ListRecords, index: int
+        self, record: list[str], places: Iterable[int], text: ListRecords, index: int
     ) -> None:
         """Refuse a row without an address in its column, but with one where no other row has one."""
         if self.column < len(record) and "@" in record[self.column]:

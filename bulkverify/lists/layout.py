@@ -19,7 +19,7 @@ that of the first, and those of others with an earlier verdict count down."""
 _RESULTS: Final = re.compile(r"part-[0-9]{4,}\.results\.csv")
 _REUSED: Final = re.compile(r"reused\.csv")
 _LIST: Final = re.compile(
-    rf"rows\.bin|{_REUSED.pattern}|listed\.(?:bin|jsonl)|part-[0-9]{{4,}}\.csv|{_RESULTS.pattern}"
+    rf"rows\.bin|{_REUSED.pattern}|listed\.bin|part-[0-9]{{4,}}\.csv|{_RESULTS.pattern}"
 )
 _SOURCE: Final = re.compile(r"source-[0-9]+(\..*)?", re.DOTALL)
 
@@ -44,9 +44,9 @@ def reused_path(folder: Path) -> Path:
     return folder / "reused.csv"
 
 
-def listed_paths(folder: Path) -> tuple[Path, Path]:
-    """Return the paths of the codes and the addresses of a list, until the earlier verdicts are known."""
-    return folder / "listed.bin", folder / "listed.jsonl"
+def listed_path(folder: Path) -> Path:
+    """Return the path of the codes and the addresses of a list, until the earlier verdicts are known."""
+    return folder / "listed.bin"
 
 
 def source_path(folder: Path, number: int, suffix: str) -> Path:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -69,7 +69,7 @@ class Parts:
         elif self._file is not None:
             self._file.close()
 
-    def add(self, addresses: list[str], rows: Sequence[int]) -> None:
+    def add(self, addresses: list[str], rows: list[int]) -> None:
         """Write addresses, which first appear in these rows."""
         if not addresses:
             return
@@ -101,7 +101,7 @@ class Parts:
             and (self._bytes or len(_HEADER)) + size_bytes <= self._largest_bytes
         )
 
-    def _write(self, lines: list[bytes], rows: Sequence[int]) -> None:
+    def _write(self, lines: list[bytes], rows: list[int]) -> None:
         if self._file is None:
             self._file = create(part_path(self._folder, len(self.done) + 1))
             self._last = _HEADER

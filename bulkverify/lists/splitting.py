@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from array import array
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from itertools import count, islice
 from operator import itemgetter
@@ -109,7 +109,7 @@ class Numbered(NamedTuple):
 
     codes: "array[int]"
     fresh: list[str]
-    rows: Sequence[int]
+    rows: list[int]
 
 
 class Sieve(Protocol):

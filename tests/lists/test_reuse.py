@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bulkverify import EarlierVerdict, InvalidListError, ResultRow, UsageError, Verdict
 from bulkverify.lists import Reuse, Rows, Split, address_key, join, open_table, part_path, split
-from bulkverify.lists.layout import listed_paths, reused_path
+from bulkverify.lists.layout import listed_path, reused_path
 from bulkverify.models import VerdictName
 
 from .made import HEADER, OURS, addresses, opened, write
@@ -61,7 +61,7 @@ def sifted(
     done = split(table, folder, sieve=reuse, **options)
     file = BytesIO()
     join(table, done, folder, {}, file)
-    assert not any(path.exists() for path in listed_paths(folder))
+    assert not listed_path(folder).exists()
     read = csv.DictReader(file.getvalue().decode().splitlines(), delimiter=table.delimiter)
     address = table.names[table.column]
     return done, {
@@ -317,7 +317,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, content: str, sa
     old = write(tmp_path / "old.csv", content)
     with pytest.raises(InvalidListError, match=said):
         sifted(tmp_path, "email\na@x.com\n", old)
-    assert not any(path.exists() for path in listed_paths(tmp_path))
+    assert not listed_path(tmp_path).exists()
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
