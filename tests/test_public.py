@@ -57,7 +57,7 @@ ORDER = {
     "lists": """
         stopping tables layout distinct addresses cells bounds naming columns headers lines_of_addresses surveying
         decoding quotes delimited detecting lines jsonlines several frames spooling packages values texts sheets workbooks
-        spreadsheets opening moments parts splitting matching verdicts workbook_output tallies joining verified
+        spreadsheets opening moments parts splitting matching verdicts verdict_columns workbook_output tallies joining verified
         filtering earlier_files earlier reuse
     """,
     "run": """

@@ -113,6 +113,8 @@ def parse_max_age(text: str) -> "timedelta | dict[Verdict | VerdictName, timedel
         raise UsageError(
             f"{text!r} is not an age: write --max-age 30d, or --max-age deliverable=30d,undeliverable=90d."
         ) from None
+    if len(ages) <= text.count(","):
+        raise UsageError(f"{text!r} gives two ages to one verdict. Name each verdict once.")
     return ages
 
 

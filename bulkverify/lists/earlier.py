@@ -92,14 +92,31 @@ def cells_of_row(row: EarlierVerdict, number: int) -> Key:
     checkpoint()
     try:
         email, verdict, moment = row.email, row.verdict, row.verified_at
-        if moment is not None and moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        time = "" if moment is None else moment.astimezone(UTC).isoformat()
-    except (AttributeError, OverflowError, TypeError) as error:
+        time = "" if moment is None or _is_missing(moment) else _in_utc(moment).isoformat()
+        flags = [_flag(getattr(row, name, None)) for name in FLAGS]
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise UsageError(
             f"Row {number:,} of the earlier verdicts can't be read: {clause(error)}. It needs email, verdict and "
             "verified_at, as a ResultRow has them. Nothing was sent."
         ) from None
-    flags = (getattr(row, name, None) for name in FLAGS)
-    said = ("" if flag is None else "NY"[bool(flag)] for flag in flags)
-    return (str(email), "" if verdict is None else str(verdict), *said, time)
+    said = "" if verdict is None or _is_missing(verdict) else str(verdict)
+    return (str(email), said, *flags, time)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _flag(value: object) -> str:
+    """Write a flag as a cell; a text is read as that of a file."""
+    if value is None or _is_missing(value):
+        return ""
+    return value if isinstance(value, str) else "NY"[bool(value)]
+
+
+def _is_missing(value: object) -> bool:
+    """Whether a value is NaN, NaT or NA, as pandas has them: none is equal to itself."""
+    try:
+        return not bool(value == value)  # noqa: PLR0124 - as above
+    except TypeError:
+        return True  # NA has no truth value

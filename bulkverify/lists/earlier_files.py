@@ -10,7 +10,7 @@ import attrs
 from bulkverify.errors import InvalidListError
 from bulkverify.lists.columns import fold
 from bulkverify.lists.tables import Table
-from bulkverify.lists.verified import Key, open_verified, places_of
+from bulkverify.lists.verified import Key, open_verified
 
 Answers: TypeAlias = tuple[list[str], list[Key], list[str]]
 """The addresses, the verdicts with their flags, and the times of some rows."""
@@ -59,7 +59,7 @@ def open_earlier(
     if wanted is not None and fold(wanted) not in map(fold, verified.names):
         wanted = None
     table = verified.table(wanted)
-    places = places_of(table.names)
+    places = verified.places_in(table)
     _require_certain(table, places, named=wanted is not None)
     columns = tuple(name for name in places if name != "verified_at")
     return EarlierFile(table=table, columns=columns, places=places)

@@ -26,6 +26,7 @@ from bulkverify.lists.splitting import UNSENT, Split
 from bulkverify.lists.stopping import checkpoint
 from bulkverify.lists.tables import Table
 from bulkverify.lists.tallies import Domains, Finding, count_domains, findings
+from bulkverify.lists.verdict_columns import verdict_names
 from bulkverify.lists.verdicts import FLAGS, VERDICT_COLUMNS, Verdicts, cells_of, is_wanted
 from bulkverify.lists.workbook_output import rows_above, sheet_bytes, write_workbook
 from bulkverify.models import Analysis, Verdict, VerdictCounts
@@ -156,18 +157,6 @@ def joined_rows(
                 verified_at=None if time == NEVER else EPOCH + timedelta(milliseconds=time),
                 **meanings[code],
             )
-
-
-def verdict_names(names: Sequence[str]) -> list[str]:
-    """Name our columns so that no column of the list has the same name."""
-    taken = {name.strip().lower() for name in names}
-    ours = []
-    for name in VERDICT_COLUMNS:
-        untaken = name
-        while untaken in taken:
-            untaken = f"bulkverify_{untaken}"
-        ours.append(untaken)
-    return ours
 
 
 class _Rows:

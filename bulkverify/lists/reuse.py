@@ -1,8 +1,9 @@
 """Takes verdicts of earlier lists for the addresses of a list, so that these are not bought again.
 
 An address counts as known in the same spelling only, as `address_key` compares it: the domain may be in
-any case, but `Anna@x.com` never gets the verdict of `anna@x.com`. Of several verdicts that are recent
-enough, the latest counts; an address whose latest verdicts have the same time and differ is not known.
+any case, but `Anna@x.com` never gets the verdict of `anna@x.com`. The latest verdict of an address decides:
+if it may not be reused, because it is unknown or too old, no older one is. An address whose latest verdicts
+have the same time and differ is not known either.
 
 The earlier files are read once, after the list. Only its own addresses are looked up, so the memory
 does not grow with these files: it is 14 bytes for each distinct address of the list, besides the 25 of
@@ -63,8 +64,12 @@ _HEADER: Final = "email,Verification Result,Syntax Error,ISP,Role,Disposable,Tra
 _MOST_TOLD: Final = 1000
 _FIRST_SOURCE: Final = 1_000_000  # the copies of the list's own sources have lower numbers
 _COLUMNS: Final = ("verdict", *FLAGS)
-_NOT_KNOWN: Final = 0
-_CONTESTED: Final = 1
+_NO_VERDICT: Final = 0
+_TO_SEND: Final = 1
+"""The code of an address whose latest verdict may not be reused."""
+
+_AHEAD_MS: Final = 5 * 60 * 1000
+"""How far the clock of the service may be ahead of ours."""
 
 
 @attrs.define(eq=False)
@@ -153,7 +158,7 @@ class Reuse:
 
 
 class _Known:
-    """The latest reusable verdict of each address of a list, by its number."""
+    """The latest verdict of each address of a list, by its number."""
 
     def __init__(self, max_ages: Mapping[str, float], at: datetime, distinct: Distinct) -> None:
         self.meanings: list[Meaning | None] = [None, None]
@@ -163,14 +168,14 @@ class _Known:
         self.now = milliseconds(at)
         self._distinct = distinct
         self._ages = max_ages
-        self._oldest = [0, 0]
+        self._oldest = [NEVER, NEVER + 1]  # such a verdict counts at any time, but not without one
 
     def add(  # noqa: C901 - one loop, and calls in it would double its time
         self, batches: Iterator[Answers], columns: Sequence[str], title: str
     ) -> None:
         """Take the answers of rows."""
         told: dict[Key, int] = {}
-        codes, times, oldest = self.codes, self.times, self._oldest
+        codes, times, oldest, latest = self.codes, self.times, self._oldest, self.now + _AHEAD_MS
         rows = 0
         for addresses, keys, moments_ in batches:
             checkpoint()
@@ -186,15 +191,17 @@ class _Known:
                     continue
                 if time < oldest[code]:
                     if time == NEVER:
-                        self.undated += 1
-                    else:
-                        self.expired += 1
-                elif time > self.now:
-                    self.future += 1
-                elif time > times[number]:
+                        self.undated += code > _TO_SEND
+                        continue
+                    self.expired += 1
+                    code = _TO_SEND  # noqa: PLW2901 - no older verdict may be reused
+                elif time > latest:
+                    self.future += code > _TO_SEND
+                    continue
+                if time > times[number]:
                     codes[number], times[number] = code, time
                 elif time == times[number] and self._differ(code, codes[number]):
-                    codes[number] = _CONTESTED
+                    codes[number] = _TO_SEND
             if len(told) > _MOST_TOLD:
                 told.clear()
 
@@ -214,10 +221,12 @@ class _Known:
         return numbers
 
     def _code(self, title: str, columns: Sequence[str], key: Key, row: int) -> int:
-        """Return the code of a verdict and its flags, or 0 if it can't be reused."""
+        """Return the code of a verdict and its flags."""
         verdict, flags = read_key(title, columns, key, row)
+        if verdict is None:
+            return _NO_VERDICT
         if verdict not in REUSABLE or str(verdict) not in self._ages:
-            return _NOT_KNOWN
+            return _TO_SEND
         meaning = cast("Meaning", (verdict, *map(flags.get, FLAGS)))
         if meaning not in self.meanings:
             self.meanings.append(meaning)
@@ -226,7 +235,7 @@ class _Known:
 
     def _differ(self, code: int, other: int) -> bool:
         one, two = self.meanings[code], self.meanings[other]
-        return one is not None and two is not None and one[0] != two[0]
+        return one is None or two is None or one[0] != two[0]
 
 
 class _Chosen:
@@ -251,7 +260,7 @@ class _Chosen:
         """Take out known addresses; each address is among the fresh ones once."""
         first, size = self._next - FIRST_ADDRESS, len(batch.fresh)
         codes = self._known.codes[first : first + size]
-        known = list(map(_CONTESTED.__lt__, codes))
+        known = list(map(_TO_SEND.__lt__, codes))
         sent = list(map(not_, known))
         texts = list(compress(batch.fresh, known))
         reused, unknown = count(self._reused, -1), count(self._sent)
@@ -281,7 +290,7 @@ class _Chosen:
                 codes.append(code)
                 continue
             text, row = next(left)
-            if known[code - FIRST_ADDRESS] > _CONTESTED:
+            if known[code - FIRST_ADDRESS] > _TO_SEND:
                 if not self._places[code]:
                     self._places[code] = self._reused - len(texts)
                     texts.append(text)
@@ -299,7 +308,7 @@ class _Chosen:
     def reused(self, known: _Known) -> Reused:
         """Describe what was taken out."""
         addresses = FIRST_REUSED - self._reused
-        age = (known.now - self._sum / addresses) / 1000 if addresses else 0.0
+        age = max(0.0, known.now - self._sum / addresses) / 1000 if addresses else 0.0
         return Reused(
             addresses=addresses,
             average_age=round(age, 3),

@@ -27,17 +27,15 @@ from bulkverify.lists.opening import format_of
 from bulkverify.lists.quotes import ListRecords
 from bulkverify.lists.spreadsheets import write_as_csv
 from bulkverify.lists.surveying import surveyed
-from bulkverify.lists.tables import Sheet
-from bulkverify.lists.verdicts import FLAGS, VERDICT_COLUMNS
+from bulkverify.lists.tables import Sheet, Table
+from bulkverify.lists.verdict_columns import PREFIX, places_of
+from bulkverify.lists.verdicts import FLAGS
 from bulkverify.models import Verdict, parse_flag, read_verdict
 from bulkverify.results.records import DEFAULT_ENCODING, check_encoding
-from bulkverify.results.rows import result_places
-
-_PREFIX: Final = "bulkverify_"
 
 # The delimiter is between two columns of verdicts, whatever the list has before them.
 _BETWEEN: Final = re.compile(
-    rf'\b(?:verdict"?([^\w"\r\n])"?(?:{_PREFIX})*{FLAGS[0]}|Verification Result"?([^\w"\r\n])"?Syntax Error)\b'
+    rf'\b(?:(?:{PREFIX})*verdict"?([^\w"\r\n])"?(?:{PREFIX})*{FLAGS[0]}|Verification Result"?([^\w"\r\n])"?Syntax Error)\b'
 )
 _MARKS: Final = {
     "utf-8-sig": {codecs.BOM_UTF8: "utf-8", b"": "utf-8"},
@@ -46,7 +44,7 @@ _MARKS: Final = {
 }
 _JSON_FLAGS: Final[dict[object, str]] = {None: "", True: "Y", False: "N"}
 _SHOWN_CHARACTERS: Final = 40
-_TIME: Final = re.compile(rf"(?:{_PREFIX})*verified_at")
+_TIME: Final = re.compile(rf"(?:{PREFIX})*verified_at")
 
 Key: TypeAlias = tuple[str, ...]
 """The verdict and the flags of a row, as they are written, and perhaps more cells."""
@@ -158,6 +156,10 @@ class _Csv:
         table = attrs.evolve(table, column=found.column, others=found.others)
         return surveyed(table, wanted)
 
+    def places_in(self, _: Table) -> dict[str, int]:
+        """Return the places of the verdict, the flags and the time in its `table`."""
+        return self.places
+
     def _picker(self, places: Sequence[int]) -> Callable[[list[list[str]]], list[Key]]:
         pick: Callable[[Sequence[str]], Key] = itemgetter(*places)
         width = 1 + max(places)
@@ -231,6 +233,15 @@ class _Json:
         )
         return surveyed(table, wanted)
 
+    def places_in(self, table: Table) -> dict[str, int]:
+        """Return the places of the verdict, the flags and the time in its `table`.
+
+        Only the first object has them behind the columns of the list: later ones may bring more of these.
+        """
+        first = {name: table.names.index(self.names[at]) for name, at in self.places.items()}
+        every = places_of(table.names)
+        return every | first if every["verdict"] == first["verdict"] else first
+
     def _picker(self, places: Sequence[int]) -> Callable[[object], Key]:
         keys = [self.names[place] for place in places]
         nothing = ("",) * len(keys)
@@ -252,22 +263,6 @@ def _json_cell(value: object) -> str:
     if isinstance(value, str):
         return value
     return _JSON_FLAGS[value] if value is None or isinstance(value, bool) else repr(value)
-
-
-def places_of(names: Sequence[str]) -> dict[str, int]:
-    """Return the places of the verdict, the flags and the time; empty if there is no verdict.
-
-    If a list had columns of our names, ours are called `bulkverify_...`. If it has the service's columns,
-    too, the last ones count.
-    """
-    folded = [name.strip().lower() for name in names]
-    ours: dict[str, int] = {}
-    for column in VERDICT_COLUMNS:
-        named = [name for name in folded if re.fullmatch(rf"(?:{_PREFIX})*{column}", name)]
-        if named:
-            ours[column] = len(folded) - 1 - folded[::-1].index(max(named, key=len))
-    found = [places for places in (ours, result_places(names)) if "verdict" in places]
-    return max(found, key=itemgetter("verdict")) if found else {}
 
 
 def _time_of_ours(names: Sequence[str], places: Mapping[str, int]) -> int:

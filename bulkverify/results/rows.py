@@ -316,11 +316,10 @@ def _fold(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
-def result_places(header: Sequence[str]) -> dict[str, int]:
-    """Return the places of the service's columns by their names in `ResultRow`."""
-    last = {_fold(name): index for index, name in enumerate(header)}
+def result_names(header: Sequence[str]) -> list[str]:
+    """Return what each column holds by its name in `ResultRow`; empty for those that are not the service's."""
     names = {_VERDICT: "verdict", **_FLAGS, _VERIFIED_AT: "verified_at"}
-    return {name: last[folded] for folded, name in names.items() if folded in last}
+    return [names.get(_fold(name), "") for name in header]
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

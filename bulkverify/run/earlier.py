@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from bulkverify.errors import UsageError
 from bulkverify.lists import REUSABLE, EarlierVerdict, Rows, SpooledRows
+from bulkverify.lists.frames import frame_rows
 from bulkverify.lists.layout import source_path
 from bulkverify.models import Verdict, VerdictName, parse_verdict
 from bulkverify.run.threads import in_thread
@@ -34,6 +35,10 @@ _ROWS_A_TURN: Final = 1000
 def given_sources(reuse: Collection[ReuseSource]) -> tuple[Given, ...]:
     """Return files as paths, and refuse what is neither a file nor rows."""
     sources: object = (reuse,) if isinstance(reuse, str | os.PathLike) else reuse
+    if frame_rows(sources) is not None:
+        raise UsageError(_WRONG).with_hint(
+            "Pass `[frame.itertuples()]`.", "Write it to a file, and name that."
+        )
     if not isinstance(sources, Iterable):
         raise UsageError(_WRONG)
     found: list[Given] = []
@@ -66,6 +71,8 @@ def seconds_by_verdict(max_age: MaxAge) -> dict[str, float]:
             raise UsageError(
                 f"A verdict can be reused for a time (a timedelta above 0), not for {age!r}."
             ).with_hint(*_CORRECT)
+        if verdict in ages:
+            raise UsageError(f"{verdict} has two ages.").with_hint(*_CORRECT)
         ages[str(verdict)] = age.total_seconds()
     if not ages:
         raise UsageError("No verdict has an age, so none would be reused.").with_hint(*_CORRECT)

@@ -158,9 +158,18 @@ class RecordedList(ComparedList):
             record.is_sealed and not await in_thread(partial(has_reused, folder, before))
         ):
             reused = None
-        split = await self.reader.split(
-            *(table, folder, record.splitting, self.tracker),
-            began_at=record.began_at,
-            reused=reused,
-        )
+        try:
+            split = await self.reader.split(
+                *(table, folder, record.splitting, self.tracker),
+                began_at=record.began_at,
+                reused=reused,
+            )
+        except FileNotFoundError as error:
+            if reused is not None or error.filename not in map(str, self.reader.earlier_paths()):
+                raise
+            raise JournalError(
+                f"{folder} is damaged: the earlier verdicts that the run had taken are lost. They would be taken from "
+                f"{error.filename} again, but there is no such file. Put it back, as it was.",
+                path=str(folder),
+            ).with_hint(*restart_hints(folder, record.credits)) from None
         return split if reused is None else attrs.evolve(split, reused=before.reused)

@@ -432,6 +432,7 @@ def test_earlier_verdicts_are_reused_and_shown(
         ("--max-age", "30"),
         ("--max-age", "unknown=3d"),
         ("--max-age", "x"),
+        ("--max-age", "accept-all=3d,accept_all=1d"),
     ],
 )
 def test_wrong_options_for_reuse_are_refused(

@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -123,10 +125,41 @@ def test_other_verdicts_are_not_reused_and_it_is_said_why(
     }
 
 
-def test_an_unknown_verdict_does_not_hide_an_older_one(tmp_path: Path) -> None:
-    rows = [row("a@x.com", days=9), row("a@x.com", "unknown", 1)]
-    _, known = sifted(tmp_path, "email\na@x.com\n", rows)
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("later", "days", "ages"),
+    [
+        ("unknown", 5, MONTH),
+        ("risky", 5, MONTH),
+        ("accept-all", 5, {"deliverable": 86_400.0 * 30, "undeliverable": 86_400.0 * 30}),
+        ("accept-all", 5, {**MONTH, "accept-all": 86_400.0}),
+        ("unknown", 9, MONTH),
+    ],
+)
+def test_if_the_latest_verdict_may_not_be_reused_no_older_one_is(
+    tmp_path: Path, later: str, days: float, ages: dict[str, float], order: int
+) -> None:
+    rows = [row("a@x.com", days=9), row("a@x.com", later, days)][::order]
+    done, known = sifted(tmp_path, "email\na@x.com\n", rows, ages=ages)
+    assert (known, sent(tmp_path, done)) == ({}, ["a@x.com"])
+    _, known = sifted(tmp_path, "email\na@x.com\n", [*rows, row("a@x.com", days=4)], ages=ages)
+    assert known == {"a@x.com": ("deliverable", at(4))}
+
+
+@pytest.mark.parametrize(
+    "later", [row("a@x.com", None), row("a@x.com", "unknown", None), row("a@x.com", "unknown", -1)]
+)
+def test_a_row_without_a_verdict_or_a_time_hides_no_older_one(
+    tmp_path: Path, later: ResultRow
+) -> None:
+    _, known = sifted(tmp_path, "email\na@x.com\n", [row("a@x.com", days=9), later])
     assert known == {"a@x.com": ("deliverable", at(9))}
+
+
+def test_the_clock_of_the_service_may_be_some_minutes_ahead(tmp_path: Path) -> None:
+    done, known = sifted(tmp_path, "email\na@x.com\nb@x.com\n", [row("a@x.com", days=-4.9 / 1440)])
+    assert [*known] == ["a@x.com"]
+    assert (done.reused.future, done.reused.average_age) == (0, 0)
 
 
 def test_each_verdict_may_have_an_age_of_its_own(tmp_path: Path) -> None:
@@ -331,6 +364,34 @@ def test_rows_of_another_kind_are_refused(tmp_path: Path) -> None:
         sifted(tmp_path, "email\na@x.com\n", wrong)
 
 
+def test_flags_of_rows_are_read_as_those_of_files(tmp_path: Path) -> None:
+    flags: dict[str, Any] = {"disposable": "N", "role_based": "false", "spamtrap": "0"}
+    flags |= {"common_isp": float("nan"), "syntax_error": "yes"}
+    own = SimpleNamespace(email="a@x.com", verdict="deliverable", verified_at=days_ago(1), **flags)
+    sifted(tmp_path, "email\na@x.com\n", [own])
+    written = reused_path(tmp_path).read_text().splitlines()[1]
+    assert written == f"a@x.com,deliverable,Y,,N,N,N,{at(1)}"
+    own.disposable = "perhaps"
+    with pytest.raises(InvalidListError, match=r"Row 1 of the earlier verdicts .* 'disposable'"):
+        sifted(tmp_path, "email\na@x.com\n", [own])
+
+
+def test_missing_values_of_a_frame_are_missing(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "email": ["a@x.com", "b@x.com", "c@x.com"],
+            "verdict": ["deliverable", "deliverable", None],
+            "verified_at": [days_ago(1), None, days_ago(1)],
+            "spamtrap": pd.array([False, None, None], dtype="boolean"),
+        }
+    )
+    content = "email\na@x.com\nb@x.com\nc@x.com\n"
+    rows: Any = frame.itertuples()
+    done, known = sifted(tmp_path, content, rows)
+    assert [*known] == ["a@x.com"]
+    assert done.reused.undated == 1
+
+
 def test_what_was_chosen_gives_the_same_split_again(tmp_path: Path) -> None:
     content = 'email\n"Anna, <a@x.com>"\nb@x.com\na@X.com\nc@x.com\n"d,e"@x.com\n'
     rows = [row("a@x.com"), row("c@x.com", days=20), row('"d,e"@x.com', "accept-all", 4)]
@@ -416,17 +477,14 @@ def test_each_verdict_is_the_freshest_allowed_one_or_is_bought(
     ages = {verdict: age * 86_400.0 for verdict, age in days.items()}
     freshest: dict[str, list[tuple[datetime, Verdict | str]]] = {}
     for one in (one for _, rows in sources for one in rows):
-        if one.verified_at and one.verdict in ages:
-            age = (NOW - one.verified_at).total_seconds()
-            if 0 <= age <= ages[one.verdict]:
-                freshest.setdefault(address_key(one.email), []).append(
-                    (one.verified_at, one.verdict)
-                )
+        if one.verified_at and one.verdict and one.verified_at <= NOW:
+            freshest.setdefault(address_key(one.email), []).append((one.verified_at, one.verdict))
     allowed = {}
     for key, found in freshest.items():
         latest = max(moment for moment, _ in found)
         said = {verdict for moment, verdict in found if moment == latest}
-        if len(said) == 1:
+        age = (NOW - latest).total_seconds()
+        if len(said) == 1 and age <= ages.get(next(iter(said)), -1):
             allowed[key] = said.pop(), latest
     with TemporaryDirectory() as name:
         folder = Path(name)

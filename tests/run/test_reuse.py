@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from bulkverify import (
@@ -246,6 +247,9 @@ async def test_lost_verdicts_are_read_again_unless_the_earlier_file_has_changed(
     known(old, 5, "undeliverable")
     with pytest.raises(JournalError, match="no longer split as before"):
         await verified(client, many, output, **options)
+    old.unlink()
+    with pytest.raises(JournalError, match=r"is damaged.*old\.csv.*Put it back.*credits spent"):
+        await verified(client, many, output, **options)
     old.write_bytes(before)
     await verified(client, many, output, **options)
     assert bought(sandbox) == emails(2, 3, 4, 5)
@@ -325,12 +329,17 @@ async def test_an_age_may_have_any_spelling_of_a_verdict(many: Path, tmp_path: P
     [
         {"reuse": [3]},
         {"reuse": 3},
+        {"reuse": pd.DataFrame({"email": ["a@x.com"]})},
         {"reuse": ["old.csv"], "max_age": {"unknown": timedelta(days=1)}},
         {"reuse": ["old.csv"], "max_age": timedelta(0)},
         {"reuse": ["old.csv"], "max_age": 30},
         {"reuse": ["old.csv"], "max_age": {}},
         {"reuse": ["old.csv"], "max_age": {"deliverable": 30}},
         {"reuse": ["old.csv"], "max_age": {"good": timedelta(days=1)}},
+        {
+            "reuse": ["old.csv"],
+            "max_age": dict.fromkeys(["accept-all", "accept_all"], timedelta(1)),
+        },
     ],
 )
 async def test_wrong_options_are_refused(many: Path, options: dict[str, Any]) -> None:
