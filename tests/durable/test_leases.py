@@ -107,7 +107,7 @@ async def test_a_worker_with_a_lost_lease_goes_on_under_a_new_name(
 async def test_a_run_ends_that_its_own_process_takes_a_second_time(
     postgresql: str, sandbox: Sandbox, source: Path, output: Path
 ) -> None:
-    sandbox.inject(Fault(endpoint="credits", kind=FaultKind.DELAY, delay=1.0))
+    sandbox.inject(Fault(endpoint="credits", kind=FaultKind.DELAY, delay=1.0, times=2))
     async with engine(postgresql, sandbox) as working:
         run = await working.submit(source, output, account="acme", largest_part=2)
         while not sandbox.ledger.requests["credits"]:  # noqa: ASYNC110 - of another service
