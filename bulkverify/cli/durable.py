@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -30,6 +31,7 @@ Place = str | Path
 
 _LOOK_SECONDS: Final = 0.5
 _ALIVE_SECONDS: Final = 60.0
+_LATE_SECONDS: Final = 10.0
 ENDED: Final = frozenset({"done", "incomplete", "failed", "cancelled"})
 """The states of a run that has ended."""
 
@@ -109,15 +111,15 @@ async def run(
     """
     async with database.open() as engine:
         followed = engine.run(run_id)
+        state = await followed.state()
+        if advice := await _advice(engine, database, state):
+            show.note(advice)
         if not watching:
-            state = await followed.state()
             report = await followed.wait() if state.state == "done" else None
             show.data({"run": state, "report": report}, run_facts(state))
             return
         recovery.state = f"Run {run_id} goes on without this command."
         recovery.resume = [recovery.again()]
-        if advice := await _advice(engine, database, await followed.state()):
-            show.note(advice)
         async for state in changes(engine, run_id):
             if state.state not in ENDED:
                 show.data({"run": state, "report": None}, watched_line(state))
@@ -168,9 +170,16 @@ async def changes(engine: "Engine", run_id: str) -> AsyncIterator["RunState"]:
 
 
 async def _advice(engine: "Engine", database: RunDatabase, *states: "RunState") -> str:
-    """Say so if runs wait and no worker is alive, as far as the database knows."""
-    if is_sqlite(database.url) or all(one.state in ENDED for one in states):
+    """Say so if runs wait for a worker, as far as the database knows."""
+    waiting = [one for one in states if one.state not in ENDED]
+    if is_sqlite(database.url) or not waiting:
         return ""
-    if any(one.seconds < _ALIVE_SECONDS for one in await engine.workers()):
-        return ""
-    return "No worker is alive: start one with `bulkverify worker`."
+    if not any(one.seconds < _ALIVE_SECONDS for one in await engine.workers()):
+        return "No worker is alive: start one with `bulkverify worker`."
+    now = datetime.now(UTC)
+    late = [
+        f"Run {one.id} is still queued: does a worker have a key of account {one.account}?"
+        for one in waiting
+        if one.state == "queued" and (now - one.submitted_at).total_seconds() > _LATE_SECONDS
+    ]
+    return "\n".join(late)

@@ -48,9 +48,16 @@ async def verify_durably(
         from bulkverify.durable import Engine  # noqa: PLC0415 - an extra
         from bulkverify.durable.accounts import DEFAULT  # noqa: PLC0415 - likewise
 
+        key = account.key()
+        async with bulkverify.Client(
+            key, base_url=account.base_url, allow_http=account.allow_http
+        ) as client:
+            await (
+                client.credits()
+            )  # a worker that can't reach the service waits, a person should not
         engine = Engine(
             database,
-            accounts={DEFAULT: account.key()},
+            accounts={DEFAULT: key},
             base_url=account.base_url,
             allow_http=account.allow_http,
             requests_per_minute=budget(account.requests_per_minute),

@@ -110,7 +110,7 @@ class Database:
                 with self._engine.connect() as connection:
                     setting = connection.execute(sa.text("show synchronous_commit")).scalar()
             except SQLAlchemyError as error:
-                url = self._engine.url.set(password=None, query={})
+                url = self._engine.url.set(drivername="postgresql", password=None, query={})
                 raise UsageError(f"The database {url} can't be used: {_reason(error)}.") from error
             if setting == "off":
                 raise UsageError(

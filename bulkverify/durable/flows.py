@@ -275,9 +275,7 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
     owed = sum(
         one["addresses"] for one in found["split"]["parts"] if str(one["number"]) not in records
     )
-    short = await step("credits", partial(whole.credits_, here, spec, owed))
-    if "error" in short:
-        return short
+    await step("credits", partial(whole.credits_, here, spec, owed))
     await names.step("enqueue", partial(_enqueue, here, run_id, spec, found, records))
     await names.step("parts", partial(_wait, execution, run_id), waits=True)
     outcomes = await when_there(partial(here.database.outcomes, run_id))

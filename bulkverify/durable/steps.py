@@ -200,7 +200,7 @@ async def _made(
 def _require_service(account: Account, base_url: str) -> None:
     if account.client.base_url != base_url:
         raise KeyMissingError(
-            f"The run is at {base_url}, and this worker is at {account.client.base_url}."
+            f"The run has begun at {base_url}, and this worker is at {account.client.base_url}."
         )
 
 

@@ -88,6 +88,8 @@ async def credits_(here: Here, spec: RunSpec, owed: int) -> JSON:
         await here.accounts.require(spec.account, owed, Path(spec.source[0]).name)
     except InsufficientCreditsError:
         return {"held": owed}
+    except BulkVerifyError as error:  # nothing was sent, and another worker may reach the service
+        return {"machine": why(error)}
     return {}
 
 

@@ -8,14 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from bulkverify.cli.runner import run
+from bulkverify.durable.database import Database
 from bulkverify.run.journal import journal_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from tests.run.lists import numbered
 
 from .commands import MAIN, ROOT, Commands, ended, noted
-from .made import left_on, require_all_verified, require_paid_once
+from .made import engine, left_on, require_all_verified, require_paid_once
 
 
 @pytest.mark.timeout(300)  # four processes, each of which imports DBOS
@@ -83,6 +85,32 @@ async def test_verify_with_a_database_goes_on_after_ctrl_c(
         worker.send_signal(signal.SIGINT)
         assert (await ended(worker)).code == 0
     assert (await commands.call("runs")).out == ""
+
+
+@pytest.mark.asyncio
+async def test_verify_with_a_database_does_not_wait_for_another_key(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(endpoint="credits", kind=FaultKind.DENY))
+    commands = Commands(sandbox, sqlite, output.parent)
+    refused = await commands.call("verify", source.name, "-o", output.name, "--database", sqlite)
+    assert (refused.code, refused.out) == (3, "")
+    assert "The service refused the credits call" in refused.err
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_no_worker_takes_is_pointed_out(
+    postgresql: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(postgresql, sandbox) as working:
+        run = await working.submit(source, output, account="acmee")
+        opened = Database(postgresql)
+        long_ago = sa.update(opened.status).values(created_at=opened.status.c.created_at - 60_000)
+        await asyncio.to_thread(opened.transaction, lambda to: to.execute(long_ago))
+        opened.close()
+        commands = Commands(sandbox, postgresql, output.parent)
+        told = await commands.call("runs")
+    assert f"{run.id} is still queued: does a worker have a key of account acmee?" in told.err
 
 
 def command(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:

@@ -31,6 +31,7 @@ async def test_a_run_is_verified_and_leaves_nothing_behind(
     require_all_verified(output, 7)
     require_paid_once(sandbox, 7)
     assert (report.rows, report.credits_spent, report.orphans, len(report.parts)) == (7, 7, 0, 3)
+    assert report.seconds > 0.3  # also until it is taken
     assert (state.state, state.parts, state.parts_left) == ("done", 3, 0)
     assert [one for one in left_behind(output) if not one.startswith("runs.db")] == []
 
@@ -238,6 +239,17 @@ async def test_a_run_is_held_until_there_are_enough_credits(
         state = await run.state()
         assert (state.state, state.message) == ("done", "")
         require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
+async def test_a_run_waits_while_its_worker_reaches_something_else(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "_FIRST_PAUSE", 0.1)
+    sandbox.inject(Fault(endpoint="credits", kind=FaultKind.ANSWER, status=404, body="a proxy"))
+    async with engine(sqlite, sandbox) as working:
+        await (await working.submit(source, output, account="acme")).wait()
+    require_paid_once(sandbox, 7)
 
 
 @pytest.mark.asyncio
