@@ -77,6 +77,8 @@ class Here:
     gate: Gate = attrs.field(factory=Gate)
     tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
     """The executions in this process, except those within the gate."""
+    steps: set[asyncio.Task[Any]] = attrs.field(factory=set)
+    """The steps that run in the event loop of the program."""
     running: Counter[str] = attrs.field(factory=Counter)
     """How many executions of each workflow are in this process."""
     turns: defaultdict[tuple[str, str], asyncio.Lock] = attrs.field(
@@ -93,6 +95,10 @@ class Here:
         """Do some work in the event loop of the program."""
 
         async def awaited() -> T:
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - it runs in one
+            self.steps.add(task)
+            task.add_done_callback(self.steps.discard)
             return await work()
 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(awaited(), self.loop))

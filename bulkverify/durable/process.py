@@ -130,6 +130,8 @@ class Process:
             if not await _there(loop, self._here.gate.close(_CLOSING_SECONDS)):
                 _log.warning("a request that may cost something was still under way")
             await _there(loop, _cancelled(self._here))
+            if self._here.steps:  # such as a request of a store, which is left after a while
+                await asyncio.wait(self._here.steps, timeout=2.5)
             self._host.stop_waiting()
             with suppress(Exception):  # the database is away: the lease ends by itself
                 hand_over = partial(self._host.take_over, [self.id])
