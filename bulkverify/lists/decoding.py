@@ -11,6 +11,9 @@ from bulkverify.errors import InvalidListError, clause
 from bulkverify.lists.tables import Digest, file_pieces
 from bulkverify.results.records import DEFAULT_ENCODING, LARGEST_RECORD_CHARACTERS
 
+NAME_ENCODING: Final = "Name its encoding"
+"""How the hints begin that ask for an encoding."""
+
 _SAMPLE_BYTES: Final = 64 * 1024
 # Python leaves out a byte order mark only if the encoding has no byte order in its name.
 _ORDERED: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")

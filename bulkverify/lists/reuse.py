@@ -28,7 +28,7 @@ from bulkverify.errors import InvalidListError
 from bulkverify.files import replacing
 from bulkverify.lists.addresses import is_ordinary, keys_of
 from bulkverify.lists.cells import read_cell
-from bulkverify.lists.decoding import decoded
+from bulkverify.lists.decoding import NAME_ENCODING, decoded
 from bulkverify.lists.distinct import Distinct
 from bulkverify.lists.earlier import Rows
 from bulkverify.lists.earlier_files import Answers, open_earlier
@@ -61,6 +61,7 @@ REUSABLE: Final = (Verdict.DELIVERABLE, Verdict.UNDELIVERABLE, Verdict.ACCEPT_AL
 _FOREVER: Final = dict.fromkeys(map(str, REUSABLE), timedelta.max.total_seconds())
 _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 _HEADER: Final = "email,Verification Result,Syntax Error,ISP,Role,Disposable,Trap,Verified At\n"
+_AS_UTF_8: Final = "Save it as UTF-8, and then reuse it."
 _MOST_TOLD: Final = 1000
 _FIRST_SOURCE: Final = 1_000_000  # the copies of the list's own sources have lower numbers
 _COLUMNS: Final = ("verdict", *FLAGS)
@@ -135,15 +136,20 @@ class Reuse:
         if path.exists() and not path.is_file() and not path.is_dir():
             path = source_path(self.spool, number, path.suffix)
             copy(source, path)  # a pipe can be read only once
-        file = open_earlier(
-            path,
-            title=title,
-            encoding=self._encoding_of(path, table, title),
-            spool=self.spool,
-            number=number,
-            wanted=table.names[table.column] if self.column else None,
-        )
-        known.add(file.batches(), file.columns, title)
+        try:
+            file = open_earlier(
+                path,
+                title=title,
+                encoding=self._encoding_of(path, table, title),
+                spool=self.spool,
+                number=number,
+                wanted=table.names[table.column] if self.column else None,
+            )
+            known.add(file.batches(), file.columns, title)
+        except InvalidListError as error:
+            if error.hint.startswith(NAME_ENCODING):  # the option is for the list
+                error.with_hint(_AS_UTF_8, _AS_UTF_8)
+            raise
 
     @staticmethod
     def _encoding_of(path: Path, table: Table, title: str) -> str:

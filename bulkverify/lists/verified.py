@@ -185,8 +185,8 @@ class _Csv:
                     self.names = record
                     return places
                 if self._skipped > SAMPLE_ROWS:
-                    raise _without_verdicts(self.title, first)
-        raise _without_verdicts(self.title, first)
+                    raise _without_verdicts(self.title, first, self._sheet)
+        raise _without_verdicts(self.title, first, self._sheet)
 
     def _records(self, text: ListRecords) -> Iterator[list[list[str]]]:
         return text_records(self._path, self._encoding, self.title, text)
@@ -281,9 +281,12 @@ def _mark_of(path: Path, encoding: str) -> tuple[bytes, str]:
     return b"", encoding
 
 
-def _without_verdicts(title: str, names: Sequence[str]) -> InvalidListError:
+def _without_verdicts(
+    title: str, names: Sequence[str], sheet: Sheet | None = None
+) -> InvalidListError:
     shown = listed([name[:_SHOWN_CHARACTERS] for name in names])
+    where = f" in its sheet {sheet.name!r}, the only one that is read" if sheet else ""
     return InvalidListError(
-        f"{title} has no column of verdicts ('verdict' or 'Verification Result'); it begins with {shown or 'nothing'}. "
+        f"{title} has no column of verdicts ('verdict' or 'Verification Result'){where}; it begins with {shown or 'nothing'}. "
         "Name a file that a run or a download has written."
     )

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
 from bulkverify import EarlierVerdict, InvalidListError, ResultRow, UsageError, Verdict
 from bulkverify.lists import Reuse, Rows, Split, address_key, join, open_table, part_path, split
@@ -351,6 +352,28 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, content: str, sa
     with pytest.raises(InvalidListError, match=said):
         sifted(tmp_path, "email\na@x.com\n", old)
     assert not listed_path(tmp_path).exists()
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16-le"])
+def test_an_earlier_file_in_another_encoding_is_to_be_saved_as_utf_8(
+    tmp_path: Path, encoding: str
+) -> None:
+    old = tmp_path / "old.csv"
+    old.write_text(f"email,n,verdict,verified_at\na@x.com,é,deliverable,{at(1)}\n", encoding)
+    with pytest.raises(InvalidListError) as caught:
+        sifted(tmp_path, "email\na@x.com\n", old)
+    assert caught.value.hint == caught.value.shell_hint == "Save it as UTF-8, and then reuse it."
+
+
+def test_a_workbook_without_verdicts_says_which_sheet_was_read(tmp_path: Path) -> None:
+    book = Workbook()
+    assert book.active is not None
+    book.active.append(["email"])
+    book.active.append(["a@x.com"])
+    book.create_sheet("Data").append(["email", "verdict", "verified_at"])
+    book.save(tmp_path / "old.xlsx")
+    with pytest.raises(InvalidListError, match="in its sheet 'Sheet', the only one that is read"):
+        sifted(tmp_path, "email\na@x.com\n", tmp_path / "old.xlsx")
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

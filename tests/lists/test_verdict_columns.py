@@ -175,3 +175,13 @@ def test_an_output_gives_its_own_verdicts_or_none(
             old.write_text(json.dumps(cells) + "\n")
         _, known = sifted(folder, plain, old, name="plain.csv")
         assert known in ({}, {"a@x.com": FRESH})
+
+
+def test_a_delimiter_is_found_beside_a_column_of_ours_with_another_name(tmp_path: Path) -> None:
+    table = opened(tmp_path / "list.csv", "email^verdict\na@x.com^1,2;3\n", delimiter="^")
+    done = split(table, tmp_path, sieve=Reuse([Rows([row("a@x.com")])], MONTH, NOW, tmp_path))
+    old = tmp_path / "old.csv"
+    with old.open("wb") as file:
+        join(table, done, tmp_path, {}, file)
+    _, known = sifted(tmp_path, "email\na@x.com\nb@x.com\n", old, name="plain.csv")
+    assert known == {"a@x.com": ("deliverable", at(1))}
