@@ -49,6 +49,11 @@ if TYPE_CHECKING:
     from bulkverify.models import JobSnapshot
 
 
+def plural(count: int, noun: str, many: str = "") -> str:
+    """Write a number and its noun."""
+    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
+
+
 def clause(text: object) -> str:
     """Return a text without its full stop, so that the sentence around it can go on."""
     return str(text).rstrip(". ")

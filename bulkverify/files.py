@@ -25,11 +25,11 @@ _PROBE: Final = "probe"
 
 @contextmanager
 def replacing(
-    destination: str | os.PathLike[str], *, mark: str | None = None
+    destination: str | os.PathLike[str], *, mark: str | None = None, public: bool = False
 ) -> Iterator[BinaryIO]:
     """Open a file that replaces `destination` at the end of the block.
 
-    If the block raises, the old file stays as it is. Only the owner can read the new file. All its data
+    If the block raises, the old file stays as it is. Only the owner can read the new file, unless it is `public`. All its data
     is on the disk before it gets its name. Only files are replaced: symbolic links, pipes and devices
     are refused.
 
@@ -37,6 +37,7 @@ def replacing(
         destination: the path of the file.
         mark: part of the incomplete file's name. The next call with the same mark removes the incomplete
             file of a killed process. Only one call at a time may use a mark.
+        public: whether others can read the file, as far as the umask allows.
 
     Raises:
         OSError: the file can't be written; the error names `destination`, even if the disk is full.
@@ -45,7 +46,7 @@ def replacing(
     partial = None
     try:
         require_replaceable(path)
-        descriptor, partial = _create_beside(path, mark)
+        descriptor, partial = _create_beside(path, mark, 0o666 if public else 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
@@ -108,6 +109,19 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_same_file(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one existing file or folder."""
+    with suppress(OSError, ValueError):
+        return path.samefile(other)
+    return False
+
+
+def is_within(path: Path, folder: Path) -> bool:
+    """Whether a path leads to a folder, or to something in it."""
+    top, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path))
+    return any(one == top or is_same_file(one, top) for one in (real, *real.parents))
+
+
 def require_replaceable(path: Path) -> None:
     """Raise `OSError` if the path is a folder, a link, a pipe or a device."""
     try:
@@ -141,7 +155,7 @@ def make_folder(path: Path) -> None:
             raise
 
 
-def _create_beside(path: Path, mark: str | None = None) -> tuple[int, str]:
+def _create_beside(path: Path, mark: str | None = None, mode: int = 0o600) -> tuple[int, str]:
     """Create a file in the same folder, because a rename is atomic only within one file system."""
     if not path.name:  # "" and "/" have none
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -150,7 +164,7 @@ def _create_beside(path: Path, mark: str | None = None) -> tuple[int, str]:
         if mark is not None:
             require_replaceable(partial)
             partial.unlink(missing_ok=True)
-        return os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), str(partial)
+        return os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), str(partial)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 

@@ -225,13 +225,21 @@ def test_a_list_of_blanks_is_refused(content: bytes) -> None:
         check_content(content, "x.csv")
 
 
-@pytest.mark.parametrize("content", [b"x", b"X\n", b"XX"])
+@pytest.mark.parametrize("content", [b"x@", b"X@\n", b"@XX"])
 def test_a_list_of_any_text_is_not_empty(content: bytes) -> None:
     check_content(content, "x.csv")
 
 
+@pytest.mark.parametrize("content", [b"email", b"\xef\xbb\xbfemail,name\r\n\r\n"])
+def test_a_header_without_rows_is_refused(content: bytes) -> None:
+    with pytest.raises(InvalidListError, match=r"^x\.csv has a header and no rows"):
+        check_content(content, "x.csv")
+
+
 @pytest.mark.asyncio
-@pytest.mark.parametrize("content", [b"PK\x03\x04\0\0", "email\na@x\n".encode("utf-16")])
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04\0\0", b"PK\x03\x04junk@x", "email\na@x\n".encode("utf-16")]
+)
 async def test_a_binary_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes(content)

@@ -8,11 +8,11 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 import bulkverify
-from bulkverify.cli.options import ACCOUNT, Account, Only, Timeout
+from bulkverify.cli.options import ACCOUNT, Account, Only, Timeout, keep_apart
 from bulkverify.cli.output import SHOW, Show, ask
 from bulkverify.cli.resume import Recovery
-from bulkverify.cli.text import address_lines, plural, snapshot_line, snapshot_lines
-from bulkverify.errors import UsageError
+from bulkverify.cli.text import address_lines, snapshot_line, snapshot_lines
+from bulkverify.errors import InvalidListError, UsageError, plural
 from bulkverify.files import check_writable
 from bulkverify.lifecycle import JobStatus
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_VERIFY_SECONDS
@@ -43,12 +43,17 @@ async def upload(
         recovery.state = "If the list has arrived, it is not started and has cost nothing."
         with show.progress(brief=True) as line:
             line.show("uploading")
-            job = await client.upload(source)
+            try:
+                job = await client.upload(source)
+            except (OSError, InvalidListError):  # nothing was sent, or nothing was taken
+                recovery.state = ""
+                raise
     show.data({"job_id": job.id}, job.id)
     show.note(
         f"Uploaded {source}. Go on with:\n"
         f"  {recovery.other('wait', job.id, '--until', 'ready')}\n"
-        f"  {recovery.other('start', job.id)}    (spends a credit for each address)"
+        f"  {recovery.other('start', job.id)}\n"
+        "The start spends a credit for each address."
     )
 
 
@@ -166,6 +171,7 @@ async def download(
             f"The results are CSV, and {output} ends in {output.suffix!r}: name a file that ends in .csv. "
             "bulkverify filter writes its rows in other formats afterwards."
         )
+    keep_apart(output, "the results", [("the API key", account.key_file)])
     check_writable(output, overwrite=force)
     async with account.open() as client:
         with show.progress(brief=True) as line:
@@ -228,6 +234,12 @@ async def check(
         address: The address.
         timeout: How long the service may take, from 30s to 180s.
     """
+    from bulkverify.lists.addresses import is_possible  # noqa: PLC0415 - slow, and not for --help
+
+    if address.strip() and not is_possible(address.strip()):
+        raise UsageError(
+            f"{address[:80]!r} is not an address: give one such as 'someone@example.com'. Nothing was sent."
+        )
     async with account.open() as client:
         answer = await client.verify(address, timeout=timeout)
     show.data(answer, address_lines(answer))
@@ -238,7 +250,7 @@ def _show_snapshot(show: Show, recovery: Recovery, snapshot: JobSnapshot) -> Non
     show.data(snapshot, snapshot_lines(snapshot))
     job = snapshot.job_id
     commands = {
-        JobStatus.READY: f"{recovery.other('start', job)}    (spends a credit for each address)",
+        JobStatus.READY: f"{recovery.other('start', job)}\nThe start spends a credit for each address.",
         JobStatus.VERIFYING: recovery.other("wait", job),
         JobStatus.COMPLETED: recovery.other("download", job, "-o", "results.csv"),
     }

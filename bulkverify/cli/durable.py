@@ -116,7 +116,7 @@ async def run(
             show.note(advice)
         if not watching:
             report = await followed.wait() if state.state == "done" else None
-            show.data({"run": state, "report": report}, run_facts(state))
+            show.data({"run": state, "report": report}, run_facts(state, report))
             return
         recovery.state = f"Run {run_id} goes on without this command."
         recovery.resume = [recovery.again()]

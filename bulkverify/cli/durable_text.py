@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bulkverify.cli.text import table
+from bulkverify.cli.text import counts, table
+from bulkverify.errors import plural
 
 if TYPE_CHECKING:
     from bulkverify.durable import RunState
+    from bulkverify.run.models import RunReport
 
 
 def run_line(state: "RunState") -> str:
@@ -29,8 +31,8 @@ def watched_line(state: "RunState") -> str:
     return "  ".join(filter(None, words)).rstrip()
 
 
-def run_facts(state: "RunState") -> str:
-    """Describe a run, one fact a line."""
+def run_facts(state: "RunState", report: "RunReport | None" = None) -> str:
+    """Describe a run, one fact a line; the report is that of a run that is done."""
     return table(
         {
             "run": state.id,
@@ -40,6 +42,7 @@ def run_facts(state: "RunState") -> str:
             "output": state.output,
             "submitted": f"{state.submitted_at:%Y-%m-%d %H:%M:%S} UTC",
             "parts": _parts(state),
+            "verdicts": counts(report.verdicts) if report is not None else "",
             "message": state.message,
         }
     )
@@ -49,4 +52,4 @@ def _parts(state: "RunState") -> str:
     if not state.parts:
         return ""
     ended = state.parts - state.parts_left
-    return f"{ended:,} of {state.parts:,} parts have ended, {state.parts_started:,} were started"
+    return f"{ended:,} of {plural(state.parts, 'part')} ended, {state.parts_started:,} started"

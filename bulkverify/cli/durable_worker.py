@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter, validators
 
 from bulkverify.cli.commands import FromRunner
-from bulkverify.cli.durable_options import DATABASE, RunDatabase, shown, usable
+from bulkverify.cli.durable_options import DATABASE, RunDatabase, is_sqlite, shown, usable
 from bulkverify.cli.options import budget, split_words
 from bulkverify.cli.output import SHOW, Show
-from bulkverify.cli.text import plural
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, plural
 from bulkverify.limits import REQUESTS_PER_MINUTE
 
 if TYPE_CHECKING:
     from bulkverify.durable import Engine
 
+_LEFT: Final = {
+    True: "What it has not finished goes on with the next worker.",
+    False: "What it has not finished is left to other workers.",
+}
 _CLEANING_SECONDS: Final = 3600.0
 
 Accounts = Annotated[
@@ -77,9 +80,7 @@ async def worker(
                 )
                 await _serve(engine, keep_days, show)
         except asyncio.CancelledError:  # by a signal, which is how a worker ends
-            show.note(
-                f"Worker {os.getpid()} has stopped. What it has not finished is left to other workers."
-            )
+            show.note(f"Worker {os.getpid()} has stopped. {_LEFT[is_sqlite(database.url)]}")
 
 
 async def _serve(engine: "Engine", keep_days: float | None, show: Show) -> None:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import attrs
-from cyclopts import CycloptsError, UnusedCliTokensError
+from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from bulkverify.cli.exits import Exit, exit_of
 from bulkverify.cli.output import as_json
@@ -21,6 +22,7 @@ from bulkverify.errors import (
     UsageError,
     clause,
 )
+from bulkverify.files import is_same_file
 from bulkverify.run.models import IncompleteRunError, RunReport
 
 _PASSWORD: Final = re.compile(
@@ -89,6 +91,8 @@ def _message(error: BaseException) -> str:
             text = "ended by SIGTERM" if exit_of(error) is Exit.TERMINATED else "interrupted"
         case BulkVerifyError():
             text = error.message
+        case MissingArgumentError():
+            text = _missing(error)
         case UnusedCliTokensError(unused_tokens=list(unused)):
             text = f"No option takes {', '.join(map(repr, unused))}."
         case CycloptsError():
@@ -104,6 +108,25 @@ def _message(error: BaseException) -> str:
     return " ".join(text.split())
 
 
+def _is_named_twice(name: object, tokens: Sequence[str]) -> bool:
+    """Whether several arguments lead to one file, such as a list that is the output, too."""
+    path = Path(str(name))
+    return sum(is_same_file(Path(token), path) for token in tokens) > 1
+
+
+def _missing(error: MissingArgumentError) -> str:
+    """Say which argument a command needs."""
+    name = error.argument.name if error.argument is not None else "an argument"
+    given = error.keyword or next(
+        (token.keyword for token in getattr(error.argument, "tokens", ())), None
+    )
+    if given is not None:
+        return f"{given} needs a value."
+    if name == "--output":
+        return "Name the file to write with --output (-o)."
+    return f"bulkverify {' '.join(error.command_chain or ())} needs {name}."
+
+
 def _advise(
     error: BaseException, recovery: Recovery, job_id: str | None
 ) -> tuple[str, Sequence[str]]:
@@ -113,6 +136,8 @@ def _advise(
     match error:
         case FileExistsError():
             hint = "Use --force to replace it."
+            if _is_named_twice(error.filename, recovery.tokens):
+                hint = "It is the list itself: --force replaces it with its verified rows. To keep it, name another output."
         case JobNotStartedError() if job_id:
             resume = [recovery.other("start", job_id)]
         case StartUncertainError() if job_id and not recovery.resume:

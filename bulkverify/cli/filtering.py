@@ -9,8 +9,7 @@ from cyclopts import Parameter
 import bulkverify
 from bulkverify.cli.options import STDIO, Only, Without
 from bulkverify.cli.output import SHOW, Show
-from bulkverify.cli.text import plural
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

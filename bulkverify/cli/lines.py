@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import ceil
+from time import monotonic
 from typing import Final, Self
 
 from bulkverify.cli.shown import Shown, clock
@@ -18,6 +19,7 @@ from bulkverify.run.models import Stage
 from bulkverify.service.answers import printable
 
 _EVERY_SECONDS: Final = 60.0
+_FASTEST_SECONDS: Final = 1.0
 _STEPS: Final = 10
 _NO_NEWS: Final = frozenset({"waiting", Stage.READING, Stage.QUEUED, Stage.FETCHED, Stage.DONE})
 """These get a line only after a minute."""
@@ -31,6 +33,7 @@ class Lines:
         self._stages: set[str] = set()
         self._notes: set[tuple[int, str]] = set()
         self._step = 0
+        self._told_at = 0.0
         self._lost = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -55,10 +58,13 @@ class Lines:
                 self._notes.add((part.number, part.note))
                 self.say(f"part {part.number}: {printable(part.note)}")
         step = shown.done * _STEPS // shown.total if shown.total else 0
-        if shown.stage not in _NO_NEWS and (shown.stage not in self._stages or step > self._step):
-            self._tell(shown)
+        if shown.stage not in _NO_NEWS:
+            further = step > self._step and monotonic() - self._told_at >= _FASTEST_SECONDS
+            if shown.stage not in self._stages or further:
+                self._tell(shown)
+                self._step = step
         self._stages.add(shown.stage)
-        self._step = step
+        self._step = min(self._step, step)
 
     def say(self, text: str) -> None:
         """Write a line that begins with the time."""
@@ -71,6 +77,7 @@ class Lines:
             self._lost = True
 
     def _tell(self, shown: Shown) -> None:
+        self._told_at = monotonic()
         self.say(describe(shown))
         self._wind()
 

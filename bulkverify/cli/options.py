@@ -4,7 +4,7 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from glob import glob, has_magic
 from itertools import pairwise
@@ -18,6 +18,7 @@ import bulkverify
 from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
 from bulkverify.cli.output import unlisted
 from bulkverify.errors import UsageError
+from bulkverify.files import is_same_file
 from bulkverify.limits import REQUESTS_PER_MINUTE
 from bulkverify.models import FlagName, Verdict, VerdictName, parse_verdict
 
@@ -26,6 +27,9 @@ STDIO: Final = Path("/dev/stdio")
 
 Format: TypeAlias = Literal["csv", "tsv", "txt", "jsonl", "xlsx"]
 """The same as `ListFormat`, which is slow to import for `--help`."""
+
+_OUTPUT: Final = ("-o", "--output")
+_EMPTY_ALLOWED: Final = frozenset({"--column", "--only", "--without"})
 
 _GROUP: Final = Group("Account", sort_key=10, help_formatter=unlisted)
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -57,6 +61,12 @@ class Account:
             allow_http=self.allow_http,
         )
 
+    @property
+    def key_file(self) -> Path | None:
+        """The file with the key, if it is one."""
+        path = self.api_key_file
+        return None if path in {None, "-"} else Path(str(path))
+
     def key(self) -> str:
         """Read the key."""
         if self.api_key_file is not None:
@@ -82,11 +92,69 @@ def budget(requests_per_minute: int) -> int | None:
 
 
 def name_stdio(tokens: Sequence[str]) -> list[str]:
-    """Replace `-` by `STDIO`, because cyclopts takes it for an option."""
-    return [
-        token if token != "-" or before == "--api-key-file" else str(STDIO)  # noqa: S105 - a dash
-        for before, token in pairwise(["", *tokens])
-    ]
+    """Replace `-` by `STDIO` where it is stdin or stdout, because cyclopts takes it for an option.
+
+    Raises:
+        UsageError: `-` is something else there, or an argument is empty that must not be.
+    """
+    named = []
+    for before, token in pairwise(["", *tokens]):
+        option, value, text = _read_token(before, token)
+        if not value and option not in _EMPTY_ALLOWED:
+            raise UsageError(
+                f"The argument {f'after {option} ' * bool(option)}is empty: has a variable of the shell no value?"
+            )
+        if value == "-" and option != "--api-key-file":
+            named.append(text.format(_stdio(tokens[0], option)))
+        else:
+            named.append(token)
+    return named
+
+
+def _read_token(before: str, token: str) -> tuple[str, str, str]:
+    """Return the option of a token, its value, and the token with a place for another value."""
+    option, equals, value = token.partition("=")
+    if equals and option.startswith("-"):
+        return option, value, f"{option}={{}}"
+    if token.startswith("-o") and token != "-o":  # noqa: S105 - an option
+        return "-o", token[2:], "-o={}"
+    return before, token, "{}"
+
+
+def _stdio(command: str, option: str) -> str:
+    """Return what stands for `-` in a command."""
+    if command in {"verify", "filter"} and option not in {"--report", "--reuse"}:
+        return str(STDIO)
+    if command == "report" and option not in _OUTPUT:
+        return "-"
+    if option in {"--report", "--reuse", *_OUTPUT}:
+        raise UsageError(
+            f"{option} - would be stdin or stdout, which bulkverify {command} can't use there: name a file."
+        )
+    raise UsageError(f"bulkverify {command} can't use stdin or stdout: name a file instead of -.")
+
+
+def keep_apart(written: Path | None, what: str, others: Iterable[tuple[str, Path | None]]) -> None:
+    """Refuse to write a file over another one of the same command; `None` and `STDIO` are no files.
+
+    Raises:
+        UsageError: `written`, which is for `what`, is one of the `others`.
+    """
+    if written is None or written == STDIO:
+        return
+    for name, other in others:
+        if other is None or other == STDIO:
+            continue
+        if is_same_file(written, other) or os.path.realpath(written) == os.path.realpath(other):
+            raise UsageError(
+                f"{written} can't be both {what} and {name}: name another file for {what}."
+            )
+
+
+def sqlite_file(database: str | None) -> Path | None:
+    """Return the file of a database of SQLite."""
+    name = (database or "").partition(":///")[2].partition("?")[0]
+    return Path(name) if name else None
 
 
 def parse_duration(text: str) -> float:
@@ -97,11 +165,16 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def parse_max_age(text: str) -> "timedelta | dict[Verdict | VerdictName, timedelta]":
+def parse_max_age(
+    text: str | None, *, reuse: object
+) -> "timedelta | dict[Verdict | VerdictName, timedelta]":
     """Read an age such as 30d, or one for each verdict such as deliverable=30d,undeliverable=90d.
 
-    Any other text raises `UsageError`.
+    Any other text raises `UsageError`, and so does one without files to `reuse`.
     """
+    if text is not None and not reuse:
+        raise UsageError("--max-age needs --reuse. Nothing was sent or spent.")
+    text = text or "30d"
     ages: dict[Verdict | VerdictName, timedelta] = {}
     try:
         if "=" not in text:
@@ -164,7 +237,11 @@ def split_words(tokens: Sequence[Token]) -> list[str]:
 
 
 def _read_verdicts(_: object, tokens: Sequence[Token]) -> list[Verdict]:
-    return [parse_verdict(word) for word in split_words(tokens)]
+    try:
+        return [parse_verdict(word) for word in split_words(tokens)]
+    except ValueError as error:
+        message = f"{error}; verdicts are {', '.join(Verdict)}."
+        raise ValueError(message) from None
 
 
 def _read_flags(_: object, tokens: Sequence[Token]) -> list[FlagName]:

@@ -84,7 +84,7 @@ class Picture:
             line.append(f"{_GAP}{passed}", MUTED)
             return line, _WIDEST_BAR
         expected = shown.expected(self.now)
-        for numbers in self._numbers(expected, passed):
+        for numbers in self._numbers(passed):
             room = width - line.cell_len - numbers.cell_len - 2 * len(_GAP)
             if room >= _NARROWEST_BAR:
                 break
@@ -103,11 +103,11 @@ class Picture:
             line.append_text(Text(" ")).append_text(bar)
         return line.append_text(Text(_GAP)).append_text(numbers), length
 
-    def _numbers(self, expected: float, passed: str) -> Iterator[Text]:
+    def _numbers(self, passed: str) -> Iterator[Text]:
         """Write percent, counts, rate, time passed and time left, then fewer and fewer of them."""
         shown = self.shown
         total, rate, left = shown.total or 1, shown.rate, shown.seconds_left(self.now)
-        percent = Text(f"{int(100 * expected / total):>3}%", "bold")
+        percent = Text(f"{100 * shown.done // total:>3}%", "bold")
         counts = Text(_counts(shown.done, total))
         pace = Text("" if not rate else f"{rate:,.{0 if rate >= 10 else 1}f}/s", MUTED)  # noqa: PLR2004 - a digit
         ahead = Text("" if left is None else f"{clock(ceil(left))} left")

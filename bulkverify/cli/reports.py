@@ -1,6 +1,8 @@
 """The page of a run's report: the command that makes it later, and the option of `verify`."""
 
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -8,9 +10,10 @@ from cyclopts import Parameter
 
 from bulkverify.cli.commands import Output
 from bulkverify.cli.interrupts import interrupting_at_once
+from bulkverify.cli.options import keep_apart, sqlite_file
 from bulkverify.cli.output import SHOW, Show
 from bulkverify.errors import UsageError
-from bulkverify.files import check_writable, is_file, replacing
+from bulkverify.files import check_writable, is_file, is_within, replacing
 
 if TYPE_CHECKING:
     from bulkverify.run.models import RunReport
@@ -36,6 +39,8 @@ async def report(
         small_domains: Name domains with fewer than five rows, too. Such a name can point to a person.
         force: Replace the file if it exists. A page that this command wrote is always replaced.
     """
+    read = Path(os.devnull) if str(source) == "-" else source
+    keep_apart(output, "the page", [("the run", read)])
     check_page(output, force=force)
     from bulkverify.report.documents import report_of  # noqa: PLC0415 - cattrs; not for --help
 
@@ -48,18 +53,15 @@ async def report(
     show.acknowledge({"destination": str(output)}, f"Wrote the page to {output}.")
 
 
-def check_page(path: Path | None, *, force: bool, output: Path | None = None) -> None:
+def check_page(path: Path | None, *, force: bool = False) -> None:
     """Check that a page can be made and written, before anything is spent; `None` is no page.
 
     Raises:
-        UsageError: the extra is missing, or the page would replace the `output`.
-        FileExistsError: another file is there, and `force` is off.
+        UsageError: the extra is missing, or another file is there, and `force` is off.
         OSError: the file can't be written.
     """
     if path is None:
         return
-    if output is not None and path.absolute() == output.absolute():
-        raise UsageError(f"{path} can't be both the page and the output: name two files.")
     try:
         import bulkverify.report.page  # noqa: F401, PLC0415 - jinja2; not for --help
     except ImportError as error:
@@ -67,12 +69,48 @@ def check_page(path: Path | None, *, force: bool, output: Path | None = None) ->
     check_writable(path, overwrite=force or _is_ours(path))
 
 
+def check_page_of_run(
+    path: Path | None,
+    output: Path,
+    sources: Iterable[Path],
+    earlier: Iterable[Path],
+    *,
+    key: Path | None,
+    database: str | None,
+) -> None:
+    """Check the page of a run like `check_page`. It replaces nothing but a page, even with `--force`."""
+    if path is None or not output.name:
+        return
+    from bulkverify.run.journal import journal_of  # noqa: PLC0415 - imports the client
+    from bulkverify.run.written import note_of  # noqa: PLC0415 - likewise
+
+    files: list[tuple[str, Path | None]] = [
+        ("the output", output),
+        ("the note about the output", note_of(output)),
+        *(("the list", source) for source in sources),
+        *(("a file with earlier verdicts", one) for one in earlier),
+        ("the API key", key),
+        ("the database", sqlite_file(database)),
+    ]
+    keep_apart(path, "the page", files)
+    if is_within(path, journal_of(output)):
+        raise UsageError(
+            f"{path} is in {journal_of(output)}, where the progress is kept: name another file for the page."
+        )
+    try:
+        check_page(path)
+    except FileExistsError:
+        raise UsageError(
+            f"{path} already exists and is no page of bulkverify: name another file for the page."
+        ) from None
+
+
 def write_page(path: Path | None, found: "RunReport", *, small_domains: bool = False) -> None:
-    """Write a report as a page, which only its owner can read; `None` is no page."""
+    """Write a report as a page, which is to be sent on, so the umask says who can read it; `None` is no page."""
     if path is None:
         return
     page = found.to_html(small_domains=small_domains)
-    with replacing(path) as file:
+    with replacing(path, public=True) as file:
         file.write(page.encode(errors="replace"))
 
 

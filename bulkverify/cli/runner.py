@@ -27,9 +27,8 @@ def run(tokens: Sequence[str]) -> int:
     with Interrupts() as interrupts:
         try:
             _refuse_key(tokens)
-            piping = tokens[:1] in (["verify"], ["filter"])
             function, bound, injected = app.parse_args(
-                name_stdio(tokens) if piping else tokens,
+                name_stdio(tokens),
                 exit_on_error=False,
                 print_error=False,
                 help_on_error=False,

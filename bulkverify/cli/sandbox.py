@@ -11,8 +11,7 @@ from cyclopts import Group, Parameter, validators
 from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.options import Timeout, budget
 from bulkverify.cli.output import SHOW, Show
-from bulkverify.cli.text import plural
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, plural
 from bulkverify.limits import (
     MOST_UNVERIFIED_LISTS,
     MOST_VERIFYING_LISTS,
@@ -54,7 +53,7 @@ PACE: Final = Pace()
 
 async def sandbox(
     *,
-    port: int = 8000,
+    port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 8000,
     host: str = "127.0.0.1",
     speed: Annotated[float, Parameter(metavar="N")] = 1.0,
     credits_: Annotated[int, Parameter(name="--credits", metavar="N")] = 1_000_000,

@@ -14,7 +14,6 @@ from rich.text import Text
 from bulkverify.cli.palette import MUTED, VERDICTS
 from bulkverify.cli.text import (
     column_facts,
-    plural,
     reused_facts,
     sheet_facts,
     stray_text,
@@ -22,6 +21,7 @@ from bulkverify.cli.text import (
     unwrapped_text,
 )
 from bulkverify.cli.wrapping import glued, unglued
+from bulkverify.errors import plural
 from bulkverify.models import Verdict
 from bulkverify.run.models import RunReport
 from bulkverify.service.answers import printable

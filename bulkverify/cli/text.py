@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from bulkverify.errors import plural
 from bulkverify.models import AddressVerdict, Analysis, JobSnapshot, VerdictCounts
 
 _SHOWN_COLUMNS: Final = 10
@@ -221,11 +222,6 @@ def ordinal(number: int) -> str:
     """Write the number of a place, such as 1st or 12th."""
     end = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 // 10 != 1 else 0, "th")
     return f"{number:,}{end}"
-
-
-def plural(count: int, noun: str, many: str = "") -> str:
-    """Write a number and its noun."""
-    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def counts(model: VerdictCounts | Analysis, *, zeros: bool = True) -> str:

@@ -1,7 +1,6 @@
 """The command that verifies a whole list."""
 
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -24,19 +23,17 @@ from bulkverify.cli.options import (
     parse_max_age,
 )
 from bulkverify.cli.output import SHOW, Show, ask, tell
-from bulkverify.cli.reports import check_page, note_earlier, write_page
+from bulkverify.cli.reports import check_page_of_run, note_earlier, write_page
 from bulkverify.cli.resume import Recovery
 from bulkverify.cli.text import earlier_text, most_credits, oddities, plan_lines
+from bulkverify.cli.trial import TRIAL, sandboxed
 from bulkverify.errors import UsageError
+from bulkverify.files import is_same_file
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 
 if TYPE_CHECKING:
     from bulkverify.cli.watching import Follower
 
-SANDBOX_SPEED: Final = 6.5
-"""At this speed a list of 200 addresses takes about three seconds."""
-
-_SANDBOX_CREDITS: Final = 1_000_000_000
 _READING: Final = Group("How to read the list", sort_key=2)
 _TRYING: Final = Group("Trying it out", sort_key=5)
 
@@ -50,7 +47,7 @@ async def verify(
     without: Without = None,
     page: Annotated[Path | None, Parameter(name="--report", metavar="PAGE")] = None,
     reuse: Annotated[list[Path] | None, Parameter(consume_multiple=True, metavar="FILE")] = None,
-    max_age: Annotated[str, Parameter(metavar="AGE")] = "30d",
+    max_age: Annotated[str | None, Parameter(metavar="AGE")] = None,
     max_credits: Annotated[int | None, Parameter(metavar="N")] = None,
     dry_run: bool = False,
     yes: bool = False,
@@ -71,7 +68,7 @@ async def verify(
     format_: Annotated[Format | None, Parameter(name="--format", group=_READING)] = None,
     database: Annotated[str | None, Parameter(metavar="URL")] = None,
     sandbox: Annotated[bool, Parameter(group=_TRYING)] = False,
-    sandbox_speed: Annotated[float, Parameter(group=_TRYING, metavar="N")] = SANDBOX_SPEED,
+    sandbox_speed: Annotated[float | None, Parameter(group=_TRYING, metavar="N")] = None,
     account: Account = ACCOUNT,
     show: Show = SHOW,
     recovery: FromRunner,
@@ -85,7 +82,7 @@ async def verify(
         without: Leave out the rows with one of these flags, such as disposable,role-based,spamtrap.
         page: Write a page about the list, too, for readers who did not write it, such as report.html.
         reuse: Do not send addresses with a recent verdict in these earlier outputs or results, such as 'verified-*.csv'.
-        max_age: How old such a verdict may be, such as 30d, or deliverable=30d,undeliverable=90d.
+        max_age: How old such a verdict may be, such as 30d, or deliverable=30d,undeliverable=90d. By default 30d.
         max_credits: Refuse to spend more credits than this.
         dry_run: Print what would be sent and what that would cost. This needs no key.
         yes: Do not ask before credits are spent. Without a terminal, the command never asks.
@@ -106,25 +103,34 @@ async def verify(
         format_: The format of the list, if the file's name does not show it.
         database: Keep the progress in an SQLite database, such as sqlite:///runs.db, as a run that the other commands for runs know.
         sandbox: Use a sandbox in this process: no key, no network, no credits.
-        sandbox_speed: The sandbox's speed, as a multiple of the service's.
+        sandbox_speed: The sandbox's speed, as a multiple of the service's. By default 6.5.
     """
-    # The SDK is loaded below, because --help should not load it.
+    # The SDK should not be loaded for --help.
     from bulkverify.cli.pipes import KEPT, ends_of, send_rows  # noqa: PLC0415
     from bulkverify.run.selection import unwanted_flags, wanted_verdicts  # noqa: PLC0415
     from bulkverify.run.source import ListReader  # noqa: PLC0415
 
     piped = output == STDIO
-    _check(sources, output, account, show, dry_run=dry_run, sandbox=sandbox, excel_safe=excel_safe)
+    _check(
+        sandbox_speed,
+        sources,
+        output,
+        account,
+        show,
+        dry_run=dry_run,
+        sandbox=sandbox,
+        excel_safe=excel_safe,
+    )
     if database is not None:
         _check_durable(
             files=not piped and STDIO not in sources, tried=dry_run or sandbox, reuse=reuse
         )
     wanted_verdicts(only)  # refuses wrong ones before anything is spent
     unwanted_flags(without or ())
-    earlier, oldest = matching(reuse), parse_max_age(max_age)
+    earlier, oldest = matching(reuse), parse_max_age(max_age, reuse=reuse)
     if database is not None:
         assert output is not None  # noqa: S101 - `_check` requires one
-        check_page(page, force=force, output=output)
+        check_page_of_run(page, output, sources, earlier, key=account.key_file, database=database)
         # An extra, and slow to load.
         from bulkverify.cli.durable_options import ListOptions  # noqa: PLC0415
         from bulkverify.cli.durable_verify import verify_durably  # noqa: PLC0415
@@ -212,13 +218,18 @@ async def verify(
             show.data(plan, plan_lines(plan))
             return
         assert target is not None  # noqa: S101 - `_check` requires an output
-        check_page(page, force=force, output=target)
+        check_page_of_run(page, target, sources, earlier, key=account.key_file, database=database)
         # From here on the command needs the whole SDK, which --help and --dry-run should not load.
         from tenacity import wait_fixed  # noqa: PLC0415
 
         from bulkverify.run.journal import journal_of  # noqa: PLC0415
 
-        async with _sandboxed(sandbox_speed) if sandbox else _hosted(account) as (client, journal):
+        async with (
+            sandboxed(sandbox_speed, show, recovery) if sandbox else _hosted(account) as (
+                client,
+                journal,
+            )
+        ):
             with show.following() as line, _summing_up_failures(show, page):
                 line.earlier = "" if sandbox or restart else _earlier(target)
 
@@ -248,10 +259,11 @@ async def verify(
             report = await send_rows(
                 report, target, only, without or (), show=show, kept=recovery.state
             )
-        _hand_over(report, show, page)
+        _hand_over(report, show, page, trial=sandbox)
 
 
 def _check(
+    sandbox_speed: float | None,
     sources: list[Path],
     output: Path | None,
     account: Account,
@@ -262,6 +274,11 @@ def _check(
     excel_safe: bool,
 ) -> None:
     """Refuse options that don't go together."""
+    if sandbox_speed is not None and not sandbox:
+        raise UsageError("--sandbox-speed needs --sandbox. Nothing was sent or spent.")
+    for number, source in enumerate(sources):
+        if any(is_same_file(source, other) for other in sources[:number]):
+            raise UsageError(f"{source} is named twice, so each of its rows would be there twice.")
     if STDIO in sources and account.api_key_file == "-":
         raise UsageError("stdin can't be both the list and the API key: name a file for one.")
     if output is None and not dry_run:
@@ -290,10 +307,14 @@ def _check_durable(*, files: bool, tried: bool, reuse: list[Path] | None) -> Non
         )
 
 
-def _hand_over(report: "bulkverify.RunReport", show: Show, page: Path | None) -> None:
+def _hand_over(
+    report: "bulkverify.RunReport", show: Show, page: Path | None, *, trial: bool = False
+) -> None:
     """Write the page of a report, and show the report."""
     write_page(page, report)
     _show_report(report, show, page)
+    if trial:
+        show.note(TRIAL)
 
 
 def _show_report(report: "bulkverify.RunReport", show: Show, page: Path | None) -> None:
@@ -370,20 +391,3 @@ def _note(
 async def _hosted(account: Account) -> AsyncIterator[tuple["bulkverify.Client", Path | None]]:
     async with account.open() as client:
         yield client, None
-
-
-@asynccontextmanager
-async def _sandboxed(speed: float) -> AsyncIterator[tuple["bulkverify.Client", Path | None]]:
-    """Yield a client of a new sandbox and a temporary folder for the progress."""
-    from bulkverify.sandbox import Sandbox  # noqa: PLC0415 - a web server, not for --help
-
-    if speed <= 0:
-        raise UsageError("--sandbox-speed must be above 0.")
-    with tempfile.TemporaryDirectory(prefix="bulkverify-") as folder:
-        async with (
-            Sandbox(speed=speed, requests_per_minute=None, credits=_SANDBOX_CREDITS) as service,
-            bulkverify.Client(
-                service.api_key, base_url=service.url, requests_per_minute=None
-            ) as client,
-        ):
-            yield client, Path(folder) / "progress"

@@ -56,7 +56,7 @@ def _made(database: str, size: int, **noticing: int) -> sa.Engine:
         return engine
     if kind != "postgresql":
         raise UsageError(
-            "The database must be an URL such as sqlite:///runs.db or postgresql://user@host/name."
+            "The database must be a URL such as sqlite:///runs.db or postgresql://user@host/name."
         ).with_hint("Correct `database`.", "Correct --database or BULKVERIFY_DATABASE.")
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),

@@ -13,6 +13,7 @@ from bulkverify import errors
 from bulkverify.client import Client
 from bulkverify.durable.stores import checked_place, is_url
 from bulkverify.errors import BulkVerifyError, LifecycleError, UsageError
+from bulkverify.files import is_same_file
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import Copied, ListFormat
 from bulkverify.models import Verdict
@@ -20,7 +21,7 @@ from bulkverify.run.journal import Records, journal_of
 from bulkverify.run.models import IncompleteRunError, JournalError
 from bulkverify.run.output import Output
 from bulkverify.run.run import Run, RunSettings
-from bulkverify.run.source import ListReader, Splitting, is_same_file
+from bulkverify.run.source import ListReader, Splitting
 from bulkverify.service.converter import converter
 
 JSON = dict[str, Any]

@@ -38,7 +38,7 @@ def curve(points: Sequence[CurvePoint], total: int) -> Markup:
 
 def _drawn(points: Sequence[CurvePoint], total: int, name: str) -> Markup:
     width, height = _SIZES[name]
-    last = max(1.0, points[-1].seconds)
+    last = max(1.0, *(point.seconds for point in points))
     chart = pygal.XY(
         width=width,
         height=height,

@@ -7,7 +7,6 @@ from functools import cached_property
 from math import sqrt
 from pathlib import PurePath
 from typing import Final
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -15,7 +14,6 @@ from bulkverify.lists import DomainCounts, Finding
 from bulkverify.models import Verdict
 from bulkverify.report.typos import meant_by
 from bulkverify.run.models import RunReport
-from bulkverify.service.key import is_loopback
 
 FEWEST_ROWS: Final = 5
 """Domains with fewer rows are not named, because such a name can point to a person."""
@@ -323,15 +321,6 @@ class Facts:
         if not curve or not curve[-1].verified:
             return None
         return next(p.seconds for p in curve if p.verified * 2 >= curve[-1].verified)
-
-    @cached_property
-    def is_local(self) -> bool:
-        """Whether the service was on this machine, as the sandbox is."""
-        try:
-            host = urlsplit(self.report.service).hostname
-        except ValueError:  # it was edited by hand
-            return False
-        return host is not None and is_loopback(host)
 
     @cached_property
     def unpaid(self) -> int:

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bulkverify._version import __version__
+from bulkverify.errors import plural
 from bulkverify.models import Verdict
 from bulkverify.report import facts
 from bulkverify.report.facts import Facts
@@ -74,7 +75,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "count": words.count,
-        "plural": words.plural,
+        "plural": plural,
         "percent": words.percent,
         "duration": words.duration,
         "moment": words.moment,

@@ -18,11 +18,6 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def plural(number: int, noun: str, many: str = "") -> str:
-    """Write a number and its noun."""
-    return f"{number:,} {noun if number == 1 else many or f'{noun}s'}"
-
-
 def percent(value: float) -> str:
     """Write a share as percent; only nothing is 0%, and only everything is 100%."""
     if value <= 0:

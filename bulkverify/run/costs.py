@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, plural
 from bulkverify.lists import CellExample, Examples, Split, Table
 from bulkverify.run.models import PlannedList, RunPlan, RunProgress, Stage
 from bulkverify.run.progress import Tracker
@@ -42,13 +42,32 @@ async def priced(
         return plan if amend is None else await amend(table, plan)
 
 
-def check_cost(title: str, addresses: int, allowed: int | None, *, sent: bool) -> None:
-    """Raise `UsageError` if a list costs more credits than allowed."""
-    if allowed is not None and addresses > allowed:
-        more = "more " if sent else ""
+def check_allowed(allowed: int | None) -> None:
+    """Raise `UsageError` if a limit on the credits is below 0."""
+    if allowed is not None and allowed < 0:
+        raise UsageError(f"A limit on the credits is at least 0, not {allowed}.").with_hint(
+            "Correct `max_credits`.", "Correct --max-credits."
+        )
+
+
+def check_cost(title: str, cost: int, allowed: int | None, *, sent: bool) -> None:
+    """Raise `UsageError` if the rest of a list costs more credits than allowed.
+
+    Args:
+        title: names the list.
+        cost: the most that can still be spent on it.
+        allowed: the most that may be spent.
+        sent: whether an earlier call has sent something.
+    """
+    if allowed is not None and cost > allowed:
+        would = (
+            "could still cost"
+            if sent
+            else f"has {plural(cost, 'distinct address', 'distinct addresses')} and would cost"
+        )
         raise UsageError(
-            f"{title} has {addresses:,} distinct addresses and would cost as many credits, more than "
-            f"the {allowed:,} allowed. Nothing {more}was sent."
+            f"{title} {would} {plural(cost, 'credit')}, more than the {allowed:,} allowed. "
+            f"Nothing {'more ' * sent}was sent."
         )
 
 

@@ -11,7 +11,7 @@ from bulkverify.limits import LONGEST_LIST_ROWS
 from bulkverify.lists import ListFormat, Table, has_reused
 from bulkverify.lists.layout import reused_path
 from bulkverify.models import FlagName, Verdict, VerdictName
-from bulkverify.run.costs import check_cost, priced
+from bulkverify.run.costs import check_allowed, check_cost, priced
 from bulkverify.run.earlier import DEFAULT_MAX_AGE, MaxAge, ReuseSource, given_sources
 from bulkverify.run.journal import has_lost_record, journal_of, lost_record, read_record
 from bulkverify.run.models import RunPlan, RunProgress
@@ -68,6 +68,7 @@ async def plan_rest(
     checked = check_base_url(base_url, allow_http=True)
     if isinstance(checked, UsageError):
         raise checked
+    check_allowed(max_credits)
     folder = journal_of(destination)
     output = Output(
         path=destination,
@@ -91,7 +92,7 @@ async def plan_rest(
         plan = await _with_earlier(plan, output, listed)
         if plan.already_verified_at is None:
             sent = bool(plan.spent_before)
-            check_cost(table.title, plan.addresses, max_credits, sent=sent)
+            check_cost(table.title, plan.cost + plan.uncertain, max_credits, sent=sent)
         return plan
 
     return await priced(

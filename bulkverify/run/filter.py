@@ -8,13 +8,19 @@ from functools import partial
 from pathlib import Path
 
 from bulkverify.errors import UsageError
-from bulkverify.files import check_writable, flush_folder, flush_to_disk, replacing
+from bulkverify.files import (
+    check_writable,
+    flush_folder,
+    flush_to_disk,
+    is_same_file,
+    replacing,
+)
 from bulkverify.lists import FilterReport, RowGroup, Rule, Verified, filter_rows, open_verified
 from bulkverify.lists.layout import source_path
 from bulkverify.lists.spooling import copy, title_of
 from bulkverify.models import FlagName, Verdict, VerdictName
 from bulkverify.run.selection import unwanted_flags, wanted_verdicts
-from bulkverify.run.source import is_same_file, temporary_folder
+from bulkverify.run.source import temporary_folder
 from bulkverify.run.threads import in_thread
 
 

@@ -75,6 +75,8 @@ class RunRecord:
     """When the first call began."""
     curve: list[CurvePoint] = attrs.field(factory=list)
     """The progress of all calls so far."""
+    sandbox: bool = False
+    """Whether the service has said that it is the sandbox."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse a record that contradicts itself, as after an edit by hand."""

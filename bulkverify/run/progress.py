@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from time import monotonic
+from typing import Final
 
 import attrs
 
@@ -10,6 +11,8 @@ from bulkverify.lists import Split
 from bulkverify.models import JobSnapshot
 from bulkverify.run.curve import Curve
 from bulkverify.run.models import Durations, PartProgress, RunProgress, Stage
+
+_FIRST_SHARE: Final = 0.05
 
 
 @attrs.define
@@ -38,11 +41,16 @@ class Forecast:
         return count / seconds if seconds > 0 and count > 0 else None
 
     def left(self, now: float, total: int) -> float | None:
-        """Return the seconds left until `total`; the estimate also falls between two counts."""
+        """Return the seconds left until `total`; the estimate also falls between two counts.
+
+        The first 5 % tell too little about the rest, so until then there is none.
+        """
         rate = self.rate
-        if rate is None or self._last is None:
+        if rate is None or self._last is None or self._first is None:
             return None
         at, done = self._last
+        if done - self._first[1] < _FIRST_SHARE * (total - self._first[1]):
+            return None
         return max(0.0, (total - done) / rate - (now - at))
 
 

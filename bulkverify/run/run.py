@@ -19,7 +19,7 @@ from bulkverify.lists import Joined, JoinedRow, join, joined_rows
 from bulkverify.models import Verdict
 from bulkverify.results.downloads import read_rows
 from bulkverify.run.account import Account
-from bulkverify.run.costs import check_cost, log_plan, plan_of, planned_lists
+from bulkverify.run.costs import check_allowed, check_cost, log_plan, plan_of, planned_lists
 from bulkverify.run.curve import Curve
 from bulkverify.run.journal import Records, RunRecord, restart_hints
 from bulkverify.run.models import (
@@ -60,7 +60,8 @@ class RunSettings:
     confirm: Confirm | None = None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse less than one part at once."""
+        """Refuse numbers that can't be."""
+        check_allowed(self.max_credits)
         if self.parts_at_once < 1:
             raise UsageError(
                 f"At least 1 part must be sent at once, not {self.parts_at_once}."
@@ -114,7 +115,7 @@ class Run:
         curve = Curve(record.curve, record.began_at, self.journal.save)
         self.tracker.set_parts(record.split, self.journal.results(), curve)
         allowed = self._settings.max_credits
-        check_cost(table.title, record.split.addresses, allowed, sent=record.sent)
+        check_cost(table.title, record.owed + record.uncertain, allowed, sent=record.sent)
         return record
 
     async def verify(self) -> None:
@@ -136,6 +137,7 @@ class Run:
             account, self.journal, record, tracker=self.tracker, check=check, title=title
         )
         balance = await account.outages.retry(check, self._held_up)
+        record.sandbox = record.sandbox or known_of(self._client).is_sandbox
         plan = plan_of(
             table,
             record.split,
@@ -361,6 +363,7 @@ class Run:
             began_at=self.record.began_at,
             ended_at=datetime.now(UTC),
             service=self.record.base_url,
+            sandbox=self.record.sandbox or known_of(self._client).is_sandbox,
             findings=joined.findings,
             domains=joined.domains,
             curve=tuple(self.record.curve),

@@ -14,7 +14,7 @@ from collections.abc import (
     Mapping,
 )
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
 from hashlib import blake2b
@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from bulkverify.errors import UsageError
-from bulkverify.files import make_folder
+from bulkverify.files import is_same_file, make_folder
 from bulkverify.limits import FEWEST_PART_ROWS, LONGEST_LIST_ROWS
 from bulkverify.lists import (
     Examples,
@@ -204,13 +204,6 @@ class ListReader:
 
 def _is_of_split(field: "attrs.Attribute[object]", _: object) -> bool:
     return field.name != "max_ages"
-
-
-def is_same_file(path: Path, other: Path) -> bool:
-    """Whether two paths lead to one existing file or folder."""
-    with suppress(OSError, ValueError):
-        return path.samefile(other)
-    return False
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from tenacity.wait import wait_base
 
 from bulkverify.client import Client
 from bulkverify.errors import UsageError
-from bulkverify.files import check_writable, require_replaceable
+from bulkverify.files import check_writable, is_within, require_replaceable
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import JoinedRow, ListFormat
 from bulkverify.models import FlagName, Verdict, VerdictName
@@ -22,7 +22,7 @@ from bulkverify.run.models import Confirm, RunProgress, RunReport
 from bulkverify.run.output import Output
 from bulkverify.run.run import Run, RunSettings
 from bulkverify.run.selection import unwanted_flags, wanted_verdicts
-from bulkverify.run.source import ListReader, RunSource, is_same_file, temporary_folder
+from bulkverify.run.source import ListReader, RunSource, temporary_folder
 from bulkverify.run.threads import in_thread
 from bulkverify.run.written import note_of
 
@@ -88,7 +88,7 @@ async def verify_list(
         delimiter: between the cells of a CSV file; detected by default.
         encoding: of the list.
         format: of the list; detected by its name or beginning by default.
-        max_credits: refuse to spend more than this on the list.
+        max_credits: refuse if this call could spend more than this.
         only: write only the rows with one of these verdicts. For a text that is known only at run
             time: `Verdict(text)`.
         without: leave out the rows with one of these flags.
@@ -275,12 +275,12 @@ async def _opened(
 
 def _keep_apart(folder: Path, reader: ListReader, output: Path | None = None) -> None:
     """Refuse a list or an output in the folder of the journal, whose files are deleted at the end."""
-    if output is not None and _is_within(output, folder):
+    if output is not None and is_within(output, folder):
         raise UsageError(
             f"{output} would be in {folder}, where the progress is kept until the output is complete."
         ).with_hint("Name another output or `journal`.", "Name another output.")
     for source in (*reader.paths(), *reader.earlier_paths()):
-        if _is_within(source, folder):
+        if is_within(source, folder):
             raise UsageError(
                 f"{source} is in {folder}, where the progress is kept until the output is complete."
             ).with_hint(
@@ -291,9 +291,3 @@ def _keep_apart(folder: Path, reader: ListReader, output: Path | None = None) ->
         raise UsageError(
             f"{note_of(output)} is reserved for the note about {output}: rename the list, or name another output."
         )
-
-
-def _is_within(path: Path, folder: Path) -> bool:
-    """Whether a path leads to a folder, or to something in it."""
-    top, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path))
-    return any(one == top or is_same_file(one, top) for one in (real, *real.parents))

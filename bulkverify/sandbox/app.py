@@ -49,7 +49,7 @@ class Front:
         router.add_get("/v1/verify", self._handler("verify", self._verify), allow_head=False)
         router.add_options("/v1/verify", _preflight)
         router.add_get("/v1/info", self._handler("credits", self._credits), allow_head=False)
-        application.on_response_prepare.append(_open_to_pages)
+        application.on_response_prepare.append(_label)
         return application
 
     def abandon(self) -> None:
@@ -166,8 +166,9 @@ class Front:
         return Reply(body={"success": True, "credits_info": remaining})
 
 
-async def _open_to_pages(request: web.Request, response: web.StreamResponse) -> None:
-    """Let pages of any origin read the answers about single addresses."""
+async def _label(request: web.Request, response: web.StreamResponse) -> None:
+    """Say that this is the sandbox, and let pages of any origin read the answers about single addresses."""
+    response.headers["Server"] = "bulkverify-sandbox"
     if request.path == "/v1/verify":
         response.headers.setdefault("Access-Control-Allow-Origin", "*")
 

@@ -166,7 +166,7 @@ _BY_TEXT: Final[tuple[tuple[str, type[ServiceError], _Advice], ...]] = (
         JobNotFoundError,
         f"Check the id. Lists are deleted after {RETENTION_DAYS} days, and can't be restored.",
     ),
-    ("list not found", JobNotFoundError, "It may have been deleted before."),
+    ("list not found", JobNotFoundError, "Check the id, unless you have deleted it."),
     (
         "invalid file data",
         InvalidListError,
@@ -240,7 +240,7 @@ def _refusal(
             "URL of the proxy, such as http://user:password@proxy.example.com:3128 in HTTP_PROXY."
             if login
             else f"The answer to {call} is not JSON but {said!r}, most likely a proxy's error page. "
-            "Check the base URL, or try again later.",
+            "Check the base URL, which ends in /v1 at the services that are known, or try again later.",
             status=code,
         )
     if not isinstance(payload, dict) and code not in _BY_STATUS:

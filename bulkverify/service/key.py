@@ -186,7 +186,7 @@ def check_base_url(base_url: str | None, *, allow_http: bool) -> "str | UsageErr
         host = ""
     if not host or url.scheme not in {"https", "http"}:
         return UsageError(
-            "The base URL must be absolute, such as 'https://api.bouncify.io/v1'."
+            "The base URL must begin with https:// and a host, such as 'https://api.bouncify.io/v1'."
         ).with_hint(
             "It comes from `base_url` or BULKVERIFY_BASE_URL.",
             "It comes from --base-url or BULKVERIFY_BASE_URL.",

@@ -52,6 +52,11 @@ class KnownJobs:
         # For each job that was not found, when its grace period ends; the earliest comes first.
         self._missing: dict[str, float] = {}
 
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the service has said that it is bulkverify's sandbox."""
+        return self._transport.is_sandbox
+
     def poll(self, job_id: str) -> Coroutine[object, object, JobSnapshot]:
         """Send one status request without a timeout. `take_turn` must have allowed it.
 

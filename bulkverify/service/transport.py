@@ -43,6 +43,8 @@ from bulkverify.service.translation import translate
 
 T = TypeVar("T")
 
+_SANDBOX: Final = "bulkverify-sandbox"
+"""How the sandbox calls itself in its answers."""
 _BEGINNING_BYTES: Final = 64
 _JSON_HEADERS: Final = {**HEADERS, "Content-Type": "application/json"}
 
@@ -97,6 +99,8 @@ class Transport:
         self.enter_loop: Final = self._sessions.enter_loop
         self.close: Final = self._sessions.close
         self.stats: Stats = Stats()
+        self.is_sandbox: bool = False
+        """Whether the service has said that it is bulkverify's sandbox."""
 
     async def call(self, call: Call[T]) -> T:
         """Send a request, retry it if that is safe, and return its parsed answer."""
@@ -213,7 +217,7 @@ class Transport:
         self.stats.requests += 1
         last = KeyOnTheWire(self._secret, repeatable=False) if once else self._repeatable
         try:
-            return await session.request(
+            response = await session.request(
                 call.method,
                 self._url(call),
                 data=_body_of(call),
@@ -226,6 +230,9 @@ class Transport:
             )
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return translate(error, endpoint=call.endpoint, proxy=self._sessions.proxy)
+        if response.headers.get("Server") == _SANDBOX:
+            self.is_sandbox = True
+        return response
 
     def _url(self, call: Call[T]) -> URL:
         # Built from its parts, because parsing the text would take four times as long.

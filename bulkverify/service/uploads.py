@@ -55,10 +55,12 @@ def check_content(content: bytes, name: str) -> None:
     if not content.strip(b"\xef\xbb\xbf \t\r\n"):
         raise InvalidListError(f"{name} is empty: a list needs at least one address.")
     _check_size(len(content), name)
-    if b"\0" in content[:4096]:
+    if b"\0" in content[:4096] or content.startswith(b"PK\x03\x04"):
         raise InvalidListError(
             f"{name} is not a text file. Save a spreadsheet as CSV (UTF-8) first."
         )
+    if not any(character in content.strip() for character in (b"\n", b"\r", b"@")):
+        raise InvalidListError(f"{name} has a header and no rows: there is nothing to verify.")
     line_ends = content.count(b"\n") + content.count(b"\r")
     if line_ends >= LONGEST_LIST_ROWS:  # the last row may have no line end
         _check_rows(_count_rows(content), name)

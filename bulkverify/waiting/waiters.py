@@ -18,6 +18,7 @@ from bulkverify.errors import (
     LifecycleError,
     UnreachableStatusError,
     WaitTimeoutError,
+    plural,
 )
 from bulkverify.lifecycle import REACHABLE, JobStatus, can_reach, in_words, satisfies
 from bulkverify.models import JobSnapshot
@@ -225,7 +226,7 @@ def _timed_out(
         seen += f" ({snapshot.verified} of {snapshot.total} verified)"
     failure = f" The last error: {last_error.message}" if last_error else ""
     return WaitTimeoutError(
-        f"Job {job.id} {seen} at the end of the wait for {target}, after {polls} polls.{failure}",
+        f"Job {job.id} {seen} at the end of the wait for {target}, after {plural(polls, 'poll')}.{failure}",
         job_id=job.id,
         snapshot=snapshot,
         polls=polls,

@@ -65,7 +65,7 @@ GOOD = "email\na@example.com\n"
         (
             GOOD,
             ["--max-credits", "0"],
-            "list.csv has 1 distinct addresses and would cost as many credits, more than the 0 allowed. Nothing was sent.",
+            "list.csv has 1 distinct address and would cost 1 credit, more than the 0 allowed. Nothing was sent.",
         ),
     ],
 )

@@ -140,7 +140,7 @@ def test_csv_is_not_written_under_another_name(
 
 def test_a_status_says_which_command_comes_next(job: str, cli: Cli) -> None:
     cli("wait", job, "--until", "ready")
-    assert f"  bulkverify start {job}    (spends" in cli("status", job).err
+    assert f"  bulkverify start {job}\nThe start spends a credit" in cli("status", job).err
     cli("start", job)
     told = f"Go on with:\n  bulkverify download {job} -o results.csv\n"
     assert cli("wait", job).err.endswith(told)

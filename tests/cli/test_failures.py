@@ -151,6 +151,42 @@ def test_a_list_after_an_option_is_put_into_its_place(cli: Cli) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (["download", "j1"], "Name the file to write with --output (-o)."),
+        (["report", "run.json"], "Name the file to write with --output (-o)."),
+        (["submit", "list.csv"], "Name the file to write with --output (-o)."),
+        (["verify", "list.csv"], "Name the file to write with --output (-o), or use --dry-run"),
+        (["filter", "list.csv"], "Name the file to write with --output (-o), or use --split."),
+        (["check"], "bulkverify check needs ADDRESS."),
+        (["status"], "bulkverify status needs JOB."),
+        (["verify"], "bulkverify verify needs LIST."),
+        (["verify", "list.csv", "--report"], "--report needs a value."),
+        (["verify", "list.csv", "-o"], "-o needs a value."),
+        (["download", "j1", "-o", "x.csv", "--only", "good"], "verdicts are deliverable, undeliv"),
+        (["check", "nobody"], "'nobody' is not an address: give one such as"),
+        (["sandbox", "--port", "99999"], "99999"),
+        (["credits", "--base-url", "ftp://x.example"], "must begin with https:// and a host"),
+        (["verify", "list.csv", "./list.csv", "-o", "x.csv"], "list.csv is named twice"),
+        (["verify", "list.csv", "-o", "list.csv"], "It is the list itself: --force replaces it"),
+        (["upload", "nothing.csv"], "nothing.csv: No such file or directory.\n"),
+        (["upload", "header.csv"], "header.csv has a header and no rows"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_wrong_or_missing_is_said_in_words(
+    service: Service, cli: Cli, tokens: list[str], message: str
+) -> None:
+    Path("list.csv").write_text("email\na@x.com\n")
+    Path("header.csv").write_text("email\n")
+    outcome = cli(*tokens)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert "If the list has arrived" not in outcome.err
+    assert service.sandbox.ledger.requests.total() == 0
+
+
 def test_quiet_errors_are_a_single_line(cli: Cli) -> None:
     assert cli("status", "--quiet").err.count("\n") == 1
 

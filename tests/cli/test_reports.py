@@ -1,6 +1,8 @@
 """The page of a report, from `verify --report` and from `report`."""
 
 import json
+import os
+import stat
 import sys
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -12,7 +14,7 @@ from bulkverify.report.facts import Facts
 from bulkverify.sandbox import Fault, FaultKind
 
 from .conftest import Cli
-from .service import Service
+from .service import KEY, Service
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -26,6 +28,7 @@ def test_verify_writes_the_page_beside_the_output(cli: Cli, contacts: Path) -> N
     assert page.lstrip().startswith(BEGIN)
     assert contacts.name in page
     assert "did not count its domains" not in page
+    assert "the verdicts are made up" in page  # the sandbox says who it is
     assert "page.html" in outcome.err
 
 
@@ -80,19 +83,59 @@ def test_only_our_own_pages_are_replaced_without_force(cli: Cli, contacts: Path)
     ("page", "said"),
     [
         ("v.csv", "can't be both the page and the output"),
-        ("mine.html", "already exists"),
+        ("./v.csv", "can't be both the page and the output"),
+        ("contacts.csv", "can't be both the page and the list"),
+        ("more.csv", "can't be both the page and the list"),
+        ("same.csv", "can't be both the page and the list"),
+        ("old.csv", "can't be both the page and a file with earlier verdicts"),
+        ("key", "can't be both the page and the API key"),
+        (".v.csv.done", "can't be both the page and the note about the output"),
+        ("v.csv.progress/page.html", "where the progress is kept"),
+        ("mine.html", "already exists and is no page of bulkverify"),
         ("no/folder/page.html", "no/folder"),
+        ("-", "--report - would be stdin or stdout"),
+        ("", "The argument after --report is empty"),
     ],
 )
 def test_nothing_is_spent_if_the_page_can_not_be_written(
     cli: Cli, service: Service, contacts: Path, page: str, said: str
 ) -> None:
     Path("mine.html").write_text("mine")
-    outcome = cli("verify", str(contacts), "-o", "v.csv", "--report", page)
+    Path("more.csv").write_text("email\na@x.com\n")
+    Path("same.csv").hardlink_to(contacts)
+    Path("old.csv").write_text("email,verdict,verified_at\n")
+    Path("key").write_text(KEY)
+    before = {path: path.read_bytes() for path in Path().iterdir()}
+    lists = ["verify", str(contacts), "more.csv", "-o", "v.csv"]
+    others = ["--reuse", "old.csv", "--api-key-file", "key", "--force"]
+    outcome = cli(*lists, *others, "--report", page)
     assert outcome.code == 2
     assert said in outcome.err
     assert service.sandbox.ledger.requests.total() == 0
-    assert not Path("v.csv").exists()
+    assert {path: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_a_page_never_replaces_its_run_or_a_database(cli: Cli, contacts: Path) -> None:
+    run = cli("verify", str(contacts), "-o", "v.csv", "--json").out
+    Path("run.json").write_text(run)
+    outcome = cli("report", "run.json", "-o", "run.json", "--force")
+    assert outcome.code == 2
+    assert "can't be both the page and the run" in outcome.err
+    assert Path("run.json").read_text() == run
+    database = ["--database", "sqlite:///r.db", "--report", "r.db", "--force"]
+    outcome = cli("verify", str(contacts), "-o", "w.csv", *database)
+    assert "can't be both the page and the database" in outcome.err
+    assert not Path("r.db").exists()
+
+
+def test_others_can_read_a_page_as_far_as_the_umask_allows(cli: Cli, contacts: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        assert cli("verify", str(contacts), "-o", "v.csv", "--report", "page.html").code == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(Path("page.html").stat().st_mode) == 0o640
+    assert stat.S_IMODE(Path("v.csv").stat().st_mode) == 0o600
 
 
 def test_nothing_is_spent_if_the_extra_is_missing(

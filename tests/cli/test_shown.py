@@ -77,13 +77,16 @@ def lines_of(capfd: pytest.CaptureFixture[str]) -> list[str]:
 
 @pytest.mark.asyncio
 async def test_a_line_comes_for_each_stage_and_each_ten_percent(
-    capfd: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 10.0
+    monkeypatch.setattr("bulkverify.cli.lines.monotonic", lambda: now)
     with Lines() as lines:
         lines.show(Shown(stage="reading"))
         lines.show(Shown(stage="preparing"))
         lines.show(Shown(stage="preparing"))
         for done in range(1000):
+            now += 0.02
             lines.show(Shown(stage="verifying", done=done, total=1000))
         held_up = Shown(stage="queued", parts=(part(2, Stage.QUEUED, note="waits for room"),))
         lines.show(held_up)
@@ -92,6 +95,21 @@ async def test_a_line_comes_for_each_stage_and_each_ten_percent(
     assert told[:2] == ["preparing", "verifying, 0 of 1,000 (0%)"]
     assert told[2:-1] == [f"verifying, {n}00 of 1,000 ({n}0%)" for n in range(1, 10)]
     assert told[-1] == "part 2: waits for room"
+
+
+@pytest.mark.asyncio
+async def test_a_short_list_gets_at_most_a_line_a_second(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 10.0
+    monkeypatch.setattr("bulkverify.cli.lines.monotonic", lambda: now)
+    with Lines() as lines:
+        for done in range(101):
+            lines.show(Shown(stage="verifying", done=done, total=100))
+            now += 0.03
+    told = lines_of(capfd)
+    assert told[0] == "verifying, 0 of 100 (0%)"
+    assert told[1:] == [f"verifying, {n} of 100 ({n}%)" for n in (34, 68)]
 
 
 @pytest.mark.asyncio

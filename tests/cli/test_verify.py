@@ -138,7 +138,29 @@ def test_the_embedded_sandbox_needs_neither_key_nor_network(
     monkeypatch.setenv("BULKVERIFY_BASE_URL", "https://nowhere.invalid/v1")
     options = ["--sandbox", "--sandbox-speed", "5000", "--json"]
     document = cli("verify", str(contacts), "-o", "sandboxed.csv", *options).document
-    assert document["credits_spent"] == 3
+    assert (document["credits_spent"], document["sandbox"]) == (3, True)
+    told = cli("verify", str(contacts), "-o", "again.csv", *options[:-1]).err
+    trial = (
+        "This is a trial in the sandbox: the verdicts are made up, and no real credits are spent."
+    )
+    assert [told.splitlines()[0], told.splitlines()[-1]] == [trial, trial]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--sandbox-speed", "100"], "--sandbox-speed needs --sandbox."),
+        (["--sandbox-speed", "100", "--dry-run"], "--sandbox-speed needs --sandbox."),
+        (["--max-age", "30d"], "--max-age needs --reuse."),
+    ],
+)
+def test_an_option_that_needs_another_one_spends_nothing_without_it(
+    service: Service, cli: Cli, contacts: Path, options: list[str], said: str
+) -> None:
+    outcome = cli("verify", str(contacts), "-o", "out.csv", *options)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert said in outcome.err
+    assert service.sandbox.ledger.requests.total() == 0
 
 
 @pytest.mark.parametrize("options", [["--base-url", "https://x.example"], ["--sandbox-speed", "0"]])

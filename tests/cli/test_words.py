@@ -85,6 +85,16 @@ def test_a_forecast_follows_the_rate_and_counts_down() -> None:
     assert forecast.left(99, 100) == 0
 
 
+@pytest.mark.parametrize(("begun", "done"), [(0, 4), (50, 52)])
+def test_the_first_twentieth_of_the_rest_gives_no_forecast(begun: int, done: int) -> None:
+    forecast = Forecast()
+    forecast.see(0, begun)
+    forecast.see(1, done)
+    assert forecast.left(1, 100) is None
+    forecast.see(2, done + 1)
+    assert forecast.left(2, 100) is not None
+
+
 def test_a_forecast_starts_anew_when_the_count_falls() -> None:
     forecast = Forecast()
     forecast.see(0, 50)

@@ -51,7 +51,7 @@ async def test_workers_make_what_was_submitted(
         worker.send_signal(signal.SIGTERM)
         assert (await ended(worker)).code == 0
     assert watched.code == 0
-    assert "6 of 6 parts have ended, 6 were started" in watched.out.splitlines()[-1]
+    assert "6 of 6 parts ended, 6 started" in watched.out.splitlines()[-1]
     assert "  done  " in watched.out.splitlines()[-1]
     assert "credits spent  12" in watched.err
     require_all_verified(output, 12)

@@ -140,22 +140,6 @@ def test_files_are_named_without_their_folders(path: str, name: str) -> None:
     assert file_name(path) == name
 
 
-@pytest.mark.parametrize(
-    ("service", "local"),
-    [
-        ("http://127.0.0.1:8000", True),
-        ("http://[::1]:8000", True),
-        ("http://localhost:8000/v1", True),
-        ("https://api.bouncify.io/v1", False),
-        ("https://127.0.0.1.example/v1", False),
-        ("", False),
-        ("http://[", False),
-    ],
-)
-def test_a_service_on_this_machine_is_a_sandbox(service: str, *, local: bool) -> None:
-    assert facts(service=service).is_local is local
-
-
 def test_half_of_the_addresses_had_a_verdict_at_half_time() -> None:
     assert facts().half_time == 1800
     assert attrs.evolve(facts(), report=ordinary(curve=())).half_time is None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bulkverify.report.words import duration, foreign, percent, plural
+from bulkverify.errors import plural
+from bulkverify.report.words import duration, foreign, percent
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import pytest
 
 from bulkverify import (
     Client,
+    IncompleteRunError,
     InsufficientCreditsError,
     ProtocolError,
     RunProgress,
     Stage,
     UsageError,
 )
-from bulkverify.sandbox import Sandbox
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
 
 from .lists import left_behind, numbered, states, verified
 
@@ -42,6 +43,27 @@ async def test_a_run_that_would_cost_more_sends_nothing(
         await verified(client, many, output, max_credits=max_credits, largest_part=2)
     assert sandbox.ledger.requests.total() == 0
     assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_a_limit_counts_what_is_left_to_spend(
+    sandbox: Sandbox, client: Client, many: Path, output: Path
+) -> None:
+    sandbox.inject(Fault(kind=FaultKind.DROP_AFTER, endpoint="upload", skip=2))
+    with pytest.raises(IncompleteRunError):
+        await verified(client, many, output, largest_part=2)
+    assert sandbox.ledger.credits_spent == 4
+    message = "could still cost 2 credits, more than the 1 allowed. Nothing more was sent"
+    with pytest.raises(UsageError, match=message):
+        await verified(client, many, output, max_credits=1, largest_part=2)
+    await verified(client, many, output, max_credits=2, largest_part=2)
+    assert sandbox.ledger.credits_spent == 6
+
+
+@pytest.mark.asyncio
+async def test_a_negative_limit_is_refused(client: Client, many: Path, output: Path) -> None:
+    with pytest.raises(UsageError, match="at least 0, not -1"):
+        await verified(client, many, output, max_credits=-1)
 
 
 @pytest.mark.asyncio
