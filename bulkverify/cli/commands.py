@@ -15,11 +15,12 @@ from bulkverify.cli.text import address_lines, snapshot_line, snapshot_lines
 from bulkverify.errors import InvalidListError, UsageError, plural
 from bulkverify.files import check_writable
 from bulkverify.lifecycle import JobStatus
-from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_VERIFY_SECONDS
+from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_VERIFY_SECONDS, NOT_FOUND_GRACE_SECONDS
 from bulkverify.models import JobSnapshot
 
 JobId = Annotated[str, Parameter(metavar="JOB")]
 Output = Annotated[Path, Parameter(alias="-o", metavar="OUT")]
+_SILENT_SECONDS: Final = 3.0
 _RESULTS: Final = frozenset({"", ".csv"})
 """The ends of a name for results, which are CSV."""
 
@@ -133,18 +134,30 @@ async def wait(
         until: The status to wait for; a later one is accepted.
         timeout: Give up after this time, such as 90, 90s, 15m or 6h; 0 asks once.
     """
+    import asyncio  # noqa: PLC0415 - not for --help
+
     async with account.open() as client:
         with show.progress() as line:
+            silence = asyncio.get_running_loop().call_later(
+                _SILENT_SECONDS,
+                line.say,
+                f"There is no status of job {job} yet. A job that is not found is asked for during "
+                f"{NOT_FOUND_GRACE_SECONDS:g} s, because it may be new.",
+            )
 
             def follow(seen: JobSnapshot) -> None:
+                silence.cancel()
                 line.show(seen.status, seen)
                 _note(recovery, seen)
 
             line.show("waiting")
             _note(recovery, JobSnapshot(job_id=job, status=JobStatus.PREPARING))
-            snapshot = await bulkverify.wait_until(
-                client.job(job), until, timeout=timeout, on_progress=follow
-            )
+            try:
+                snapshot = await bulkverify.wait_until(
+                    client.job(job), until, timeout=timeout, on_progress=follow
+                )
+            finally:
+                silence.cancel()
     _show_snapshot(show, recovery, snapshot)
 
 

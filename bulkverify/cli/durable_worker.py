@@ -1,6 +1,7 @@
 """The command that makes durable runs."""
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter, validators
@@ -8,7 +9,7 @@ from cyclopts import Parameter, validators
 from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.durable_options import DATABASE, RunDatabase, is_sqlite, shown, usable
 from bulkverify.cli.options import budget, split_words
-from bulkverify.cli.output import SHOW, Show
+from bulkverify.cli.output import SHOW, OutputClosedError, Show
 from bulkverify.errors import UsageError, plural
 from bulkverify.limits import REQUESTS_PER_MINUTE
 
@@ -20,6 +21,7 @@ _LEFT: Final = {
     False: "What it has not finished is left to other workers.",
 }
 _CLEANING_SECONDS: Final = 3600.0
+_LOOK_SECONDS: Final = 2.0
 
 Accounts = Annotated[
     list[str] | None,
@@ -78,9 +80,30 @@ async def worker(
                     f"Worker {os.getpid()} takes work of {', '.join(names)} from {shown(database.url)}. "
                     "Ctrl-C or SIGTERM ends it."
                 )
-                await _serve(engine, keep_days, show)
+                telling = asyncio.create_task(_tell_runs(engine, names, show))
+                try:
+                    await _serve(engine, keep_days, show)
+                finally:
+                    telling.cancel()
         except asyncio.CancelledError:  # by a signal, which is how a worker ends
             show.note(f"Worker {os.getpid()} has stopped. {_LEFT[is_sqlite(database.url)]}")
+
+
+async def _tell_runs(engine: "Engine", names: list[str], show: Show) -> None:
+    """Write a line for each run of these accounts whose state changes, over all workers."""
+    import asyncio  # noqa: PLC0415 - not for --help
+
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow, and an extra
+
+    told: dict[str, str] = {}
+    while True:
+        with suppress(SQLAlchemyError, OSError, OutputClosedError):  # the next look tells it
+            last, told = told, {}
+            for one in await engine.runs():
+                told[one.id] = one.state
+                if one.account in names and last.get(one.id, one.state) != one.state:
+                    show.note(f"Run {one.id} is {one.state}: {one.output}")
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _serve(engine: "Engine", keep_days: float | None, show: Show) -> None:

@@ -17,7 +17,7 @@ from cyclopts import Group, Parameter, Token
 import bulkverify
 from bulkverify.cli.interrupts import Interrupted, interrupting_at_once
 from bulkverify.cli.output import unlisted
-from bulkverify.errors import UsageError
+from bulkverify.errors import UsageError, clause
 from bulkverify.files import is_same_file
 from bulkverify.limits import REQUESTS_PER_MINUTE
 from bulkverify.models import FlagName, Verdict, VerdictName, parse_verdict
@@ -240,7 +240,7 @@ def _read_verdicts(_: object, tokens: Sequence[Token]) -> list[Verdict]:
     try:
         return [parse_verdict(word) for word in split_words(tokens)]
     except ValueError as error:
-        message = f"{error}; verdicts are {', '.join(Verdict)}."
+        message = f"{clause(error)}; verdicts are {', '.join(Verdict)}."
         raise ValueError(message) from None
 
 

@@ -51,6 +51,11 @@ class Line:
         if self._display is not None:
             self._display.show(of_job(stage, snapshot, self._forecast))
 
+    def say(self, text: str) -> None:
+        """Write a line."""
+        if self._display is not None:
+            self._display.say(text)
+
 
 class Follower:
     """Follows a run: logs each new stage of each part and all counts, and updates the display."""

@@ -111,7 +111,9 @@ class Database:
                     setting = connection.execute(sa.text("show synchronous_commit")).scalar()
             except SQLAlchemyError as error:
                 url = self._engine.url.set(drivername="postgresql", password=None, query={})
-                raise UsageError(f"The database {url} can't be used: {_reason(error)}.") from error
+                raise UsageError(
+                    f"The database {url} can't be used: {clause(_reason(error))}."
+                ) from error
             if setting == "off":
                 raise UsageError(
                     "The database has synchronous_commit=off: after a crash it may have lost which lists "

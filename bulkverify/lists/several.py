@@ -80,7 +80,7 @@ class Several(Table):
 
     @property
     def marked(self) -> bool:
-        """Whether the first list begins with a byte order mark."""
+        """Whether a copy begins with a byte order mark, as one of the first list does."""
         return self.tables[0].marked
 
     @property

@@ -121,7 +121,7 @@ class Table(ABC):
 
     @property
     def marked(self) -> bool:
-        """Whether it begins with a byte order mark."""
+        """Whether a copy of it in UTF-8 begins with a byte order mark."""
         return False
 
     @property
@@ -168,9 +168,12 @@ class FileTable(Table):
 
     @property
     def marked(self) -> bool:
-        """Whether the file begins with a byte order mark, and is read as Unicode."""
+        """Whether the file begins with a byte order mark, or is not Unicode, so that Excel needs one in a copy."""
+        name = codecs.lookup(self.encoding).name
+        if not name.startswith("utf"):
+            return name != "ascii"
         with self.path.open("rb") as file:
-            return self.encoding.lower().startswith("utf") and file.read(4).startswith(_MARKS)
+            return file.read(4).startswith(_MARKS)
 
 
 def uncalculated_error(title: str, found: Uncalculated, column: str = "") -> InvalidListError:

@@ -75,7 +75,7 @@ class RunRecord:
     """When the first call began."""
     curve: list[CurvePoint] = attrs.field(factory=list)
     """The progress of all calls so far."""
-    sandbox: bool = False
+    trial: bool = False
     """Whether the service has said that it is the sandbox."""
 
     def __attrs_post_init__(self) -> None:

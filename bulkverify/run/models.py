@@ -315,7 +315,7 @@ class RunReport:
     """When the output was complete, in UTC."""
     service: str = ""
     """The base URL of the service."""
-    sandbox: bool = False
+    trial: bool = False
     """Whether the service said that it is bulkverify's sandbox: its verdicts are made up, and no credit was spent."""
     findings: tuple[Finding, ...] = ()
     """The rows and addresses by verdict and flags."""

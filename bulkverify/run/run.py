@@ -137,7 +137,7 @@ class Run:
             account, self.journal, record, tracker=self.tracker, check=check, title=title
         )
         balance = await account.outages.retry(check, self._held_up)
-        record.sandbox = record.sandbox or known_of(self._client).is_sandbox
+        record.trial = record.trial or known_of(self._client).is_sandbox
         plan = plan_of(
             table,
             record.split,
@@ -363,7 +363,7 @@ class Run:
             began_at=self.record.began_at,
             ended_at=datetime.now(UTC),
             service=self.record.base_url,
-            sandbox=self.record.sandbox or known_of(self._client).is_sandbox,
+            trial=self.record.trial or known_of(self._client).is_sandbox,
             findings=joined.findings,
             domains=joined.domains,
             curve=tuple(self.record.curve),

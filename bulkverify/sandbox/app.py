@@ -168,7 +168,7 @@ class Front:
 
 async def _label(request: web.Request, response: web.StreamResponse) -> None:
     """Say that this is the sandbox, and let pages of any origin read the answers about single addresses."""
-    response.headers["Server"] = "bulkverify-sandbox"
+    response.headers["Server"] = "bulkverify"
     if request.path == "/v1/verify":
         response.headers.setdefault("Access-Control-Allow-Origin", "*")
 

@@ -10,7 +10,8 @@ import attrs
 class Clock:
     """Seconds since the sandbox was created.
 
-    The clock stands still until `run`. `skew` seconds are added to its dates, but not to `now`.
+    The clock stands still until `run`. Its dates are those of the machine, however fast it runs, so that none
+    is in the future; `advance` moves them, too. `skew` seconds are added to its dates, but not to `now`.
     """
 
     speed: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
@@ -19,6 +20,7 @@ class Clock:
     _source: Callable[[], float] | None = attrs.field(default=None, init=False)
     _since: float = attrs.field(default=0.0, init=False)
     _elapsed: float = attrs.field(default=0.0, init=False)
+    _jumps: list[tuple[float, float]] = attrs.field(factory=list, init=False)
 
     def run(self, source: Callable[[], float]) -> None:
         """Start the clock: `speed` seconds pass for each second of `source`."""
@@ -39,6 +41,7 @@ class Clock:
         """Jump ahead; a negative number of seconds raises `ValueError`."""
         if seconds < 0:
             raise ValueError(f"The clock cannot go back by {-seconds:g} seconds")
+        self._jumps.append((self.now(), seconds))
         self._elapsed += seconds
 
     def date(self) -> datetime:
@@ -47,7 +50,9 @@ class Clock:
 
     def at(self, moment: float) -> datetime:
         """Return the date and time at `moment`, aware and in UTC."""
-        return self.epoch + timedelta(seconds=moment + self.skew)
+        jumped = sum(min(seconds, max(0.0, moment - begun)) for begun, seconds in self._jumps)
+        passed = jumped + (moment - jumped) / (self.speed or 1.0)
+        return self.epoch + timedelta(seconds=passed + self.skew)
 
 
 def us_text(moment: datetime) -> str:

@@ -43,8 +43,8 @@ from bulkverify.service.translation import translate
 
 T = TypeVar("T")
 
-_SANDBOX: Final = "bulkverify-sandbox"
-"""How the sandbox calls itself in its answers."""
+_SANDBOX: Final = "bulkverify"
+"""How the sandbox calls itself. A longer name could hold its key, which is redacted."""
 _BEGINNING_BYTES: Final = 64
 _JSON_HEADERS: Final = {**HEADERS, "Content-Type": "application/json"}
 

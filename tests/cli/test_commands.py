@@ -79,6 +79,15 @@ def test_wait_prints_the_snapshot_that_it_waited_for(job: str, cli: Cli) -> None
     assert cli("wait", job, "--until", "ready", "--json").document["status"] == "ready"
 
 
+def test_a_wait_for_an_unknown_job_says_that_it_is_asked_for_again(
+    service: Service, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bulkverify.cli.commands._SILENT_SECONDS", 0.0)
+    outcome = cli("wait", "nope", "--timeout", "1")
+    assert "There is no status of job nope yet. A job that is not found is" in outcome.err
+    assert service.sandbox.ledger.requests["status"]
+
+
 def test_start_and_delete_leave_stdout_alone(job: str, cli: Cli) -> None:
     cli("wait", job, "--until", "ready")
     started = cli("start", job)

@@ -138,11 +138,9 @@ def test_the_embedded_sandbox_needs_neither_key_nor_network(
     monkeypatch.setenv("BULKVERIFY_BASE_URL", "https://nowhere.invalid/v1")
     options = ["--sandbox", "--sandbox-speed", "5000", "--json"]
     document = cli("verify", str(contacts), "-o", "sandboxed.csv", *options).document
-    assert (document["credits_spent"], document["sandbox"]) == (3, True)
+    assert (document["credits_spent"], document["trial"]) == (3, True)
     told = cli("verify", str(contacts), "-o", "again.csv", *options[:-1]).err
-    trial = (
-        "This is a trial in the sandbox: the verdicts are made up, and no real credits are spent."
-    )
+    trial = "This is a trial in the sandbox: verdicts are made up, and no credits are spent."
     assert [told.splitlines()[0], told.splitlines()[-1]] == [trial, trial]
 
 

@@ -114,7 +114,7 @@ def test_rows_that_the_service_left_out_are_not_asked_for_again() -> None:
 
 
 def test_a_sandbox_says_that_it_is_one() -> None:
-    assert "the verdicts are made up" in text_of(ordinary(sandbox=True))
+    assert "the verdicts are made up" in text_of(ordinary(trial=True))
     # A proxy on this machine may lead to the real service.
     assert "made up" not in text_of(ordinary(service="http://127.0.0.1:8000"))
     assert "made up" not in text_of(ordinary())

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from bulkverify.models import parse_timestamp
 from bulkverify.sandbox.clock import Clock, iso_text, us_text
+
+EPOCH = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 class Source:
@@ -75,3 +77,14 @@ def test_what_is_written_can_be_read_again(moment: datetime) -> None:
     assert parse_timestamp(us_text(moment)) == moment.replace(microsecond=0)
     milliseconds = moment.microsecond // 1000 * 1000
     assert parse_timestamp(iso_text(moment)) == moment.replace(microsecond=milliseconds)
+
+
+def test_no_date_of_a_fast_clock_is_in_the_future() -> None:
+    seconds = [0.0]
+    clock = Clock(speed=100, epoch=EPOCH)
+    clock.run(lambda: seconds[0])
+    seconds[0] = 3.0
+    assert (clock.now(), clock.date()) == (300, EPOCH + timedelta(seconds=3))
+    clock.advance(86_400)
+    assert clock.at(300) == EPOCH + timedelta(seconds=3)
+    assert clock.date() == EPOCH + timedelta(days=1, seconds=3)
