@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -82,6 +83,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="keep lists, outputs and logs")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no server is left behind
     if unknown := {*options.scenarios} - {*known}:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
     print(  # noqa: T201 - a script
