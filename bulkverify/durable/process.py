@@ -78,7 +78,7 @@ class Process:
             most_parts=lambda: ceil(parts_at_once / max(1, self._alive)),
         )
         self._here = Here(self._host, database, accounts, asyncio.get_running_loop())
-        self.takeovers = 0
+        self.takeovers: int = 0
         """How many workflows of dead processes this one has given to the queues again."""
 
     @property

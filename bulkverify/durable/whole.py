@@ -24,6 +24,7 @@ from bulkverify.run.folder import LOCK, RECORD
 from bulkverify.run.journal import Records, RunRecord, seal_of, title_of
 from bulkverify.run.models import IncompleteRunError, JournalError, RunReport
 from bulkverify.run.record import UNPAID, PartRecord, PartState
+from bulkverify.run.source import Splitting
 from bulkverify.run.threads import in_thread
 from bulkverify.service.converter import converter
 
@@ -101,7 +102,13 @@ class _Joining(Records):
         self._before = record
         self._spec = spec
 
-    def begin(self, split: Split, *_: object) -> RunRecord:
+    def begin(
+        self,
+        split: Split,
+        base_url: str,  # noqa: ARG002 - as are the next, a parameter of the class above
+        splitting: Splitting,  # noqa: ARG002
+        title: str = "",  # noqa: ARG002
+    ) -> RunRecord:
         """Refuse another list."""
         if split != self._before.split:
             raise changed(self._spec)

@@ -27,12 +27,12 @@ class EarlierFile:
 
     table: Table
     columns: Sequence[str]
-    _places: dict[str, int]
+    places: dict[str, int]
 
     def batches(self) -> Iterator[Answers]:
         """Give the answers of the rows, many at a time."""
-        address, time = itemgetter(self.table.column), self._places.get("verified_at")
-        said = [self._places[name] for name in self.columns]
+        address, time = itemgetter(self.table.column), self.places.get("verified_at")
+        said = [self.places[name] for name in self.columns]
         key = itemgetter(*said, *said[len(said) > 1 :][:1])  # never of a single cell
         for rows in self.table.batches():
             times = [""] * len(rows) if time is None else list(map(itemgetter(time), rows))

@@ -25,7 +25,7 @@ def verdict_names(names: Sequence[str]) -> list[str]:
 
     So they are found again even if the order of the columns changes.
     """
-    prefixes = dict.fromkeys(VERDICT_COLUMNS, 0)
+    prefixes: dict[str, int] = dict.fromkeys(VERDICT_COLUMNS, 0)
     for name, depth in map(_named, names):
         if name:
             prefixes[name] = max(prefixes[name], depth + 1)

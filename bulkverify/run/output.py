@@ -55,11 +55,7 @@ class Output:
     without: frozenset[str] = frozenset()
     mark: str | None = None
     before_rename: Callable[[Path], Awaitable[object]] | None = None
-    name: str = attrs.field()
-
-    @name.default
-    def _named_by_path(self) -> str:
-        return str(self.path)
+    name: str = attrs.field(default=attrs.Factory(lambda self: str(self.path), takes_self=True))
 
     def __attrs_post_init__(self) -> None:
         """Refuse a name that no format has, and `excel_safe` where it is of no use."""
