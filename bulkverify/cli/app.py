@@ -4,7 +4,7 @@ A command is imported when it is called. Its help text is here; the help for its
 docstring. The options that many commands share are explained once, in the help of the whole.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from cyclopts import App, Group, Parameter
 
@@ -149,8 +149,32 @@ _SHARED: Final = {
 _OF_ALL: Final = "--base-url, --api-key-file, --json, --quiet and more"
 
 
+class _Help:
+    """The help of cyclopts, whose lines end where those of the terminal do, not where those of a docstring do.
+
+    `Any` stands for names of rich, which is slow to import.
+    """
+
+    def __call__(self, console: Any, options: Any, panel: Any) -> None:  # noqa: ANN401 - see above
+        """Print a box."""
+        from cyclopts.help.formatters import DefaultFormatter  # noqa: PLC0415 - see above
+
+        for entry in panel.entries:
+            text: Any = getattr(entry.description, "primary_renderable", None)
+            if isinstance(plain := getattr(text, "plain", None), str):
+                text.plain = plain.replace("\n", " ")
+        DefaultFormatter()(console, options, panel)
+
+    def render_usage(self, console: Any, options: Any, usage: Any) -> None:  # noqa: ANN401 - see above
+        """Print the usage."""
+        from cyclopts.help.formatters import DefaultFormatter  # noqa: PLC0415 - see above
+
+        DefaultFormatter().render_usage(console, options, usage)
+
+
 app: Final = App(
     name="bulkverify",
+    help_formatter=_Help(),
     version=__version__,
     help="Bulk email verification: each address is paid once, and each row gets a verdict.",
     help_format="plaintext",
@@ -180,3 +204,5 @@ for _number, (_name, _place, _group, _help) in enumerate(_COMMANDS):
         help_epilogue=_epilogue(_name),
         sort_key=_number,
     )
+for _name in ("--help", "--version"):
+    app[_name].group = _TRYING

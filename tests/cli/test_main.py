@@ -194,3 +194,15 @@ def test_help_fits_a_terminal_of_80_columns(shell: Shell) -> None:
 
 def test_the_formats_are_those_of_the_sdk() -> None:
     assert get_args(Format) == get_args(ListFormat)
+
+
+def test_lines_of_the_help_end_where_the_box_does(cli: Cli) -> None:
+    text = cli("filter", "--help").out
+    words = " ".join(line.strip("│ ") for line in text.splitlines())
+    assert "mail to these; by default" in words
+    assert not re.search(r"OUT-remove are +│\n", text)
+
+
+def test_the_main_help_begins_with_whole_lists(cli: Cli) -> None:
+    text = cli("--help").out
+    assert text.index("Verify a list of any size") < text.index("--version")
