@@ -205,6 +205,8 @@ class Output:
             report = run.report(joined, self.name)
             if self.before_rename is not None:
                 await self.before_rename(incomplete_path(self.path, mark))
+            else:  # a file may have appeared since the beginning
+                self.require_free(run.record)
             found = os.fstat(file.fileno())
             written = Written(
                 size=found.st_size,

@@ -127,6 +127,7 @@ async def test_an_untidy_list_comes_back_row_for_row(
         ),
         destination=str(output),
         examples=(CellExample(row=7, kind=CellKind.INVALID, cell="not an address"),),
+        trial=True,
         began_at=report.began_at,
         ended_at=report.ended_at,
         service=client.base_url,
@@ -388,6 +389,25 @@ async def test_an_existing_output_is_kept(
         await verified(client, source, output)
     assert output.read_text() == "before"
     assert sandbox.ledger.requests.total() == 0
+    assert left_behind(output) == []
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_appears_during_the_run_is_kept(
+    sandbox: Sandbox, client: Client, source: Path, output: Path
+) -> None:
+    def interfere(progress: RunProgress) -> None:
+        if progress.stage is Stage.VERIFYING:
+            output.write_text("of another program")
+
+    with pytest.raises(FileExistsError, match=r"verified\.csv"):
+        await verified(client, source, output, on_progress=interfere)
+    assert output.read_text() == "of another program"
+    paid = sandbox.ledger.credits_spent
+    output.unlink()
+    report = await verified(client, source, output)
+    assert sandbox.ledger.credits_spent == paid == report.credits_spent_before
+    assert not report.missing
     assert left_behind(output) == []
 
 
