@@ -1,7 +1,8 @@
 """Verify each list that appears in a folder: `python worker.py inbox outbox`.
 
-Write a list under another name and rename it to `.csv` when it is complete. After a crash, start the worker
-again: it goes on where it was, and pays nothing twice. Ctrl-C ends it.
+BULKVERIFY_API_KEY has the key of your account; `bulkverify sandbox` prints settings that cost nothing. Write a
+list under another name and rename it to `.csv` when it is complete. After a crash, start the worker again: it
+goes on where it was, and pays nothing twice. Ctrl-C ends it.
 """
 
 import argparse
@@ -40,22 +41,27 @@ async def verify(client: Client, source: Path, destination: Path) -> None:
         log.info("%s: %s deliverable", source.name, report.verdicts.deliverable)
 
 
-async def main() -> None:
+async def main(inbox: Path, outbox: Path) -> None:
     """Look for lists, and verify them."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("inbox", type=Path)
-    parser.add_argument("outbox", type=Path)
-    folders = parser.parse_args()
-    for folder in (folders.inbox, folders.outbox):
-        folder.mkdir(parents=True, exist_ok=True)
-    log.info("looking for lists in %s", folders.inbox)
     async with Client() as client:
+        for folder in (inbox, outbox):
+            folder.mkdir(parents=True, exist_ok=True)
+        log.info("looking for lists in %s", inbox)
         while True:
-            lists = sorted(folders.inbox.glob("*.csv"))
-            await asyncio.gather(*(verify(client, one, folders.outbox / one.name) for one in lists))
+            lists = sorted(inbox.glob("*.csv"))
+            await asyncio.gather(*(verify(client, one, outbox / one.name) for one in lists))
             await asyncio.sleep(PAUSE)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("inbox", type=Path)
+    parser.add_argument("outbox", type=Path)
+    folders = parser.parse_args()
+    try:
+        asyncio.run(main(folders.inbox, folders.outbox))
+    except UsageError as error:  # such as a missing key
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        log.info("stopped")

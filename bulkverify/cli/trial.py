@@ -11,7 +11,7 @@ from bulkverify.cli.output import Show
 from bulkverify.cli.resume import Recovery
 from bulkverify.errors import UsageError
 
-TRIAL: Final = "This is a trial in the sandbox: verdicts are made up, and no credits are spent."
+TRIAL: Final = "This is a trial in the sandbox: verdicts and credits are made up."
 _ENDED: Final = "It was a trial in the sandbox, which can't go on: the same command starts over."
 _SPEED: Final = 6.5
 """At this speed a list of 200 addresses takes about three seconds."""

@@ -140,7 +140,7 @@ def test_the_embedded_sandbox_needs_neither_key_nor_network(
     document = cli("verify", str(contacts), "-o", "sandboxed.csv", *options).document
     assert (document["credits_spent"], document["trial"]) == (3, True)
     told = cli("verify", str(contacts), "-o", "again.csv", *options[:-1]).err
-    trial = "This is a trial in the sandbox: verdicts are made up, and no credits are spent."
+    trial = "This is a trial in the sandbox: verdicts and credits are made up."
     assert [told.splitlines()[0], told.splitlines()[-1]] == [trial, trial]
 
 
