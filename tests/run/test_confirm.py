@@ -132,7 +132,9 @@ async def test_the_log_says_what_was_taken_and_no_address(
     with caplog.at_level(logging.INFO, "bulkverify"):
         await verified(client, source, output)
     assert "the addresses of column 'Email', not of 'Other email'" in caplog.text
-    assert "1 rows, 1 addresses, 0 repeated, 0 invalid, 0 blank: 1 credits of" in caplog.text
+    assert (
+        "1 addresses to send, 0 known, 0 repeated, 0 invalid, 0 blank: 1 credits of" in caplog.text
+    )
     assert "@x.com" not in caplog.text
 
 
