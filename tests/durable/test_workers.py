@@ -35,7 +35,7 @@ async def test_another_process_goes_on_after_a_kill(
             first.kill()
             await first.wait()
         async with worker(database, sandbox) as second:
-            report = await asyncio.wait_for(run.wait(), 60)
+            report = await asyncio.wait_for(run.wait(), 100)
             await stopped(second)
     require_all_verified(output, 24)
     require_paid_once(sandbox, 24)
@@ -64,7 +64,7 @@ async def test_a_frozen_worker_that_comes_back_does_no_harm(
         async with worker(postgresql, sandbox, point) as frozen:
             await said(frozen, "frozen")
             async with worker(postgresql, sandbox) as heir:
-                await asyncio.wait_for(run.wait(), 60)
+                await asyncio.wait_for(run.wait(), 100)
                 written = output.stat().st_mtime_ns
                 frozen.send_signal(signal.SIGCONT)
                 await said(frozen, "thawed")
@@ -120,7 +120,7 @@ async def test_a_worker_that_is_told_to_end_leaves_nothing_half_paid(
                         await asyncio.sleep(0.02)
                 await stopped(ended)
         async with worker(postgresql, sandbox) as last:
-            report = await asyncio.wait_for(run.wait(), 60)
+            report = await asyncio.wait_for(run.wait(), 100)
             await stopped(last)
     require_paid_once(sandbox, 24)
     assert report.orphans == 0
