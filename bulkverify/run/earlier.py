@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterable, Collection, Iterable, Mapping
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -12,7 +11,7 @@ from bulkverify.lists import REUSABLE, EarlierVerdict, Rows, SpooledRows
 from bulkverify.lists.frames import frame_rows
 from bulkverify.lists.layout import source_path
 from bulkverify.models import Verdict, VerdictName, parse_verdict
-from bulkverify.run.threads import in_thread
+from bulkverify.run.threads import drain
 
 ReuseSource: TypeAlias = (
     str | os.PathLike[str] | Iterable[EarlierVerdict] | AsyncIterable[EarlierVerdict]
@@ -29,7 +28,6 @@ Given: TypeAlias = Path | Iterable[EarlierVerdict] | AsyncIterable[EarlierVerdic
 _WRONG: Final = "Earlier verdicts come as a list of files, or of iterables of rows with verdicts."
 _CORRECT: Final = ("Correct `max_age`.", "Correct --max-age.")
 _FIRST_SPOOLED: Final = 2_000_000
-_ROWS_A_TURN: Final = 1000
 
 
 def given_sources(reuse: Collection[ReuseSource]) -> tuple[Given, ...]:
@@ -94,11 +92,5 @@ async def drained(sources: Iterable[Given], spool: Path) -> list[Path | Rows]:
 
 async def _spooled(source: AsyncIterable[EarlierVerdict], path: Path) -> SpooledRows:
     spooled = SpooledRows(path)
-    rows: list[EarlierVerdict] = []
-    async for row in source:
-        rows.append(row)
-        if len(rows) >= _ROWS_A_TURN:
-            await in_thread(partial(spooled.extend, rows))
-            rows = []
-    await in_thread(partial(spooled.extend, rows))
+    await drain(source, spooled.extend)
     return spooled

@@ -42,7 +42,7 @@ from bulkverify.lists import (
 from bulkverify.run.earlier import Given, MaxAge, drained, seconds_by_verdict
 from bulkverify.run.models import Stage
 from bulkverify.run.progress import Tracker
-from bulkverify.run.threads import in_thread
+from bulkverify.run.threads import drain, in_thread
 
 RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[str, object]]
 """A path, several paths as one list, an iterable of addresses or mappings, async or not, or a frame."""
@@ -50,7 +50,6 @@ RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[s
 _UNORDERED: Final[tuple[type, ...]] = (AbstractSet, type(iter(set())))
 
 SPOOL: Final = "input"
-_ITEMS_A_TURN: Final = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -234,11 +233,5 @@ async def _drained(
 ) -> Table:
     """Copy an async iterable to the disk, in bounded memory and without blocking the loop."""
     with Spool(folder) as spool:
-        items: list[object] = []
-        async for item in source:
-            items.append(item)
-            if len(items) >= _ITEMS_A_TURN:
-                await in_thread(partial(spool.extend, items))
-                items = []
-        await in_thread(partial(spool.extend, items))
+        await drain(source, spool.extend)
         return await in_thread(partial(spool.table, column=column))

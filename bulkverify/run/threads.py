@@ -1,7 +1,7 @@
 """Read and write lists in threads, count the rows meanwhile, and stop the threads early."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from contextvars import copy_context
@@ -15,6 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _TICK_SECONDS: Final = 0.2
+_ITEMS_A_TURN: Final = 1000
 _GRACE_SECONDS: Final = 2.0
 """How long a blocked thread has to stop before it is abandoned."""
 
@@ -78,3 +79,14 @@ async def in_thread(
             thread.exception()  # marks the error as seen
         raise
     return thread.result()
+
+
+async def drain(source: AsyncIterable[T], take: Callable[[list[T]], object]) -> None:
+    """Give all items of an async iterable to `take`, many at a time, in bounded memory and in threads."""
+    items: list[T] = []
+    async for item in source:
+        items.append(item)
+        if len(items) >= _ITEMS_A_TURN:
+            await in_thread(partial(take, items))
+            items = []
+    await in_thread(partial(take, items))
