@@ -23,7 +23,9 @@ from bulkverify.durable.here import AWAY, Here, when_there
 from bulkverify.durable.names import JSON
 from bulkverify.durable.runs import state_ended
 from bulkverify.durable.spec import RunCancelledError, RunSpec
+from bulkverify.durable.times import step_times
 from bulkverify.errors import BulkVerifyError
+from bulkverify.lists import Split
 from bulkverify.run.parts import part_title
 from bulkverify.run.threads import in_thread
 from bulkverify.service.converter import converter
@@ -100,8 +102,8 @@ class _Execution:
 
     async def give_back(self, account: str, why: str) -> None:
         """Let another worker go on, because this machine can't; this execution ends."""
-        _log.warning("account %s is left to other workers for a while: %s", account, why)
-        self.here.accounts.pause(account, why)
+        seconds = self.here.accounts.pause(account, why)
+        _log.warning("this worker leaves account %s alone for %.0f s: %s", account, seconds, why)
         await self.begin_again()
 
     async def begin_again(self) -> None:
@@ -114,7 +116,7 @@ class _Execution:
             try:
                 await self.here.accounts.until_enough(account, owed)
             except (BulkVerifyError, OSError) as error:
-                return {"machine": type(error).__name__}
+                return {"machine": steps.why(error)}
             return {}
 
         await self.step("held", wait)
@@ -261,7 +263,9 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
     def step(name: str, work: Callable[[], Awaitable[JSON]]) -> Awaitable[JSON]:
         return execution.ask_again(account, partial(execution.step, name, work))
 
-    before = {} if earlier is None else await names.step("earlier", partial(_look, here, earlier))
+    before = (
+        {} if earlier is None else await names.step("earlier", partial(_look, here, spec, earlier))
+    )
     written = before.get("written", ())
     found = await step("split", partial(whole.split, here, spec, run_id, written))
     if "folder" not in found:
@@ -275,11 +279,20 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
     owed = sum(
         one["addresses"] for one in found["split"]["parts"] if str(one["number"]) not in records
     )
-    await step("credits", partial(whole.credits_, here, spec, owed))
+    checked = await step("credits", partial(whole.credits_, here, spec, owed))
     await names.step("enqueue", partial(_enqueue, here, run_id, spec, found, records))
     await names.step("parts", partial(_wait, execution, run_id), waits=True)
-    outcomes = await when_there(partial(here.database.outcomes, run_id))
-    join = partial(whole.join, here, spec, run_id, found, outcomes, execution.check)
+    verified = whole.Verified(
+        folder=found["folder"],
+        base_url=found["base_url"],
+        split=converter.structure(found["split"], Split),
+        outcomes=await when_there(partial(here.database.outcomes, run_id)),
+        times=await when_there(partial(step_times, here.database, run_id)),
+        written=written,
+        paid_before=[int(number) for number in records],
+        trial=checked.get("trial", False),  # earlier versions did not record it
+    )
+    join = partial(whole.join, here, spec, run_id, verified, execution.check)
     joined = await step("join", join)
     if "error" in joined:
         return joined
@@ -289,8 +302,8 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
     }
 
 
-async def _look(here: Here, run_id: str) -> JSON:
-    """Look at what an earlier run has paid for."""
+async def _look(here: Here, spec: RunSpec, run_id: str) -> JSON:
+    """Look at what an earlier run has paid for, and delete its files: results are fetched again."""
 
     def look() -> JSON:
         known = here.database.client.list_workflows(workflow_ids=[run_id])
@@ -304,7 +317,9 @@ async def _look(here: Here, run_id: str) -> JSON:
             "records": whole.carried(here.database.outcomes(run_id)),
         }
 
-    return await when_there(look)
+    found = await when_there(look)
+    await whole.delete_files(spec, run_id)
+    return found
 
 
 async def _enqueue(here: Here, run_id: str, spec: RunSpec, found: JSON, records: JSON) -> JSON:

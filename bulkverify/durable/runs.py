@@ -151,10 +151,8 @@ def report_of(found: Any) -> RunReport:  # noqa: ANN401 - of DBOS
             f"Run {found.workflow_id} ended as {found.status}: {clause(found.error)}."
         )
     outcome: JSON = found.output
-    report, built = outcome.get("report"), None
-    if report is not None:
-        took = (found.completed_at - found.created_at) / 1000  # since it was submitted, not joined
-        built = attrs.evolve(converter.structure(report, RunReport), seconds=took)
+    report = outcome.get("report")
+    built = None if report is None else converter.structure(report, RunReport)
     if "failures" in outcome:
         raise IncompleteRunError(
             str(outcome["message"]),

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from filecmp import cmp
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -160,7 +161,7 @@ def _discard(upload: Any) -> None:  # noqa: ANN401 - of fsspec
 def _commit(upload: Any, path: Path, url: str) -> None:  # noqa: ANN401 - of fsspec
     with _naming(url):
         upload.commit()
-        if (found := _stat(url)) is None or found[0] != path.stat().st_size:
+        if (found := stat(url)) is None or found[0] != path.stat().st_size:
             raise OSError(errno.EIO, "The object is not what was written", url)
         os.utime(path, ns=(found[1], found[1]))
 
@@ -171,7 +172,7 @@ def mirror(url: str, path: Path) -> None:
     By these an output is recognised. There is no file if there is no object.
     """
     with _naming(url):
-        found = _stat(url)
+        found = stat(url)
         if found is None:
             return
         with create(path) as file:
@@ -182,15 +183,30 @@ def mirror(url: str, path: Path) -> None:
         flush_folder(path.parent)
 
 
-def _stat(url: str) -> tuple[int, int] | None:
-    """Return the size and the time of an object, or `None` if there is none."""
-    store, place = _found(url)
+def stat(place: str) -> tuple[int, int] | None:
+    """Return the size and the time of a file or an object, or `None` if there is none."""
     try:
-        found = store.info(place)
-        modified = store.modified(place) if found["type"] == "file" else None
+        if not is_url(place):
+            file = Path(place).lstat()
+            return file.st_size, file.st_mtime_ns
+        store, name = _found(place)
+        found = store.info(name)
+        modified = store.modified(name) if found["type"] == "file" else None
     except FileNotFoundError:
         return None
     return None if modified is None else (int(found["size"]), int(modified.timestamp() * 1e9))
+
+
+def differs(place: str, path: Path) -> bool:
+    """Whether there is a file or an object that is no copy of the file at `path`."""
+    if not is_url(place):
+        return Path(place).exists() and not cmp(place, path, shallow=False)
+    with _naming(place):
+        found = stat(place)
+    if found is None or found[0] != path.stat().st_size:
+        return found is not None
+    with path.open("rb") as file:
+        return any(file.read(len(piece)) != piece for piece in _pieces(place))
 
 
 def _found(url: str) -> tuple[Any, str]:

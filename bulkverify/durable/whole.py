@@ -5,6 +5,7 @@ import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial, wraps
 from hashlib import blake2b
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import ParamSpec
 
 import attrs
 
+from bulkverify.client import known_of
 from bulkverify.durable import stores
 from bulkverify.durable.folders import changed, sources
 from bulkverify.durable.here import Here
 from bulkverify.durable.spec import JSON, RunSpec, as_json, rebuilt, told
 from bulkverify.durable.steps import MACHINE, why
+from bulkverify.durable.times import StepTime, began_at, curve, durations
 from bulkverify.errors import BulkVerifyError, InsufficientCreditsError, JobNotFoundError
 from bulkverify.files import complete_name, make_folder
 from bulkverify.lists import Split
@@ -64,12 +67,12 @@ async def split(here: Here, spec: RunSpec, run_id: str, written: Sequence[int]) 
     path = _output_path(spec, folder)
     if spec.folder is None:
         await in_thread(partial(stores.mirror, spec.output, path), leave=True)
-    output = spec.written_as(path, overwrite=spec.overwrite or _is_at(path, written))
+    output = spec.written_as(path, overwrite=spec.overwrite or await _is_at(spec.output, written))
     run = spec.run(account.client, Records(folder), await sources(spec, folder))
     try:
         report = await output.earlier(run, delete=spec.delete)
-    except FileExistsError as error:
-        return told(error)
+    except FileExistsError:
+        return _exists(spec)
     if report is not None:
         return {"report": _report(report)}
     if spec.folder is None:
@@ -84,14 +87,32 @@ async def split(here: Here, spec: RunSpec, run_id: str, written: Sequence[int]) 
 
 @_outcome
 async def credits_(here: Here, spec: RunSpec, owed: int) -> JSON:
-    """Check that the credits for the whole list are there."""
+    """Check that the credits for the whole list are there, and note whether the service is the sandbox."""
     try:
         await here.accounts.require(spec.account, owed, Path(spec.source[0]).name)
     except InsufficientCreditsError:
         return {"held": owed}
     except BulkVerifyError as error:  # nothing was sent, and another worker may reach the service
         return {"machine": why(error)}
-    return {}
+    account = await here.accounts.get(spec.account)
+    return {"trial": known_of(account.client).is_sandbox}
+
+
+@attrs.frozen(kw_only=True)
+class Verified:
+    """What `join` goes by: how the list was split, and what came of its parts."""
+
+    folder: str
+    base_url: str
+    split: Split
+    outcomes: Collection[JSON]
+    """The records of the parts."""
+    times: Collection[StepTime]
+    written: Sequence[int]
+    """The size and the time of the incomplete output of an earlier run, which is replaced."""
+    paid_before: Collection[int]
+    """The parts that an earlier run has paid for."""
+    trial: bool
 
 
 class _Joining(Records):
@@ -116,20 +137,19 @@ class _Joining(Records):
 
 
 @_outcome
-async def join(  # noqa: PLR0917 - as they come
+async def join(
     here: Here,
     spec: RunSpec,
     run_id: str,
-    found: JSON,
-    outcomes: Collection[JSON],
+    verified: Verified,
     check: Callable[[], Awaitable[None]],
 ) -> JSON:
     """Write the output. `check` raises if this execution has lost its run; the file there then stays."""
-    failed = {one["number"]: rebuilt(one) for one in outcomes if "error" in one}
-    split_ = converter.structure(found["split"], Split)
-    records = {one["number"]: one for one in outcomes}
+    split_, records = verified.split, {one["number"]: one for one in verified.outcomes}
+    failed = {number: rebuilt(one) for number, one in records.items() if "error" in one}
+    done = {part.number: part.addresses for part in split_.parts if part.number not in failed}
     record = RunRecord(
-        base_url=found["base_url"],
+        base_url=verified.base_url,
         splitting=spec.splitting,
         split=split_,
         seal=seal_of(split_),
@@ -137,17 +157,25 @@ async def join(  # noqa: PLR0917 - as they come
             converter.structure(records.get(part.number, {"number": part.number}), PartRecord)
             for part in split_.parts
         ],
+        began_at=began_at(verified.times),
+        curve=curve(verified.times, done),
+        trial=verified.trial,
     )
-    folder = here.scratch.path(found["folder"])
+    folder = here.scratch.path(verified.folder)
     if not folder.is_dir():  # it is on another machine
         folder = here.scratch.path(folder.name)
         make_folder(folder)
     path = _output_path(spec, folder)
 
     async def before_rename(incomplete: Path) -> None:
-        await check()
+        async def require_ours() -> None:
+            await _require_free(spec, incomplete, verified.written)
+            await check()
+
         if spec.folder is None:
-            await stores.put(incomplete, spec.output, check)
+            await stores.put(incomplete, spec.output, require_ours)
+        else:
+            await require_ours()
 
     mark = f"{_mark_of(run_id)}{secrets.token_hex(2)}"
     output = spec.written_as(path, mark=mark, before_rename=before_rename)
@@ -161,12 +189,17 @@ async def join(  # noqa: PLR0917 - as they come
                 for number, error in failed.items()
                 if isinstance(error, BulkVerifyError)
             },
+            verified.paid_before,
         )
         report = await output.deliver(run, delete=False)
         if spec.folder is None:
             await stores.put_note(path, spec.output, check)
+    except FileExistsError:
+        return _exists(spec)
     except IncompleteRunError as error:
-        more: JSON = {} if error.report is None else {"report": _report(error.report)}
+        more: JSON = (
+            {} if error.report is None else {"report": _report(error.report, verified.times)}
+        )
         if record.written is not None:
             more["written"] = [record.written.size, record.written.mtime_ns]
         return {
@@ -174,7 +207,26 @@ async def join(  # noqa: PLR0917 - as they come
             **more,
             "failures": [converter.unstructure(one) for one in error.failures],
         }
-    return {"report": _report(report)}
+    return {"report": _report(report, verified.times)}
+
+
+async def _require_free(spec: RunSpec, incomplete: Path, written: Sequence[int]) -> None:
+    """Raise `FileExistsError` if there is a file that may not be replaced.
+
+    It may if an earlier execution has written it, so that it is the same.
+    """
+    if spec.overwrite or await _is_at(spec.output, written):
+        return
+    if await in_thread(partial(stores.differs, spec.output, incomplete), leave=True):
+        raise FileExistsError
+
+
+def _exists(spec: RunSpec) -> JSON:
+    """Describe the error of an output that is there and may not be replaced."""
+    return {
+        "error": FileExistsError.__name__,
+        "message": f"{spec.output} already exists. Move it away, and submit the list again: no part is paid for twice.",
+    }
 
 
 def carried(outcomes: Collection[JSON]) -> dict[str, JSON]:
@@ -190,12 +242,9 @@ def carried(outcomes: Collection[JSON]) -> dict[str, JSON]:
     return found
 
 
-def _is_at(output: Path, written: Sequence[int]) -> bool:
-    try:
-        found = output.lstat()
-    except OSError:
-        return False
-    return [found.st_size, found.st_mtime_ns] == list(written)
+async def _is_at(output: str, written: Sequence[int]) -> bool:
+    found = await in_thread(partial(stores.stat, output), leave=True) if written else None
+    return found is not None and list(found) == list(written)
 
 
 def _output_path(spec: RunSpec, folder: Path) -> Path:
@@ -237,8 +286,18 @@ def _delete_files(spec: RunSpec, run_id: str) -> None:
         spec.folder.rmdir()
 
 
-def _report(report: RunReport) -> JSON:
-    """Return a report as JSON, without the cells of its examples."""
+def _report(report: RunReport, times: Collection[StepTime] = ()) -> JSON:
+    """Return a report as JSON, without the cells of its examples.
+
+    With the times of the steps, it tells about the whole run, and not just about the last step.
+    """
+    if times:
+        took = datetime.now(UTC) - began_at(times)
+        report = attrs.evolve(
+            report,
+            seconds=round(max(0.0, took.total_seconds()), 3),  # clocks of workers may differ
+            durations=attrs.evolve(durations(times), joining=report.durations.joining),
+        )
     found: JSON = converter.unstructure(attrs.evolve(report, examples=()))
     return found
 

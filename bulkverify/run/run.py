@@ -1,7 +1,7 @@
 """A run: read the list, compare it with the journal, verify its parts, join their results."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -152,17 +152,19 @@ class Run:
             await self._confirm(plan)
         self._fail(await verify_parts(self._parts, self.journal, self._settings.parts_at_once))
 
-    async def fetch_lost(self, account: Account, failed: Mapping[int, BulkVerifyError]) -> None:
+    async def fetch_lost(
+        self, account: Account, failed: Mapping[int, BulkVerifyError], paid_before: Collection[int]
+    ) -> None:
         """Fetch lost results again, after other processes have verified all parts but the `failed` ones.
 
-        Nothing is uploaded or started.
+        Nothing is uploaded or started. An earlier run has paid for the parts in `paid_before`.
         """
         record, check = await self.prepare(), account.client.credits  # which no part needs
         self._parts = part_runs(
             account, self.journal, record, tracker=self.tracker, check=check, title=""
         )
         for part in self._parts:
-            part.spent = part.record.credits
+            part.spent = 0 if part.part.number in paid_before else part.record.credits
         lost = [part for part in self._parts if part.part.number not in failed]
         again = await verify_parts(lost, self.journal, self._settings.parts_at_once)
         self._fail({**failed, **again})

@@ -79,6 +79,21 @@ async def test_a_frozen_worker_that_comes_back_does_no_harm(
 
 
 @pytest.mark.asyncio
+async def test_an_heir_knows_the_output_of_a_worker_that_died_right_after_it(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(sqlite, sandbox, work=False) as submitting:
+        run = await submitting.submit(source, output, account="acme", largest_part=2)
+    async with worker(sqlite, sandbox, "after:deliver") as killed:
+        await said(killed, "frozen")
+    written = output.read_bytes()
+    async with engine(sqlite, sandbox) as heir:
+        assert (await heir.run(run.id).wait()).rows == 7
+    assert output.read_bytes() == written
+    require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("point", ["before:upload", "after:upload", "before:start"])
 async def test_a_frozen_worker_that_comes_back_after_a_cancel_starts_nothing_new(
     postgresql: str, sandbox: Sandbox, source: Path, output: Path, point: str

@@ -1,7 +1,8 @@
 """A worker in its own process: `python worker.py DATABASE URL [POINT]`.
 
 At the POINT it freezes itself once (SIGSTOP), and says so before: `before:upload`, `after:upload`,
-`after:credits`, `before:start`, `after:start`, `before:rename`, or `before:commit` of an upload to a store.
+`after:credits`, `before:start`, `after:start`, `before:rename`, `after:deliver` (of the output), or
+`before:commit` of an upload to a store.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from tenacity import wait_fixed
 from bulkverify import Client
 from bulkverify.durable import Engine, names
 from bulkverify.run.account import Account
+from bulkverify.run.output import Output
 
 
 def say(word: str) -> None:
@@ -30,6 +32,7 @@ class Freeze:
         "upload": (Client, "upload"),
         "credits": (Account, "check_credits"),
         "start": (Client, "start"),
+        "deliver": (Output, "deliver"),
         "rename": (names.Host, "owns"),
         "commit": (names.Host, "owns"),
     }
