@@ -87,9 +87,6 @@ async def runs(*, database: RunDatabase = DATABASE, show: Show = SHOW) -> None:
     for state in found:
         if state.state == "held":
             show.note(f"Run {state.id} is held. {state.message}")
-    for worker in workers:
-        if worker.note:
-            show.note(f"Worker {worker.pid} on {worker.host} waits: {worker.note}")
     if advice:
         show.note(advice)
 
@@ -170,16 +167,18 @@ async def changes(engine: "Engine", run_id: str) -> AsyncIterator["RunState"]:
 
 
 async def _advice(engine: "Engine", database: RunDatabase, *states: "RunState") -> str:
-    """Say so if runs wait for a worker, as far as the database knows."""
+    """Say why runs wait, as far as the database knows."""
     waiting = [one for one in states if one.state not in ENDED]
     if is_sqlite(database.url) or not waiting:
         return ""
-    if not any(one.seconds < _ALIVE_SECONDS for one in await engine.workers()):
+    workers = [one for one in await engine.workers() if one.seconds < _ALIVE_SECONDS]
+    if not workers:
         return "No worker is alive: start one with `bulkverify worker`."
     now = datetime.now(UTC)
-    late = [
+    found = [f"Worker {one.pid} on {one.host} waits: {one.note}" for one in workers if one.note]
+    found += [
         f"Run {one.id} is still queued: does a worker have a key of account {one.account}?"
         for one in waiting
         if one.state == "queued" and (now - one.submitted_at).total_seconds() > _LATE_SECONDS
     ]
-    return "\n".join(late)
+    return "\n".join(found)

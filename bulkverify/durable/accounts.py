@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import os
-import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from time import monotonic
@@ -14,6 +13,7 @@ import attrs
 from tenacity.wait import wait_base
 
 from bulkverify.client import Client, budget_of
+from bulkverify.durable.spec import checked_account
 from bulkverify.errors import InsufficientCreditsError, UsageError
 from bulkverify.limits import REQUESTS_PER_MINUTE
 from bulkverify.run.account import Account
@@ -56,6 +56,9 @@ class Accounts:
         requests_per_minute: the limit of each account over all workers.
         wait: when to ask again, as for `wait_until`.
         share: returns how many requests a minute this process may send for an account.
+
+    Raises:
+        UsageError: a name can't be that of an account.
     """
 
     def __init__(
@@ -69,6 +72,11 @@ class Accounts:
         wait: wait_base | None = None,
         share: Callable[[str], Awaitable[int | None]],
     ) -> None:
+        if isinstance(keys, str):
+            raise UsageError(f"Pass the names of accounts as a list: [{keys!r}].")
+        if isinstance(keys, Collection):
+            for name in keys:
+                checked_account(name)
         self._keys = keys
         self._base_url = base_url
         self._session = session
@@ -93,11 +101,12 @@ class Accounts:
             return bool(_environment(name))
         return name in keys
 
-    def pause(self, name: str, why: str) -> None:
-        """Take no work of an account for a while, because it has failed on this machine."""
+    def pause(self, name: str, why: str) -> float:
+        """Take no work of an account for some seconds, because it has failed on this machine."""
         before = self._pauses.get(name)
         seconds = _FIRST_PAUSE if before is None else min(2 * before.seconds, _LONGEST_PAUSE)
         self._pauses[name] = _Pause(monotonic() + seconds, seconds, why)
+        return seconds
 
     def worked(self, name: str) -> None:
         """Forget the pauses of an account, because a step has succeeded."""
@@ -195,7 +204,7 @@ class Accounts:
 
 def variable_of(name: str) -> str:
     """Return the environment variable with the key of an account."""
-    return f"{VARIABLE}__{re.sub('[^A-Z0-9]', '_', name.upper())}"
+    return f"{VARIABLE}__{name.upper()}"
 
 
 def _environment(name: str) -> str:

@@ -1,5 +1,7 @@
 """Connections to the database of durable runs."""
 
+import os
+from contextlib import suppress
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -52,6 +54,7 @@ def _made(database: str, size: int, **noticing: int) -> sa.Engine:
         kind = ""
     if kind == "sqlite" and url.database not in {None, "", ":memory:"}:
         engine = sa.create_engine(url, pool_size=size, max_overflow=0)
+        event.listen(engine, "do_connect", _make_private)
         event.listen(engine, "connect", _set_up_sqlite)
         return engine
     if kind != "postgresql":
@@ -71,6 +74,13 @@ def _made(database: str, size: int, **noticing: int) -> sa.Engine:
     )
     event.listen(engine, "connect", _set_up_postgresql)
     return engine
+
+
+def _make_private(_: object, __: object, place: list[Any], options: dict[str, Any]) -> None:
+    """Make a missing file for this user alone; SQLite would let others read it."""
+    if not options.get("uri"):
+        with suppress(OSError):  # SQLite says what is wrong
+            os.close(os.open(place[0], os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - of the driver

@@ -195,8 +195,8 @@ class Engine:
         Args:
             source: the path or URL of the list, or several as one list. All workers must be able to read it.
             output: the path or URL of the output. All workers must be able to write it.
-            account: the name of the account that pays.
-            id: the id of the run, up to 64 letters, digits, - and _. The same call with the same id
+            account: the name of the account that pays, up to 64 lower-case letters, digits and _.
+            id: the id of the run, up to 64 letters, digits, _ and -. The same call with the same id
                 returns the same run. By default each call makes a new one.
 
         Raises:
@@ -227,7 +227,7 @@ class Engine:
             delete=delete,
             timeout=timeout,
         )
-        run_id = checked_id(id or f"run-{secrets.token_hex(6)}")
+        run_id = checked_id(f"run-{secrets.token_hex(6)}" if id is None else id)
         await self._in_thread(partial(self._submit, run_id, spec))
         return DurableRun(self, run_id)
 

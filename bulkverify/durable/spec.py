@@ -1,5 +1,6 @@
 """What a run is to do, and what its parts came to, as JSON for the database: no key and no address."""
 
+import errno
 import os
 import re
 from collections.abc import Collection, Sequence
@@ -12,7 +13,7 @@ import attrs
 from bulkverify import errors
 from bulkverify.client import Client
 from bulkverify.durable.stores import checked_place, is_url
-from bulkverify.errors import BulkVerifyError, LifecycleError, UsageError
+from bulkverify.errors import BulkVerifyError, LifecycleError, UsageError, clause
 from bulkverify.files import is_same_file
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import Copied, ListFormat
@@ -26,8 +27,8 @@ from bulkverify.service.converter import converter
 
 JSON = dict[str, Any]
 
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ACCOUNT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_ACCOUNT: Final = re.compile(r"[a-z0-9_]{1,64}")
 _ADDRESS: Final = re.compile(r"[^\s'\"<>()]+@[^\s'\"<>()]+")
 
 
@@ -116,16 +117,19 @@ def checked_id(run_id: str) -> str:
     """Return an id, or raise `UsageError`."""
     if _ID.fullmatch(run_id) is None:
         raise UsageError(
-            f"{run_id!r} can't be the id of a run: use up to 64 letters, digits, - and _."
+            f"{run_id!r} can't be the id of a run: use up to 64 letters, digits, - and _, and not - first."
         )
     return run_id
 
 
 def checked_account(account: str) -> str:
-    """Return the name of an account, or raise `UsageError`."""
+    """Return the name of an account, or raise `UsageError`.
+
+    There is one spelling for each variable with a key: two would have the limits of the account twice.
+    """
     if _ACCOUNT.fullmatch(account) is None:
         raise UsageError(
-            f"{account[:8]!r} can't be the name of an account: use up to 64 letters, digits, - and _."
+            f"{account[:8]!r} can't be the name of an account: use up to 64 lower-case letters, digits and _."
         )
     return account
 
@@ -164,7 +168,11 @@ def as_json(value: object) -> JSON:
 
 def told(error: Exception) -> JSON:
     """Describe an error for the database, without addresses."""
-    message = error.message if isinstance(error, BulkVerifyError) else str(error)
+    message = str(error)
+    if isinstance(error, BulkVerifyError):
+        message = error.message
+    elif isinstance(error, OSError) and error.filename is not None:
+        message = f"{error.filename}: {clause(error.strerror)}."
     return {"error": type(error).__name__, "message": _ADDRESS.sub("***", message)}
 
 
@@ -172,7 +180,7 @@ def rebuilt(found: JSON) -> Exception:
     """Return the error that was described."""
     name, message = str(found["error"]), str(found["message"])
     if name == FileExistsError.__name__:
-        return FileExistsError(message)
+        return FileExistsError(errno.EEXIST, message)
     ours = (JournalError, IncompleteRunError, RunCancelledError)
     kind = {kind.__name__: kind for kind in ours}.get(name, getattr(errors, name, BulkVerifyError))
     return kind(message) if isinstance(kind, type) else BulkVerifyError(message)

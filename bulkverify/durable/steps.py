@@ -210,5 +210,4 @@ def _record(run: AnyRun | None, noted: PartRecord) -> JSON:
 
 def why(error: Exception) -> str:
     """Say what is wrong with this machine."""
-    found = told(error)
-    return f"{found['error']}: {found['message']}"
+    return str(told(error)["message"]) or type(error).__name__

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bulkverify import UsageError
 from bulkverify.durable import KeyMissingError, Keys
 from bulkverify.durable.accounts import Accounts, variable_of
 
@@ -19,10 +20,16 @@ async def later(name: str) -> str | None:
 
 @pytest.mark.parametrize(
     ("name", "variable"),
-    [("acme", "BULKVERIFY_API_KEY__ACME"), ("my-Shop_2", "BULKVERIFY_API_KEY__MY_SHOP_2")],
+    [("acme", "BULKVERIFY_API_KEY__ACME"), ("my_shop_2", "BULKVERIFY_API_KEY__MY_SHOP_2")],
 )
 def test_each_account_has_a_variable(name: str, variable: str) -> None:
     assert variable_of(name) == variable
+
+
+@pytest.mark.parametrize("keys", ["acme", {"Acme": "a key"}, ["acme-eu"], [""]])
+def test_names_that_would_share_a_variable_are_refused(keys: Keys) -> None:
+    with pytest.raises(UsageError, match="account"):
+        made(keys)
 
 
 @pytest.mark.asyncio
@@ -54,6 +61,6 @@ def test_only_accounts_with_keys_are_served(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_account_that_failed_here_is_left_to_others_for_a_while() -> None:
     accounts = made({"acme": "a key", "beta": "another"})
-    accounts.pause("acme", "OSError: the disk is full")
+    accounts.pause("acme", "the disk is full")
     assert (accounts.serves("acme"), accounts.serves("beta")) == (False, True)
-    assert accounts.note == "acme: OSError: the disk is full"
+    assert accounts.note == "acme: the disk is full"

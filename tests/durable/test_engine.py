@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -31,7 +32,13 @@ async def test_a_run_is_verified_and_leaves_nothing_behind(
     require_all_verified(output, 7)
     require_paid_once(sandbox, 7)
     assert (report.rows, report.credits_spent, report.orphans, len(report.parts)) == (7, 7, 0, 3)
-    assert report.seconds > 0.3  # also until it is taken
+    took = report.durations
+    assert min(took.reading, took.uploading, took.preparing, took.verifying) > 0
+    assert report.seconds >= took.preparing
+    assert report.began_at is not None
+    assert report.began_at >= state.submitted_at.replace(microsecond=0)
+    assert [report.curve[0].verified, report.curve[-1].verified] == [0, 7]
+    assert report.trial
     assert (state.state, state.parts, state.parts_left) == ("done", 3, 0)
     assert [one for one in left_behind(output) if not one.startswith("runs.db")] == []
 
@@ -93,6 +100,29 @@ async def test_the_same_call_with_the_same_id_is_the_same_run(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "words", [{"id": ""}, {"id": "-x"}, {"id": "a b"}, {"account": "Acme"}, {"account": "a-b"}]
+)
+async def test_names_that_commands_or_environments_confuse_are_refused(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path, words: dict[str, Any]
+) -> None:
+    async with engine(sqlite, sandbox, work=False) as submitting:
+        with pytest.raises(UsageError, match="can't be the"):
+            await submitting.submit(source, output, **words)
+        assert await submitting.runs() == []
+
+
+@pytest.mark.asyncio
+async def test_a_new_database_is_private(sqlite: str, sandbox: Sandbox) -> None:
+    async with engine(sqlite, sandbox, work=False) as submitting:
+        await submitting.runs()
+        path = Path(submitting._database.name)
+        assert {oct(one.stat().st_mode & 0o777) for one in path.parent.glob("runs.db*")} == {
+            "0o600"
+        }
+
+
+@pytest.mark.asyncio
 async def test_two_runs_for_one_output_are_refused(
     database: str, sandbox: Sandbox, source: Path, output: Path
 ) -> None:
@@ -130,6 +160,27 @@ async def test_an_output_that_exists_is_kept(
     assert output.read_text() == "mine"
     assert not journal_of(output).exists()
     assert not sandbox.ledger.uploads
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_appears_at_the_output_is_kept_and_costs_nothing(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(sqlite, sandbox) as working:
+        run = await working.submit(source, output, account="acme", largest_part=2)
+        async with asyncio.timeout(30):
+            while not sandbox.ledger.uploads:  # noqa: ASYNC110 - of another service
+                await asyncio.sleep(0.01)
+        output.write_text("mine")
+        with pytest.raises(FileExistsError, match="Move it away, and submit the list again"):
+            await run.wait()
+        assert output.read_text() == "mine"
+        output.unlink()
+        report = await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+    require_all_verified(output, 7)
+    require_paid_once(sandbox, 7)
+    assert (report.credits_spent, report.credits_spent_before) == (0, 7)
+    assert [one for one in left_behind(output) if not one.startswith("runs.db")] == []
 
 
 @pytest.mark.asyncio

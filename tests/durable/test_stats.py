@@ -60,7 +60,7 @@ async def test_runs_parts_and_requests_are_counted(
         engine(database, sandbox) as working,
     ):
         sandbox.inject(Fault(endpoint="credits", kind=FaultKind.THROTTLE))
-        await working.submit(source, output.with_name("other"), account="of-others")
+        await working.submit(source, output.with_name("other"), account="of_others")
         run = await working.submit(source, output, account="acme", largest_part=2)
         async with asyncio.timeout(20):
             while not (stats := await working.stats()).runs["held"]:  # noqa: ASYNC110 - in the database
