@@ -1,7 +1,9 @@
 """The command that serves the sandbox to other programs."""
 
+import errno
 import ipaddress
 import shlex
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -138,7 +140,15 @@ async def sandbox(
         accept_all_column=accept_all_column,
         faults=rules,
     )
-    async with service:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(service)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise UsageError(
+                f"Port {port} of {host} is in use: name another one with --port, or 0 for a free one."
+            ) from None
         recovery.endless = True
         # Clients can't connect to a wildcard address.
         url = service.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

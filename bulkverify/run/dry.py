@@ -18,7 +18,7 @@ from bulkverify.run.models import RunPlan, RunProgress
 from bulkverify.run.output import Output
 from bulkverify.run.resume import ComparedList
 from bulkverify.run.selection import unwanted_flags, wanted_verdicts
-from bulkverify.run.source import ListReader, RunSource, Splitting
+from bulkverify.run.source import ListReader, RunSource, Splitting, require_path
 from bulkverify.run.threads import in_thread
 from bulkverify.service.key import check_base_url
 
@@ -52,6 +52,7 @@ async def plan_rest(
     Raises:
         InvalidListError, JournalError, UsageError, FileExistsError, OSError: as for `verify_list`.
     """
+    require_path(destination)
     reader = ListReader(
         source=source,
         column=column,

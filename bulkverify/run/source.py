@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import (
@@ -49,6 +50,9 @@ RunSource: TypeAlias = ListSource | AsyncIterable[str] | AsyncIterable[Mapping[s
 
 _UNORDERED: Final[tuple[type, ...]] = (AbstractSet, type(iter(set())))
 
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""The beginning of a URL as a path, in which two slashes are one; a drive of Windows has one letter."""
+
 SPOOL: Final = "input"
 
 
@@ -70,6 +74,17 @@ class Splitting:
             ).with_hint("Correct `largest_part`.", "Correct --largest-part.")
 
 
+def require_path(path: Path) -> None:
+    """Raise `UsageError` if a path was a URL."""
+    if _URL.match(str(path)) and not path.exists():
+        raise UsageError(
+            f"{path} is a URL, and only durable runs read and write those. Nothing was sent."
+        ).with_hint(
+            "Use `bulkverify.durable.Engine`, or name a file.",
+            "Use `bulkverify submit`, or name a file.",
+        )
+
+
 @attrs.frozen(kw_only=True)
 class ListReader:
     """Reads a list; options that are `None` are detected."""
@@ -85,7 +100,9 @@ class ListReader:
     """Where earlier verdicts are read, if the splitting asks for them."""
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a set: its order changes with the process, so a later call could not go on."""
+        """Refuse a URL, and a set: its order changes with the process, so a later call could not go on."""
+        for path in self.paths():
+            require_path(path)
         if isinstance(self.source, _UNORDERED) and not isinstance(
             self.source, KeysView | ItemsView
         ):

@@ -22,7 +22,7 @@ from bulkverify.run.models import Confirm, RunProgress, RunReport
 from bulkverify.run.output import Output
 from bulkverify.run.run import Run, RunSettings
 from bulkverify.run.selection import unwanted_flags, wanted_verdicts
-from bulkverify.run.source import ListReader, RunSource, temporary_folder
+from bulkverify.run.source import ListReader, RunSource, require_path, temporary_folder
 from bulkverify.run.threads import in_thread
 from bulkverify.run.written import note_of
 
@@ -131,6 +131,7 @@ async def verify_list(
         OSError: a file can't be read or written.
     """
     path = Path(destination)
+    require_path(path)
     require_replaceable(path)  # before `journal_of`: a folder such as . has no name
     folder = journal_of(path) if journal is None else Path(journal)
     reader = ListReader(

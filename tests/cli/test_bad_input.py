@@ -111,6 +111,19 @@ def test_too_few_credits_are_a_refusal_of_the_service(
     )
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+@pytest.mark.parametrize("words", [("s3://b/list.csv", "out.csv"), ("{}", "s3://b/out.csv")])
+def test_a_url_is_for_durable_runs(
+    service: Service, cli: Cli, contacts: Path, words: tuple[str, str], more: list[str]
+) -> None:
+    source, output = words
+    outcome = cli("verify", source.format(contacts), "-o", output, *more)
+    assert outcome.code == 2
+    assert "is a URL, and only durable runs read and write those" in outcome.err
+    assert "`bulkverify submit`" in outcome.err
+    assert service.sandbox.ledger.requests.total() == 0
+
+
 def test_a_folder_in_the_place_of_the_progress_is_not_touched(
     service: Service, cli: Cli, contacts: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -126,3 +127,11 @@ def test_an_impossible_option_is_a_usage_error(cli: Cli, options: list[str]) -> 
 
 def test_its_usual_pace_is_that_of_the_sandbox() -> None:
     assert Timings(**attrs.asdict(PACE)) == Timings()
+
+
+def test_a_port_in_use_is_named(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = cli("sandbox", "--port", str(port))
+    assert outcome.code == 2
+    assert f"Port {port} of 127.0.0.1 is in use: name another one with --port" in outcome.err
