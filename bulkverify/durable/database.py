@@ -291,10 +291,10 @@ class Database:
         with self._engine.begin() as connection:
             connection.execute(sa.delete(_OUTPUT).where(_OUTPUT.c.run_id.in_(list(run_ids))))
 
-    def is_cancelled(self, run_id: str) -> bool:
-        """Whether a run was cancelled."""
+    def status_of(self, run_id: str) -> str | None:
+        """Return the status of a run, or `None` if it is not known."""
         with self._engine.begin() as connection:
-            return self._status(connection, run_id) == names.CANCELLED
+            return self._status(connection, run_id)
 
     def outcomes(self, run_id: str) -> list[names.JSON]:
         """Return the records of a run's parts as they ended; a part that was stopped has an error."""

@@ -326,10 +326,11 @@ class Engine:
         client, pause = self._database.client, _FIRST_LOOK
         while True:
             with suppress(OperationalError):  # the database is away
-                found = await self._in_thread(partial(client.list_workflows, workflow_ids=[run_id]))
-                _require({run_id} - {one.workflow_id for one in found})
-                if found[0].status not in names.UNFINISHED:
-                    return report_of(found[0])
+                status = await self._in_thread(partial(self._database.status_of, run_id))
+                _require({run_id} if status is None else ())
+                if status not in names.UNFINISHED:
+                    ended = partial(client.list_workflows, workflow_ids=[run_id])
+                    return report_of((await self._in_thread(ended))[0])
             await asyncio.sleep(pause)
             pause = min(1.2 * pause, _LAST_LOOK)
 

@@ -94,8 +94,8 @@ class _Execution:
         nonce = secrets.token_hex(4)
 
         async def note() -> JSON:
-            ended = await when_there(partial(self.here.database.is_cancelled, run_id))
-            return {"nonce": nonce, "cancelled": ended}
+            status = await when_there(partial(self.here.database.status_of, run_id))
+            return {"nonce": nonce, "cancelled": status == names.CANCELLED}
 
         found = await names.step("intent", note)
         return {"mine": found["nonce"] == nonce, "cancelled": found["cancelled"]}

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,36 @@ async def test_an_heir_knows_the_output_of_a_worker_that_died_right_after_it(
     async with engine(sqlite, sandbox) as heir:
         assert (await heir.run(run.id).wait()).rows == 7
     assert output.read_bytes() == written
+    require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
+async def test_a_restored_database_costs_nothing_if_its_runs_are_cancelled_first(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    file = Path(sqlite.removeprefix("sqlite:///"))
+    async with engine(sqlite, sandbox, work=False) as submitting:
+        run = await submitting.submit(source, output, account="acme", largest_part=2)
+    async with worker(sqlite, sandbox, "before:upload") as killed:
+        await said(killed, "frozen")
+    with closing(sqlite3.connect(file)) as there, closing(sqlite3.connect(f"{file}.copy")) as copy:
+        there.backup(copy)
+    async with engine(sqlite, sandbox) as heir:
+        await heir.run(run.id).wait()
+    for old in file.parent.glob("runs.db-*"):
+        old.unlink()
+    Path(f"{file}.copy").replace(file)
+
+    async with engine(sqlite, sandbox, work=False) as submitting:
+        [state] = await submitting.runs()
+        assert (state.id, state.state, state.parts) == (run.id, "running", 3)
+        await submitting.cancel(run.id)
+    async with engine(sqlite, sandbox) as working:
+        with pytest.raises(RunCancelledError):
+            await working.run(run.id).wait()
+        report = await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+    assert report.already_verified_at is not None
+    require_all_verified(output, 7)
     require_paid_once(sandbox, 7)
 
 
