@@ -85,8 +85,8 @@ async def runs(*, database: RunDatabase = DATABASE, show: Show = SHOW) -> None:
     if found:
         show.data(found, "\n".join(map(run_line, found)))
     for state in found:
-        if state.state == "held":
-            show.note(f"Run {state.id} is held. {state.message}")
+        if state.message and state.state not in ENDED:
+            show.note(f"Run {state.id} is {state.state}. {state.message}")
     if advice:
         show.note(advice)
 

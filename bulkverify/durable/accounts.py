@@ -102,10 +102,15 @@ class Accounts:
         return name in keys
 
     def pause(self, name: str, why: str) -> float:
-        """Take no work of an account for some seconds, because it has failed on this machine."""
-        before = self._pauses.get(name)
+        """Take no work of an account for some seconds, because it has failed on this machine.
+
+        They double if it fails again after them. What fails meanwhile has begun before.
+        """
+        before, now = self._pauses.get(name), monotonic()
+        if before is not None and now < before.until:
+            return before.until - now
         seconds = _FIRST_PAUSE if before is None else min(2 * before.seconds, _LONGEST_PAUSE)
-        self._pauses[name] = _Pause(monotonic() + seconds, seconds, why)
+        self._pauses[name] = _Pause(now + seconds, seconds, why)
         return seconds
 
     def worked(self, name: str) -> None:

@@ -30,7 +30,7 @@ from bulkverify.durable.spec import (
     checked_spec,
 )
 from bulkverify.durable.stats import EngineStats, read
-from bulkverify.errors import UsageError
+from bulkverify.errors import ClientClosedError, UsageError
 from bulkverify.limits import (
     DEFAULT_TIMEOUT,
     LONGEST_LIST_ROWS,
@@ -136,6 +136,7 @@ class Engine:
         )
         self._threads = ThreadPoolExecutor(4, "bulkverify")
         self._process: Process | None = None
+        self._closed = False
         self._observed = Observed(self._database.name, self._stats)
 
     async def __aenter__(self) -> Self:
@@ -355,6 +356,7 @@ class Engine:
             await self._process.end()
         await self._accounts.close()
         self._database.close()
+        self._closed = True
         self._threads.shutdown(wait=False)
 
     async def _share(self, account: str) -> int | None:
@@ -372,6 +374,8 @@ class Engine:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Call the database in a thread of this engine; the loop's own executor is left alone."""
+        if self._closed:
+            raise ClientClosedError("The engine is closed. Runs go on with any other one.")
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 

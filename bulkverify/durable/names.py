@@ -47,6 +47,7 @@ RUNS: Final = "bulkverify.runs"
 PARTS: Final = "bulkverify.parts"
 
 UNFINISHED: Final = ("ENQUEUED", "PENDING", "DELAYED")
+QUEUED: Final = "ENQUEUED"
 RUNNING: Final = "PENDING"
 CANCELLED: Final = "CANCELLED"
 DONE: Final = "SUCCESS"

@@ -1,7 +1,6 @@
 """What is known about runs, and what they came to."""
 
 import json
-from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -51,32 +50,44 @@ of its parts waits for credits."""
     """Why it failed, or what it waits for."""
 
 
+@attrs.frozen
+class Awaited:
+    """What a run waits for."""
+
+    credits: int = 0
+    """The credits that it needs."""
+    why: str = ""
+    """What was wrong with the last machine."""
+
+
 def states_of(database: Database, found: Collection[Any]) -> list[RunState]:
     """Describe runs that the database has."""
     ids = [one.workflow_id for one in found]
     counts, started = database.counts(ids), _started(database, ids)
-    held = credits_awaited(database, ids)
+    waits = awaited(database, ids)
     return [
         _state(
             one,
             *counts.get(one.workflow_id, (0, 0)),
             started.get(one.workflow_id, 0),
-            held.get(one.workflow_id, 0),
+            waits.get(one.workflow_id, Awaited()),
         )
         for one in found
     ]
 
 
-def _state(found: Any, parts: int, left: int, started: int, held: int) -> RunState:  # noqa: ANN401 - of DBOS
+def _state(found: Any, parts: int, left: int, started: int, waits: Awaited) -> RunState:  # noqa: ANN401 - of DBOS
     spec = converter.structure(found.input["args"][0], RunSpec)
     outcome: JSON = found.output or {}
     message = str(outcome.get("message", ""))
     state = _STATES.get(found.status, "failed")
     if found.status == names.DONE:
         state = state_ended(outcome)
-    elif held:
+    elif waits.credits:
         state = "held"
-        message = f"It needs {held:,} credits, and account {spec.account} has fewer. Order credits: it then goes on by itself."
+        message = f"It needs {waits.credits:,} credits, and account {spec.account} has fewer. Order credits: it then goes on by itself."
+    elif waits.why and found.status in names.UNFINISHED:
+        message = f"It is tried again: {waits.why}"
     return RunState(
         id=found.workflow_id,
         account=spec.account,
@@ -105,14 +116,19 @@ def _started(database: Database, run_ids: Collection[str]) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows}
 
 
-def credits_awaited(database: Database, run_ids: Collection[str] | None = None) -> dict[str, int]:
-    """Return how many credits some runs, or all, wait for, by the last checkpoints of theirs and their parts."""
+def awaited(database: Database, run_ids: Collection[str] | None = None) -> dict[str, Awaited]:
+    """Return what some runs, or all, wait for, by the last checkpoints of theirs and their parts.
+
+    What waits for credits is running; what a machine has failed is queued again.
+    """
     status, made, later = database.status.c, database.checkpoints.c, database.checkpoints.alias().c
-    held = (
+    last = (
         sa.select(sa.func.coalesce(status.parent_workflow_id, status.workflow_uuid), made.output)
-        .where(status.status == names.RUNNING)
         .where(made.workflow_uuid == status.workflow_uuid)
-        .where(made.output.like('%"held":%'))
+        .where(
+            (status.status == names.RUNNING) & made.output.like('%"held":%')
+            | (status.status == names.QUEUED) & made.output.like('%"machine":%')
+        )
         .where(
             ~sa.exists().where(
                 later.workflow_uuid == made.workflow_uuid, later.function_id > made.function_id
@@ -120,13 +136,16 @@ def credits_awaited(database: Database, run_ids: Collection[str] | None = None) 
         )
     )
     if run_ids is not None:
-        held = held.where(
+        last = last.where(
             status.workflow_uuid.in_(run_ids) | status.parent_workflow_id.in_(run_ids)
         )
-    rows = database.transaction(lambda connection: connection.execute(held).all())
-    found: Counter[str] = Counter()
+    rows = database.transaction(lambda connection: connection.execute(last).all())
+    found: dict[str, Awaited] = {}
     for run_id, output in rows:
-        found[run_id] += json.loads(output)["held"]
+        outcome, before = json.loads(output), found.get(run_id, Awaited())
+        found[run_id] = Awaited(
+            credits=before.credits + outcome.get("held", 0), why=outcome.get("machine", before.why)
+        )
     return found
 
 

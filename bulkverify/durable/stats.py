@@ -10,7 +10,7 @@ from bulkverify.durable import names
 from bulkverify.durable.accounts import Accounts
 from bulkverify.durable.database import Database
 from bulkverify.durable.process import Process
-from bulkverify.durable.runs import credits_awaited
+from bulkverify.durable.runs import awaited
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +43,7 @@ def read(database: Database, accounts: Accounts, process: Process | None) -> Eng
     )
     rows = database.transaction(lambda connection: connection.execute(counted).all())
     found = Counter({(row[0], row[1] == names.RUNNING): int(row[2]) for row in rows})
-    held = len(credits_awaited(database))
+    held = sum(one.credits > 0 for one in awaited(database).values())
     clients = [account.client.stats for account in accounts.open]
     return EngineStats(
         runs={

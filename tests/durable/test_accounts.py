@@ -59,6 +59,25 @@ def test_only_accounts_with_keys_are_served(monkeypatch: pytest.MonkeyPatch) -> 
     assert made(None).serves("default")
 
 
+def test_parts_that_fail_together_pause_their_account_once() -> None:
+    accounts = made({"acme": "a key"})
+    pauses = [accounts.pause("acme", "the disk is full") for _ in range(15)]
+    assert all(14 < seconds <= 15 for seconds in pauses)
+
+
+def test_an_account_that_fails_again_after_its_pause_waits_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("bulkverify.durable.accounts.monotonic", lambda: now)
+    accounts = made({"acme": "a key"})
+    pauses = []
+    for _ in range(8):
+        pauses.append(accounts.pause("acme", "the disk is full"))
+        now += pauses[-1]
+    assert pauses == [15, 30, 60, 120, 240, 480, 600, 600]
+
+
 def test_an_account_that_failed_here_is_left_to_others_for_a_while() -> None:
     accounts = made({"acme": "a key", "beta": "another"})
     accounts.pause("acme", "the disk is full")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from dbos import DBOS
 from tenacity import wait_none
 
-from bulkverify import IncompleteRunError, InvalidListError, UsageError
+from bulkverify import ClientClosedError, IncompleteRunError, InvalidListError, UsageError
 from bulkverify.durable import DurableRun, Engine, RunCancelledError, RunState, accounts
 from bulkverify.run import outages
 from bulkverify.run.journal import journal_of
@@ -301,6 +301,35 @@ async def test_a_run_waits_while_its_worker_reaches_something_else(
     async with engine(sqlite, sandbox) as working:
         await (await working.submit(source, output, account="acme")).wait()
     require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
+async def test_a_run_says_what_is_wrong_with_its_worker(
+    database: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(database, sandbox, accounts=lambda _: None) as working:
+        run = await working.submit(source, output, account="acme")
+        async with asyncio.timeout(20):
+            while not (state := await run.state()).message:  # noqa: ASYNC110 - of another thread
+                await asyncio.sleep(0.05)
+    assert state.message == "It is tried again: There is no key for account 'acme'."
+    assert state.state == "queued"
+    async with engine(database, sandbox) as working:
+        await working.run(run.id).wait()
+        assert (await working.run(run.id).state()).message == ""
+
+
+@pytest.mark.asyncio
+async def test_a_closed_engine_says_so(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(sqlite, sandbox, work=False) as submitting:
+        run = await submitting.submit(source, output, account="acme")
+        waiting = asyncio.create_task(run.wait())
+        await asyncio.sleep(0)
+    for late in (waiting, run.state(), submitting.submit(source, output), submitting.__aenter__()):
+        with pytest.raises(ClientClosedError, match="The engine is closed"):
+            await late
 
 
 @pytest.mark.asyncio
