@@ -235,7 +235,7 @@ class Engine:
     def _submit(self, run_id: str, spec: RunSpec) -> None:
         document = converter.unstructure(spec)
         client = self._database.client
-        with self._database.claiming(spec.output, run_id) as (connection, last):
+        with self._database.claiming(spec.place, run_id) as (connection, last):
             before = client.list_workflows(workflow_ids=[run_id], load_output=False)
             if before:
                 if before[0].input["args"][0] != document:

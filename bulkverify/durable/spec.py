@@ -14,7 +14,7 @@ from bulkverify import errors
 from bulkverify.client import Client
 from bulkverify.durable.stores import checked_place, is_url
 from bulkverify.errors import BulkVerifyError, LifecycleError, UsageError, clause
-from bulkverify.files import is_same_file
+from bulkverify.files import is_same_file, require_replaceable
 from bulkverify.limits import DEFAULT_TIMEOUT, LONGEST_LIST_ROWS, PARTS_AT_ONCE
 from bulkverify.lists import Copied, ListFormat
 from bulkverify.models import Verdict
@@ -66,6 +66,14 @@ class RunSpec:
     def folder(self) -> Path | None:
         """The folder beside the output, with a folder for each execution of the run."""
         return None if is_url(self.output) else journal_of(Path(self.output))
+
+    @property
+    def place(self) -> str:
+        """The output, however it is spelled: the same for two runs that would write the same."""
+        if is_url(self.output):
+            return f"s3://{self.output.partition('://')[2]}"
+        output = Path(self.output)
+        return str(output.parent.resolve() / output.name)
 
     def reader(self, files: Sequence[Path | Copied]) -> ListReader:
         """Return what reads the list from its files."""
@@ -140,6 +148,7 @@ def checked_spec(source: object, output: str | os.PathLike[str], **options: Any)
     Raises:
         UsageError: the source is not made of paths and URLs, the output would replace it, or a URL can't
             be used.
+        OSError: the output is a link, a folder or the like.
     """
     given: Collection[Any] = source if isinstance(source, Collection) else [source]
     if isinstance(source, str | os.PathLike):
@@ -156,6 +165,8 @@ def checked_spec(source: object, output: str | os.PathLike[str], **options: Any)
             f"{spec.output} is the list itself, and a durable run can't replace it: name another output."
         )
     spec.written_as(Path(spec.output))
+    if spec.folder is not None:
+        require_replaceable(Path(spec.output))
     _ = spec.splitting
     return spec
 
