@@ -9,10 +9,10 @@ from time import monotonic
 from typing import Final, TypeAlias
 
 import aiohttp
-import attrs
 from tenacity.wait import wait_base
 
 from bulkverify.client import Client, budget_of
+from bulkverify.durable.pauses import Pauses
 from bulkverify.durable.spec import checked_account
 from bulkverify.errors import InsufficientCreditsError, UsageError
 from bulkverify.limits import REQUESTS_PER_MINUTE
@@ -30,19 +30,11 @@ CREDITS_SECONDS: Final = 30.0
 """How long a run with too few credits waits before the account is asked again."""
 
 _FIRST_PAUSE: Final = 15.0
-_LONGEST_PAUSE: Final = 600.0
-"""The seconds for which a worker takes no work of an account after it has failed here; they double."""
+"""The seconds for which a worker takes no work of an account after it has failed here."""
 
 
 class KeyMissingError(UsageError):
     """This worker has no key for an account."""
-
-
-@attrs.define(eq=False)
-class _Pause:
-    until: float
-    seconds: float
-    why: str
 
 
 class Accounts:
@@ -86,13 +78,12 @@ class Accounts:
         self._share = share
         self._open: dict[str, Account] = {}
         self._opening: dict[str, asyncio.Lock] = {}
-        self._pauses: dict[str, _Pause] = {}
+        self.pauses: Pauses = Pauses(_FIRST_PAUSE)
         self._credits: dict[str, tuple[float, int]] = {}
 
     def serves(self, name: str) -> bool:
         """Whether this process takes work of an account now; called in a thread."""
-        pause = self._pauses.get(name)
-        if pause is not None and monotonic() < pause.until:
+        if self.pauses.covers(name):
             return False
         keys = self._keys
         if callable(keys):
@@ -100,34 +91,6 @@ class Accounts:
         if keys is None:
             return bool(_environment(name))
         return name in keys
-
-    def pause(self, name: str, why: str) -> float:
-        """Take no work of an account for some seconds, because it has failed on this machine.
-
-        They double if it fails again after them. What fails meanwhile has begun before.
-        """
-        before, now = self._pauses.get(name), monotonic()
-        if before is not None and now < before.until:
-            return before.until - now
-        seconds = _FIRST_PAUSE if before is None else min(2 * before.seconds, _LONGEST_PAUSE)
-        self._pauses[name] = _Pause(now + seconds, seconds, why)
-        return seconds
-
-    def worked(self, name: str) -> None:
-        """Forget the pauses of an account, because a step has succeeded."""
-        pause = self._pauses.get(name)
-        if pause is not None and monotonic() >= pause.until:
-            del self._pauses[name]
-
-    @property
-    def note(self) -> str:
-        """Why this process takes no work of some accounts now."""
-        now = monotonic()
-        return "; ".join(
-            f"{name}: {pause.why}"
-            for name, pause in sorted(self._pauses.items())
-            if now < pause.until
-        )
 
     @property
     def open(self) -> Collection[Account]:

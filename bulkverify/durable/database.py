@@ -226,6 +226,34 @@ class Database:
             )
             return {*found.scalars()}
 
+    def delay(self, workflow_id: str, seconds: float) -> None:
+        """Keep a workflow that is in its queue from being taken for a while."""
+        status = self.status.c
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(self.status)
+                .where(status.workflow_uuid == workflow_id, status.status == names.QUEUED)
+                .values(
+                    status=names.DELAYED,
+                    delay_until_epoch_ms=self._milliseconds() + round(1000 * seconds),
+                )
+            )
+
+    def end_delays(self) -> None:
+        """Let workflows be taken whose delay has ended, by the clock of the database."""
+        status = self.status.c
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(self.status)
+                .where(status.status == names.DELAYED)
+                .where(status.delay_until_epoch_ms <= self._milliseconds())
+                .values(status=names.QUEUED)
+            )
+
+    def _milliseconds(self) -> sa.ColumnElement[Any]:
+        now = sa.func.strftime("%s", "now") if self.is_sqlite else sa.func.extract("epoch", NOW)
+        return sa.cast(now * 1000, sa.BigInteger)
+
     def transaction(self, work: Callable[[sa.Connection], T]) -> T:
         """Do some work in a transaction."""
         with self._engine.begin() as connection:

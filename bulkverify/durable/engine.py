@@ -21,7 +21,7 @@ from bulkverify.durable.accounts import DEFAULT, Accounts, Keys
 from bulkverify.durable.database import Database, Worker
 from bulkverify.durable.metrics import Observed
 from bulkverify.durable.process import Process
-from bulkverify.durable.runs import RunState, is_complete, report_of, states_of
+from bulkverify.durable.runs import RunState, is_complete, predecessor, report_of, states_of
 from bulkverify.durable.shares import divide
 from bulkverify.durable.spec import (
     RunSpec,
@@ -191,7 +191,8 @@ class Engine:
         """Submit a list, and return its run at once. The options are those of `verify_list`.
 
         If the last run for the same output has failed, is incomplete or was cancelled, the new one goes on
-        with it: a part that is paid for is not paid for again, unless `restart` is set.
+        with it: a part that is paid for is not paid for again, unless `restart` is set. If it has paid for
+        another list, or split it otherwise, the new one ends with `JournalError`.
 
         Args:
             source: the path or URL of the list, or several as one list. All workers must be able to read it.
@@ -202,7 +203,7 @@ class Engine:
 
         Raises:
             UsageError: an argument is invalid, another run with this id is different, or another run
-                that has not ended writes this output.
+                for this output has not ended or has paid with another account.
         """
         wanted = wanted_verdicts(only)
         spec = checked_spec(
@@ -243,18 +244,10 @@ class Engine:
                         f"There is another run with the id {run_id!r}: use another id."
                     )
                 return
-            earlier = None if last is None or spec.restart else self._earlier(last)
+            earlier = None
+            if last is not None and not spec.restart:
+                earlier = predecessor(self._database, last, spec.account)
             names.submit(client, connection, run_id, spec.account, document, earlier)
-
-    def _earlier(self, run_id: str) -> str | None:
-        """Return the run with the parts that a new run for the same output goes on with."""
-        found = self._database.client.list_workflows(workflow_ids=[run_id])
-        if not found or is_complete(found[0]):
-            return None
-        if self._database.counts([run_id]):
-            return run_id
-        before: str | None = found[0].input["args"][1]  # it has sent nothing itself
-        return before
 
     def run(self, run_id: str) -> DurableRun:
         """Return a run that was submitted before, also by another process."""

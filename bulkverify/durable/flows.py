@@ -21,7 +21,7 @@ from typing import Final
 from bulkverify.durable import names, steps, whole
 from bulkverify.durable.here import AWAY, Here, when_there
 from bulkverify.durable.names import JSON
-from bulkverify.durable.runs import state_ended
+from bulkverify.durable.runs import carried, state_ended
 from bulkverify.durable.spec import RunCancelledError, RunSpec
 from bulkverify.durable.times import step_times
 from bulkverify.errors import BulkVerifyError
@@ -56,6 +56,7 @@ class _Execution:
     def __init__(self) -> None:
         [self.here] = _here
         self.me = names.execution()
+        self.run_id, _, _ = self.me.workflow_id.partition(".")
         self._task = asyncio.current_task()
         assert self._task is not None  # noqa: S101 - a workflow is a task
         self.here.tasks.add(self._task)
@@ -100,11 +101,20 @@ class _Execution:
         found = await names.step("intent", note)
         return {"mine": found["nonce"] == nonce, "cancelled": found["cancelled"]}
 
-    async def give_back(self, account: str, why: str) -> None:
-        """Let another worker go on, because this machine can't; this execution ends."""
-        seconds = self.here.accounts.pause(account, why)
+    async def leave(self, account: str, why: str) -> None:
+        """Leave an account to other workers for a while; this execution ends."""
+        seconds = self.here.accounts.pauses.begin(account, why)
         _log.warning("this worker leaves account %s alone for %.0f s: %s", account, seconds, why)
         await self.begin_again()
+
+    async def put_off(self, why: str) -> None:
+        """Let any worker go on after a while, because this machine can't now; this execution ends."""
+        seconds = self.here.pauses.begin(self.run_id, why)
+        _log.warning("run %s is tried again in %.0f s: %s", self.run_id, seconds, why)
+        ours = self.me.workflow_id
+        await when_there(partial(self.here.host.give_back, [ours]))
+        await when_there(partial(self.here.database.delay, ours, seconds))
+        raise asyncio.CancelledError
 
     async def begin_again(self) -> None:
         """End this execution, so that another goes on from the last checkpoint."""
@@ -116,7 +126,7 @@ class _Execution:
             try:
                 await self.here.accounts.until_enough(account, owed)
             except (BulkVerifyError, OSError) as error:
-                return {"machine": steps.why(error)}
+                return {"account": steps.why(error)}
             return {}
 
         await self.step("held", wait)
@@ -127,10 +137,16 @@ class _Execution:
             found = await make()
             if "held" in found:
                 await self.wait_for_credits(account, int(found["held"]))
+            elif "account" in found:
+                if self.made:
+                    await self.leave(account, found["account"])
             elif "machine" in found:
                 if self.made:
-                    await self.give_back(account, found["machine"])
+                    await self.put_off(found["machine"])
             else:
+                if self.made:
+                    self.here.pauses.forget(self.run_id)
+                    self.here.accounts.pauses.forget(account)
                 return found
 
     async def check(self) -> None:
@@ -232,7 +248,7 @@ async def part(work: JSON) -> JSON:
 
 def _bare(record: JSON) -> JSON:
     """Return a record without what its last step came to."""
-    outcome = {"error", "message", "held", "machine"}
+    outcome = {"error", "message", "held", "account", "machine"}
     return {name: value for name, value in record.items() if name not in outcome}
 
 
@@ -275,7 +291,10 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
         found["split"]["fingerprint"],
         found["base_url"],
     )
-    records: JSON = before["records"] if same else {}
+    records: JSON = before.get("records", {})
+    if records and not same:
+        await step("clean", partial(whole.clean, here, spec, run_id))
+        return whole.other_list(str(earlier), records)
     owed = sum(
         one["addresses"] for one in found["split"]["parts"] if str(one["number"]) not in records
     )
@@ -314,7 +333,7 @@ async def _look(here: Here, spec: RunSpec, run_id: str) -> JSON:
             "written": (known[0].output or {}).get("written", ()),
             "fingerprint": split.get("split", {}).get("fingerprint"),
             "base_url": split.get("base_url"),
-            "records": whole.carried(here.database.outcomes(run_id)),
+            "records": carried(here.database.outcomes(run_id)),
         }
 
     found = await when_there(look)

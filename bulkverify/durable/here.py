@@ -12,11 +12,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from bulkverify.durable import names
 from bulkverify.durable.accounts import Accounts
 from bulkverify.durable.database import Database
+from bulkverify.durable.pauses import Pauses
 from bulkverify.durable.scratch import Scratch
 from bulkverify.service.logs import SafeLogger
 
 T = TypeVar("T")
 _log: Final = SafeLogger(__name__)
+
+_FIRST_PAUSE: Final = 5.0
+"""The seconds after which a run that failed because of this machine is tried again, here or elsewhere."""
 
 AWAY: Final = (DBAPIError, PoolTimeoutError)
 """What calls of the database raise while it is away."""
@@ -73,6 +77,8 @@ class Here:
     accounts: Accounts
     loop: asyncio.AbstractEventLoop
     """The event loop of the program."""
+    pauses: Pauses = attrs.field(factory=lambda: Pauses(_FIRST_PAUSE))
+    """The runs that have failed here."""
     scratch: Scratch = attrs.field(factory=Scratch)
     gate: Gate = attrs.field(factory=Gate)
     tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)

@@ -48,6 +48,7 @@ PARTS: Final = "bulkverify.parts"
 
 UNFINISHED: Final = ("ENQUEUED", "PENDING", "DELAYED")
 QUEUED: Final = "ENQUEUED"
+DELAYED: Final = "DELAYED"
 RUNNING: Final = "PENDING"
 CANCELLED: Final = "CANCELLED"
 DONE: Final = "SUCCESS"

@@ -90,7 +90,7 @@ class Process:
         return Lease(
             self._database,
             self._seconds,
-            note=lambda: self._accounts.note,
+            note=lambda: self._accounts.pauses.note,
             lost=self._begin_again,
         )
 
@@ -153,6 +153,7 @@ class Process:
                     self._alive = len(await self._in_thread(self._database.workers))
                     if self._lease.is_steady:
                         await self._take_over()
+                await self._in_thread(self._database.end_delays)
                 if monotonic() - shared_at >= self._seconds:
                     shared_at = monotonic()
                     await self._accounts.share_again()

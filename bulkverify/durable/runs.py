@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from bulkverify.durable import names
 from bulkverify.durable.database import Database
-from bulkverify.durable.spec import JSON, RunCancelledError, RunSpec, rebuilt
-from bulkverify.errors import BulkVerifyError, clause
+from bulkverify.durable.spec import JSON, RunCancelledError, RunSpec, as_json, rebuilt
+from bulkverify.errors import BulkVerifyError, UsageError, clause
 from bulkverify.run.models import IncompleteRunError, PartFailure, RunReport
+from bulkverify.run.record import UNPAID, PartRecord, PartState
 from bulkverify.service.converter import converter
 
 _STATES: Final = {
@@ -127,7 +128,8 @@ def awaited(database: Database, run_ids: Collection[str] | None = None) -> dict[
         .where(made.workflow_uuid == status.workflow_uuid)
         .where(
             (status.status == names.RUNNING) & made.output.like('%"held":%')
-            | (status.status == names.QUEUED) & made.output.like('%"machine":%')
+            | status.status.in_((names.QUEUED, names.DELAYED))
+            & (made.output.like('%"machine":%') | made.output.like('%"account":%'))
         )
         .where(
             ~sa.exists().where(
@@ -144,7 +146,8 @@ def awaited(database: Database, run_ids: Collection[str] | None = None) -> dict[
     for run_id, output in rows:
         outcome, before = json.loads(output), found.get(run_id, Awaited())
         found[run_id] = Awaited(
-            credits=before.credits + outcome.get("held", 0), why=outcome.get("machine", before.why)
+            credits=before.credits + outcome.get("held", 0),
+            why=outcome.get("machine") or outcome.get("account") or before.why,
         )
     return found
 
@@ -159,6 +162,39 @@ def state_ended(outcome: JSON) -> str:
 def is_complete(found: Any) -> bool:  # noqa: ANN401 - of DBOS
     """Whether a run has ended, and all of its parts have verdicts."""
     return bool(found.status == names.DONE and "error" not in found.output)
+
+
+def predecessor(database: Database, run_id: str, account: str) -> str | None:
+    """Return the run whose parts a new run for the same output goes on with, after the last one for it.
+
+    Raises:
+        UsageError: it has paid with another account.
+    """
+    found = database.client.list_workflows(workflow_ids=[run_id])
+    if not found or is_complete(found[0]):
+        return None
+    document, before = found[0].input["args"]
+    if not database.counts([run_id]):  # it has sent nothing itself
+        return None if before is None else predecessor(database, before, account)
+    if document["account"] != account and carried(database.outcomes(run_id)):
+        raise UsageError(
+            f"Run {run_id} for this output has paid with account {document['account']}. "
+            "Submit it with that account, or use restart to pay with this one."
+        )
+    return run_id
+
+
+def carried(outcomes: Collection[JSON]) -> dict[str, JSON]:
+    """Return the records of the paid parts of an earlier run; their results are fetched again, for nothing."""
+    found = {}
+    for one in outcomes:
+        record = converter.structure(one, PartRecord)
+        if record.state not in UNPAID:
+            state = PartState.STARTING if record.job_id is None else PartState.STARTED
+            if record.state is PartState.DOWNLOADED:
+                record = attrs.evolve(record, state=state, results=None)
+            found[str(record.number)] = as_json(record)
+    return found
 
 
 def report_of(found: Any) -> RunReport:  # noqa: ANN401 - of DBOS

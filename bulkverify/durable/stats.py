@@ -42,7 +42,9 @@ def read(database: Database, accounts: Accounts, process: Process | None) -> Eng
         .group_by(status.name, status.status)
     )
     rows = database.transaction(lambda connection: connection.execute(counted).all())
-    found = Counter({(row[0], row[1] == names.RUNNING): int(row[2]) for row in rows})
+    found: Counter[tuple[str, bool]] = Counter()
+    for name, state, count in rows:
+        found[name, state == names.RUNNING] += int(count)
     held = sum(one.credits > 0 for one in awaited(database).values())
     clients = [account.client.stats for account in accounts.open]
     return EngineStats(

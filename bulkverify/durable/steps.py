@@ -4,7 +4,8 @@ A step returns its record and, if it did not succeed, one of these besides:
 
     error, message    why it failed; the part gets no verdicts in this run
     held              the credits that are missing; the step is made again once they are there
-    machine           what is wrong with this machine; another one makes the step again
+    account           what is wrong with the account here; another worker makes the step again
+    machine           what is wrong with this machine; the step is made again after a while, here or elsewhere
 
 A step runs in the event loop of the program.
 """
@@ -28,6 +29,7 @@ from bulkverify.errors import (
     InsufficientCreditsError,
     JobNotFoundError,
     UploadUncertainError,
+    UsageError,
 )
 from bulkverify.lists import Part, part_path, results_path
 from bulkverify.run.account import Account
@@ -43,8 +45,16 @@ _UPLOADS: Final = 3
 """How often a part is uploaded if the answer is lost; the lists that may be left cost nothing."""
 
 _FORGETS: Final = 10
-MACHINE: Final = (OSError, KeyMissingError, AuthenticationError, AccountRestrictedError)
+
+
+class ElsewhereError(UsageError):
+    """This worker is at another service than the run."""
+
+
+MACHINE: Final = (OSError, ElsewhereError)
 """Errors that another machine may not meet, or that end when an operator acts."""
+ACCOUNT: Final = (KeyMissingError, AuthenticationError, AccountRestrictedError)
+"""The same, and all work of the account meets them here."""
 
 
 @attrs.frozen
@@ -188,18 +198,19 @@ async def _made(
         await make(run)
     except InsufficientCreditsError:
         return {**_record(run, noted), "held": part.addresses}
+    except ACCOUNT as error:
+        return {**_record(run, noted), "account": why(error)}
     except MACHINE as error:
         return {**_record(run, noted), "machine": why(error)}
     except BulkVerifyError as error:
         known_of(account.client).redacted(error)
         return {**_record(run, noted), **told(error)}
-    here.accounts.worked(work["account"])
     return _record(run, noted)
 
 
 def _require_service(account: Account, base_url: str) -> None:
     if account.client.base_url != base_url:
-        raise KeyMissingError(
+        raise ElsewhereError(
             f"The run has begun at {base_url}, and this worker is at {account.client.base_url}."
         )
 

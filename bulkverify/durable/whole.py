@@ -17,8 +17,8 @@ from bulkverify.client import known_of
 from bulkverify.durable import stores
 from bulkverify.durable.folders import changed, sources
 from bulkverify.durable.here import Here
-from bulkverify.durable.spec import JSON, RunSpec, as_json, rebuilt, told
-from bulkverify.durable.steps import MACHINE, why
+from bulkverify.durable.spec import JSON, RunSpec, rebuilt, told
+from bulkverify.durable.steps import ACCOUNT, MACHINE, why
 from bulkverify.durable.times import StepTime, began_at, curve, durations
 from bulkverify.errors import BulkVerifyError, InsufficientCreditsError, JobNotFoundError
 from bulkverify.files import complete_name, make_folder
@@ -26,7 +26,7 @@ from bulkverify.lists import Split
 from bulkverify.run.folder import LOCK, RECORD
 from bulkverify.run.journal import Records, RunRecord, seal_of, title_of
 from bulkverify.run.models import IncompleteRunError, JournalError, RunReport
-from bulkverify.run.record import UNPAID, PartRecord, PartState
+from bulkverify.run.record import PartRecord
 from bulkverify.run.source import Splitting
 from bulkverify.run.threads import in_thread
 from bulkverify.service.converter import converter
@@ -41,6 +41,8 @@ def _outcome(step: Callable[P, Awaitable[JSON]]) -> Callable[P, Awaitable[JSON]]
     async def described(*args: P.args, **options: P.kwargs) -> JSON:
         try:
             return await step(*args, **options)
+        except ACCOUNT as error:
+            return {"account": why(error)}
         except MACHINE as error:
             return {"machine": why(error)}
         except BulkVerifyError as error:
@@ -93,7 +95,7 @@ async def credits_(here: Here, spec: RunSpec, owed: int) -> JSON:
     except InsufficientCreditsError:
         return {"held": owed}
     except BulkVerifyError as error:  # nothing was sent, and another worker may reach the service
-        return {"machine": why(error)}
+        return {"account": why(error)}
     account = await here.accounts.get(spec.account)
     return {"trial": known_of(account.client).is_sandbox}
 
@@ -229,22 +231,20 @@ def _exists(spec: RunSpec) -> JSON:
     }
 
 
-def carried(outcomes: Collection[JSON]) -> dict[str, JSON]:
-    """Return the records of the paid parts of an earlier run; their results are fetched again, for nothing."""
-    found = {}
-    for one in outcomes:
-        record = converter.structure(one, PartRecord)
-        if record.state not in UNPAID:
-            state = PartState.STARTING if record.job_id is None else PartState.STARTED
-            if record.state is PartState.DOWNLOADED:
-                record = attrs.evolve(record, state=state, results=None)
-            found[str(record.number)] = as_json(record)
-    return found
-
-
 async def _is_at(output: str, written: Sequence[int]) -> bool:
     found = await in_thread(partial(stores.stat, output), leave=True) if written else None
     return found is not None and list(found) == list(written)
+
+
+def other_list(earlier: str, records: JSON) -> JSON:
+    """Describe the error of a run whose predecessor has paid for other parts."""
+    paid = sum(int(one.get("credits", 0)) for one in records.values())
+    return told(
+        JournalError(
+            f"Run {earlier} for this output has paid {paid:,} credits for another list, or split it otherwise. "
+            "Nothing was sent. Submit the list as it was then, or use restart to pay for this one."
+        )
+    )
 
 
 def _output_path(spec: RunSpec, folder: Path) -> Path:

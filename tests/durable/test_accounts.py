@@ -5,6 +5,7 @@ import pytest
 from bulkverify import UsageError
 from bulkverify.durable import KeyMissingError, Keys
 from bulkverify.durable.accounts import Accounts, variable_of
+from bulkverify.durable.pauses import Pauses
 
 
 def made(keys: Keys) -> Accounts:
@@ -59,27 +60,27 @@ def test_only_accounts_with_keys_are_served(monkeypatch: pytest.MonkeyPatch) -> 
     assert made(None).serves("default")
 
 
-def test_parts_that_fail_together_pause_their_account_once() -> None:
-    accounts = made({"acme": "a key"})
-    pauses = [accounts.pause("acme", "the disk is full") for _ in range(15)]
-    assert all(14 < seconds <= 15 for seconds in pauses)
+def test_parts_that_fail_together_begin_one_pause() -> None:
+    pauses = Pauses(15)
+    assert all(14 < pauses.begin("acme", "the disk is full") <= 15 for _ in range(15))
 
 
-def test_an_account_that_fails_again_after_its_pause_waits_longer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_fails_again_after_its_pause_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("bulkverify.durable.accounts.monotonic", lambda: now)
-    accounts = made({"acme": "a key"})
-    pauses = []
+    monkeypatch.setattr("bulkverify.durable.pauses.monotonic", lambda: now)
+    pauses, seconds = Pauses(15), list[float]()
     for _ in range(8):
-        pauses.append(accounts.pause("acme", "the disk is full"))
-        now += pauses[-1]
-    assert pauses == [15, 30, 60, 120, 240, 480, 600, 600]
+        seconds.append(pauses.begin("acme", "the disk is full"))
+        now += seconds[-1]
+    assert seconds == [15, 30, 60, 120, 240, 480, 600, 600]
+    pauses.forget("acme")
+    assert pauses.begin("acme", "the disk is full") == 15
+    pauses.forget("acme")  # a step that began before
+    assert pauses.covers("acme")
 
 
 def test_an_account_that_failed_here_is_left_to_others_for_a_while() -> None:
     accounts = made({"acme": "a key", "beta": "another"})
-    accounts.pause("acme", "the disk is full")
+    accounts.pauses.begin("acme", "the key is refused")
     assert (accounts.serves("acme"), accounts.serves("beta")) == (False, True)
-    assert accounts.note == "acme: the disk is full"
+    assert accounts.pauses.note == "acme: the key is refused"

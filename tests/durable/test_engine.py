@@ -10,8 +10,14 @@ import sqlalchemy as sa
 from dbos import DBOS
 from tenacity import wait_none
 
-from bulkverify import ClientClosedError, IncompleteRunError, InvalidListError, UsageError
-from bulkverify.durable import DurableRun, Engine, RunCancelledError, RunState, accounts
+from bulkverify import (
+    ClientClosedError,
+    IncompleteRunError,
+    InvalidListError,
+    JournalError,
+    UsageError,
+)
+from bulkverify.durable import DurableRun, Engine, RunCancelledError, RunState, accounts, here
 from bulkverify.run import outages
 from bulkverify.run.journal import journal_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
@@ -284,6 +290,56 @@ async def test_a_cancelled_run_is_not_paid_for_again(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("options", "added", "refused"),
+    [
+        ({"largest_part": 3}, "", JournalError),
+        ({"deduplicate": False}, "", JournalError),
+        ({}, "7,more@example.com\n", JournalError),
+        ({"account": "beta"}, "", UsageError),
+    ],
+    ids=["parts", "duplicates", "list", "account"],
+)
+async def test_what_would_pay_again_after_a_cancel_is_refused(  # noqa: PLR0917 - fixtures
+    sqlite: str,
+    sandbox: Sandbox,
+    source: Path,
+    output: Path,
+    options: dict[str, Any],
+    added: str,
+    refused: type[Exception],
+) -> None:
+    same: dict[str, Any] = {"account": "acme", "largest_part": 2}
+    keys = dict.fromkeys(("acme", "beta"), sandbox.api_key)
+    async with engine(sqlite, sandbox, accounts=keys) as working:
+        first = await working.submit(source, output, **same)
+        while len(sandbox.ledger.starts) < 3:  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.01)
+        await first.cancel()
+        listed = source.read_text()
+        source.write_text(listed + added)
+        with pytest.raises(refused, match=f"Run {first.id} .* restart"):
+            await (await working.submit(source, output, **{**same, **options})).wait()
+        source.write_text(listed)
+        report = await (await working.submit(source, output, **same)).wait()
+        assert (report.credits_spent, report.credits_spent_before) == (0, 7)
+    require_all_verified(output, 7)
+    require_paid_once(sandbox, 7)
+    assert [one for one in left_behind(output) if not one.startswith("runs.db")] == []
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_has_paid_nothing_can_be_submitted_otherwise(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(sqlite, sandbox) as working:
+        first = await working.submit(source, output, account="beta")
+        await first.cancel()
+        await (await working.submit(source, output, account="acme", largest_part=3)).wait()
+    require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
 async def test_a_run_waits_while_the_service_does_not_tell_the_credits(
     sqlite: str, sandbox: Sandbox, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,13 +398,37 @@ async def test_a_run_says_what_is_wrong_with_its_worker(
     async with engine(database, sandbox, accounts=lambda _: None) as working:
         run = await working.submit(source, output, account="acme")
         async with asyncio.timeout(20):
-            while not (state := await run.state()).message:  # noqa: ASYNC110 - of another thread
+            while not (await run.state()).message:  # noqa: ASYNC110 - of another thread
                 await asyncio.sleep(0.05)
+        state = await run.state()
     assert state.message == "It is tried again: There is no key for account 'acme'."
     assert state.state == "queued"
     async with engine(database, sandbox) as working:
         await working.run(run.id).wait()
         assert (await working.run(run.id).state()).message == ""
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_can_not_go_on_does_not_hold_up_the_others(
+    database: str, sandbox: Sandbox, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(here, "_FIRST_PAUSE", 0.2)
+    missing = source.with_name("missing.csv")
+    async with engine(database, sandbox) as working:
+        bad = await working.submit(missing, output.with_name("bad.csv"), account="acme")
+        async with asyncio.timeout(20):
+            while not (await bad.state()).message:  # noqa: ASYNC110 - of another thread
+                await asyncio.sleep(0.02)
+        await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+        state = await bad.state()
+        assert (state.state, state.message) == (
+            "queued",
+            f"It is tried again: {missing}: No such file or directory.",
+        )
+        assert (await working.stats()).runs == {"queued": 1, "running": 0, "held": 0}
+        missing.write_text("email\nz@example.com\n")
+        assert (await bad.wait()).rows == 1
+    require_paid_once(sandbox, 8)
 
 
 @pytest.mark.asyncio

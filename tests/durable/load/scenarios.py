@@ -169,11 +169,9 @@ async def stops(world: World, rounds: int = 20) -> None:
     await world.worker(words=("--requests-per-minute", "0"))
     took: list[float] = []
     for _ in range(rounds):
-        while world.open < 4:
-            await world.submit(world.random.choice([*world.keys]), 60, 5)
         worker = await world.worker(words=("--requests-per-minute", "0"))
         before = await world.service.count("uploads")
-        await world.until(lambda: _uploaded(world, before + 3))  # noqa: B023 - at once
+        await world.until(lambda: _uploading(world, before + 3))  # noqa: B023 - at once
         await asyncio.sleep(world.random.uniform(0, 2))
         ended = world.workers[0]
         took.append(await _stopped(world, ended))
@@ -207,7 +205,10 @@ async def _started(world: World, count: int) -> bool:
     return await world.service.count("starts") >= count
 
 
-async def _uploaded(world: World, count: int) -> bool:
+async def _uploading(world: World, count: int) -> bool:
+    """Submit runs while few are open, until there are some uploads."""
+    while world.open < 4:
+        await world.submit(world.random.choice([*world.keys]), 60, 5)
     return await world.service.count("uploads") >= count
 
 
