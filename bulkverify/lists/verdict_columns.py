@@ -36,8 +36,7 @@ def places_of(names: Sequence[str]) -> dict[str, int]:
     """Return the places of a verdict, its flags and its time; empty if there is no verdict.
 
     If there are our columns and the service's, the last verdict counts. Of ours, it is the one with the
-    most prefixes. In an output only those from the last full set on count, because earlier versions gave
-    no more prefixes than needed.
+    most prefixes.
 
     The flags and the time of another verdict are never taken: they stand behind the verdict, and before the
     next one. If there is only one verdict, they may also stand before it; the time only if no flag is behind
@@ -47,19 +46,15 @@ def places_of(names: Sequence[str]) -> dict[str, int]:
     theirs = [(name, 0) for name in result_names(names)]
     both = enumerate(zip(ours, theirs, strict=True))
     verdicts = [place for place, (one, other) in both if "verdict" in {one[0], other[0]}]
-    found = [_set_of(ours, verdicts, _last_full_set(ours)), _set_of(theirs, verdicts, 0)]
+    found = [_set_of(ours, verdicts), _set_of(theirs, verdicts)]
     return max(filter(None, found), key=itemgetter("verdict"), default={})
 
 
-def _set_of(columns: Sequence[_Named], verdicts: Sequence[int], begin: int) -> dict[str, int]:
+def _set_of(columns: Sequence[_Named], verdicts: Sequence[int]) -> dict[str, int]:
     most: dict[str, int] = {}
-    for name, prefixes in columns[begin:]:
+    for name, prefixes in columns:
         most[name] = max(prefixes, most.get(name, 0))
-    own = [
-        place
-        for place in range(begin, len(columns))
-        if columns[place][1] == most[columns[place][0]]
-    ]
+    own = [place for place, (name, prefixes) in enumerate(columns) if prefixes == most[name]]
     verdict = max((place for place in own if columns[place][0] == "verdict"), default=None)
     if verdict is None:
         return {}
@@ -75,14 +70,6 @@ def _set_of(columns: Sequence[_Named], verdicts: Sequence[int], begin: int) -> d
             before.pop("verified_at", None)
         places = before | places
     return {name: places[name] for name in VERDICT_COLUMNS if name in places}
-
-
-def _last_full_set(columns: Sequence[_Named]) -> int:
-    """Return the place where the last full set of our columns begins; 0 if there is none."""
-    width = len(VERDICT_COLUMNS)
-    names = tuple(name for name, _ in columns)
-    places = range(len(names) - width, 0, -1)
-    return next((one for one in places if names[one : one + width] == VERDICT_COLUMNS), 0)
 
 
 def _named(name: str) -> _Named:
