@@ -334,10 +334,11 @@ class Database:
         ]
 
     def _stopped(self, number: int, part: Any) -> names.JSON:  # noqa: ANN401 - of DBOS
-        record: names.JSON = {"number": number}
+        given = part.input["args"][0]
+        record: names.JSON = given.get("record") or {"number": number}  # of an earlier run
         for step in self.client.list_workflow_steps(part.workflow_id):
             known = step["output"] or {}
-            if "nonce" in known and part.input["args"][0]["part"]["addresses"] == 1:
+            if "nonce" in known and given["part"]["addresses"] == 1:
                 record |= {"state": "starting", "credits": 1}  # the address may have been sent
             elif "number" in known:
                 record = known

@@ -329,6 +329,23 @@ async def test_what_would_pay_again_after_a_cancel_is_refused(  # noqa: PLR0917 
 
 
 @pytest.mark.asyncio
+async def test_a_run_that_is_cancelled_again_and_again_is_paid_once(
+    database: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    source.write_text(numbered(24))
+    sandbox.inject(Fault(endpoint="upload", kind=FaultKind.DELAY, delay=0.05, times=None))
+    async with engine(database, sandbox) as working:
+        for uploads in (4, 4, 8, 8):  # every second one is cancelled before it has sent anything
+            run = await working.submit(source, output, account="acme", largest_part=2)
+            while not (await run.state()).parts or len(sandbox.ledger.uploads) < uploads:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await run.cancel()
+        await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+    require_all_verified(output, 24)
+    require_paid_once(sandbox, 24)
+
+
+@pytest.mark.asyncio
 async def test_a_run_that_has_paid_nothing_can_be_submitted_otherwise(
     sqlite: str, sandbox: Sandbox, source: Path, output: Path
 ) -> None:
