@@ -20,7 +20,7 @@ from bulkverify.cli.durable_options import (
 )
 from bulkverify.cli.durable_text import run_facts, run_line, watched_line
 from bulkverify.cli.output import SHOW, Show
-from bulkverify.errors import UsageError
+from bulkverify.errors import ConnectionFailedError, UsageError
 
 if TYPE_CHECKING:
     from bulkverify.durable import Engine, RunState
@@ -29,6 +29,7 @@ RunId = Annotated[str, Parameter(metavar="RUN")]
 Place = str | Path
 """A path or a URL, always as text; `Path` lets a shell complete it."""
 
+_SHOWN: Final = 100
 _LOOK_SECONDS: Final = 0.5
 _ALIVE_SECONDS: Final = 60.0
 _LATE_SECONDS: Final = 10.0
@@ -76,7 +77,9 @@ async def submit(
 async def runs(*, database: RunDatabase = DATABASE, show: Show = SHOW) -> None:
     """Print the last runs, the newest first: their state, parts, account and output."""
     async with database.open() as engine:
-        found = await engine.runs()
+        found = await engine.runs(limit=_SHOWN + 1)
+        more = len(found) > _SHOWN
+        del found[_SHOWN:]
         workers = await engine.workers()
         advice = await _advice(engine, database, *found)
     if show.json:
@@ -84,6 +87,8 @@ async def runs(*, database: RunDatabase = DATABASE, show: Show = SHOW) -> None:
         return
     if found:
         show.data(found, "\n".join(map(run_line, found)))
+    if more:
+        show.note(f"These are the last {_SHOWN} runs; `bulkverify run ID` shows an earlier one.")
     for state in found:
         if state.message and state.state not in ENDED:
             show.note(f"Run {state.id} is {state.state}. {state.message}")
@@ -153,13 +158,11 @@ async def changes(engine: "Engine", run_id: str) -> AsyncIterator["RunState"]:
     """Yield the state of a run whenever it has changed, and end with the run."""
     import asyncio  # noqa: PLC0415 - not for --help
 
-    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - slow, and an extra
-
     [last] = await engine.runs([run_id])
     yield last
     while last.state not in ENDED:
         await asyncio.sleep(_LOOK_SECONDS)
-        with suppress(OperationalError):  # the database is away
+        with suppress(ConnectionFailedError):  # the database is away
             [seen] = await engine.runs([run_id])
             if seen != last:
                 last = seen

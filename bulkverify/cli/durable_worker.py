@@ -10,7 +10,7 @@ from bulkverify.cli.commands import FromRunner
 from bulkverify.cli.durable_options import DATABASE, RunDatabase, is_sqlite, shown, usable
 from bulkverify.cli.options import budget, split_words
 from bulkverify.cli.output import SHOW, OutputClosedError, Show
-from bulkverify.errors import UsageError, plural
+from bulkverify.errors import BulkVerifyError, UsageError, plural
 from bulkverify.limits import REQUESTS_PER_MINUTE
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _LEFT: Final = {
     True: "What it has not finished goes on with the next worker.",
     False: "What it has not finished is left to other workers.",
 }
+_MOST_DAYS: Final = 36_500
 _CLEANING_SECONDS: Final = 3600.0
 _LOOK_SECONDS: Final = 2.0
 
@@ -34,7 +35,7 @@ async def worker(
     *,
     accounts: Accounts = None,
     keep_days: Annotated[
-        float | None, Parameter(metavar="N", validator=validators.Number(gte=0))
+        float | None, Parameter(metavar="N", validator=validators.Number(gte=0, lte=36_500))
     ] = None,
     migrate: bool = False,
     base_url: Annotated[str | None, Parameter(metavar="URL")] = None,
@@ -93,11 +94,9 @@ async def _tell_runs(engine: "Engine", names: list[str], show: Show) -> None:
     """Write a line for each run of these accounts whose state changes, over all workers."""
     import asyncio  # noqa: PLC0415 - not for --help
 
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow, and an extra
-
     told: dict[str, str] = {}
     while True:
-        with suppress(SQLAlchemyError, OSError, OutputClosedError):  # the next look tells it
+        with suppress(BulkVerifyError, OSError, OutputClosedError):  # the next look tells it
             last, told = told, {}
             for one in await engine.runs():
                 told[one.id] = one.state
@@ -109,13 +108,11 @@ async def _tell_runs(engine: "Engine", names: list[str], show: Show) -> None:
 async def _serve(engine: "Engine", keep_days: float | None, show: Show) -> None:
     import asyncio  # noqa: PLC0415 - not for --help
 
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow, and an extra
-
     while keep_days is not None:
         try:
             if forgotten := await engine.forget(keep_days):
                 show.note(f"Forgot {plural(forgotten, 'run')} of the past.")
-        except (SQLAlchemyError, OSError) as error:  # it is tried again
+        except (BulkVerifyError, OSError) as error:  # it is tried again
             show.note(f"Old runs can't be forgotten now: {type(error).__name__}.")
         await asyncio.sleep(_CLEANING_SECONDS)
     await asyncio.Event().wait()

@@ -112,7 +112,7 @@ class Database:
             except SQLAlchemyError as error:
                 url = self._engine.url.set(drivername="postgresql", password=None, query={})
                 raise UsageError(
-                    f"The database {url} can't be used: {clause(_reason(error))}."
+                    f"The database {url} can't be used: {clause(reason(error))}."
                 ) from error
             if setting == "off":
                 raise UsageError(
@@ -125,7 +125,7 @@ class Database:
             self.migrate()
         except SQLAlchemyError as error:
             raise UsageError(
-                f"The tables of durable runs are missing or old, and can't be made here: {clause(_reason(error))}."
+                f"The tables of durable runs are missing or old, and can't be made here: {clause(reason(error))}."
             ).with_hint(
                 "Call `await migrate(database)` once with a role that may do so.",
                 "Run `bulkverify worker --migrate` once with a role that may do so.",
@@ -279,10 +279,11 @@ class Database:
             owner = connection.execute(sa.select(_OUTPUT.c.run_id).where(row)).scalar()
             if owner not in {None, run_id} and self._status(connection, owner) in names.UNFINISHED:
                 raise UsageError(
-                    f"Run {owner} is at work on {path}. Wait for it to end, or name another output."
+                    f"Run {owner} is at work on {path}, or waits for a worker. Name another output, or cancel it: "
+                    "the next run goes on with what it has paid for."
                 ).with_hint(
-                    f"`await engine.cancel({owner!r})` ends it.",
-                    f"`bulkverify cancel {owner}` ends it.",
+                    f"`await engine.cancel({owner!r})` cancels it.",
+                    f"`bulkverify cancel {owner}` cancels it.",
                 )
             connection.execute(sa.delete(_OUTPUT).where(row))
             connection.execute(sa.insert(_OUTPUT).values(path=path, run_id=run_id))
@@ -372,5 +373,6 @@ def _age(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     return sa.func.extract("epoch", NOW - column)
 
 
-def _reason(error: SQLAlchemyError) -> str:
+def reason(error: SQLAlchemyError) -> str:
+    """Say in one line what is wrong with the database."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]

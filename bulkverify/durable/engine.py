@@ -14,11 +14,12 @@ import aiohttp
 import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity.wait import wait_base
 
 from bulkverify.durable import names, whole
 from bulkverify.durable.accounts import DEFAULT, Accounts, Keys
-from bulkverify.durable.database import Database, Worker
+from bulkverify.durable.database import Database, Worker, reason
 from bulkverify.durable.metrics import Observed
 from bulkverify.durable.process import Process
 from bulkverify.durable.runs import RunState, is_complete, predecessor, report_of, states_of
@@ -30,7 +31,7 @@ from bulkverify.durable.spec import (
     checked_spec,
 )
 from bulkverify.durable.stats import EngineStats, read
-from bulkverify.errors import ClientClosedError, UsageError
+from bulkverify.errors import ClientClosedError, ConnectionFailedError, UsageError, clause
 from bulkverify.limits import (
     DEFAULT_TIMEOUT,
     LONGEST_LIST_ROWS,
@@ -230,7 +231,7 @@ class Engine:
             timeout=timeout,
         )
         run_id = checked_id(f"run-{secrets.token_hex(6)}" if id is None else id)
-        await self._in_thread(partial(self._submit, run_id, spec))
+        await self._ask(partial(self._submit, run_id, spec))
         return DurableRun(self, run_id)
 
     def _submit(self, run_id: str, spec: RunSpec) -> None:
@@ -259,7 +260,7 @@ class Engine:
         Raises:
             UsageError: there is no run with one of the ids.
         """
-        return await self._in_thread(partial(self._runs, ids, limit))
+        return await self._ask(partial(self._runs, ids, limit))
 
     def _runs(self, ids: Collection[str] | None, limit: int) -> list[RunState]:
         wanted = None if ids is None else list(ids)
@@ -278,13 +279,13 @@ class Engine:
         Outputs stay. A run that is not complete is kept as long as the service keeps its lists, so that
         another run can go on with the parts that are paid for.
         """
-        found = await self._in_thread(partial(self._forgettable, timedelta(days=days)))
+        found = await self._ask(partial(self._forgettable, timedelta(days=days)))
         for one in found:
             if not is_complete(one):  # a complete run has left nothing
                 await whole.delete_files(
                     converter.structure(one.input["args"][0], RunSpec), one.workflow_id
                 )
-        await self._in_thread(partial(self._database.forget, [one.workflow_id for one in found]))
+        await self._ask(partial(self._database.forget, [one.workflow_id for one in found]))
         return len(found)
 
     def _forgettable(self, age: timedelta) -> list[Any]:
@@ -302,7 +303,7 @@ class Engine:
         Lists that are started are paid for, and are verified on the service. A worker that was paused
         just before a start can still send this one.
         """
-        await self._in_thread(partial(self._cancel, run_id))
+        await self._ask(partial(self._cancel, run_id))
 
     def _cancel(self, run_id: str) -> None:
         client = self._database.client
@@ -319,22 +320,22 @@ class Engine:
         """Wait for a run to end; see `DurableRun.wait`."""
         client, pause = self._database.client, _FIRST_LOOK
         while True:
-            with suppress(OperationalError):  # the database is away
-                status = await self._in_thread(partial(self._database.status_of, run_id))
+            with suppress(ConnectionFailedError):
+                status = await self._ask(partial(self._database.status_of, run_id))
                 _require({run_id} if status is None else ())
                 if status not in names.UNFINISHED:
                     ended = partial(client.list_workflows, workflow_ids=[run_id])
-                    return report_of((await self._in_thread(ended))[0])
+                    return report_of((await self._ask(ended))[0])
             await asyncio.sleep(pause)
             pause = min(1.2 * pause, _LAST_LOOK)
 
     async def workers(self) -> list[Worker]:
         """Return the processes that take work; with SQLite there are no leases, and none is known."""
-        return [] if self._database.is_sqlite else await self._in_thread(self._database.workers)
+        return [] if self._database.is_sqlite else await self._ask(self._database.workers)
 
     async def stats(self) -> EngineStats:
         """Count runs, parts and requests. The same counts are metrics of OpenTelemetry if it is installed."""
-        return await self._in_thread(self._stats)
+        return await self._ask(self._stats)
 
     def _stats(self) -> EngineStats:
         return read(self._database, self._accounts, self._process)
@@ -364,6 +365,14 @@ class Engine:
             lease=self._lease,
         )
         return await self._in_thread(partial(self._database.transaction, work))
+
+    async def _ask(self, work: Callable[[], T]) -> T:
+        """Call the database for the caller of this engine, who gets an error of this package if it is away."""
+        try:
+            return await self._in_thread(work)
+        except (OperationalError, PoolTimeoutError) as error:
+            said = f"The database can't be reached: {clause(reason(error))}."
+            raise ConnectionFailedError(said) from error
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Call the database in a thread of this engine; the loop's own executor is left alone."""

@@ -45,6 +45,11 @@ _UNPAID: Final = {"pending", "uploading", "uploaded"}
 _here: list[Here] = []  # the engine in this process, if there is one
 
 
+def is_serving() -> bool:
+    """Whether an engine in this process takes work."""
+    return bool(_here)
+
+
 def serve(here: Here | None) -> None:
     """Set or clear the engine in this process."""
     _here[:] = [] if here is None else [here]
@@ -298,7 +303,11 @@ async def _run(execution: _Execution, run_id: str, spec: RunSpec, earlier: str |
     owed = sum(
         one["addresses"] for one in found["split"]["parts"] if str(one["number"]) not in records
     )
-    checked = await step("credits", partial(whole.credits_, here, spec, owed))
+    check = partial(whole.credits_, here, spec, owed, goes_on=bool(records))
+    checked = await step("credits", check)
+    if "error" in checked:
+        await step("clean", partial(whole.clean, here, spec, run_id))
+        return checked
     await names.step("enqueue", partial(_enqueue, here, run_id, spec, found, records))
     await names.step("parts", partial(_wait, execution, run_id), waits=True)
     verified = whole.Verified(

@@ -3,15 +3,16 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 import attrs
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bulkverify.durable import names
 from bulkverify.durable.accounts import Accounts
-from bulkverify.durable.database import Database
+from bulkverify.durable.database import Database, reason
 from bulkverify.durable.pauses import Pauses
 from bulkverify.durable.scratch import Scratch
 from bulkverify.service.logs import SafeLogger
@@ -21,6 +22,9 @@ _log: Final = SafeLogger(__name__)
 
 _FIRST_PAUSE: Final = 5.0
 """The seconds after which a run that failed because of this machine is tried again, here or elsewhere."""
+
+_TOLD_EVERY: Final = 10.0
+_told_at: float | None = None
 
 AWAY: Final = (DBAPIError, PoolTimeoutError)
 """What calls of the database raise while it is away."""
@@ -34,8 +38,16 @@ async def when_there(
         try:
             return await call(work)
         except AWAY as error:
-            _log.warning("the database is away: %s", error)
+            tell_away(error)
             await asyncio.sleep(1)
+
+
+def tell_away(error: SQLAlchemyError) -> None:
+    """Log that the database is away, once in a while: all work meets it."""
+    global _told_at  # noqa: PLW0603 - the log is one for the process
+    if _told_at is None or monotonic() - _told_at >= _TOLD_EVERY:
+        _told_at = monotonic()
+        _log.warning("the database is away: %s", reason(error))
 
 
 class Gate:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bulkverify.durable import flows, names
 from bulkverify.durable.accounts import Accounts
 from bulkverify.durable.database import Database
-from bulkverify.durable.here import Here
+from bulkverify.durable.here import Here, tell_away
 from bulkverify.durable.lease import BEATS, Lease
 from bulkverify.errors import UsageError
 from bulkverify.run.folder import Lock
@@ -105,6 +105,11 @@ class Process:
         Raises:
             UsageError: another process takes work from the SQLite database, or this one uses DBOS itself.
         """
+        if flows.is_serving():
+            raise UsageError("Another engine of this process takes work already.").with_hint(
+                "Use that one, or `Engine(work=False)`, which submits runs and waits for them.",
+                "Start a worker in a process of its own.",
+            )
         names.check()
         if self._lease is None:
             self._lock = _locked(Path(f"{self._database.name}.lock"))
@@ -160,7 +165,7 @@ class Process:
                     await self._find_lost()
                     await self._tidy_up()
             except SQLAlchemyError as error:
-                _log.warning("the database is away: %s", error)
+                tell_away(error)
             await asyncio.sleep(self._seconds / BEATS)
 
     async def _take_over(self) -> None:

@@ -113,7 +113,7 @@ class RunSpec:
         settings = RunSettings(
             splitting=self.splitting,
             parts_at_once=PARTS_AT_ONCE,
-            max_credits=self.max_credits,
+            max_credits=None,  # what an earlier run has paid is not known yet
             timeout=self.timeout,
             wait=None,
         )

@@ -12,6 +12,7 @@ A step runs in the event loop of the program.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, ParamSpec
 
@@ -28,6 +29,7 @@ from bulkverify.errors import (
     BulkVerifyError,
     InsufficientCreditsError,
     JobNotFoundError,
+    ServiceError,
     UploadUncertainError,
     UsageError,
 )
@@ -204,6 +206,9 @@ async def _made(
         return {**_record(run, noted), "machine": why(error)}
     except BulkVerifyError as error:
         known_of(account.client).redacted(error)
+        # Of a key that is disabled, or not allowed from this machine.
+        if isinstance(error, ServiceError) and error.status == HTTPStatus.FORBIDDEN:
+            return {**_record(run, noted), "account": why(error)}
         return {**_record(run, noted), **told(error)}
     return _record(run, noted)
 

@@ -23,6 +23,7 @@ from bulkverify.durable.times import StepTime, began_at, curve, durations
 from bulkverify.errors import BulkVerifyError, InsufficientCreditsError, JobNotFoundError
 from bulkverify.files import complete_name, make_folder
 from bulkverify.lists import Split
+from bulkverify.run.costs import check_cost
 from bulkverify.run.folder import LOCK, RECORD
 from bulkverify.run.journal import Records, RunRecord, seal_of, title_of
 from bulkverify.run.models import IncompleteRunError, JournalError, RunReport
@@ -88,10 +89,15 @@ async def split(here: Here, spec: RunSpec, run_id: str, written: Sequence[int]) 
 
 
 @_outcome
-async def credits_(here: Here, spec: RunSpec, owed: int) -> JSON:
-    """Check that the credits for the whole list are there, and note whether the service is the sandbox."""
+async def credits_(here: Here, spec: RunSpec, owed: int, *, goes_on: bool) -> JSON:
+    """Check that the credits for the rest of the list are allowed and there.
+
+    Note whether the service is the sandbox.
+    """
+    title = Path(spec.source[0]).name
+    check_cost(title, owed, spec.max_credits, sent=goes_on)
     try:
-        await here.accounts.require(spec.account, owed, Path(spec.source[0]).name)
+        await here.accounts.require(spec.account, owed, title)
     except InsufficientCreditsError:
         return {"held": owed}
     except BulkVerifyError as error:  # nothing was sent, and another worker may reach the service

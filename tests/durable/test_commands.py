@@ -129,7 +129,7 @@ def test_a_run_is_submitted_once(
     code, said = command(capfd, *words)
     assert code == 2
     assert f"Run monday is at work on {output}" in said
-    assert "`bulkverify cancel monday` ends it" in said
+    assert "`bulkverify cancel monday` cancels it" in said
     [known] = json.loads(command(capfd, "runs", "--json", "--database", sqlite)[1])["runs"]
     assert (known["id"], known["state"], known["account"]) == ("monday", "queued", "acme")
 

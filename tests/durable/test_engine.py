@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from dbos import DBOS
+from sqlalchemy.exc import OperationalError
 from tenacity import wait_none
 
 from bulkverify import (
     ClientClosedError,
+    ConnectionFailedError,
     IncompleteRunError,
     InvalidListError,
     JournalError,
@@ -446,6 +448,74 @@ async def test_a_run_that_can_not_go_on_does_not_hold_up_the_others(
         missing.write_text("email\nz@example.com\n")
         assert (await bad.wait()).rows == 1
     require_paid_once(sandbox, 8)
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_is_denied_here_leaves_the_parts_to_others(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "_FIRST_PAUSE", 0.1)
+    denied = '{"success": false, "result": "Access denied"}'
+    for endpoint in ("upload", "start", "status", "download"):
+        sandbox.inject(Fault(endpoint=endpoint, kind=FaultKind.ANSWER, status=403, body=denied))
+    async with engine(sqlite, sandbox) as working:
+        report = await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+    assert report.missing == 0
+    require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
+async def test_what_was_paid_before_does_not_count_as_cost(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    async with engine(sqlite, sandbox) as working:
+        options: dict[str, Any] = {"account": "acme", "largest_part": 2}
+        with pytest.raises(UsageError, match="would cost 7 credits, more than the 6 allowed"):
+            await (await working.submit(source, output, max_credits=6, **options)).wait()
+        assert not sandbox.ledger.uploads
+        first = await working.submit(source, output, **options)
+        while len(sandbox.ledger.starts) < 2:  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.01)
+        await first.cancel()
+        await (await working.submit(source, output, max_credits=6, **options)).wait()
+    require_paid_once(sandbox, 7)
+    assert [one for one in left_behind(output) if not one.startswith("runs.db")] == []
+
+
+@pytest.mark.asyncio
+async def test_an_outage_of_the_database_is_an_error_of_ours(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engine(sqlite, sandbox, work=False) as submitting:
+        run = await submitting.submit(source, output, account="acme")
+
+        def away(*_: object, **__: object) -> None:
+            raise OperationalError("select 1", None, Exception("the server is gone\nHINT: no"))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(submitting._database, "counts", away)
+            patched.setattr(submitting._database, "status_of", away)
+            with pytest.raises(
+                ConnectionFailedError, match=r"can't be reached: the server is gone\.$"
+            ):
+                await run.state()
+            waiting = asyncio.create_task(run.wait())
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+        await run.cancel()
+        with pytest.raises(RunCancelledError):
+            await waiting
+
+
+@pytest.mark.asyncio
+async def test_a_second_worker_in_a_process_is_refused(
+    sqlite: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    other = engine(f"sqlite:///{tmp_path}/other.db", sandbox)
+    async with engine(sqlite, sandbox) as working:
+        with pytest.raises(UsageError, match="Another engine of this process"):
+            await other.__aenter__()
+        await working.runs()
 
 
 @pytest.mark.asyncio
