@@ -81,6 +81,8 @@ async def verify_durably(
             recovery.resume = [recovery.again(without="--restart")]
             with show.progress() as line:
                 async for state in changes(engine, run.id):
+                    if state.state in ENDED and state.message:
+                        break  # its error has the same message
                     ended = state.parts - state.parts_left
                     parts = f"{ended:,} of {state.parts:,} parts" if state.parts else state.state
                     line.show(state.message or parts)
