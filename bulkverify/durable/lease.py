@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bulkverify.durable.database import Database
+from bulkverify.durable.database import Database, reason
 from bulkverify.service.logs import SafeLogger
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Lease:
                 else:
                     await self._begin_again()
             except SQLAlchemyError as error:
-                _log.warning("the lease can't be renewed, the database is away: %s", error)
+                _log.warning("the lease can't be renewed, the database is away: %s", reason(error))
 
     def _note_renewed(self) -> None:
         now = monotonic()

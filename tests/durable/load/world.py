@@ -22,8 +22,8 @@ from typing import Any, Final
 import aiohttp
 import attrs
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
+from bulkverify import ConnectionFailedError
 from bulkverify.durable import DurableRun, Engine, migrate
 from tests.durable.commands import MAIN, ROOT
 
@@ -133,7 +133,7 @@ class World:
         """Note when runs end. One query for all of them leaves the machine to the workers."""
         while True:
             left = {one.run.id: one for one in self.runs if one.ended is None}
-            with suppress(SQLAlchemyError):  # the database is away
+            with suppress(ConnectionFailedError):  # the database is away
                 for state in await self.engine.runs([*left]) if left else ():
                     if state.state not in {"queued", "running", "held"}:
                         left[state.id].ended = self.now
