@@ -182,6 +182,8 @@ async def _advice(engine: "Engine", database: RunDatabase, *states: "RunState") 
     found += [
         f"Run {one.id} is still queued: does a worker have a key of account {one.account}?"
         for one in waiting
-        if one.state == "queued" and (now - one.submitted_at).total_seconds() > _LATE_SECONDS
+        if one.state == "queued"
+        and not one.message
+        and (now - one.submitted_at).total_seconds() > _LATE_SECONDS
     ]
     return "\n".join(found)

@@ -77,10 +77,13 @@ def _made(database: str, size: int, **noticing: int) -> sa.Engine:
 
 
 def _make_private(_: object, __: object, place: list[Any], options: dict[str, Any]) -> None:
-    """Make a missing file for this user alone; SQLite would let others read it."""
+    """Make a missing file for this user alone; SQLite would let others read it.
+
+    A file that is there is never opened: closing it would end all locks of SQLite in this process.
+    """
     if not options.get("uri"):
-        with suppress(OSError):  # SQLite says what is wrong
-            os.close(os.open(place[0], os.O_WRONLY | os.O_CREAT, 0o600))
+        with suppress(OSError):  # it is there, or SQLite says what is wrong
+            os.close(os.open(place[0], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - of the driver

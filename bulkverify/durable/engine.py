@@ -345,6 +345,8 @@ class Engine:
 
         It takes 30 seconds at most.
         """
+        if self._closed:
+            return
         self._observed.end()
         if self._process is not None:
             await self._process.end()

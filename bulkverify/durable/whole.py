@@ -21,7 +21,7 @@ from bulkverify.durable.spec import JSON, RunSpec, rebuilt, told
 from bulkverify.durable.steps import ACCOUNT, MACHINE, why
 from bulkverify.durable.times import StepTime, began_at, curve, durations
 from bulkverify.errors import BulkVerifyError, InsufficientCreditsError, JobNotFoundError
-from bulkverify.files import complete_name, make_folder
+from bulkverify.files import check_writable, complete_name, make_folder
 from bulkverify.lists import Split
 from bulkverify.run.costs import check_cost
 from bulkverify.run.folder import LOCK, RECORD
@@ -70,6 +70,8 @@ async def split(here: Here, spec: RunSpec, run_id: str, written: Sequence[int]) 
     path = _output_path(spec, folder)
     if spec.folder is None:
         await in_thread(partial(stores.mirror, spec.output, path), leave=True)
+    else:  # before anything is paid
+        await in_thread(partial(check_writable, path, overwrite=True))
     output = spec.written_as(path, overwrite=spec.overwrite or await _is_at(spec.output, written))
     run = spec.run(account.client, Records(folder), await sources(spec, folder))
     try:

@@ -1,6 +1,7 @@
 """Runs within one process: what is submitted, what it comes to, and what the loop of the program notices."""
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,41 @@ async def test_a_new_database_is_private(sqlite: str, sandbox: Sandbox) -> None:
         assert {oct(one.stat().st_mode & 0o777) for one in path.parent.glob("runs.db*")} == {
             "0o600"
         }
+
+
+@pytest.mark.asyncio
+async def test_another_process_leaves_the_log_of_the_database_alone(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    file = sqlite.removeprefix("sqlite:///")
+    other = f"import sqlite3; c = sqlite3.connect({file!r}); c.execute('pragma table_info(output)').fetchall(); c.close()"
+    async with engine(sqlite, sandbox) as working:
+        for number in range(3):
+            await asyncio.gather(*(working.runs() for _ in range(4)))  # several connections
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", other)
+            assert await process.wait() == 0
+            assert Path(f"{file}-wal").exists()
+            run = await working.submit(source, output.with_name(f"{number}.csv"), account="acme")
+            await run.wait()
+
+
+@pytest.mark.asyncio
+async def test_an_output_that_became_a_link_costs_nothing(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(here, "_FIRST_PAUSE", 0.2)
+    async with engine(sqlite, sandbox, work=False) as submitting:
+        run = await submitting.submit(source, output, account="acme")
+    output.symlink_to(output.with_name("elsewhere"))
+    async with engine(sqlite, sandbox) as working:
+        run = working.run(run.id)
+        async with asyncio.timeout(20):
+            while "links are not followed" not in (await run.state()).message:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert not sandbox.ledger.uploads
+        output.unlink()
+        await run.wait()
+    require_all_verified(output, 7)
 
 
 @pytest.mark.asyncio
@@ -519,10 +555,12 @@ async def test_a_second_worker_in_a_process_is_refused(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("work", [False, True])
 async def test_a_closed_engine_says_so(
-    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+    database: str, sandbox: Sandbox, source: Path, output: Path, *, work: bool
 ) -> None:
-    async with engine(sqlite, sandbox, work=False) as submitting:
+    sandbox.inject(Fault(endpoint="download", kind=FaultKind.DELAY, delay=1, times=None))
+    async with engine(database, sandbox, work=work) as submitting:
         run = await submitting.submit(source, output, account="acme")
         waiting = asyncio.create_task(run.wait())
         await asyncio.sleep(0)
