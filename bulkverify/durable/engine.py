@@ -17,12 +17,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity.wait import wait_base
 
-from bulkverify.durable import names, whole
+from bulkverify.durable import names, runs, whole
 from bulkverify.durable.accounts import DEFAULT, Accounts, Keys
 from bulkverify.durable.database import Database, Worker, reason
 from bulkverify.durable.metrics import Observed
 from bulkverify.durable.process import Process
-from bulkverify.durable.runs import RunState, is_complete, predecessor, report_of, states_of
+from bulkverify.durable.runs import RunState
 from bulkverify.durable.shares import divide
 from bulkverify.durable.spec import (
     RunSpec,
@@ -43,12 +43,14 @@ from bulkverify.lists import ListFormat
 from bulkverify.models import FlagName, Verdict, VerdictName
 from bulkverify.run.models import RunReport
 from bulkverify.run.selection import unwanted_flags, wanted_verdicts
+from bulkverify.run.threads import in_thread
 from bulkverify.service.converter import converter
 from bulkverify.service.logs import SafeLogger
 
 T = TypeVar("T")
 _log: Final = SafeLogger(__name__)
 
+_CALLS_SECONDS: Final = 2.0  # for calls of the database that are under way
 _FIRST_LOOK: Final = 0.2
 _LAST_LOOK: Final = 2.0
 """The seconds between two looks at the state of awaited runs; they grow."""
@@ -247,7 +249,7 @@ class Engine:
                 return
             earlier = None
             if last is not None and not spec.restart:
-                earlier = predecessor(self._database, last, spec.account)
+                earlier = runs.predecessor(self._database, last, spec.account)
             names.submit(client, connection, run_id, spec.account, document, earlier)
 
     def run(self, run_id: str) -> DurableRun:
@@ -270,8 +272,8 @@ class Engine:
             limit=limit if ids is None else None,
             sort_desc=True,
         )
-        _require({*(wanted or ())} - {one.workflow_id for one in found})
-        return states_of(self._database, found)
+        runs.require_known({*(wanted or ())} - {one.workflow_id for one in found})
+        return runs.states_of(self._database, found)
 
     async def forget(self, days: float) -> int:
         """Delete what is known about runs that ended so many days ago, and return how many there were.
@@ -281,7 +283,7 @@ class Engine:
         """
         found = await self._ask(partial(self._forgettable, timedelta(days=days)))
         for one in found:
-            if not is_complete(one):  # a complete run has left nothing
+            if not runs.is_complete(one):  # a complete run has left nothing
                 await whole.delete_files(
                     converter.structure(one.input["args"][0], RunSpec), one.workflow_id
                 )
@@ -295,7 +297,7 @@ class Engine:
             name=names.RUN, completed_before=(now - age).isoformat()
         )
         kept = (now - timedelta(days=RETENTION_DAYS)).timestamp() * 1000
-        return [one for one in found if one.completed_at < kept or is_complete(one)]
+        return [one for one in found if one.completed_at < kept or runs.is_complete(one)]
 
     async def cancel(self, run_id: str) -> None:
         """Cancel a run: nothing new is uploaded or started, and the output is not written.
@@ -307,7 +309,7 @@ class Engine:
 
     def _cancel(self, run_id: str) -> None:
         client = self._database.client
-        _require(
+        runs.require_known(
             {run_id} - {one.workflow_id for one in client.list_workflows(workflow_ids=[run_id])}
         )
         client.cancel_workflow(run_id)  # before its parts: they look at its state
@@ -322,10 +324,10 @@ class Engine:
         while True:
             with suppress(ConnectionFailedError):
                 status = await self._ask(partial(self._database.status_of, run_id))
-                _require({run_id} if status is None else ())
+                runs.require_known({run_id} if status is None else ())
                 if status not in names.UNFINISHED:
                     ended = partial(client.list_workflows, workflow_ids=[run_id])
-                    return report_of((await self._ask(ended))[0])
+                    return runs.report_of((await self._ask(ended))[0])
             await asyncio.sleep(pause)
             pause = min(1.2 * pause, _LAST_LOOK)
 
@@ -351,9 +353,11 @@ class Engine:
         if self._process is not None:
             await self._process.end()
         await self._accounts.close()
-        self._database.close()
         self._closed = True
-        self._threads.shutdown(wait=False)
+        with suppress(TimeoutError):  # calls that are under way give their connections back
+            ended = in_thread(partial(self._threads.shutdown, wait=True), leave=True)
+            await asyncio.wait_for(ended, _CALLS_SECONDS)
+        self._database.close()
 
     async def _share(self, account: str) -> int | None:
         """Return how many requests a minute this process may send for an account."""
@@ -393,10 +397,3 @@ async def migrate(database: str | sa.Engine) -> None:
         await asyncio.to_thread(opened.migrate)
     finally:
         opened.close()
-
-
-def _require(missing: Collection[str]) -> None:
-    if missing:
-        raise UsageError(f"There is no run with the id {min(missing)!r}.").with_hint(
-            "`engine.runs()` lists them.", "`bulkverify runs` lists them."
-        )

@@ -164,6 +164,14 @@ def is_complete(found: Any) -> bool:  # noqa: ANN401 - of DBOS
     return bool(found.status == names.DONE and "error" not in found.output)
 
 
+def require_known(missing: Collection[str]) -> None:
+    """Raise `UsageError` if the ids of some runs are `missing`."""
+    if missing:
+        raise UsageError(f"There is no run with the id {min(missing)!r}.").with_hint(
+            "`engine.runs()` lists them.", "`bulkverify runs` lists them."
+        )
+
+
 def predecessor(database: Database, run_id: str, account: str) -> str | None:
     """Return the run whose parts a new run for the same output goes on with, after the last one for it.
 
