@@ -80,7 +80,7 @@ async def runs(*, database: RunDatabase = DATABASE, show: Show = SHOW) -> None:
         found = await engine.runs(limit=_SHOWN + 1)
         more = len(found) > _SHOWN
         del found[_SHOWN:]
-        workers = await engine.workers()
+        workers = await engine.workers() if show.json else []
         advice = await _advice(engine, database, *found)
     if show.json:
         show.data({"runs": found, "workers": workers}, "")

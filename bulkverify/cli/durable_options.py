@@ -171,11 +171,12 @@ def usable(url: str) -> Iterator[None]:
         raise UsageError(str(error)) from None
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - likewise
 
+    from bulkverify.durable.database import reason  # noqa: PLC0415 - likewise
+
     try:
         yield
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        raise UsageError(f"The database {shown(url)} can't be used: {reason}") from None
+        raise UsageError(f"The database {shown(url)} can't be used: {reason(error)}") from None
 
 
 def shown(url: str) -> str:

@@ -35,7 +35,7 @@ async def worker(
     *,
     accounts: Accounts = None,
     keep_days: Annotated[
-        float | None, Parameter(metavar="N", validator=validators.Number(gte=0, lte=36_500))
+        float | None, Parameter(metavar="N", validator=validators.Number(gte=0, lte=_MOST_DAYS))
     ] = None,
     migrate: bool = False,
     base_url: Annotated[str | None, Parameter(metavar="URL")] = None,

@@ -46,10 +46,10 @@ PART: Final = "bulkverify.part"
 RUNS: Final = "bulkverify.runs"
 PARTS: Final = "bulkverify.parts"
 
-UNFINISHED: Final = ("ENQUEUED", "PENDING", "DELAYED")
 QUEUED: Final = "ENQUEUED"
 DELAYED: Final = "DELAYED"
 RUNNING: Final = "PENDING"
+UNFINISHED: Final = (QUEUED, RUNNING, DELAYED)
 CANCELLED: Final = "CANCELLED"
 DONE: Final = "SUCCESS"
 

@@ -20,11 +20,11 @@ from bulkverify.files import flush_folder, replacing
 from bulkverify.lists.layout import create
 from bulkverify.lists.spooling import write
 from bulkverify.lists.stopping import StoppedError, checkpoint
+from bulkverify.run.source import was_url
 from bulkverify.run.threads import in_thread
 from bulkverify.run.written import note_of
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.DOTALL | re.IGNORECASE)
-_MERGED: Final = re.compile(r"[a-z][a-z0-9+.-]+:/[^/].*", re.DOTALL | re.IGNORECASE)
 
 _WRITTEN: Final = frozenset({"s3", "s3a"})
 """The stores for outputs: in them an object appears when its upload is committed, and as a whole."""
@@ -53,7 +53,7 @@ def checked_place(place: str | os.PathLike[str], *, written: bool = False) -> st
     """
     text = os.fspath(place)
     if not is_url(text):
-        if not isinstance(place, str) and _MERGED.fullmatch(text):
+        if not isinstance(place, str) and was_url(Path(text)):
             raise UsageError(f"{text} was a URL: pass it as a str, because a Path merges slashes.")
         return str(Path(text).absolute())  # symbolic links stay
     scheme = text.partition(":")[0].lower()

@@ -74,9 +74,14 @@ class Splitting:
             ).with_hint("Correct `largest_part`.", "Correct --largest-part.")
 
 
+def was_url(path: Path) -> bool:
+    """Whether a path was a URL."""
+    return _URL.match(str(path)) is not None
+
+
 def require_path(path: Path) -> None:
     """Raise `UsageError` if a path was a URL."""
-    if _URL.match(str(path)) and not path.exists():
+    if was_url(path) and not path.exists():
         raise UsageError(
             f"{path} is a URL, and only durable runs read and write those. Nothing was sent."
         ).with_hint(
