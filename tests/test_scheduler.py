@@ -9,6 +9,7 @@ import pytest
 from tenacity import wait_fixed
 
 from bulkverify import JobSnapshot, WaitTimeoutError, as_completed, wait_until
+from bulkverify.client import known_of
 from bulkverify.lifecycle import JobStatus
 from bulkverify.service.sessions import ORDINARY_SECONDS
 from bulkverify.waiting import scheduler as module
@@ -286,3 +287,40 @@ async def test_a_job_that_is_abandoned_in_line_is_not_polled(
         await asyncio.sleep(10)
         assert client.polled == [("a", 0)]
         await scheduler_of(first.job).leave(first)
+
+
+async def test_long_pauses_of_several_clients_end_together() -> None:
+    async with (
+        ScriptedClient([seen("verifying")]) as first,
+        ScriptedClient([seen("verifying")]) as second,
+    ):
+        waiters = []
+        for client in (first, second):
+            known_of(client).tick = 1.0
+            await asyncio.sleep(0.3)
+            waiters.append(joined(client, "job"))
+        await asyncio.sleep(30)
+        assert first.polled_at == pytest.approx([0.3, 11, 21])
+        assert second.polled_at == pytest.approx([0.6, 11, 21])
+        leave(*waiters)
+
+
+async def test_short_pauses_and_the_last_moment_do_not_wait_for_others() -> None:
+    async with ScriptedClient([seen("verifying")]) as client:
+        known_of(client).tick = 1.0
+        await asyncio.sleep(0.3)
+        for pause, timeout in ((3.9, 8.0), (20.0, 8.3)):
+            with pytest.raises(WaitTimeoutError):
+                await wait_until(client.job("job"), wait=wait_fixed(pause), timeout=timeout)
+        assert client.polled_at == pytest.approx([0.3, 4.2, 8.1, 8.25, 8.3, 16.55], abs=0.01)
+
+
+async def test_held_polls_of_several_clients_are_sent_together() -> None:
+    async with ScriptedClient([seen("verifying")], requests_per_minute=120) as client:
+        known_of(client).tick = 1.0
+        waiters = [joined(client, f"job{number}") for number in range(100)]
+        await asyncio.sleep(40)
+        held = [at for at in client.polled_at if at > 10]
+        assert len(held) > 40
+        assert held == pytest.approx([round(at) for at in held])
+        leave(*waiters)

@@ -1,6 +1,7 @@
 """The jobs that one client knows, for its waits."""
 
 import asyncio
+import math
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
@@ -43,6 +44,9 @@ class KnownJobs:
         self.enter_loop: Final = transport.enter_loop
         self.take_turn: Final = transport.take_for_poll
         self.redacted: Final = transport.redacted
+        self.tick: float = 0.0
+        """Polls with long pauses are sent at multiples of so many seconds, by the clock of the event loop; 0 for
+        any time. So those of many clients are sent together, for which the process wakes up less often."""
         self.scheduler: Any = None
         """The `Scheduler` of `waiting`, which imports this module; set by the first wait."""
         # The handles of jobs that are not polled. The streams hold the others, which saves the memory
@@ -64,6 +68,10 @@ class KnownJobs:
         coroutine would slow every poll down.
         """
         return self._transport.once(calls.status(job_id), scheduled=True)
+
+    def on_tick(self, time: float) -> float:
+        """Return the first time from then on at which the polls of several clients are sent together."""
+        return math.ceil(time / self.tick) * self.tick if self.tick else time
 
     async def close(self) -> None:
         """End every wait."""

@@ -270,7 +270,7 @@ class Scheduler:
                 held = self._known.take_turn(urgent=urgent)
                 if held > 0 and self._scarce:
                     # Another stream may become urgent before the turn comes.
-                    self._held_until = now + min(held, URGENT_SECONDS / 2)
+                    self._held_until = self._known.on_tick(now + min(held, URGENT_SECONDS / 2))
                     return None
                 if held > 0:
                     self._scarce = True

@@ -47,6 +47,9 @@ they would be noticed three times as late.
 URGENT_SECONDS: Final = 5.0
 """A wait without an answer is urgent for this long before its deadline. Its poll then comes first."""
 
+_LONG_TICKS: Final = 4
+"""Shorter pauses than so many ticks are not lengthened to the next one."""
+
 LONGEST_DELAY: Final = 86400.0
 """The longest pause between two polls, in seconds: a day."""
 
@@ -278,7 +281,10 @@ class Stream:
         if delay == math.inf:
             self.due = None
             return
-        self.due = min(now + delay, last_chance)
+        due = now + delay
+        if delay >= _LONG_TICKS * self._known.tick:
+            due = self._known.on_tick(due)
+        self.due = min(due, last_chance)
         pause = min(getattr(outcome, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
         self.due = max(self.due, now + pause)
         if isinstance(outcome, JobNotFoundError):  # if it is missing even then, the wait ends
