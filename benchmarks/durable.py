@@ -110,7 +110,7 @@ def _on_paper(found: dict[str, list[dict[str, float]]]) -> str:
     cpu, kb = spread(drained, "cpu_ms").median, spread(drained, "kb").median
     most = _ACCOUNTS * _POLLS / 60
     rows = [
-        ["workers, as each holds 2,000 parts", f"{parts / 2000:.0f}"],
+        ["workers, if each holds 2,000 parts, of 10,000 at most", f"{parts / 2000:.0f}"],
         ["memory of the waiting parts, all workers", f"{parts * mb / held / 1024:.1f} GB"],
         [
             f"polls a second at the limit of each account ({_POLLS} a minute)",

@@ -77,7 +77,7 @@ async def waiting(kind: str, parts: int) -> dict[str, float]:
         idle = _memory_of(worker)
         for account in accounts:
             await made.submit(account, _rows_of(_LISTS), 2)
-        wanted = sum(one.addresses // 2 for one in made.runs)
+        wanted = min(parts, sum(one.addresses // 2 for one in made.runs))
         began = monotonic()
         await made.until(partial(_all_started, made, wanted), timeout=480)
         started = await made.service.count("starts")

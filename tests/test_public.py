@@ -49,7 +49,7 @@ ORDER = {
     """,
     "results": "records rows downloads",
     "durable": """
-        names connections database lease shares stores spec runs pauses accounts times scratch here folders steps whole flows
+        names waits connections database lease shares stores spec runs pauses accounts times scratch here folders steps whole flows
         process stats metrics engine
     """,
     "waiting": "pacing waiters streams due scheduler waits",

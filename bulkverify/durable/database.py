@@ -82,8 +82,21 @@ class Database:
         self._engine = names.translated(self.client)
         # A lease is renewed on a connection of its own: it never waits for other work.
         self._leases = leases.execution_options(**self._engine.get_execution_options())
+        # A single query needs no transaction, which would take two more round trips.
+        self._reads = (
+            self._engine
+            if self.is_sqlite
+            else self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        )
         self.status: sa.Table = names.statuses(self.client)
         self.checkpoints: sa.Table = names.checkpoints(self.client)
+        self._queued = (
+            sa.select(sa.literal(1))
+            .where(self.status.c.queue_name == sa.bindparam("queue"))
+            # A literal, so that SQLite uses the index of unfinished work.
+            .where(self.status.c.status == sa.literal_column(f"'{names.QUEUED}'"))
+            .limit(1)
+        )
 
     @property
     def name(self) -> str:
@@ -214,6 +227,11 @@ class Database:
                 ).order_by(_WORKER.c.began_at)
             )
             return [Worker(**{**row, "seconds": float(row["seconds"])}) for row in rows.mappings()]
+
+    def has_queued(self, queue: str) -> bool:
+        """Whether there is work in a queue. It is asked several times a second."""
+        with self._reads.connect() as connection:
+            return connection.execute(self._queued, {"queue": queue}).first() is not None
 
     def claimed(self, executor_id: str) -> set[str]:
         """Return the workflows that a process has taken."""
@@ -346,10 +364,10 @@ class Database:
         why = f"The part ended as {part.status}: {type(part.error).__name__}."
         return {**record, "error": "BulkVerifyError", "message": why}
 
-    def split_of(self, run_id: str) -> names.JSON:
-        """Return how a run has split its list."""
+    def noted(self, run_id: str, name: str) -> names.JSON:
+        """Return what the last step of a run has come to that has noted something by a name, such as `split`."""
         steps = self.client.list_workflow_steps(run_id)
-        found = [one["output"] for one in steps if "split" in (one["output"] or {})]
+        found = [one["output"] for one in steps if name in (one["output"] or {})]
         return found[-1] if found else {}
 
     # --- PostgreSQL's locks, which end with the transaction

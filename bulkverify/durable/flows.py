@@ -36,8 +36,9 @@ Step = Callable[[Here, JSON, JSON], Awaitable[JSON]]
 _log: Final = SafeLogger(__name__)
 
 _FIRST_LOOK: Final = 0.2
-_LAST_LOOK: Final = 5.0
-"""The seconds between two looks at the parts of a run; they grow. A part that ends here is noticed at once."""
+_LAST_LOOK: Final = 60.0
+"""The seconds between two looks at the parts of a run; they grow. A part that ends here is noticed at once, and
+`Process` looks at all runs together."""
 
 _UNPAID: Final = {"pending", "uploading", "uploaded"}
 
@@ -181,9 +182,9 @@ class _Part(_Execution):
         except names.CancelledError:
             if self.record.get("state") in _UNPAID:
                 await self._forget(self.record["job_id"])
-            raise
+            raise  # else the next run for the output goes on with the list
         await self._go_on("start", steps.start)
-        await self._go_on("results", steps.results)
+        await self._go_on("results", self._results)
 
     async def _send(self) -> None:
         """Upload the part, or ask for its single address."""
@@ -230,6 +231,14 @@ class _Part(_Execution):
         if "error" not in self.record:
             await self.ask_again(self.account, make)
 
+    async def _results(self, here: Here, work: JSON, record: JSON) -> JSON:
+        """Wait for the results of the list, and fetch them. A long wait ends this execution."""
+        wait = partial(steps.see_completed, here, work, record)
+        waited = await here.waits.take(self.me, self.account, wait)
+        if waited is None:
+            raise asyncio.CancelledError
+        return await steps.results(here, work, waited)
+
     async def _forget(self, job_id: str) -> None:
         forget = partial(steps.forget, self.here, self.work, job_id)
         await asyncio.shield(self.here.run(forget))
@@ -245,16 +254,13 @@ async def part(work: JSON) -> JSON:
         await execution.begin_again()
     except (names.TakenError, names.CancelledError):
         raise asyncio.CancelledError from None  # DBOS would wait for what the heir comes to
-    finally:
-        for ended in execution.here.ended.get(work["run"], ()):
-            ended.set()
+    execution.here.wake(work["run"])
     return execution.record
 
 
 def _bare(record: JSON) -> JSON:
     """Return a record without what its last step came to."""
-    outcome = {"error", "message", "held", "account", "machine"}
-    return {name: value for name, value in record.items() if name not in outcome}
+    return {name: value for name, value in record.items() if name not in steps.OUTCOME}
 
 
 @names.workflow(names.RUN)
@@ -337,9 +343,11 @@ async def _look(here: Here, spec: RunSpec, run_id: str) -> JSON:
         known = here.database.client.list_workflows(workflow_ids=[run_id])
         if not known:
             return {}  # it was so long ago that it is forgotten
-        split = here.database.split_of(run_id)
+        split = here.database.noted(run_id, "split")
+        # A run that was cancelled has written nothing, and its predecessor may have.
+        wrote = known[0].output or here.database.noted(run_id, "written")
         return {
-            "written": (known[0].output or {}).get("written", ()),
+            "written": wrote.get("written", ()),
             "fingerprint": split.get("split", {}).get("fingerprint"),
             "base_url": split.get("base_url"),
             "records": carried(here.database.outcomes(run_id)),

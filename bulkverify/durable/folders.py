@@ -47,7 +47,7 @@ async def with_part(here: Here, run_id: str, name: str, part: Part) -> Path:
 async def _split_again(here: Here, run_id: str, folder: Path) -> None:
     known = partial(here.database.client.list_workflows, workflow_ids=[run_id])
     spec = converter.structure((await when_there(known, in_thread))[0].input["args"][0], RunSpec)
-    before = await when_there(partial(here.database.split_of, run_id), in_thread)
+    before = await when_there(partial(here.database.noted, run_id, "split"), in_thread)
     make_folder(folder)
     fresh = folder / "again"
     await in_thread(partial(rmtree, fresh, ignore_errors=True))

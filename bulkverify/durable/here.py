@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,7 @@ from bulkverify.durable.accounts import Accounts
 from bulkverify.durable.database import Database, reason
 from bulkverify.durable.pauses import Pauses
 from bulkverify.durable.scratch import Scratch
+from bulkverify.durable.waits import Waits
 from bulkverify.service.logs import SafeLogger
 
 T = TypeVar("T")
@@ -105,9 +107,21 @@ class Here:
     """One upload and one start of an account at a time: when the gate closes, none of a long queue is sent.
     And one split of a list."""
     ended: defaultdict[str, set[asyncio.Event]] = attrs.field(factory=lambda: defaultdict(set))
-    """Set when a part of a run ends here; each execution of the run has one, as there may be two for a while."""
+    """Set when a part of a run ends here, and when all of them have ended elsewhere; each execution of the run
+    has one, as there may be two for a while."""
     states: Counter[str] = attrs.field(factory=Counter)
     """How many runs have ended here, by their state."""
+
+    waits: Waits = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Execute a part again after its wait."""
+        self.waits = Waits(lambda execution: when_there(partial(self.host.resume, execution)))
+
+    def wake(self, run_id: str) -> None:
+        """Let a run here look at its parts. Called in the event loop of DBOS."""
+        for ended in self.ended.get(run_id, ()):
+            ended.set()
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do some work in the event loop of the program."""

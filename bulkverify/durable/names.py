@@ -7,6 +7,8 @@ checkpoints is compared with, so an execution that lost its workflow can't recor
 import importlib.metadata
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine
+from contextlib import nullcontext
+from time import monotonic
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -17,6 +19,7 @@ from bulkverify.errors import UsageError
 try:
     import dbos as _dbos
     from dbos import _context, _error, _logger, _schemas, _sys_db, _utils
+    from dbos import _core as _executions
     from dbos import _dbos as _core
 except ImportError as _missing:
     raise ImportError(
@@ -53,13 +56,21 @@ UNFINISHED: Final = (QUEUED, RUNNING, DELAYED)
 CANCELLED: Final = "CANCELLED"
 DONE: Final = "SUCCESS"
 
-_HELD_RUNS: Final = 500
-_HELD_PARTS: Final = 2000
-"""How many workflows one worker holds at most."""
+_MOST_RUNS: Final = 500
+_MOST_PARTS: Final = 2000
+"""How many workflows one worker executes at most."""
+_PARTS_AT_ONCE: Final = 16
+"""The same for the parts of one account. They are uploaded and started one after the other."""
 
 _POLL_SECONDS: Final = 0.25
 _PARTITION_SECONDS: Final = 0.02
 """The seconds between two polls of a queue: at least the first, and the second for each account in it."""
+_IDLE_SECONDS: Final = 1.0
+_BUSY_SECONDS: Final = 10.0
+"""The same after no queue had any work for so long."""
+
+_QUEUE_SECONDS: Final = 5.0
+"""How long the settings of the queues are used; another process may have changed them."""
 
 # What DBOS does not promise to keep: where it is, and its names.
 _PRIVATE: Final[tuple[tuple[object, str], ...]] = (
@@ -67,11 +78,15 @@ _PRIVATE: Final[tuple[tuple[object, str], ...]] = (
     (_core.DBOS, "_background_event_loop _sys_db"),
     (
         _sys_db.SystemDatabase,
-        "get_workflow_owner get_queue_partitions get_queue reenqueue_for_recovery",
+        (
+            "get_workflow_owner get_workflow_status get_queue_partitions get_queue list_queues dequeue_scopes "
+            "background_job_lock reenqueue_for_recovery"
+        ),
     ),
     (_sys_db.SystemDatabase, "tables run_migrations verify_migrations init_workflows"),
     (_dbos.DBOSClient, "_build_enqueue_status"),
     (_core, "_dbos_global_instance _dbos_global_registry"),
+    (_executions, "execute_dequeued_workflow"),
     (_context, "get_local_dbos_context"),
     (_utils.GlobalParams, "executor_id"),
 )
@@ -146,8 +161,9 @@ class Host:
     Args:
         engine: connections to the database.
         executor_id: the name of this process in the database.
+        has_queued: whether there is work in a queue, which costs less than to ask DBOS; called in a thread.
         serves: whether this process takes work of an account; called in a thread.
-        most_parts: how many parts of one account this process may hold; called in a thread.
+        has_room: whether this process may take parts of an account; called in a thread.
     """
 
     def __init__(
@@ -155,15 +171,18 @@ class Host:
         engine: sa.Engine,
         executor_id: str,
         *,
+        has_queued: Callable[[str], bool],
         serves: Callable[[str], bool],
-        most_parts: Callable[[], int],
+        has_room: Callable[[str], bool],
     ) -> None:
         self._engine = engine
         self._executor_id = executor_id
+        self._has_queued = has_queued
         self._serves = serves
-        self._most_parts = most_parts
+        self._has_room = has_room
         self._instance: Any = None
         self._partitions = 1
+        self._busy_at = monotonic()
         self._lock = threading.Lock()
 
     def launch(self) -> None:
@@ -188,23 +207,37 @@ class Host:
         )
         _dbos.DBOS.launch()
         database = self._instance._sys_db
-        partitions, queue = database.get_queue_partitions, database.get_queue
+        partitions, scopes = database.get_queue_partitions, database.dequeue_scopes
+        queue = _kept(database.get_queue)
+
+        def busy(name: str) -> Any:
+            if name not in {RUNS, PARTS} or not self._has_queued(name):
+                return []
+            self._busy_at = monotonic()
+            return scopes(name)
 
         def served(name: str) -> list[str]:
             found = partitions(name)
             self._partitions = max(1, len(found))
-            return [account for account in found if self._serves(account)]
+            found = [account for account in found if self._serves(account)]
+            return [one for one in found if name != PARTS or self._has_room(one)]
 
         def limited(name: str) -> Any:
             found = queue(name)
-            if found is not None and name == PARTS:
-                found._partition_worker_concurrency = self._most_parts()
-                found._polling_interval_sec = max(
-                    _POLL_SECONDS, _PARTITION_SECONDS * self._partitions
-                )
+            if found is not None:
+                idle = monotonic() - self._busy_at > _BUSY_SECONDS
+                pause = _IDLE_SECONDS if idle else _POLL_SECONDS
+                if name == PARTS:
+                    pause = max(pause, _PARTITION_SECONDS * self._partitions)
+                    found._partition_worker_concurrency = _PARTS_AT_ONCE
+                found._polling_interval_sec = pause
             return found
 
         database.get_queue_partitions, database.get_queue = served, limited
+        database.dequeue_scopes = busy
+        database.list_queues = _kept(database.list_queues)
+        # No jobs of DBOS: no workflow has a deadline, and delays end by the clock of the database.
+        database.background_job_lock = lambda _: nullcontext(enter_result=False)
 
     @property
     def launched(self) -> bool:
@@ -229,6 +262,15 @@ class Host:
         for workflow_id in workflow_ids:
             self._instance._sys_db.reenqueue_for_recovery(workflow_id, [self._executor_id], PARTS)
 
+    def resume(self, execution: Execution) -> bool:
+        """Execute a workflow of this process again; return `False` if it has it no longer."""
+        status = self._instance._sys_db.get_workflow_status(execution.workflow_id)
+        if status is None or status["status"] != RUNNING or not self.owns(execution):
+            return False
+        # The token is compared with each checkpoint, so another process may take it meanwhile.
+        _executions.execute_dequeued_workflow(self._instance, status, str(execution.token))
+        return True
+
     def owns(self, execution: Execution) -> bool:
         """Whether an execution still has its workflow."""
         owner = self._instance._sys_db.get_workflow_owner(execution.workflow_id)
@@ -242,6 +284,18 @@ class Host:
         """End all threads and the event loop of DBOS."""
         _dbos.DBOS.destroy()
         self._instance = None
+
+
+def _kept(read: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that reads settings of queues from the database only now and then."""
+    known: dict[object, tuple[float, Any]] = {}
+
+    def read_or_known(*names: str, **options: str) -> Any:
+        if names not in known or monotonic() - known[names][0] > _QUEUE_SECONDS:
+            known[names] = monotonic(), read(*names, **options)
+        return known[names][1]
+
+    return read_or_known
 
 
 def serializer() -> Any:
@@ -305,13 +359,13 @@ def register_queues(client: Any, active: int) -> None:
     common = {"polling_interval_sec": _POLL_SECONDS, "on_conflict": "always_update"}
     client.register_queue(
         RUNS,
-        worker_concurrency=_HELD_RUNS,
-        partition_worker_concurrency=_HELD_RUNS,
+        worker_concurrency=_MOST_RUNS,
+        partition_worker_concurrency=_MOST_RUNS,
         **common,
     )
     client.register_queue(
         PARTS,
-        worker_concurrency=_HELD_PARTS,
+        worker_concurrency=_MOST_PARTS,
         partition_concurrency=active,
         **common,
     )

@@ -32,6 +32,10 @@ _MISSED: Final = 4
 """How many times in a row taken work is not found at work before it is given back."""
 
 
+_MOST_WAITS: Final = 10_000
+"""For how many lists one worker waits at most; a poll takes a few ms of CPU."""
+
+
 class InThread(Protocol):
     """Makes a call in a thread."""
 
@@ -74,8 +78,9 @@ class Process:
         self._host = names.Host(
             database.dbos_engine,
             self.id,
+            has_queued=database.has_queued,
             serves=lambda account: self._taking and accounts.serves(account),
-            most_parts=lambda: ceil(parts_at_once / max(1, self._alive)),
+            has_room=self._has_room,
         )
         self._here = Here(self._host, database, accounts, asyncio.get_running_loop())
         self.takeovers: int = 0
@@ -98,6 +103,11 @@ class Process:
     def id(self) -> str:
         """The name of this process in the database."""
         return "sqlite" if self._lease is None else self._lease.id
+
+    def _has_room(self, account: str) -> bool:
+        """Whether this process may take more parts: each waits for about as many lists of an account."""
+        waits, share = self._here.waits, ceil(self._parts_at_once / max(1, self._alive))
+        return waits.count(account) < share and waits.total() < _MOST_WAITS
 
     async def begin(self) -> None:
         """Begin to take work.
@@ -132,6 +142,7 @@ class Process:
             await asyncio.wait({self._tending})
         if self._host.launched:
             loop = self._host.loop
+            await self._here.waits.end()
             if not await _there(loop, self._here.gate.close(_CLOSING_SECONDS)):
                 _log.warning("a request that may cost something was still under way")
             await _there(loop, _cancelled(self._here))
@@ -159,6 +170,7 @@ class Process:
                     if self._lease.is_steady:
                         await self._take_over()
                 await self._in_thread(self._database.end_delays)
+                await self._see_ended()
                 if monotonic() - shared_at >= self._seconds:
                     shared_at = monotonic()
                     await self._accounts.share_again()
@@ -176,16 +188,27 @@ class Process:
         if taken:
             _log.warning("took over the work of dead processes: %s workflows", taken)
 
+    async def _see_ended(self) -> None:
+        """Wake the runs here whose parts have all ended, wherever that was."""
+        if waiting := list(self._here.ended):
+            counts = await self._in_thread(partial(self._database.counts, waiting))
+            for run_id, (_, left) in counts.items():
+                if not left:
+                    self._host.loop.call_soon_threadsafe(self._here.wake, run_id)
+
     async def _find_lost(self) -> None:
         """Give back work that was taken here and does not run, as after an outage of the database."""
-        running = +self._here.running
+        waits, running = self._here.waits, +self._here.running
+        waiting, waited = waits.parts(ended=False), waits.parts(ended=True)
         claimed = await self._in_thread(partial(self._database.claimed, self.id))
+        waits.drop((waiting | waited) - claimed)  # such as those of a run that was cancelled
         self._missing = Counter(
-            {one: self._missing[one] + 1 for one in claimed.difference(running)}
+            {one: self._missing[one] + 1 for one in claimed.difference(running, waiting)}
         )
         # On a busy machine, work that was just taken takes a while to begin.
         if lost := [one for one, times in self._missing.items() if times >= _MISSED]:
             _log.warning("work that does not run is given back: %s workflows", len(lost))
+            waits.drop(lost)
             await self._in_thread(partial(self._host.give_back, lost))
 
     async def _tidy_up(self) -> None:
@@ -198,6 +221,7 @@ class Process:
     async def _begin_again(self, executor_id: str) -> None:
         """Leave the work that others have now, and take new work under a new name."""
         self._host.rename(executor_id)
+        self._here.waits.drop()
         if self._host.launched:
             await _there(self._host.loop, _cancelled(self._here))
 

@@ -18,11 +18,12 @@ from typing import Final, ParamSpec
 
 import attrs
 
-from bulkverify.client import known_of
+from bulkverify.client import Job, known_of
 from bulkverify.durable.accounts import KeyMissingError
 from bulkverify.durable.folders import with_part
 from bulkverify.durable.here import Here
 from bulkverify.durable.spec import JSON, as_json, told
+from bulkverify.durable.waits import Waited
 from bulkverify.errors import (
     AccountRestrictedError,
     AuthenticationError,
@@ -42,6 +43,9 @@ from bulkverify.run.record import PartRecord, PartState
 from bulkverify.service.converter import converter
 
 P = ParamSpec("P")
+
+OUTCOME: Final = frozenset({"error", "message", "held", "account", "machine"})
+"""What a step returns besides its record if it did not succeed."""
 
 _UPLOADS: Final = 3
 """How often a part is uploaded if the answer is lost; the lists that may be left cost nothing."""
@@ -116,12 +120,27 @@ async def start(here: Here, work: JSON, record: JSON) -> JSON:
     return await _made(here, work, record, make, reads=False)
 
 
-async def results(here: Here, work: JSON, record: JSON) -> JSON:
-    """Wait for the results of the list, and fetch them."""
+async def see_completed(here: Here, work: JSON, record: JSON) -> Waited:
+    """Wait until all addresses of the list have been verified."""
+    job: Job | None = None
+
+    async def make(part: AnyRun) -> None:
+        nonlocal job
+        assert isinstance(part, PartRun)  # noqa: S101 - of a list
+        job = part.job
+        await part.see_completed()
+
+    return await _made(here, work, record, make, reads=False), job
+
+
+async def results(here: Here, work: JSON, waited: Waited) -> JSON:
+    """Fetch the results of the list after the wait for them."""
+    record, _job = waited  # `fetch` asks for its handle, which is kept until then
+    if OUTCOME & record.keys():
+        return record
 
     async def make(part: AnyRun) -> None:
         assert isinstance(part, PartRun)  # noqa: S101 - of a list
-        await part.see_completed()
         await part.fetch()
 
     return await _made(here, work, record, make)
@@ -182,6 +201,7 @@ async def _made(
         await here.accounts.require(work["account"], part.addresses, work["title"])
 
     run = None
+    outcome: JSON = {}
     try:
         account = await here.accounts.get(work["account"])
         _require_service(account, work["base_url"])
@@ -199,18 +219,19 @@ async def _made(
         )
         await make(run)
     except InsufficientCreditsError:
-        return {**_record(run, noted), "held": part.addresses}
+        outcome = {"held": part.addresses}
     except ACCOUNT as error:
-        return {**_record(run, noted), "account": why(error)}
-    except MACHINE as error:
-        return {**_record(run, noted), "machine": why(error)}
-    except BulkVerifyError as error:
+        outcome = {"account": why(error)}
+    except UsageError as error:  # of a key, or of the base URL
+        outcome = {"machine": why(error)}
+    except BulkVerifyError as error:  # before OSError: some are a TimeoutError, too
         known_of(account.client).redacted(error)
         # Of a key that is disabled, or not allowed from this machine.
-        if isinstance(error, ServiceError) and error.status == HTTPStatus.FORBIDDEN:
-            return {**_record(run, noted), "account": why(error)}
-        return {**_record(run, noted), **told(error)}
-    return _record(run, noted)
+        denied = isinstance(error, ServiceError) and error.status == HTTPStatus.FORBIDDEN
+        outcome = {"account": why(error)} if denied else told(error)
+    except OSError as error:
+        outcome = {"machine": why(error)}
+    return {**as_json(noted if run is None else run.record), **outcome}
 
 
 def _require_service(account: Account, base_url: str) -> None:
@@ -218,10 +239,6 @@ def _require_service(account: Account, base_url: str) -> None:
         raise ElsewhereError(
             f"The run has begun at {base_url}, and this worker is at {account.client.base_url}."
         )
-
-
-def _record(run: AnyRun | None, noted: PartRecord) -> JSON:
-    return as_json(noted if run is None else run.record)
 
 
 def why(error: Exception) -> str:

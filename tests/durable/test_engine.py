@@ -313,6 +313,28 @@ async def test_another_run_for_the_output_goes_on_with_an_incomplete_one(
 
 
 @pytest.mark.asyncio
+async def test_an_incomplete_output_is_replaced_after_a_cancel_between(
+    sqlite: str, sandbox: Sandbox, source: Path, output: Path
+) -> None:
+    refusal = '{"success": false, "result": "No"}'
+    sandbox.inject(
+        Fault(endpoint="upload", kind=FaultKind.ANSWER, skip=1, status=400, body=refusal)
+    )
+    async with engine(sqlite, sandbox) as working:
+        with pytest.raises(IncompleteRunError):
+            await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+        assert output.exists()
+        sandbox.inject(Fault(endpoint="download", kind=FaultKind.DELAY, delay=2, times=3))
+        second = await working.submit(source, output, account="acme", largest_part=2)
+        while len(sandbox.ledger.starts) < 3:  # noqa: ASYNC110 - of another service
+            await asyncio.sleep(0.02)
+        await second.cancel()
+        await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+    require_all_verified(output, 7)
+    require_paid_once(sandbox, 7)
+
+
+@pytest.mark.asyncio
 async def test_a_cancelled_run_is_not_paid_for_again(
     database: str, sandbox: Sandbox, source: Path, output: Path
 ) -> None:

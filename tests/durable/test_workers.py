@@ -140,13 +140,17 @@ async def test_a_frozen_worker_that_comes_back_after_a_cancel_starts_nothing_new
             await said(frozen, "thawed")
             with pytest.raises(RunCancelledError):
                 await run.wait()
-            while left_on(sandbox):  # noqa: ASYNC110 - of another process
+            # A list that was about to be started is left to the next run.
+            while point != "before:start" and left_on(sandbox):  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.02)
             await stopped(frozen)
     assert len(sandbox.ledger.starts) - before <= int(point == "before:start")
     assert not output.exists()
+    async with engine(postgresql, sandbox) as working:
+        await (await working.submit(source, output, account="acme", largest_part=2)).wait()
+    require_all_verified(output, 7)
+    require_paid_once(sandbox, 7)
     assert left_on(sandbox) == 0
-    assert set(sandbox.ledger.paid.values()) <= {1}
 
 
 @pytest.mark.asyncio
