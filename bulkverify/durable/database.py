@@ -9,6 +9,7 @@ No table holds a key or an address. SQLite serves a single process, so it needs 
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from time import sleep
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -39,6 +40,8 @@ _OUTPUT: Final = sa.Table(
     sa.Column("path", sa.Text, primary_key=True),
     sa.Column("run_id", sa.Text, nullable=False),
 )
+
+_MIGRATIONS: Final = 10  # at SQLite, which has no lock for them
 
 # Arbitrary numbers, the same in all processes.
 _MIGRATING: Final = 7239471
@@ -132,27 +135,27 @@ class Database:
                     "The database has synchronous_commit=off: after a crash it may have lost which lists "
                     "were uploaded and started, so a list could be paid for twice. Switch it on for this database or role."
                 )
-        if self._is_migrated():
-            return
-        try:
-            self.migrate()
-        except SQLAlchemyError as error:
-            raise UsageError(
-                f"The tables of durable runs are missing or old, and can't be made here: {clause(reason(error))}."
-            ).with_hint(
-                "Call `await migrate(database)` once with a role that may do so.",
-                "Run `bulkverify worker --migrate` once with a role that may do so.",
-            ) from error
+        for left in reversed(range(_MIGRATIONS if self.is_sqlite else 1)):
+            try:
+                return None if self._is_migrated() else self.migrate()
+            except SQLAlchemyError as error:
+                if left:  # another process is making them
+                    sleep(0.3)
+                    continue
+                raise UsageError(
+                    f"The tables of durable runs are missing or old, and can't be made here: {clause(reason(error))}."
+                ).with_hint(
+                    "Call `await migrate(database)` once with a role that may do so.",
+                    "Run `bulkverify worker --migrate` once with a role that may do so.",
+                ) from error
+        return None
 
     def migrate(self) -> None:
         """Make or update all tables."""
-        names.migrate(self.client)
+        names.migrate(self.client)  # which also makes the schema
         with self._engine.begin() as connection:
             self._lock(connection, _MIGRATING)
             TABLES.create_all(connection)
-            if self.is_sqlite:
-                return
-        # DBOS makes its own schema before.
 
     def _is_migrated(self) -> bool:
         try:

@@ -73,7 +73,7 @@ class Lease:
                 leave = partial(self._database.leave, self.id)
                 await asyncio.wait_for(self._call(leave), self._seconds / BEATS)
             except (SQLAlchemyError, TimeoutError) as error:
-                _log.warning("the lease ends by itself: %s", error)
+                _log.warning("the lease ends by itself: %s", str(error) or "no answer")
         self._thread.shutdown(wait=False)
 
     async def _renew(self) -> None:

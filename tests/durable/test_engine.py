@@ -1,6 +1,7 @@
 """Runs within one process: what is submitted, what it comes to, and what the loop of the program notices."""
 
 import asyncio
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -20,7 +21,15 @@ from bulkverify import (
     JournalError,
     UsageError,
 )
-from bulkverify.durable import DurableRun, Engine, RunCancelledError, RunState, accounts, here
+from bulkverify.durable import (
+    DurableRun,
+    Engine,
+    RunCancelledError,
+    RunState,
+    accounts,
+    here,
+    names,
+)
 from bulkverify.run import outages
 from bulkverify.run.journal import journal_of
 from bulkverify.sandbox import Fault, FaultKind, Sandbox
@@ -138,6 +147,25 @@ async def test_a_new_database_is_private(sqlite: str, sandbox: Sandbox) -> None:
         assert {oct(one.stat().st_mode & 0o777) for one in path.parent.glob("runs.db*")} == {
             "0o600"
         }
+
+
+@pytest.mark.asyncio
+async def test_another_process_may_make_the_tables_at_the_same_time(
+    sqlite: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, there = names.migrate, sqlite3.OperationalError("table worker already exists")
+
+    def raced(client: object) -> None:
+        make(client)
+        if not made:
+            made.append(client)
+            raise OperationalError("create table worker", {}, there)
+
+    made: list[object] = []
+    monkeypatch.setattr(names, "migrate", raced)
+    async with engine(sqlite, sandbox, work=False) as submitting:
+        assert await submitting.runs() == []
+    assert made
 
 
 @pytest.mark.asyncio
