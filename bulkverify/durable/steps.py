@@ -54,7 +54,7 @@ _FORGETS: Final = 10
 
 
 class ElsewhereError(UsageError):
-    """This worker is at another service than the run."""
+    """This worker is at another service than the run, or can't use its key for it."""
 
 
 MACHINE: Final = (OSError, ElsewhereError)
@@ -203,8 +203,7 @@ async def _made(
     run = None
     outcome: JSON = {}
     try:
-        account = await here.accounts.get(work["account"])
-        _require_service(account, work["base_url"])
+        account = await _account(here, work)
         folder = Path()
         if reads:
             folder = await with_part(here, work["run"], work["folder"], part)
@@ -222,7 +221,7 @@ async def _made(
         outcome = {"held": part.addresses}
     except ACCOUNT as error:
         outcome = {"account": why(error)}
-    except UsageError as error:  # of a key, or of the base URL
+    except ElsewhereError as error:
         outcome = {"machine": why(error)}
     except BulkVerifyError as error:  # before OSError: some are a TimeoutError, too
         known_of(account.client).redacted(error)
@@ -234,11 +233,18 @@ async def _made(
     return {**as_json(noted if run is None else run.record), **outcome}
 
 
-def _require_service(account: Account, base_url: str) -> None:
-    if account.client.base_url != base_url:
+async def _account(here: Here, work: JSON) -> Account:
+    try:
+        account = await here.accounts.get(work["account"])
+    except KeyMissingError:
+        raise
+    except UsageError as error:  # of the key, or of the base URL
+        raise ElsewhereError(error.message) from None
+    if account.client.base_url != work["base_url"]:
         raise ElsewhereError(
-            f"The run has begun at {base_url}, and this worker is at {account.client.base_url}."
+            f"The run has begun at {work['base_url']}, and this worker is at {account.client.base_url}."
         )
+    return account
 
 
 def why(error: Exception) -> str:
