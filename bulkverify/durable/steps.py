@@ -57,10 +57,9 @@ class ElsewhereError(UsageError):
     """This worker is at another service than the run, or can't use its key for it."""
 
 
-MACHINE: Final = (OSError, ElsewhereError)
-"""Errors that another machine may not meet, or that end when an operator acts."""
 ACCOUNT: Final = (KeyMissingError, AuthenticationError, AccountRestrictedError)
-"""The same, and all work of the account meets them here."""
+"""Errors that another machine may not meet, or that end when an operator acts; all work of the account meets
+them here."""
 
 
 @attrs.frozen

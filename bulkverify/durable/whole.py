@@ -18,7 +18,7 @@ from bulkverify.durable import stores
 from bulkverify.durable.folders import changed, sources
 from bulkverify.durable.here import Here
 from bulkverify.durable.spec import JSON, RunSpec, rebuilt, told
-from bulkverify.durable.steps import ACCOUNT, MACHINE, why
+from bulkverify.durable.steps import ACCOUNT, why
 from bulkverify.durable.times import StepTime, began_at, curve, durations
 from bulkverify.errors import BulkVerifyError, InsufficientCreditsError, JobNotFoundError
 from bulkverify.files import check_writable, complete_name, make_folder
@@ -44,7 +44,7 @@ def _outcome(step: Callable[P, Awaitable[JSON]]) -> Callable[P, Awaitable[JSON]]
             return await step(*args, **options)
         except ACCOUNT as error:
             return {"account": why(error)}
-        except MACHINE as error:
+        except OSError as error:
             return {"machine": why(error)}
         except BulkVerifyError as error:
             return told(error)

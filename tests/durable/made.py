@@ -12,7 +12,7 @@ from typing import Any
 from tenacity import wait_fixed
 
 from bulkverify.durable import Engine
-from bulkverify.sandbox import Sandbox
+from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from tests.run.lists import name, table, verdicts_of
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -73,6 +73,14 @@ async def stopped(process: asyncio.subprocess.Process) -> None:
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(30):
         assert await process.wait() == 0
+
+
+def refuse_second_upload(sandbox: Sandbox) -> None:
+    """Let one part of a list fail; the others are verified."""
+    refusal = '{"success": false, "result": "No"}'
+    sandbox.inject(
+        Fault(endpoint="upload", kind=FaultKind.ANSWER, skip=1, status=400, body=refusal)
+    )
 
 
 def require_all_verified(output: Path, count: int) -> None:

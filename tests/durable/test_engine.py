@@ -36,7 +36,15 @@ from bulkverify.sandbox import Fault, FaultKind, Sandbox
 from bulkverify.service import retrying
 from tests.run.lists import left_behind, numbered, table
 
-from .made import engine, left_on, require_all_verified, require_paid_once, said, worker
+from .made import (
+    engine,
+    left_on,
+    refuse_second_upload,
+    require_all_verified,
+    require_paid_once,
+    said,
+    worker,
+)
 
 
 @pytest.mark.asyncio
@@ -324,10 +332,7 @@ async def test_a_part_that_fails_does_not_end_the_others(
 async def test_another_run_for_the_output_goes_on_with_an_incomplete_one(
     sqlite: str, sandbox: Sandbox, source: Path, output: Path
 ) -> None:
-    refusal = '{"success": false, "result": "No"}'
-    sandbox.inject(
-        Fault(endpoint="upload", kind=FaultKind.ANSWER, skip=1, status=400, body=refusal)
-    )
+    refuse_second_upload(sandbox)
     async with engine(sqlite, sandbox) as working:
         first = await working.submit(source, output, account="acme", largest_part=2)
         with pytest.raises(IncompleteRunError):
@@ -344,10 +349,7 @@ async def test_another_run_for_the_output_goes_on_with_an_incomplete_one(
 async def test_an_incomplete_output_is_replaced_after_a_cancel_between(
     sqlite: str, sandbox: Sandbox, source: Path, output: Path
 ) -> None:
-    refusal = '{"success": false, "result": "No"}'
-    sandbox.inject(
-        Fault(endpoint="upload", kind=FaultKind.ANSWER, skip=1, status=400, body=refusal)
-    )
+    refuse_second_upload(sandbox)
     async with engine(sqlite, sandbox) as working:
         with pytest.raises(IncompleteRunError):
             await (await working.submit(source, output, account="acme", largest_part=2)).wait()

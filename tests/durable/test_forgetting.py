@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from bulkverify import IncompleteRunError, UsageError
 from bulkverify.durable.database import Database
 from bulkverify.run.journal import journal_of
-from bulkverify.sandbox import Fault, FaultKind, Sandbox
+from bulkverify.sandbox import Sandbox
 
-from .made import engine, require_all_verified
+from .made import engine, refuse_second_upload, require_all_verified
 
 
 def rows_in(database: str) -> int:
@@ -60,10 +60,7 @@ async def test_a_complete_run_is_forgotten_after_so_many_days(
 async def test_an_incomplete_run_is_kept_while_the_service_has_its_lists(
     sqlite: str, sandbox: Sandbox, source: Path, output: Path
 ) -> None:
-    refusal = '{"success": false, "result": "No"}'
-    sandbox.inject(
-        Fault(endpoint="upload", kind=FaultKind.ANSWER, skip=1, status=400, body=refusal)
-    )
+    refuse_second_upload(sandbox)
     async with engine(sqlite, sandbox) as working:
         run = await working.submit(source, output, account="acme", largest_part=2)
         with pytest.raises(IncompleteRunError):
